@@ -1,0 +1,1 @@
+//! Diffusion networks, noise schedules, samplers and tokenizer, generic over an engine.

@@ -1,0 +1,3 @@
+//! What browser and server must agree on: subjects, masks, collages, layouts, recipes.
+
+pub mod rng;

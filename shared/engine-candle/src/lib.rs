@@ -1,0 +1,1 @@
+//! The engine on candle: kernels, gradients, checkpointing, weights.
