@@ -1,1 +1,17 @@
-//! Diffusion networks, noise schedules, samplers and tokenizer, generic over an engine.
+//! Diffusion networks, noise schedules, samplers and tokenizer, generic over an [`Engine`].
+//!
+//! Every network is written once, follows the fields of diffusers' `config.json`, and takes its weights under diffusers'
+//! names, so that a folder that diffusers loads is a folder that this crate loads.
+
+pub mod clip;
+mod config;
+pub mod engine;
+mod error;
+pub mod lora;
+pub mod nn;
+pub mod unet;
+pub mod vae;
+
+pub use config::{OneOrMany, parse};
+pub use engine::{Activation, ConvGeometry, Engine, ParameterKind, Parameters};
+pub use error::{Error, Result};

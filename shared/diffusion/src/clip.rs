@@ -1,0 +1,215 @@
+//! CLIP's text encoder: `CLIPTextModel` and `CLIPTextModelWithProjection` of transformers.
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::{Activation, Engine, ParameterKind, Parameters};
+use crate::error::{Error, Result};
+use crate::nn::{Builder, LayerNorm, Linear};
+
+/// `text_encoder/config.json`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ClipTextConfig {
+    /// `CLIPTextModel` or `CLIPTextModelWithProjection`; the latter has a `text_projection`.
+    #[serde(default)]
+    pub architectures: Vec<String>,
+    /// Number of tokens in the vocabulary.
+    pub vocab_size: usize,
+    /// Width of the hidden states.
+    pub hidden_size: usize,
+    /// Width inside the feed-forward layers.
+    pub intermediate_size: usize,
+    /// Layers.
+    pub num_hidden_layers: usize,
+    /// Attention heads; divides `hidden_size`.
+    pub num_attention_heads: usize,
+    /// Longest sequence, in tokens.
+    pub max_position_embeddings: usize,
+    /// `quick_gelu` or `gelu`.
+    pub hidden_act: String,
+    /// Added to variances.
+    #[serde(default = "default_eps")]
+    pub layer_norm_eps: f32,
+    /// Width of the pooled projection.
+    #[serde(default)]
+    pub projection_dim: usize,
+    /// The token whose state is pooled. Old files say 2 and mean "the largest id", as transformers does.
+    #[serde(default = "default_eos")]
+    pub eos_token_id: u32,
+    /// `clip_text_model`, for transformers.
+    #[serde(default = "default_model_type")]
+    pub model_type: String,
+}
+
+fn default_eps() -> f32 {
+    1e-5
+}
+fn default_eos() -> u32 {
+    2
+}
+fn default_model_type() -> String {
+    "clip_text_model".to_owned()
+}
+
+/// Old configurations carry this end-of-text id, whatever the vocabulary; the end is then the largest id of the sequence.
+const LEGACY_EOS: u32 = 2;
+
+impl ClipTextConfig {
+    fn with_projection(&self) -> bool {
+        self.architectures.iter().any(|name| name == "CLIPTextModelWithProjection")
+    }
+
+    fn activation(&self) -> Result<Activation> {
+        match self.hidden_act.as_str() {
+            "quick_gelu" => Ok(Activation::QuickGelu),
+            "gelu" => Ok(Activation::Gelu),
+            "silu" => Ok(Activation::Silu),
+            other => Err(Error::Config(format!("`hidden_act` is {other:?}; known are quick_gelu, gelu, silu"))),
+        }
+    }
+
+    /// The position that is pooled in one sequence of `ids`.
+    #[must_use]
+    pub fn pooled_position(&self, ids: &[u32]) -> usize {
+        let end = if self.eos_token_id == LEGACY_EOS {
+            ids.iter().copied().max().unwrap_or(0)
+        } else {
+            self.eos_token_id
+        };
+        ids.iter().position(|&id| id == end).unwrap_or(0)
+    }
+}
+
+struct Layer<E: Engine> {
+    norm_attention: LayerNorm<E>,
+    q: Linear<E>,
+    k: Linear<E>,
+    v: Linear<E>,
+    out: Linear<E>,
+    norm_mlp: LayerNorm<E>,
+    fc1: Linear<E>,
+    fc2: Linear<E>,
+}
+
+/// A text encoder.
+pub struct ClipText<E: Engine> {
+    /// Its configuration.
+    pub config: ClipTextConfig,
+    tokens: E::Tensor,
+    positions: E::Tensor,
+    layers: Vec<Layer<E>>,
+    final_norm: LayerNorm<E>,
+    projection: Option<Linear<E>>,
+    activation: Activation,
+}
+
+/// What a text encoder makes of a batch of token sequences.
+pub struct EncodedText<E: Engine> {
+    /// Hidden states before the last layer, not normalized `[B, T, C]`: what SDXL is conditioned on.
+    pub penultimate: E::Tensor,
+    /// Hidden states after the last layer and the final norm `[B, T, C]`: what SD 1.5 and 2.1 are conditioned on.
+    pub last: E::Tensor,
+    /// The projected state at the end token `[B, P]`, of encoders with a projection.
+    pub pooled: Option<E::Tensor>,
+}
+
+impl<E: Engine> ClipText<E> {
+    /// Builds the encoder.
+    ///
+    /// # Errors
+    /// A configuration that no encoder can have; weights that are missing or misshapen.
+    pub fn new(config: ClipTextConfig, parameters: &mut dyn Parameters<E>) -> Result<Self> {
+        let activation = config.activation()?;
+        let width = config.hidden_size;
+        if config.num_attention_heads == 0 || !width.is_multiple_of(config.num_attention_heads) {
+            return Err(Error::Config(format!(
+                "`hidden_size` {width} is not a multiple of `num_attention_heads` {}",
+                config.num_attention_heads
+            )));
+        }
+        let mut root = Builder::new(parameters, "");
+        // Some versions of transformers write the names without this prefix.
+        let prefix = if root.contains("text_model.embeddings.token_embedding.weight") { "text_model" } else { "" };
+        let projection = config
+            .with_projection()
+            .then(|| root.linear_no_bias("text_projection", width, config.projection_dim))
+            .transpose()?;
+        let mut model = Builder::new(parameters, prefix);
+        let mut embeddings = model.at("embeddings");
+        let tokens = embeddings.parameter(
+            "token_embedding.weight",
+            &[config.vocab_size, width],
+            ParameterKind::Embedding,
+        )?;
+        let positions = embeddings.parameter(
+            "position_embedding.weight",
+            &[config.max_position_embeddings, width],
+            ParameterKind::Embedding,
+        )?;
+        let eps = config.layer_norm_eps;
+        let layers = (0..config.num_hidden_layers)
+            .map(|index| {
+                let mut at = model.at(format!("encoder.layers.{index}"));
+                Ok(Layer {
+                    norm_attention: at.layer_norm("layer_norm1", width, eps)?,
+                    q: at.linear("self_attn.q_proj", width, width)?,
+                    k: at.linear("self_attn.k_proj", width, width)?,
+                    v: at.linear("self_attn.v_proj", width, width)?,
+                    out: at.linear("self_attn.out_proj", width, width)?,
+                    norm_mlp: at.layer_norm("layer_norm2", width, eps)?,
+                    fc1: at.linear("mlp.fc1", width, config.intermediate_size)?,
+                    fc2: at.linear("mlp.fc2", config.intermediate_size, width)?,
+                })
+            })
+            .collect::<Result<_>>()?;
+        let final_norm = model.layer_norm("final_layer_norm", width, eps)?;
+        Ok(Self { config, tokens, positions, layers, final_norm, projection, activation })
+    }
+
+    /// Encodes `batch` sequences of one length, laid end to end in `ids`.
+    ///
+    /// # Errors
+    /// Ids outside the vocabulary; sequences longer than the encoder's positions.
+    pub fn forward(&self, engine: &E, ids: &[u32], batch: usize) -> Result<EncodedText<E>> {
+        let input = |reason: String| Error::Input { name: "input_ids", reason };
+        if batch == 0 || ids.is_empty() || !ids.len().is_multiple_of(batch) {
+            return Err(input(format!("{} ids cannot be {batch} sequences of one length", ids.len())));
+        }
+        let length = ids.len() / batch;
+        if length > self.config.max_position_embeddings {
+            return Err(input(format!(
+                "{length} tokens, but this encoder reads at most {}",
+                self.config.max_position_embeddings
+            )));
+        }
+        if let Some(id) = ids.iter().find(|&&id| id as usize >= self.config.vocab_size) {
+            return Err(input(format!("id {id} is outside the vocabulary of {}", self.config.vocab_size)));
+        }
+        let mut x =
+            engine.add_positions(&engine.embedding(&self.tokens, ids, batch)?, &self.positions)?;
+        let mut penultimate = x.clone();
+        for layer in &self.layers {
+            penultimate = x.clone();
+            x = self.layer(engine, layer, &x)?;
+        }
+        let last = self.final_norm.forward(engine, &x)?;
+        let pooled = match &self.projection {
+            None => None,
+            Some(projection) => {
+                let at: Vec<usize> = ids.chunks(length).map(|ids| self.config.pooled_position(ids)).collect();
+                Some(projection.forward(engine, &engine.select_positions(&last, &at)?)?)
+            }
+        };
+        Ok(EncodedText { penultimate, last, pooled })
+    }
+
+    fn layer(&self, engine: &E, layer: &Layer<E>, x: &E::Tensor) -> Result<E::Tensor> {
+        let y = layer.norm_attention.forward(engine, x)?;
+        let (q, k, v) =
+            (layer.q.forward(engine, &y)?, layer.k.forward(engine, &y)?, layer.v.forward(engine, &y)?);
+        let y = engine.attention(&q, &k, &v, self.config.num_attention_heads, true)?;
+        let x = engine.add(x, &layer.out.forward(engine, &y)?)?;
+        let y = layer.fc1.forward(engine, &layer.norm_mlp.forward(engine, &x)?)?;
+        let y = layer.fc2.forward(engine, &engine.activation(&y, self.activation)?)?;
+        engine.add(&x, &y)
+    }
+}

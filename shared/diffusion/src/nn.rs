@@ -1,0 +1,185 @@
+//! Layers: weights together with the operation that uses them.
+
+use crate::engine::{Activation, ConvGeometry, Engine, ParameterKind, Parameters};
+use crate::error::Result;
+use crate::lora::LoraFactors;
+
+/// Builds layers from a source of weights, below a dotted path of names.
+pub struct Builder<'a, E: Engine> {
+    parameters: &'a mut dyn Parameters<E>,
+    path: String,
+}
+
+impl<'a, E: Engine> Builder<'a, E> {
+    /// A builder whose names start with `path`; empty for none.
+    pub fn new(parameters: &'a mut dyn Parameters<E>, path: &str) -> Self {
+        Self { parameters, path: path.to_owned() }
+    }
+
+    /// The builder for the part called `name`.
+    pub fn at(&mut self, name: impl std::fmt::Display) -> Builder<'_, E> {
+        let path = self.name(name);
+        Builder { parameters: self.parameters, path }
+    }
+
+    /// The full name of the part called `name`.
+    pub fn name(&self, name: impl std::fmt::Display) -> String {
+        if self.path.is_empty() { name.to_string() } else { format!("{}.{name}", self.path) }
+    }
+
+    /// Whether the source has a weight of that name below this path.
+    #[must_use]
+    pub fn contains(&self, name: &str) -> bool {
+        self.parameters.contains(&self.name(name))
+    }
+
+    /// One weight below this path.
+    pub fn parameter(&mut self, name: &str, shape: &[usize], kind: ParameterKind) -> Result<E::Tensor> {
+        let name = self.name(name);
+        self.parameters.get(&name, shape, kind)
+    }
+
+    /// A linear layer with bias.
+    pub fn linear(&mut self, name: &str, inputs: usize, outputs: usize) -> Result<Linear<E>> {
+        self.linear_with(name, inputs, outputs, true)
+    }
+
+    /// A linear layer without bias.
+    pub fn linear_no_bias(&mut self, name: &str, inputs: usize, outputs: usize) -> Result<Linear<E>> {
+        self.linear_with(name, inputs, outputs, false)
+    }
+
+    fn linear_with(&mut self, name: &str, inputs: usize, outputs: usize, bias: bool) -> Result<Linear<E>> {
+        let mut at = self.at(name);
+        let weight = at.parameter("weight", &[outputs, inputs], ParameterKind::Linear)?;
+        let bias = bias
+            .then(|| at.parameter("bias", &[outputs], ParameterKind::Bias { fan_in: inputs }))
+            .transpose()?;
+        Ok(Linear { path: at.path, inputs, outputs, weight, bias, lora: None })
+    }
+
+    /// A square convolution with bias.
+    pub fn conv(
+        &mut self,
+        name: &str,
+        inputs: usize,
+        outputs: usize,
+        kernel: usize,
+        geometry: ConvGeometry,
+    ) -> Result<Conv2d<E>> {
+        let mut at = self.at(name);
+        let weight =
+            at.parameter("weight", &[outputs, kernel, kernel, inputs], ParameterKind::Convolution)?;
+        let fan_in = inputs * kernel * kernel;
+        let bias = at.parameter("bias", &[outputs], ParameterKind::Bias { fan_in })?;
+        Ok(Conv2d { weight, bias, geometry })
+    }
+
+    /// A 3x3 convolution that keeps the size.
+    pub fn conv3x3(&mut self, name: &str, inputs: usize, outputs: usize) -> Result<Conv2d<E>> {
+        self.conv(name, inputs, outputs, 3, ConvGeometry::same(3))
+    }
+
+    /// A group normalization.
+    pub fn group_norm(
+        &mut self,
+        name: &str,
+        channels: usize,
+        groups: usize,
+        eps: f32,
+    ) -> Result<GroupNorm<E>> {
+        let (weight, bias) = self.norm(name, channels)?;
+        Ok(GroupNorm { weight, bias, groups, eps })
+    }
+
+    /// A layer normalization.
+    pub fn layer_norm(&mut self, name: &str, channels: usize, eps: f32) -> Result<LayerNorm<E>> {
+        let (weight, bias) = self.norm(name, channels)?;
+        Ok(LayerNorm { weight, bias, eps })
+    }
+
+    fn norm(&mut self, name: &str, channels: usize) -> Result<(E::Tensor, E::Tensor)> {
+        let mut at = self.at(name);
+        let weight = at.parameter("weight", &[channels], ParameterKind::NormScale)?;
+        Ok((weight, at.parameter("bias", &[channels], ParameterKind::NormShift)?))
+    }
+}
+
+/// `y = x W^T + b`, and where a LoRA is attached `+ scale (x A^T) B^T`.
+pub struct Linear<E: Engine> {
+    /// Dotted name, as diffusers writes it.
+    pub path: String,
+    /// Length of the input vectors.
+    pub inputs: usize,
+    /// Length of the output vectors.
+    pub outputs: usize,
+    weight: E::Tensor,
+    bias: Option<E::Tensor>,
+    /// The low-rank update, where one is attached.
+    pub lora: Option<LoraFactors<E>>,
+}
+
+impl<E: Engine> Linear<E> {
+    /// `x [.., I]` to `[.., O]`, with the low-rank update multiplied by `lora_scale` on top of its own scale; at 0 it is
+    /// not computed.
+    pub fn forward_with(&self, engine: &E, x: &E::Tensor, lora_scale: f32) -> Result<E::Tensor> {
+        let y = engine.linear(x, &self.weight, self.bias.as_ref())?;
+        match &self.lora {
+            Some(lora) if lora_scale != 0.0 => engine.add(&y, &lora.update(engine, x, lora_scale)?),
+            _ => Ok(y),
+        }
+    }
+
+    /// `x [.., I]` to `[.., O]`.
+    pub fn forward(&self, engine: &E, x: &E::Tensor) -> Result<E::Tensor> {
+        self.forward_with(engine, x, 1.0)
+    }
+}
+
+/// A convolution with bias.
+pub struct Conv2d<E: Engine> {
+    weight: E::Tensor,
+    bias: E::Tensor,
+    geometry: ConvGeometry,
+}
+
+impl<E: Engine> Conv2d<E> {
+    /// `x [B, H, W, I]` to `[B, H', W', O]`.
+    pub fn forward(&self, engine: &E, x: &E::Tensor) -> Result<E::Tensor> {
+        engine.conv2d(x, &self.weight, Some(&self.bias), self.geometry)
+    }
+}
+
+/// Group normalization with scale and shift.
+pub struct GroupNorm<E: Engine> {
+    weight: E::Tensor,
+    bias: E::Tensor,
+    groups: usize,
+    eps: f32,
+}
+
+impl<E: Engine> GroupNorm<E> {
+    /// Normalizes `x [B, .., C]`.
+    pub fn forward(&self, engine: &E, x: &E::Tensor) -> Result<E::Tensor> {
+        engine.group_norm(x, &self.weight, &self.bias, self.groups, self.eps, None)
+    }
+
+    /// Normalizes, then applies SiLU.
+    pub fn forward_silu(&self, engine: &E, x: &E::Tensor) -> Result<E::Tensor> {
+        engine.group_norm(x, &self.weight, &self.bias, self.groups, self.eps, Some(Activation::Silu))
+    }
+}
+
+/// Layer normalization with scale and shift.
+pub struct LayerNorm<E: Engine> {
+    weight: E::Tensor,
+    bias: E::Tensor,
+    eps: f32,
+}
+
+impl<E: Engine> LayerNorm<E> {
+    /// Normalizes the last axis of `x`.
+    pub fn forward(&self, engine: &E, x: &E::Tensor) -> Result<E::Tensor> {
+        engine.layer_norm(x, &self.weight, &self.bias, self.eps)
+    }
+}

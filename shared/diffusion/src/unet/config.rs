@@ -1,0 +1,208 @@
+//! `unet/config.json`, and what follows from it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::OneOrMany;
+use crate::error::{Error, Result};
+
+/// The fields of `UNet2DConditionModel`'s configuration that SD 1.5, SD 2.1 and SDXL use.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct UNetConfig {
+    /// Latent channels in.
+    pub in_channels: usize,
+    /// Latent channels out.
+    pub out_channels: usize,
+    /// Channels of each level, from the finest.
+    pub block_out_channels: Vec<usize>,
+    /// `DownBlock2D` or `CrossAttnDownBlock2D` for each level.
+    pub down_block_types: Vec<String>,
+    /// `UpBlock2D` or `CrossAttnUpBlock2D` for each level, from the coarsest.
+    pub up_block_types: Vec<String>,
+    /// `UNetMidBlock2DCrossAttn`.
+    #[serde(default)]
+    pub mid_block_type: Option<String>,
+    /// ResNet blocks for each level on the way down; one more on the way up.
+    pub layers_per_block: OneOrMany,
+    /// The number of attention heads of each level (the field's name is a mistake that diffusers keeps).
+    pub attention_head_dim: OneOrMany,
+    /// The number of attention heads, where a file names it rightly.
+    #[serde(default)]
+    pub num_attention_heads: Option<OneOrMany>,
+    /// Transformer blocks in each attention of each level.
+    #[serde(default = "one")]
+    pub transformer_layers_per_block: OneOrMany,
+    /// Width of the text states.
+    pub cross_attention_dim: OneOrMany,
+    /// Linear rather than 1x1 convolution projections around the transformer blocks.
+    #[serde(default)]
+    pub use_linear_projection: bool,
+    /// Groups of the group norms.
+    #[serde(default = "default_groups")]
+    pub norm_num_groups: usize,
+    /// Added to the group norms' variances.
+    #[serde(default = "default_eps")]
+    pub norm_eps: f32,
+    /// Cosines before sines in the timestep embedding.
+    #[serde(default = "yes")]
+    pub flip_sin_to_cos: bool,
+    /// Shift of the timestep embedding's frequencies.
+    #[serde(default)]
+    pub freq_shift: f32,
+    /// `text_time` for SDXL.
+    #[serde(default)]
+    pub addition_embed_type: Option<String>,
+    /// Width of the embedding of each of SDXL's six sizes.
+    #[serde(default)]
+    pub addition_time_embed_dim: Option<usize>,
+    /// Width of pooled text and embedded sizes together.
+    #[serde(default)]
+    pub projection_class_embeddings_input_dim: Option<usize>,
+    /// Height and width of the latents that the model was trained at.
+    #[serde(default)]
+    pub sample_size: Option<usize>,
+    /// `silu`.
+    #[serde(default = "default_act")]
+    pub act_fn: String,
+    /// `default`.
+    #[serde(default = "default_time_scale_shift")]
+    pub resnet_time_scale_shift: String,
+    /// Self-attention left out; not supported.
+    #[serde(default)]
+    pub only_cross_attention: bool,
+    /// Two cross-attentions; not supported.
+    #[serde(default)]
+    pub dual_cross_attention: bool,
+    /// Class conditioning; not supported.
+    #[serde(default)]
+    pub class_embed_type: Option<String>,
+    /// Further conditioning through the text states; not supported.
+    #[serde(default)]
+    pub encoder_hid_dim_type: Option<String>,
+    /// `UNet2DConditionModel`, for diffusers.
+    #[serde(rename = "_class_name", default = "class_name")]
+    pub class_name: String,
+}
+
+fn one() -> OneOrMany {
+    OneOrMany::One(1)
+}
+fn default_groups() -> usize {
+    32
+}
+fn default_eps() -> f32 {
+    1e-5
+}
+fn yes() -> bool {
+    true
+}
+fn default_act() -> String {
+    "silu".to_owned()
+}
+fn default_time_scale_shift() -> String {
+    "default".to_owned()
+}
+fn class_name() -> String {
+    "UNet2DConditionModel".to_owned()
+}
+
+/// One level of the UNet, with every choice made.
+pub(super) struct Level {
+    pub(super) channels: usize,
+    pub(super) resnets: usize,
+    /// Heads and transformer blocks of each attention; none for plain blocks.
+    pub(super) attention: Option<AttentionShape>,
+}
+
+/// The size of a level's transformers.
+#[derive(Clone, Copy)]
+pub(super) struct AttentionShape {
+    pub(super) heads: usize,
+    pub(super) blocks: usize,
+    pub(super) context: usize,
+}
+
+impl UNetConfig {
+    /// Width of the timestep embedding's hidden layers.
+    #[must_use]
+    pub fn time_embed_dim(&self) -> usize {
+        4 * self.block_out_channels.first().copied().unwrap_or(0)
+    }
+
+    /// Whether SDXL's pooled text and sizes are asked for.
+    #[must_use]
+    pub fn has_text_time(&self) -> bool {
+        self.addition_embed_type.as_deref() == Some("text_time")
+    }
+
+    /// How many times smaller the coarsest level is than the latents.
+    #[must_use]
+    pub fn reduction(&self) -> usize {
+        1 << (self.block_out_channels.len().saturating_sub(1))
+    }
+
+    /// Refuses what this implementation does not do, by name of the field.
+    pub(super) fn check(&self) -> Result<()> {
+        let levels = self.block_out_channels.len();
+        let fail = |text: String| Err(Error::Config(text));
+        if levels == 0 || self.down_block_types.len() != levels || self.up_block_types.len() != levels {
+            return fail(format!(
+                "`block_out_channels`, `down_block_types` and `up_block_types` name {levels}, {} and {} levels",
+                self.down_block_types.len(),
+                self.up_block_types.len()
+            ));
+        }
+        let refused = [
+            (self.act_fn != "silu" && self.act_fn != "swish", "act_fn"),
+            (self.resnet_time_scale_shift != "default", "resnet_time_scale_shift"),
+            (self.only_cross_attention, "only_cross_attention"),
+            (self.dual_cross_attention, "dual_cross_attention"),
+            (self.class_embed_type.is_some(), "class_embed_type"),
+            (self.encoder_hid_dim_type.is_some(), "encoder_hid_dim_type"),
+            (self.addition_embed_type.is_some() && !self.has_text_time(), "addition_embed_type"),
+            (
+                self.mid_block_type.as_deref().is_some_and(|kind| kind != "UNetMidBlock2DCrossAttn"),
+                "mid_block_type",
+            ),
+        ];
+        if let Some((_, field)) = refused.iter().find(|(refused, _)| *refused) {
+            return fail(format!("`{field}` has a value that SD 1.5, SD 2.1 and SDXL do not use; not supported"));
+        }
+        if let Some(channels) =
+            self.block_out_channels.iter().find(|&&c| c == 0 || !c.is_multiple_of(self.norm_num_groups.max(1)))
+        {
+            return fail(format!("{channels} channels cannot be split in {} groups", self.norm_num_groups));
+        }
+        Ok(())
+    }
+
+    /// The transformers of level `index`, counted from the finest.
+    pub(super) fn attention(&self, index: usize) -> Result<AttentionShape> {
+        let heads = match &self.num_attention_heads {
+            Some(heads) => heads.at(index, "num_attention_heads")?,
+            None => self.attention_head_dim.at(index, "attention_head_dim")?,
+        };
+        let channels = self.block_out_channels[index];
+        if heads == 0 || !channels.is_multiple_of(heads) {
+            return Err(Error::Config(format!("{channels} channels cannot be split in {heads} heads")));
+        }
+        Ok(AttentionShape {
+            heads,
+            blocks: self.transformer_layers_per_block.at(index, "transformer_layers_per_block")?,
+            context: self.cross_attention_dim.at(index, "cross_attention_dim")?,
+        })
+    }
+
+    /// Level `index` from the finest, on the way down or up.
+    pub(super) fn level(&self, index: usize, up: bool) -> Result<Level> {
+        let levels = self.block_out_channels.len();
+        let kind = if up { &self.up_block_types[levels - 1 - index] } else { &self.down_block_types[index] };
+        let cross = match (kind.as_str(), up) {
+            ("DownBlock2D", false) | ("UpBlock2D", true) => false,
+            ("CrossAttnDownBlock2D", false) | ("CrossAttnUpBlock2D", true) => true,
+            _ => return Err(Error::Config(format!("block type {kind:?} is not supported"))),
+        };
+        let attention = cross.then(|| self.attention(index)).transpose()?;
+        let resnets = self.layers_per_block.at(index, "layers_per_block")? + usize::from(up);
+        Ok(Level { channels: self.block_out_channels[index], resnets, attention })
+    }
+}

@@ -1,0 +1,299 @@
+//! `AutoencoderKL`: between pixels and latents.
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::{ConvGeometry, Engine, Parameters};
+use crate::error::{Error, Result};
+use crate::nn::{Builder, Conv2d, GroupNorm, Linear};
+use crate::unet::{ResNet, ResNetShape};
+
+/// `vae/config.json`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct VaeConfig {
+    /// Colour channels in.
+    #[serde(default = "three")]
+    pub in_channels: usize,
+    /// Colour channels out.
+    #[serde(default = "three")]
+    pub out_channels: usize,
+    /// Channels of each level, from the finest; each further level halves the size.
+    pub block_out_channels: Vec<usize>,
+    /// ResNet blocks for each level of the encoder; the decoder has one more.
+    #[serde(default = "one")]
+    pub layers_per_block: usize,
+    /// Latent channels.
+    pub latent_channels: usize,
+    /// Groups of the group norms.
+    #[serde(default = "default_groups")]
+    pub norm_num_groups: usize,
+    /// Latents are multiplied by this before the UNet sees them: 0.13025 for SDXL, 0.18215 for SD 1.5 and 2.1.
+    #[serde(default = "default_scaling")]
+    pub scaling_factor: f64,
+    /// A 1x1 convolution after the encoder.
+    #[serde(default = "yes")]
+    pub use_quant_conv: bool,
+    /// A 1x1 convolution before the decoder.
+    #[serde(default = "yes")]
+    pub use_post_quant_conv: bool,
+    /// Self-attention at the coarsest level.
+    #[serde(default = "yes")]
+    pub mid_block_add_attention: bool,
+    /// `silu`.
+    #[serde(default = "default_act")]
+    pub act_fn: String,
+    /// `DownEncoderBlock2D` for each level.
+    #[serde(default)]
+    pub down_block_types: Vec<String>,
+    /// `UpDecoderBlock2D` for each level.
+    #[serde(default)]
+    pub up_block_types: Vec<String>,
+    /// Height and width of the images that it was trained at.
+    #[serde(default)]
+    pub sample_size: Option<usize>,
+    /// `AutoencoderKL`, for diffusers.
+    #[serde(rename = "_class_name", default = "class_name")]
+    pub class_name: String,
+}
+
+fn three() -> usize {
+    3
+}
+fn one() -> usize {
+    1
+}
+fn default_groups() -> usize {
+    32
+}
+fn default_scaling() -> f64 {
+    0.18215
+}
+fn yes() -> bool {
+    true
+}
+fn default_act() -> String {
+    "silu".to_owned()
+}
+fn class_name() -> String {
+    "AutoencoderKL".to_owned()
+}
+
+const EPS: f32 = 1e-6;
+
+impl VaeConfig {
+    /// How many pixels, in each direction, one latent stands for.
+    #[must_use]
+    pub fn reduction(&self) -> usize {
+        1 << self.block_out_channels.len().saturating_sub(1)
+    }
+
+    fn check(&self) -> Result<()> {
+        let known = |types: &[String], name: &str| types.iter().all(|kind| kind == name);
+        if self.block_out_channels.is_empty() || self.latent_channels == 0 || self.norm_num_groups == 0 {
+            return Err(Error::Config("`block_out_channels` and `latent_channels` must not be empty".to_owned()));
+        }
+        if !known(&self.down_block_types, "DownEncoderBlock2D") || !known(&self.up_block_types, "UpDecoderBlock2D") {
+            return Err(Error::Config("only DownEncoderBlock2D and UpDecoderBlock2D are supported".to_owned()));
+        }
+        if self.act_fn != "silu" {
+            return Err(Error::Config(format!("`act_fn` {:?} is not supported", self.act_fn)));
+        }
+        Ok(())
+    }
+
+    fn resnet(&self, inputs: usize, outputs: usize) -> ResNetShape {
+        ResNetShape { inputs, outputs, time: None, groups: self.norm_num_groups, eps: EPS }
+    }
+}
+
+/// Attention with one head over all positions of a feature map.
+struct MidAttention<E: Engine> {
+    norm: GroupNorm<E>,
+    q: Linear<E>,
+    k: Linear<E>,
+    v: Linear<E>,
+    out: Linear<E>,
+}
+
+struct Mid<E: Engine> {
+    first: ResNet<E>,
+    attention: Option<MidAttention<E>>,
+    second: ResNet<E>,
+}
+
+impl<E: Engine> Mid<E> {
+    fn new(at: &mut Builder<'_, E>, config: &VaeConfig, width: usize) -> Result<Self> {
+        let attention = if config.mid_block_add_attention {
+            let mut at = at.at("attentions.0");
+            // Files written before diffusers 0.18 use the first name of each pair.
+            let old = at.contains("query.weight");
+            let mut linear = |before: &str, now: &str| at.linear(if old { before } else { now }, width, width);
+            let (q, k) = (linear("query", "to_q")?, linear("key", "to_k")?);
+            let (v, out) = (linear("value", "to_v")?, linear("proj_attn", "to_out.0")?);
+            let norm = at.group_norm("group_norm", width, config.norm_num_groups, EPS)?;
+            Some(MidAttention { norm, q, k, v, out })
+        } else {
+            None
+        };
+        Ok(Self {
+            first: ResNet::new(&mut at.at("resnets.0"), &config.resnet(width, width))?,
+            attention,
+            second: ResNet::new(&mut at.at("resnets.1"), &config.resnet(width, width))?,
+        })
+    }
+
+    fn forward(&self, engine: &E, x: &E::Tensor) -> Result<E::Tensor> {
+        let mut x = self.first.forward(engine, x, None)?;
+        if let Some(attention) = &self.attention {
+            let shape = engine.shape(&x);
+            let tokens = [shape[0], shape[1] * shape[2], shape[3]];
+            let y = engine.reshape(&attention.norm.forward(engine, &x)?, &tokens)?;
+            let (q, k) = (attention.q.forward(engine, &y)?, attention.k.forward(engine, &y)?);
+            let v = attention.v.forward(engine, &y)?;
+            let y = attention.out.forward(engine, &engine.attention(&q, &k, &v, 1, false)?)?;
+            x = engine.add(&x, &engine.reshape(&y, &shape)?)?;
+        }
+        self.second.forward(engine, &x, None)
+    }
+}
+
+/// ResNet blocks of one level, and the convolution that changes the size after them.
+struct Level<E: Engine> {
+    resnets: Vec<ResNet<E>>,
+    resample: Option<Conv2d<E>>,
+}
+
+/// Pixels to the mean and log variance of latents.
+pub struct VaeEncoder<E: Engine> {
+    conv_in: Conv2d<E>,
+    levels: Vec<Level<E>>,
+    mid: Mid<E>,
+    norm_out: GroupNorm<E>,
+    conv_out: Conv2d<E>,
+    quant: Option<Conv2d<E>>,
+}
+
+/// Latents to pixels.
+pub struct VaeDecoder<E: Engine> {
+    post_quant: Option<Conv2d<E>>,
+    conv_in: Conv2d<E>,
+    mid: Mid<E>,
+    levels: Vec<Level<E>>,
+    norm_out: GroupNorm<E>,
+    conv_out: Conv2d<E>,
+}
+
+impl<E: Engine> VaeEncoder<E> {
+    /// Builds the encoder.
+    ///
+    /// # Errors
+    /// A configuration that is not supported; weights that are missing or misshapen.
+    pub fn new(config: &VaeConfig, parameters: &mut dyn Parameters<E>) -> Result<Self> {
+        config.check()?;
+        let moments = 2 * config.latent_channels;
+        let mut root = Builder::new(parameters, "");
+        let quant = config
+            .use_quant_conv
+            .then(|| root.conv("quant_conv", moments, moments, 1, ConvGeometry::same(1)))
+            .transpose()?;
+        let mut at = root.at("encoder");
+        let mut channels = config.block_out_channels[0];
+        let conv_in = at.conv3x3("conv_in", config.in_channels, channels)?;
+        let mut levels = Vec::new();
+        for (index, &width) in config.block_out_channels.iter().enumerate() {
+            let mut at = at.at(format!("down_blocks.{index}"));
+            let mut resnets = Vec::new();
+            for j in 0..config.layers_per_block {
+                resnets.push(ResNet::new(&mut at.at(format!("resnets.{j}")), &config.resnet(channels, width))?);
+                channels = width;
+            }
+            let resample = (index + 1 < config.block_out_channels.len())
+                .then(|| {
+                    let geometry = ConvGeometry { stride: 2, before: 0, after: 1 };
+                    at.conv("downsamplers.0.conv", width, width, 3, geometry)
+                })
+                .transpose()?;
+            levels.push(Level { resnets, resample });
+        }
+        let mid = Mid::new(&mut at.at("mid_block"), config, channels)?;
+        let norm_out = at.group_norm("conv_norm_out", channels, config.norm_num_groups, EPS)?;
+        let conv_out = at.conv3x3("conv_out", channels, moments)?;
+        Ok(Self { conv_in, levels, mid, norm_out, conv_out, quant })
+    }
+
+    /// `sample [B, H, W, 3]` in -1..=1 to moments `[B, H / r, W / r, 2 C]`: the means, then the log variances (to be
+    /// clamped to -30..=20 before use).
+    ///
+    /// # Errors
+    /// Shapes that do not fit.
+    pub fn forward(&self, engine: &E, sample: &E::Tensor) -> Result<E::Tensor> {
+        let mut x = self.conv_in.forward(engine, sample)?;
+        for level in &self.levels {
+            for resnet in &level.resnets {
+                x = resnet.forward(engine, &x, None)?;
+            }
+            if let Some(conv) = &level.resample {
+                x = conv.forward(engine, &x)?;
+            }
+        }
+        let x = self.mid.forward(engine, &x)?;
+        let x = self.conv_out.forward(engine, &self.norm_out.forward_silu(engine, &x)?)?;
+        self.quant.as_ref().map_or_else(|| Ok(x.clone()), |quant| quant.forward(engine, &x))
+    }
+}
+
+impl<E: Engine> VaeDecoder<E> {
+    /// Builds the decoder.
+    ///
+    /// # Errors
+    /// A configuration that is not supported; weights that are missing or misshapen.
+    pub fn new(config: &VaeConfig, parameters: &mut dyn Parameters<E>) -> Result<Self> {
+        config.check()?;
+        let latents = config.latent_channels;
+        let mut root = Builder::new(parameters, "");
+        let post_quant = config
+            .use_post_quant_conv
+            .then(|| root.conv("post_quant_conv", latents, latents, 1, ConvGeometry::same(1)))
+            .transpose()?;
+        let mut at = root.at("decoder");
+        let count = config.block_out_channels.len();
+        let mut channels = config.block_out_channels[count - 1];
+        let conv_in = at.conv3x3("conv_in", latents, channels)?;
+        let mid = Mid::new(&mut at.at("mid_block"), config, channels)?;
+        let mut levels = Vec::new();
+        for (index, &width) in config.block_out_channels.iter().rev().enumerate() {
+            let mut at = at.at(format!("up_blocks.{index}"));
+            let mut resnets = Vec::new();
+            for j in 0..=config.layers_per_block {
+                resnets.push(ResNet::new(&mut at.at(format!("resnets.{j}")), &config.resnet(channels, width))?);
+                channels = width;
+            }
+            let resample = (index + 1 < count).then(|| at.conv3x3("upsamplers.0.conv", width, width)).transpose()?;
+            levels.push(Level { resnets, resample });
+        }
+        let norm_out = at.group_norm("conv_norm_out", channels, config.norm_num_groups, EPS)?;
+        let conv_out = at.conv3x3("conv_out", channels, config.out_channels)?;
+        Ok(Self { post_quant, conv_in, mid, levels, norm_out, conv_out })
+    }
+
+    /// Latents `[B, h, w, C]`, already divided by the scaling factor, to `sample [B, h r, w r, 3]`, about -1..=1.
+    ///
+    /// # Errors
+    /// Shapes that do not fit.
+    pub fn forward(&self, engine: &E, latents: &E::Tensor) -> Result<E::Tensor> {
+        let mut x = match &self.post_quant {
+            Some(conv) => conv.forward(engine, latents)?,
+            None => latents.clone(),
+        };
+        x = self.mid.forward(engine, &self.conv_in.forward(engine, &x)?)?;
+        for level in &self.levels {
+            for resnet in &level.resnets {
+                x = resnet.forward(engine, &x, None)?;
+            }
+            if let Some(conv) = &level.resample {
+                let shape = engine.shape(&x);
+                x = conv.forward(engine, &engine.upsample_nearest(&x, 2 * shape[1], 2 * shape[2])?)?;
+            }
+        }
+        self.conv_out.forward(engine, &self.norm_out.forward_silu(engine, &x)?)
+    }
+}
