@@ -1,1 +1,3 @@
-//! End to end tests of MuDI Studio.
+//! What the end to end tests share.
+
+pub mod golden;

@@ -1,1 +1,16 @@
-//! The engine on candle: kernels, gradients, checkpointing, weights.
+//! The engine on candle: values and devices are candle's; gradients and the CPU's operations are ours.
+
+pub mod checkpoint;
+mod cpu;
+mod engine;
+mod kernels;
+pub mod nchw;
+pub mod lora;
+mod optimizer;
+mod slices;
+mod tape;
+pub mod weights;
+
+pub use engine::CandleEngine;
+pub use optimizer::{AdamW, AdamWConfig, Moments, gradient_norm};
+pub use tape::{Gradients, LeafId, Tensor, backward};

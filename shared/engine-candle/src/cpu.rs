@@ -1,0 +1,298 @@
+//! The operations on the CPU: kernels for the values, and what each records for the gradients.
+//!
+//! Shapes have been checked by the engine. A gradient is computed only where the input that it belongs to is tracked.
+
+use candle_core::Tensor as Value;
+use mudi_diffusion::{Activation, ConvGeometry, Error, Result};
+
+use crate::kernels::attention::{self, AttentionShape};
+use crate::kernels::conv::{self, ConvShape};
+use crate::kernels::norm::{self, GroupShape};
+use crate::kernels::pointwise::{self, Enlargement};
+use crate::kernels::{activation as act, linear as lin, sum_rows};
+use crate::slices::{Slice, value};
+use crate::tape::Tensor;
+
+/// The gradient's values, contiguous.
+fn contiguous(dy: &Value) -> Result<Value> {
+    dy.contiguous().map_err(Error::engine)
+}
+
+fn last(value: &Value) -> usize {
+    value.dims().last().copied().unwrap_or(1)
+}
+
+/// The shape of `value` with another last axis.
+fn with_last(value: &Value, width: usize) -> Vec<usize> {
+    let mut dims = value.dims().to_vec();
+    if let Some(last) = dims.last_mut() {
+        *last = width;
+    }
+    dims
+}
+
+pub(crate) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    let (inputs, outputs) = (last(x.value()), weight.value().dims()[0]);
+    let b = bias.map(|bias| Slice::of(bias.value())).transpose()?;
+    let y = lin::forward(&Slice::of(x.value())?, &Slice::of(weight.value())?, b.as_deref(), inputs, outputs);
+    let y = value(y, with_last(x.value(), outputs))?;
+    let needs = [x.is_tracked(), weight.is_tracked(), bias.is_some_and(Tensor::is_tracked)];
+    // A frozen weight does not need its input again, so the input is not kept.
+    let (saved_x, saved_w) =
+        (needs[1].then(|| x.value().clone()), needs[0].then(|| weight.value().clone()));
+    let (x_dims, w_dims) = (x.value().dims().to_vec(), weight.value().dims().to_vec());
+    let nothing = Tensor::constant(y.clone());
+    Ok(Tensor::recorded(y, &[x, weight, bias.unwrap_or(&nothing)], move |dy| {
+        let dy = contiguous(dy)?;
+        let dy = Slice::of(&dy)?;
+        let dx = match saved_w {
+            Some(w) => Some(value(lin::input_gradient(&dy, &Slice::of(&w)?, inputs, outputs), x_dims)?),
+            None => None,
+        };
+        let dw = match saved_x {
+            Some(x) => Some(value(lin::weight_gradient(&dy, &Slice::of(&x)?, inputs, outputs), w_dims)?),
+            None => None,
+        };
+        let db = if needs[2] { Some(value(sum_rows(&dy, outputs), outputs)?) } else { None };
+        Ok(vec![dx, dw, db])
+    }))
+}
+
+pub(crate) fn conv2d(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    geometry: ConvGeometry,
+) -> Result<Tensor> {
+    let (xd, wd) = (x.value().dims().to_vec(), weight.value().dims().to_vec());
+    let shape = ConvShape {
+        batch: xd[0],
+        input: [xd[1], xd[2]],
+        output: [geometry.output(xd[1], wd[1]), geometry.output(xd[2], wd[2])],
+        inputs: xd[3],
+        outputs: wd[0],
+        kernel: [wd[1], wd[2]],
+        geometry,
+    };
+    let b = bias.map(|bias| Slice::of(bias.value())).transpose()?;
+    let y = conv::forward(&Slice::of(x.value())?, &Slice::of(weight.value())?, b.as_deref(), &shape);
+    let y = value(y, vec![shape.batch, shape.output[0], shape.output[1], shape.outputs])?;
+    let needs = [x.is_tracked(), weight.is_tracked(), bias.is_some_and(Tensor::is_tracked)];
+    let (saved_x, saved_w) =
+        (needs[1].then(|| x.value().clone()), needs[0].then(|| weight.value().clone()));
+    let nothing = Tensor::constant(y.clone());
+    Ok(Tensor::recorded(y, &[x, weight, bias.unwrap_or(&nothing)], move |dy| {
+        let dy = contiguous(dy)?;
+        let dy = Slice::of(&dy)?;
+        let dx = match saved_w {
+            Some(w) => Some(value(conv::input_gradient(&dy, &Slice::of(&w)?, &shape), xd)?),
+            None => None,
+        };
+        let dw = match saved_x {
+            Some(x) => Some(value(conv::weight_gradient(&dy, &Slice::of(&x)?, &shape), wd)?),
+            None => None,
+        };
+        let db = if needs[2] { Some(value(sum_rows(&dy, shape.outputs), shape.outputs)?) } else { None };
+        Ok(vec![dx, dw, db])
+    }))
+}
+
+pub(crate) fn group_norm(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: &Tensor,
+    groups: usize,
+    eps: f32,
+    silu: bool,
+) -> Result<Tensor> {
+    let dims = x.value().dims().to_vec();
+    let positions = dims[1..dims.len() - 1].iter().product();
+    let shape = GroupShape { positions, channels: last(x.value()), groups, eps, silu };
+    let (y, statistics) = norm::group_norm(
+        &Slice::of(x.value())?,
+        &Slice::of(weight.value())?,
+        &Slice::of(bias.value())?,
+        &shape,
+    );
+    let y = value(y, dims.clone())?;
+    let learns = weight.is_tracked() || bias.is_tracked();
+    let [x_value, w_value, b_value] = [x, weight, bias].map(|t| t.value().clone());
+    Ok(Tensor::recorded(y, &[x, weight, bias], move |dy| {
+        let dy = contiguous(dy)?;
+        let [x, w, b] = [Slice::of(&x_value)?, Slice::of(&w_value)?, Slice::of(&b_value)?];
+        let (dx, dw, db) = norm::group_norm_gradient(&x, &Slice::of(&dy)?, &w, &b, &statistics, &shape);
+        let channels = shape.channels;
+        let learned = |v| if learns { value(v, channels).map(Some) } else { Ok(None) };
+        Ok(vec![Some(value(dx, dims)?), learned(dw)?, learned(db)?])
+    }))
+}
+
+pub(crate) fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f32) -> Result<Tensor> {
+    let dims = x.value().dims().to_vec();
+    let y =
+        norm::layer_norm(&Slice::of(x.value())?, &Slice::of(weight.value())?, &Slice::of(bias.value())?, eps);
+    let y = value(y, dims.clone())?;
+    let learns = weight.is_tracked() || bias.is_tracked();
+    let [x_value, w_value] = [x, weight].map(|t| t.value().clone());
+    Ok(Tensor::recorded(y, &[x, weight, bias], move |dy| {
+        let dy = contiguous(dy)?;
+        let (dx, dw, db) =
+            norm::layer_norm_gradient(&Slice::of(&x_value)?, &Slice::of(&dy)?, &Slice::of(&w_value)?, eps);
+        let learned = |v: Vec<f32>| if learns { value(v, last(&w_value)).map(Some) } else { Ok(None) };
+        Ok(vec![Some(value(dx, dims)?), learned(dw)?, learned(db)?])
+    }))
+}
+
+pub(crate) fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize, causal: bool) -> Result<Tensor> {
+    let (q_dims, k_dims) = (q.value().dims().to_vec(), k.value().dims().to_vec());
+    let shape = AttentionShape {
+        batch: q_dims[0],
+        queries: q_dims[1],
+        keys: k_dims[1],
+        heads,
+        width: q_dims[2] / heads,
+        causal,
+    };
+    let y = attention::forward(
+        &Slice::of(q.value())?,
+        &Slice::of(k.value())?,
+        &Slice::of(v.value())?,
+        &shape,
+    );
+    let y = value(y, q_dims.clone())?;
+    let [qv, kv, vv] = [q, k, v].map(|t| t.value().clone());
+    Ok(Tensor::recorded(y, &[q, k, v], move |dy| {
+        let dy = contiguous(dy)?;
+        let [q, k, v] = [Slice::of(&qv)?, Slice::of(&kv)?, Slice::of(&vv)?];
+        let (dq, dk, dv) = attention::gradient(&q, &k, &v, &Slice::of(&dy)?, &shape);
+        Ok(vec![Some(value(dq, q_dims)?), Some(value(dk, k_dims.clone())?), Some(value(dv, k_dims)?)])
+    }))
+}
+
+pub(crate) fn activation(x: &Tensor, kind: Activation) -> Result<Tensor> {
+    let dims = x.value().dims().to_vec();
+    let y = value(act::forward(&Slice::of(x.value())?, kind), dims.clone())?;
+    let saved = x.value().clone();
+    Ok(Tensor::recorded(y, &[x], move |dy| {
+        let dx = act::gradient(&Slice::of(&saved)?, &Slice::of(&contiguous(dy)?)?, kind);
+        Ok(vec![Some(value(dx, dims)?)])
+    }))
+}
+
+pub(crate) fn geglu(x: &Tensor) -> Result<Tensor> {
+    let dims = x.value().dims().to_vec();
+    let half = last(x.value()) / 2;
+    let y = value(act::geglu(&Slice::of(x.value())?, half), with_last(x.value(), half))?;
+    let saved = x.value().clone();
+    Ok(Tensor::recorded(y, &[x], move |dy| {
+        let dx = act::geglu_gradient(&Slice::of(&saved)?, &Slice::of(&contiguous(dy)?)?, half);
+        Ok(vec![Some(value(dx, dims)?)])
+    }))
+}
+
+pub(crate) fn upsample_nearest(x: &Tensor, height: usize, width: usize) -> Result<Tensor> {
+    let dims = x.value().dims().to_vec();
+    let (batch, channels) = (dims[0], dims[3]);
+    let shape = Enlargement { from: [dims[1], dims[2]], to: [height, width], channels };
+    let y = pointwise::upsample(&Slice::of(x.value())?, batch, shape);
+    let y = value(y, vec![batch, height, width, channels])?;
+    Ok(Tensor::recorded(y, &[x], move |dy| {
+        let dx = pointwise::upsample_gradient(&Slice::of(&contiguous(dy)?)?, batch, shape);
+        Ok(vec![Some(value(dx, dims)?)])
+    }))
+}
+
+pub(crate) fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    let y = pointwise::add(&Slice::of(a.value())?, &Slice::of(b.value())?);
+    let y = value(y, a.value().dims())?;
+    Ok(Tensor::recorded(y, &[a, b], |dy| Ok(vec![Some(dy.clone()), Some(dy.clone())])))
+}
+
+pub(crate) fn add_per_sample(x: &Tensor, v: &Tensor) -> Result<Tensor> {
+    let channels = last(x.value());
+    let batch = x.value().dims()[0];
+    let positions = x.value().elem_count() / channels / batch.max(1);
+    let y = pointwise::add_rows(&Slice::of(x.value())?, &Slice::of(v.value())?, channels, |row| row / positions);
+    let y = value(y, x.value().dims())?;
+    let needs_v = v.is_tracked();
+    Ok(Tensor::recorded(y, &[x, v], move |dy| {
+        let dv = if needs_v {
+            let dy = contiguous(dy)?;
+            let dy = Slice::of(&dy)?;
+            let sums = dy.chunks(positions * channels).flat_map(|sample| sum_rows(sample, channels)).collect();
+            Some(value(sums, (batch, channels))?)
+        } else {
+            None
+        };
+        Ok(vec![Some(dy.clone()), dv])
+    }))
+}
+
+pub(crate) fn add_positions(x: &Tensor, table: &Tensor) -> Result<Tensor> {
+    let dims = x.value().dims();
+    let (length, channels) = (dims[1], dims[2]);
+    let rows = table.value().dims()[0];
+    let y =
+        pointwise::add_rows(&Slice::of(x.value())?, &Slice::of(table.value())?, channels, |row| row % length);
+    let y = value(y, dims)?;
+    let needs_table = table.is_tracked();
+    Ok(Tensor::recorded(y, &[x, table], move |dy| {
+        let dtable = if needs_table {
+            let mut sums = sum_rows(&Slice::of(&contiguous(dy)?)?, length * channels);
+            sums.resize(rows * channels, 0.0);
+            Some(value(sums, (rows, channels))?)
+        } else {
+            None
+        };
+        Ok(vec![Some(dy.clone()), dtable])
+    }))
+}
+
+pub(crate) fn scale(x: &Tensor, factor: f32) -> Result<Tensor> {
+    let scaled = move |x: &Value| value(pointwise::scale(&Slice::of(x)?, factor), x.dims());
+    let y = scaled(x.value())?;
+    Ok(Tensor::recorded(y, &[x], move |dy| Ok(vec![Some(scaled(&contiguous(dy)?)?)])))
+}
+
+pub(crate) fn concat(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    let (left, right) = (last(a.value()), last(b.value()));
+    let y = pointwise::concat(&Slice::of(a.value())?, &Slice::of(b.value())?, left, right);
+    let y = value(y, with_last(a.value(), left + right))?;
+    let needs = [a.is_tracked(), b.is_tracked()];
+    let dims = [a.value().dims().to_vec(), b.value().dims().to_vec()];
+    Ok(Tensor::recorded(y, &[a, b], move |dy| {
+        let dy = contiguous(dy)?;
+        let dy = Slice::of(&dy)?;
+        let [a_dims, b_dims] = dims;
+        let part = |from, width, dims: Vec<usize>| {
+            value(pointwise::columns(&dy, left + right, from, width), dims)
+        };
+        let da = if needs[0] { Some(part(0, left, a_dims)?) } else { None };
+        let db = if needs[1] { Some(part(left, right, b_dims)?) } else { None };
+        Ok(vec![da, db])
+    }))
+}
+
+pub(crate) fn embedding(table: &Tensor, ids: &[u32], batch: usize) -> Result<Tensor> {
+    let (rows, width) = (table.value().dims()[0], last(table.value()));
+    let ids: Vec<usize> = ids.iter().map(|&id| id as usize).collect();
+    let y = pointwise::gather(&Slice::of(table.value())?, ids.iter().copied(), width);
+    let y = value(y, (batch, ids.len() / batch, width))?;
+    Ok(Tensor::recorded(y, &[table], move |dy| {
+        let dtable = pointwise::scatter(&Slice::of(&contiguous(dy)?)?, ids.iter().copied(), width, rows);
+        Ok(vec![Some(value(dtable, (rows, width))?)])
+    }))
+}
+
+pub(crate) fn select_positions(x: &Tensor, at: &[usize]) -> Result<Tensor> {
+    let dims = x.value().dims().to_vec();
+    let (length, width) = (dims[1], dims[2]);
+    let rows: Vec<usize> = at.iter().enumerate().map(|(sample, at)| sample * length + at).collect();
+    let y = pointwise::gather(&Slice::of(x.value())?, rows.iter().copied(), width);
+    let y = value(y, (at.len(), width))?;
+    Ok(Tensor::recorded(y, &[x], move |dy| {
+        let dy = contiguous(dy)?;
+        let dx = pointwise::scatter(&Slice::of(&dy)?, rows.iter().copied(), width, dims[0] * length);
+        Ok(vec![Some(value(dx, dims)?)])
+    }))
+}

@@ -1,0 +1,200 @@
+//! [`CandleEngine`]: the operations of [`Engine`] on candle tensors.
+
+use candle_core::{Device, Tensor as Value};
+use mudi_diffusion::{Activation, ConvGeometry, Engine, Error, Result};
+
+use crate::cpu;
+use crate::slices;
+use crate::tape::Tensor;
+
+/// The engine. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct CandleEngine {
+    device: Device,
+}
+
+impl CandleEngine {
+    /// The engine on the CPU.
+    #[must_use]
+    pub fn cpu() -> Self {
+        Self { device: Device::Cpu }
+    }
+
+    /// Where tensors live.
+    #[must_use]
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+}
+
+fn shape_error(name: &'static str, reason: String) -> Error {
+    Error::Input { name, reason }
+}
+
+/// The last axis of a tensor.
+fn width(x: &Value) -> Result<usize> {
+    x.dims().last().copied().filter(|&width| width > 0).ok_or_else(|| {
+        shape_error("tensor", format!("shape {:?} has no last axis", x.dims()))
+    })
+}
+
+/// Fails with the shapes where `fits` is false.
+fn check(fits: bool, operation: &'static str, shapes: &[&Value]) -> Result<()> {
+    if fits {
+        return Ok(());
+    }
+    let shapes: Vec<&[usize]> = shapes.iter().map(|value| value.dims()).collect();
+    Err(shape_error(operation, format!("the shapes {shapes:?} do not fit each other")))
+}
+
+impl Engine for CandleEngine {
+    type Tensor = Tensor;
+
+    fn from_slice(&self, values: &[f32], shape: &[usize]) -> Result<Tensor> {
+        let value = Value::from_slice(values, shape, &self.device).map_err(Error::engine)?;
+        Ok(Tensor::constant(value))
+    }
+
+    fn to_vec(&self, x: &Tensor) -> Result<Vec<f32>> {
+        slices::to_vec(x.value())
+    }
+
+    fn shape(&self, x: &Tensor) -> Vec<usize> {
+        x.value().dims().to_vec()
+    }
+
+    fn reshape(&self, x: &Tensor, shape: &[usize]) -> Result<Tensor> {
+        let value = x.value().reshape(shape).map_err(Error::engine)?;
+        let before = x.value().dims().to_vec();
+        Ok(Tensor::recorded(value, &[x], move |dy| Ok(vec![Some(dy.reshape(before).map_err(Error::engine)?)])))
+    }
+
+    fn linear(&self, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+        let inputs = width(x.value())?;
+        let (outputs, expected) = weight.value().dims2().map_err(Error::engine)?;
+        let fits = inputs == expected && bias.is_none_or(|bias| bias.value().dims() == [outputs]);
+        check(fits, "linear", &[x.value(), weight.value()])?;
+        cpu::linear(x, weight, bias)
+    }
+
+    fn conv2d(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        bias: Option<&Tensor>,
+        geometry: ConvGeometry,
+    ) -> Result<Tensor> {
+        let (_, height, width, inputs) = x.value().dims4().map_err(Error::engine)?;
+        let (outputs, kh, kw, expected) = weight.value().dims4().map_err(Error::engine)?;
+        let fits = inputs == expected
+            && geometry.stride > 0
+            && geometry.output(height, kh) > 0
+            && geometry.output(width, kw) > 0
+            && geometry.before < kh.min(kw)
+            && geometry.after < kh.min(kw)
+            && bias.is_none_or(|bias| bias.value().dims() == [outputs]);
+        check(fits, "conv2d", &[x.value(), weight.value()])?;
+        cpu::conv2d(x, weight, bias, geometry)
+    }
+
+    fn group_norm(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        bias: &Tensor,
+        groups: usize,
+        eps: f32,
+        activation: Option<Activation>,
+    ) -> Result<Tensor> {
+        let channels = width(x.value())?;
+        let fits = x.value().rank() >= 2
+            && groups > 0
+            && channels.is_multiple_of(groups)
+            && weight.value().dims() == [channels]
+            && bias.value().dims() == [channels];
+        check(fits, "group_norm", &[x.value(), weight.value(), bias.value()])?;
+        match activation {
+            None | Some(Activation::Silu) => {
+                cpu::group_norm(x, weight, bias, groups, eps, activation.is_some())
+            }
+            Some(other) => self.activation(&cpu::group_norm(x, weight, bias, groups, eps, false)?, other),
+        }
+    }
+
+    fn layer_norm(&self, x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f32) -> Result<Tensor> {
+        let channels = width(x.value())?;
+        let fits = weight.value().dims() == [channels] && bias.value().dims() == [channels];
+        check(fits, "layer_norm", &[x.value(), weight.value(), bias.value()])?;
+        cpu::layer_norm(x, weight, bias, eps)
+    }
+
+    fn attention(&self, q: &Tensor, k: &Tensor, v: &Tensor, heads: usize, causal: bool) -> Result<Tensor> {
+        let (batch, _, channels) = q.value().dims3().map_err(Error::engine)?;
+        let (k_batch, keys, k_channels) = k.value().dims3().map_err(Error::engine)?;
+        let fits = k.value().dims() == v.value().dims()
+            && (batch, channels) == (k_batch, k_channels)
+            && keys > 0
+            && heads > 0
+            && channels.is_multiple_of(heads);
+        check(fits, "attention", &[q.value(), k.value(), v.value()])?;
+        cpu::attention(q, k, v, heads, causal)
+    }
+
+    fn activation(&self, x: &Tensor, kind: Activation) -> Result<Tensor> {
+        cpu::activation(x, kind)
+    }
+
+    fn geglu(&self, x: &Tensor) -> Result<Tensor> {
+        check(width(x.value())?.is_multiple_of(2), "geglu", &[x.value()])?;
+        cpu::geglu(x)
+    }
+
+    fn upsample_nearest(&self, x: &Tensor, height: usize, width: usize) -> Result<Tensor> {
+        let (_, h, w, _) = x.value().dims4().map_err(Error::engine)?;
+        check(h > 0 && w > 0 && height >= h && width >= w, "upsample_nearest", &[x.value()])?;
+        cpu::upsample_nearest(x, height, width)
+    }
+
+    fn add(&self, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+        check(a.value().dims() == b.value().dims(), "add", &[a.value(), b.value()])?;
+        cpu::add(a, b)
+    }
+
+    fn add_per_sample(&self, x: &Tensor, v: &Tensor) -> Result<Tensor> {
+        let dims = x.value().dims();
+        let fits = dims.len() >= 2 && v.value().dims() == [dims[0], width(x.value())?];
+        check(fits, "add_per_sample", &[x.value(), v.value()])?;
+        cpu::add_per_sample(x, v)
+    }
+
+    fn add_positions(&self, x: &Tensor, table: &Tensor) -> Result<Tensor> {
+        let (_, length, channels) = x.value().dims3().map_err(Error::engine)?;
+        let (positions, expected) = table.value().dims2().map_err(Error::engine)?;
+        check(length <= positions && channels == expected, "add_positions", &[x.value(), table.value()])?;
+        cpu::add_positions(x, table)
+    }
+
+    fn scale(&self, x: &Tensor, factor: f32) -> Result<Tensor> {
+        cpu::scale(x, factor)
+    }
+
+    fn concat(&self, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+        let (da, db) = (a.value().dims(), b.value().dims());
+        let fits = !da.is_empty() && da.len() == db.len() && da[..da.len() - 1] == db[..db.len() - 1];
+        check(fits, "concat", &[a.value(), b.value()])?;
+        cpu::concat(a, b)
+    }
+
+    fn embedding(&self, table: &Tensor, ids: &[u32], batch: usize) -> Result<Tensor> {
+        let (rows, _) = table.value().dims2().map_err(Error::engine)?;
+        let fits = batch > 0 && ids.len().is_multiple_of(batch) && ids.iter().all(|&id| (id as usize) < rows);
+        check(fits, "embedding", &[table.value()])?;
+        cpu::embedding(table, ids, batch)
+    }
+
+    fn select_positions(&self, x: &Tensor, at: &[usize]) -> Result<Tensor> {
+        let (batch, length, _) = x.value().dims3().map_err(Error::engine)?;
+        check(at.len() == batch && at.iter().all(|&at| at < length), "select_positions", &[x.value()])?;
+        cpu::select_positions(x, at)
+    }
+}

@@ -1,0 +1,172 @@
+//! Multi-head attention without a whole matrix of scores: one tile of queries at a time, recomputed in the backward pass.
+
+use rayon::prelude::*;
+
+use super::activation::exp;
+use super::gemm::{Matrix, product_into};
+use super::simd;
+
+/// Sizes of an attention of `[B, queries, heads * width]` over `[B, keys, heads * width]`.
+#[derive(Clone, Copy)]
+pub(crate) struct AttentionShape {
+    pub(crate) batch: usize,
+    pub(crate) queries: usize,
+    pub(crate) keys: usize,
+    pub(crate) heads: usize,
+    /// Channels of one head.
+    pub(crate) width: usize,
+    /// Query `i` sees keys `0..=i` only.
+    pub(crate) causal: bool,
+}
+
+/// Queries in one tile.
+const TILE: usize = 128;
+
+impl AttentionShape {
+    fn channels(&self) -> usize {
+        self.heads * self.width
+    }
+
+    fn scale(&self) -> f32 {
+        1.0 / (self.width as f32).sqrt()
+    }
+
+    /// Rows `first..first + rows` of head `head` of sample `sample` in `[B, length, channels]`.
+    fn head<'a>(&self, x: &'a [f32], length: usize, at: (usize, usize), first: usize, rows: usize) -> Matrix<'a> {
+        let channels = self.channels();
+        let start = (at.0 * length + first) * channels + at.1 * self.width;
+        Matrix::strided(&x[start..], rows, self.width, channels)
+    }
+
+    /// `[B, heads, length, width]` to `[B, length, heads * width]`.
+    fn join(&self, x: &[f32], length: usize) -> Vec<f32> {
+        let (heads, width, channels) = (self.heads, self.width, self.channels());
+        let mut y = vec![0f32; x.len()];
+        super::par_rows(&mut y, channels, |first, rows| {
+            for (index, row) in rows.chunks_exact_mut(channels).enumerate() {
+                let (sample, position) = ((first + index) / length, (first + index) % length);
+                for (head, row) in row.chunks_exact_mut(width).enumerate() {
+                    row.copy_from_slice(&x[((sample * heads + head) * length + position) * width..][..width]);
+                }
+            }
+        });
+        y
+    }
+
+    /// Softmax of the scaled scores of a tile, in place; query `first + i` is row `i`.
+    fn softmax(&self, scores: &mut [f32], first: usize) {
+        let scale = self.scale();
+        simd(
+            #[inline(always)]
+            || {
+                for (index, row) in scores.chunks_exact_mut(self.keys).enumerate() {
+                    let seen = if self.causal { (first + index + 1).min(self.keys) } else { self.keys };
+                    let (row, hidden) = row.split_at_mut(seen);
+                    hidden.fill(0.0);
+                    let mut lanes = [f32::NEG_INFINITY; 16];
+                    for chunk in row.chunks(16) {
+                        for (lane, &value) in lanes.iter_mut().zip(chunk) {
+                            *lane = if value > *lane { value } else { *lane };
+                        }
+                    }
+                    let max = lanes.iter().fold(f32::NEG_INFINITY, |a, &b| a.max(b));
+                    for value in row.iter_mut() {
+                        *value = exp((*value - max) * scale);
+                    }
+                    let mut sums = [0f32; 16];
+                    for chunk in row.chunks(16) {
+                        for (sum, &value) in sums.iter_mut().zip(chunk) {
+                            *sum += value;
+                        }
+                    }
+                    let inverse = 1.0 / sums.iter().sum::<f32>();
+                    for value in row.iter_mut() {
+                        *value *= inverse;
+                    }
+                }
+            },
+        );
+    }
+}
+
+/// Attention, `[B, queries, channels]`.
+pub(crate) fn forward(q: &[f32], k: &[f32], v: &[f32], shape: &AttentionShape) -> Vec<f32> {
+    let &AttentionShape { batch, queries, keys, heads, width, .. } = shape;
+    let mut out = vec![0f32; batch * heads * queries * width];
+    out.par_chunks_mut((queries * width).max(1)).enumerate().for_each_init(Vec::new, |scores, (index, out)| {
+        let at = (index / heads, index % heads);
+        let k = shape.head(k, keys, at, 0, keys);
+        let v = shape.head(v, keys, at, 0, keys);
+        for (tile, out) in out.chunks_mut(TILE * width).enumerate() {
+            let (first, rows) = (tile * TILE, out.len() / width);
+            scores.resize(rows * keys, 0.0);
+            product_into(scores, keys, shape.head(q, queries, at, first, rows), k.t(), false);
+            shape.softmax(scores, first);
+            product_into(out, width, Matrix::new(scores, rows, keys), v, false);
+        }
+    });
+    shape.join(&out, queries)
+}
+
+/// Gradients of queries, keys and values.
+pub(crate) fn gradient(
+    q: &[f32],
+    k: &[f32],
+    v: &[f32],
+    dy: &[f32],
+    shape: &AttentionShape,
+) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
+    let &AttentionShape { batch, queries, keys, heads, width, .. } = shape;
+    let scale = shape.scale();
+    let mut dq = vec![0f32; batch * heads * queries * width];
+    let mut dk = vec![0f32; batch * heads * keys * width];
+    let mut dv = vec![0f32; batch * heads * keys * width];
+    dq.par_chunks_mut((queries * width).max(1))
+        .zip(dk.par_chunks_mut((keys * width).max(1)).zip(dv.par_chunks_mut((keys * width).max(1))))
+        .enumerate()
+        .for_each_init(
+            || (Vec::new(), Vec::new()),
+            |(weights, dscores), (index, (dq, (dk, dv)))| {
+                let at = (index / heads, index % heads);
+                let keys_matrix = shape.head(k, keys, at, 0, keys);
+                let values = shape.head(v, keys, at, 0, keys);
+                for (tile, dq) in dq.chunks_mut(TILE * width).enumerate() {
+                    let (first, rows) = (tile * TILE, dq.len() / width);
+                    weights.resize(rows * keys, 0.0);
+                    dscores.resize(rows * keys, 0.0);
+                    let q = shape.head(q, queries, at, first, rows);
+                    let dy = shape.head(dy, queries, at, first, rows);
+                    product_into(weights, keys, q, keys_matrix.t(), false);
+                    shape.softmax(weights, first);
+                    product_into(dv, width, Matrix::new(weights, rows, keys).t(), dy, true);
+                    product_into(dscores, keys, dy, values.t(), false);
+                    softmax_gradient(weights, dscores, keys, scale);
+                    let dscores = Matrix::new(dscores, rows, keys);
+                    product_into(dq, width, dscores, keys_matrix, false);
+                    product_into(dk, width, dscores.t(), q, true);
+                }
+            },
+        );
+    (shape.join(&dq, queries), shape.join(&dk, keys), shape.join(&dv, keys))
+}
+
+/// Gradient of the scores from that of the weights, in place of the latter; with the scores' scale.
+fn softmax_gradient(weights: &[f32], dweights: &mut [f32], keys: usize, scale: f32) {
+    simd(
+        #[inline(always)]
+        || {
+            for (w, dw) in weights.chunks_exact(keys).zip(dweights.chunks_exact_mut(keys)) {
+                let mut lanes = [0f32; 16];
+                for (w, dw) in w.chunks(16).zip(dw.chunks(16)) {
+                    for ((lane, &w), &dw) in lanes.iter_mut().zip(w).zip(dw) {
+                        *lane += w * dw;
+                    }
+                }
+                let dot = lanes.iter().sum::<f32>();
+                for (&w, dw) in w.iter().zip(dw.iter_mut()) {
+                    *dw = w * (*dw - dot) * scale;
+                }
+            }
+        },
+    );
+}

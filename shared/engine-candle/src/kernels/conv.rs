@@ -1,0 +1,212 @@
+//! Convolutions, as matrix products over tiles of gathered patches.
+
+use mudi_diffusion::ConvGeometry;
+use rayon::prelude::*;
+
+use super::gemm::{Matrix, product_into};
+use super::{linear, par_rows};
+
+/// Sizes of a convolution of `[B, height, width, inputs]` with `[outputs, kernel.0, kernel.1, inputs]`.
+#[derive(Clone, Copy)]
+pub(crate) struct ConvShape {
+    pub(crate) batch: usize,
+    pub(crate) input: [usize; 2],
+    pub(crate) output: [usize; 2],
+    pub(crate) inputs: usize,
+    pub(crate) outputs: usize,
+    pub(crate) kernel: [usize; 2],
+    pub(crate) geometry: ConvGeometry,
+}
+
+/// Positions in one tile: enough for the matrix product to be efficient, few enough for the patches to stay in cache.
+const TILE: usize = 512;
+
+impl ConvShape {
+    fn patch(&self) -> usize {
+        self.kernel[0] * self.kernel[1] * self.inputs
+    }
+
+    /// A 1x1 convolution with stride 1 and no padding is a linear layer.
+    fn is_linear(&self) -> bool {
+        self.kernel == [1, 1] && self.geometry == ConvGeometry { stride: 1, before: 0, after: 0 }
+    }
+
+    /// Output rows in one tile, rows counted through all samples.
+    fn tile_rows(&self) -> usize {
+        let rows = self.batch * self.output[0];
+        let fair = rows.div_ceil(rayon::current_num_threads());
+        (TILE / self.output[1].max(1)).clamp(1, fair.max(1))
+    }
+
+    /// Gathers the patches of output rows `first..first + rows` (counted through all samples).
+    fn gather(&self, x: &[f32], first: usize, rows: usize, patches: &mut [f32]) {
+        let [height, width] = self.input;
+        let c = self.inputs;
+        let kw = self.kernel[1];
+        let ConvGeometry { stride, before, .. } = self.geometry;
+        let mut patches = patches.chunks_exact_mut(self.patch());
+        for row in first..first + rows {
+            let (sample, y) = (row / self.output[0], row % self.output[0]);
+            let image = &x[sample * height * width * c..][..height * width * c];
+            for column in 0..self.output[1] {
+                let Some(patch) = patches.next() else { return };
+                for (ky, line) in patch.chunks_exact_mut(kw * c).enumerate() {
+                    let Some(iy) = (y * stride + ky).checked_sub(before).filter(|&iy| iy < height) else {
+                        line.fill(0.0);
+                        continue;
+                    };
+                    // Columns `left..right` of the kernel lie inside the image; they are contiguous there.
+                    let start = column * stride;
+                    let left = before.saturating_sub(start).min(kw);
+                    let right = (width + before).saturating_sub(start).min(kw).max(left);
+                    line[..left * c].fill(0.0);
+                    line[right * c..].fill(0.0);
+                    if left < right {
+                        let from = (iy * width + start + left - before) * c;
+                        line[left * c..right * c].copy_from_slice(&image[from..from + (right - left) * c]);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The convolution that turns the gradient of the output into that of the input; stride 1 only.
+    fn transposed(&self) -> Self {
+        let flip = |pad: usize, kernel: usize| kernel - 1 - pad;
+        Self {
+            input: self.output,
+            output: self.input,
+            inputs: self.outputs,
+            outputs: self.inputs,
+            geometry: ConvGeometry {
+                stride: 1,
+                before: flip(self.geometry.before, self.kernel[0]),
+                after: flip(self.geometry.after, self.kernel[0]),
+            },
+            ..*self
+        }
+    }
+}
+
+/// `x` convolved with `w`, plus `b`.
+pub(crate) fn forward(x: &[f32], w: &[f32], b: Option<&[f32]>, shape: &ConvShape) -> Vec<f32> {
+    if shape.is_linear() {
+        return linear::forward(x, w, b, shape.inputs, shape.outputs);
+    }
+    let (patch, outputs) = (shape.patch(), shape.outputs);
+    let mut y = vec![0f32; shape.batch * shape.output[0] * shape.output[1] * outputs];
+    let rows = shape.tile_rows();
+    let weight = Matrix::new(w, outputs, patch).t();
+    y.par_chunks_mut((rows * shape.output[1] * outputs).max(1)).enumerate().for_each_init(Vec::new, |patches, (tile, y)| {
+        let positions = y.len() / outputs;
+        patches.resize(positions * patch, 0.0);
+        shape.gather(x, tile * rows, positions / shape.output[1], patches);
+        if let Some(b) = b {
+            y.chunks_exact_mut(outputs).for_each(|y| y.copy_from_slice(b));
+        }
+        product_into(y, outputs, Matrix::new(patches, positions, patch), weight, b.is_some());
+    });
+    y
+}
+
+/// Gradient of the input.
+pub(crate) fn input_gradient(dy: &[f32], w: &[f32], shape: &ConvShape) -> Vec<f32> {
+    if shape.is_linear() {
+        return linear::input_gradient(dy, w, shape.inputs, shape.outputs);
+    }
+    if shape.geometry.stride == 1 {
+        return forward(dy, &flipped(w, shape), None, &shape.transposed());
+    }
+    scatter_gradient(dy, w, shape)
+}
+
+/// `[O, kh, kw, I]` to `[I, kh, kw, O]`, the kernel turned by half a turn.
+fn flipped(w: &[f32], shape: &ConvShape) -> Vec<f32> {
+    let taps = shape.kernel[0] * shape.kernel[1];
+    let (inputs, outputs) = (shape.inputs, shape.outputs);
+    let mut out = vec![0f32; w.len()];
+    par_rows(&mut out, taps * outputs, |first, rows| {
+        for (index, row) in rows.chunks_exact_mut(taps * outputs).enumerate() {
+            let input = first + index;
+            for (tap, row) in row.chunks_exact_mut(outputs).enumerate() {
+                let from = (taps - 1 - tap) * inputs + input;
+                for (output, value) in row.iter_mut().enumerate() {
+                    *value = w[output * taps * inputs + from];
+                }
+            }
+        }
+    });
+    out
+}
+
+/// Gradient of the input for any stride: patches of gradients, added where the patches came from.
+fn scatter_gradient(dy: &[f32], w: &[f32], shape: &ConvShape) -> Vec<f32> {
+    let [height, width] = shape.input;
+    let (c, patch, outputs) = (shape.inputs, shape.patch(), shape.outputs);
+    let kw = shape.kernel[1];
+    let ConvGeometry { stride, before, .. } = shape.geometry;
+    let positions = shape.output[0] * shape.output[1];
+    let weight = Matrix::new(w, outputs, patch);
+    let mut dx = vec![0f32; shape.batch * height * width * c];
+    dx.par_chunks_mut((height * width * c).max(1)).zip(dy.par_chunks((positions * outputs).max(1))).for_each(|(dx, dy)| {
+        let mut patches = vec![0f32; positions * patch];
+        product_into(&mut patches, patch, Matrix::new(dy, positions, outputs), weight, false);
+        for (position, patch) in patches.chunks_exact(patch).enumerate() {
+            let (y, x) = (position / shape.output[1] * stride, position % shape.output[1] * stride);
+            for (tap, values) in patch.chunks_exact(c).enumerate() {
+                let iy = (y + tap / kw).checked_sub(before).filter(|&iy| iy < height);
+                let ix = (x + tap % kw).checked_sub(before).filter(|&ix| ix < width);
+                if let (Some(iy), Some(ix)) = (iy, ix) {
+                    for (dx, &value) in dx[(iy * width + ix) * c..][..c].iter_mut().zip(values) {
+                        *dx += value;
+                    }
+                }
+            }
+        }
+    });
+    dx
+}
+
+/// Partial sums of a weight gradient, whatever the number of threads: the result must not depend on it.
+const PARTS: usize = 4;
+
+/// Gradient of the weight, `[O, kh, kw, I]`.
+pub(crate) fn weight_gradient(dy: &[f32], x: &[f32], shape: &ConvShape) -> Vec<f32> {
+    if shape.is_linear() {
+        return linear::weight_gradient(dy, x, shape.inputs, shape.outputs);
+    }
+    let (patch, outputs) = (shape.patch(), shape.outputs);
+    let total = shape.batch * shape.output[0];
+    let part = total.div_ceil(PARTS).max(1);
+    let rows = (TILE / shape.output[1].max(1)).clamp(1, part);
+    let partial: Vec<Vec<f32>> = (0..total)
+        .step_by(part)
+        .collect::<Vec<_>>()
+        .into_par_iter()
+        .map(|first| {
+            let mut dw = vec![0f32; outputs * patch];
+            let end = (first + part).min(total);
+            let mut patches = Vec::new();
+            for row in (first..end).step_by(rows) {
+                let count = rows.min(end - row);
+                let positions = count * shape.output[1];
+                patches.resize(positions * patch, 0.0);
+                shape.gather(x, row, count, &mut patches);
+                let dy = &dy[row * shape.output[1] * outputs..][..positions * outputs];
+                let (dy, patches) = (Matrix::new(dy, positions, outputs), Matrix::new(&patches, positions, patch));
+                product_into(&mut dw, patch, dy.t(), patches, true);
+            }
+            dw
+        })
+        .collect();
+    let mut partial = partial.into_iter();
+    let mut dw = partial.next().unwrap_or_default();
+    for other in partial {
+        par_rows(&mut dw, 1, |first, dw| {
+            for (sum, value) in dw.iter_mut().zip(&other[first..]) {
+                *sum += value;
+            }
+        });
+    }
+    dw
+}

@@ -1,0 +1,153 @@
+//! AdamW (Loshchilov and Hutter, 2019).
+
+use std::cell::RefCell;
+
+use candle_core::{CpuStorage, InplaceOp1, Layout};
+use mudi_diffusion::{Error, Result};
+
+use crate::kernels::simd;
+use crate::slices::Slice;
+use crate::tape::{Gradients, Tensor};
+
+/// AdamW's constants.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamWConfig {
+    /// Decay of the mean of gradients, 0 to 1.
+    pub beta1: f64,
+    /// Decay of the mean of squared gradients, 0 to 1.
+    pub beta2: f64,
+    /// Added to the root of the second mean.
+    pub epsilon: f64,
+    /// Decoupled weight decay, multiplied by the learning rate.
+    pub weight_decay: f64,
+}
+
+impl Default for AdamWConfig {
+    fn default() -> Self {
+        Self { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 1e-2 }
+    }
+}
+
+/// First and second moments of one weight.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Moments {
+    /// Running mean of gradients.
+    pub first: Vec<f32>,
+    /// Running mean of squared gradients.
+    pub second: Vec<f32>,
+}
+
+/// The optimizer and all of its state.
+pub struct AdamW {
+    config: AdamWConfig,
+    /// Updates made so far.
+    pub step: u64,
+    /// One for each weight, in the order that the weights are given in.
+    pub moments: Vec<Moments>,
+}
+
+/// One weight's update, in place.
+struct Update<'a> {
+    gradient: &'a [f32],
+    moments: RefCell<&'a mut Moments>,
+    config: AdamWConfig,
+    /// Learning rate over the first bias correction.
+    rate: f32,
+    /// One over the root of the second bias correction.
+    correction: f32,
+    /// What is left of the weight after decay.
+    keep: f32,
+    gradient_scale: f32,
+}
+
+impl InplaceOp1 for Update<'_> {
+    fn name(&self) -> &'static str {
+        "adamw"
+    }
+
+    fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> candle_core::Result<()> {
+        let (CpuStorage::F32(values), Some((start, end))) = (storage, layout.contiguous_offsets()) else {
+            candle_core::bail!("AdamW updates contiguous f32 weights");
+        };
+        let weights = &mut values[start..end];
+        let mut moments = self.moments.borrow_mut();
+        let Moments { first, second } = &mut **moments;
+        let (b1, b2) = (self.config.beta1 as f32, self.config.beta2 as f32);
+        let epsilon = self.config.epsilon as f32;
+        simd(
+            #[inline(always)]
+            || {
+                for (((w, &g), m), v) in
+                    weights.iter_mut().zip(self.gradient).zip(first.iter_mut()).zip(second.iter_mut())
+                {
+                    let g = g * self.gradient_scale;
+                    *m = b1 * *m + (1.0 - b1) * g;
+                    *v = b2 * *v + (1.0 - b2) * g * g;
+                    *w = self.keep * *w - self.rate * *m / (v.sqrt() * self.correction + epsilon);
+                }
+            },
+        );
+        Ok(())
+    }
+}
+
+impl AdamW {
+    /// An optimizer that has not made a step.
+    #[must_use]
+    pub fn new(config: AdamWConfig) -> Self {
+        Self { config, step: 0, moments: Vec::new() }
+    }
+
+    /// Updates `weights`, whose gradients are multiplied by `gradient_scale` first (accumulation, clipping). A weight
+    /// without a gradient stays as it is.
+    ///
+    /// # Errors
+    /// Weights that are not on the CPU; engine errors.
+    pub fn update<'a>(
+        &mut self,
+        weights: impl IntoIterator<Item = &'a Tensor>,
+        gradients: &Gradients,
+        learning_rate: f64,
+        gradient_scale: f64,
+    ) -> Result<()> {
+        self.step += 1;
+        let power = i32::try_from(self.step).unwrap_or(i32::MAX);
+        let first_correction = 1.0 - self.config.beta1.powi(power);
+        let second_correction = 1.0 - self.config.beta2.powi(power);
+        for (index, weight) in weights.into_iter().enumerate() {
+            let length = weight.value().elem_count();
+            if self.moments.len() <= index {
+                self.moments.push(Moments { first: vec![0.0; length], second: vec![0.0; length] });
+            }
+            let Some(gradient) = gradients.get(weight) else { continue };
+            let gradient = gradient.contiguous().map_err(Error::engine)?;
+            let update = Update {
+                gradient: &Slice::of(&gradient)?,
+                moments: RefCell::new(&mut self.moments[index]),
+                config: self.config,
+                rate: (learning_rate / first_correction) as f32,
+                correction: (1.0 / second_correction.sqrt()) as f32,
+                keep: (1.0 - learning_rate * self.config.weight_decay) as f32,
+                gradient_scale: gradient_scale as f32,
+            };
+            weight.value().inplace_op1(&update).map_err(Error::engine)?;
+        }
+        Ok(())
+    }
+}
+
+/// The Euclidean norm of the gradients of `weights` taken together.
+///
+/// # Errors
+/// Engine errors.
+pub fn gradient_norm<'a>(weights: impl IntoIterator<Item = &'a Tensor>, gradients: &Gradients) -> Result<f64> {
+    let mut sum = 0f64;
+    for weight in weights {
+        if let Some(gradient) = gradients.get(weight) {
+            let gradient = gradient.contiguous().map_err(Error::engine)?;
+            let values = Slice::of(&gradient)?;
+            sum += values.chunks(4096).map(|part| f64::from(part.iter().map(|g| g * g).sum::<f32>())).sum::<f64>();
+        }
+    }
+    Ok(sum.sqrt())
+}

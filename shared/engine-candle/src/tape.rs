@@ -1,0 +1,193 @@
+//! Reverse-mode differentiation over candle tensors.
+//!
+//! Candle's own gradients compute both sides of every product, keep those of frozen weights, and are cut silently by some
+//! operations. Here an operation that an engine offers records exactly the gradients that somebody asked for, or it
+//! records nothing. Saved activations belong to the recorded closure and are freed as soon as it has run.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use candle_core::Tensor as Value;
+use mudi_diffusion::{Error, Result};
+
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
+/// What an operation does with the gradient of its result: the gradient of each input, or none where none is needed.
+type Backward = Box<dyn FnOnce(&Value) -> Result<Vec<Option<Value>>> + Send>;
+
+struct Operation {
+    inputs: Vec<Option<Arc<Node>>>,
+    backward: Mutex<Option<Backward>>,
+}
+
+/// A result that gradients flow through. Ids grow with time, so a larger id never feeds a smaller one.
+struct Node {
+    id: u64,
+    operation: Option<Operation>,
+}
+
+impl Node {
+    fn new(operation: Option<Operation>) -> Arc<Self> {
+        Arc::new(Self { id: NEXT.fetch_add(1, Ordering::Relaxed), operation })
+    }
+}
+
+/// Names a leaf whose gradient can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LeafId(u64);
+
+/// A value, and where it came from if a gradient is wanted through it.
+#[derive(Clone)]
+pub struct Tensor {
+    value: Value,
+    node: Option<Arc<Node>>,
+}
+
+impl std::fmt::Debug for Tensor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tensor").field("shape", self.value.shape()).field("tracked", &self.node.is_some()).finish()
+    }
+}
+
+impl Tensor {
+    /// A constant: no gradient is ever computed for it.
+    #[must_use]
+    pub fn constant(value: Value) -> Self {
+        Self { value, node: None }
+    }
+
+    /// A leaf: its gradient is in the result of [`backward`].
+    #[must_use]
+    pub fn leaf(value: Value) -> Self {
+        Self { value, node: Some(Node::new(None)) }
+    }
+
+    /// The result of an operation on `inputs`. `backward` is kept only where one of them is tracked.
+    pub(crate) fn recorded<F>(value: Value, inputs: &[&Self], backward: F) -> Self
+    where
+        F: FnOnce(&Value) -> Result<Vec<Option<Value>>> + Send + 'static,
+    {
+        if inputs.iter().all(|input| input.node.is_none()) {
+            return Self::constant(value);
+        }
+        let inputs = inputs.iter().map(|input| input.node.clone()).collect();
+        let operation = Operation { inputs, backward: Mutex::new(Some(Box::new(backward))) };
+        Self { value, node: Some(Node::new(Some(operation))) }
+    }
+
+    /// The value.
+    #[must_use]
+    pub fn value(&self) -> &Value {
+        &self.value
+    }
+
+    /// Whether a gradient flows through it.
+    #[must_use]
+    pub fn is_tracked(&self) -> bool {
+        self.node.is_some()
+    }
+
+    /// The name of its gradient, for a leaf.
+    #[must_use]
+    pub fn leaf_id(&self) -> Option<LeafId> {
+        self.node.as_ref().filter(|node| node.operation.is_none()).map(|node| LeafId(node.id))
+    }
+
+    /// The value alone, as a constant.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Self::constant(self.value.clone())
+    }
+}
+
+/// Gradients of leaves.
+#[derive(Default)]
+pub struct Gradients(HashMap<LeafId, Value>);
+
+impl Gradients {
+    /// Takes the gradient of a leaf out; none where the result does not depend on it.
+    pub fn take(&mut self, leaf: &Tensor) -> Option<Value> {
+        self.0.remove(&leaf.leaf_id()?)
+    }
+
+    /// The gradient of a leaf; none where the result does not depend on it.
+    #[must_use]
+    pub fn get(&self, leaf: &Tensor) -> Option<&Value> {
+        self.0.get(&leaf.leaf_id()?)
+    }
+
+    /// Adds another pass's gradients to these.
+    ///
+    /// # Errors
+    /// Engine errors.
+    pub fn accumulate(&mut self, other: Self) -> Result<()> {
+        for (leaf, gradient) in other.0 {
+            add_to(&mut self.0, leaf, gradient)?;
+        }
+        Ok(())
+    }
+
+    /// How many leaves have a gradient.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether no leaf has a gradient.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+fn add_to(all: &mut HashMap<LeafId, Value>, leaf: LeafId, gradient: Value) -> Result<()> {
+    let sum = match all.remove(&leaf) {
+        Some(earlier) => (earlier + gradient).map_err(Error::engine)?,
+        None => gradient,
+    };
+    all.insert(leaf, sum);
+    Ok(())
+}
+
+/// Gradients of `sum(output * seed)` over all pairs, with respect to every leaf that the outputs depend on.
+///
+/// Each recorded operation runs once and is freed; a second call through the same operations is an error.
+///
+/// # Errors
+/// Engine errors; a graph that has been walked before.
+pub fn backward(outputs: &[(&Tensor, Value)]) -> Result<Gradients> {
+    let mut pending: BTreeMap<u64, (Arc<Node>, Value)> = BTreeMap::new();
+    let mut leaves = HashMap::new();
+    let mut push = |pending: &mut BTreeMap<u64, (Arc<Node>, Value)>, node: Arc<Node>, gradient: Value| {
+        if node.operation.is_none() {
+            return add_to(&mut leaves, LeafId(node.id), gradient);
+        }
+        let sum = match pending.remove(&node.id) {
+            Some((_, earlier)) => (earlier + gradient).map_err(Error::engine)?,
+            None => gradient,
+        };
+        pending.insert(node.id, (node, sum));
+        Ok(())
+    };
+    for (output, seed) in outputs {
+        if let Some(node) = &output.node {
+            push(&mut pending, node.clone(), seed.clone())?;
+        }
+    }
+    while let Some((_, (node, gradient))) = pending.pop_last() {
+        let Some(operation) = &node.operation else { continue };
+        let taken = operation.backward.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let backward = taken.ok_or_else(|| {
+            Error::Input { name: "backward", reason: "this graph has been walked already".to_owned() }
+        })?;
+        let gradients = backward(&gradient)?;
+        drop(gradient);
+        for (input, gradient) in operation.inputs.iter().zip(gradients) {
+            if let (Some(input), Some(gradient)) = (input, gradient) {
+                push(&mut pending, input.clone(), gradient)?;
+            }
+        }
+    }
+    Ok(Gradients(leaves))
+}

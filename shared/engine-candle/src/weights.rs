@@ -1,0 +1,248 @@
+//! Weights: from safetensors files, from an initializer, and back to files.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use candle_core::{DType, Device, Tensor as Value};
+use mudi_diffusion::{Error as NetworkError, ParameterKind, Parameters};
+
+use crate::engine::CandleEngine;
+use crate::tape::Tensor;
+
+/// What is wrong with a weights file. Every message names the file.
+#[derive(Debug, thiserror::Error)]
+pub enum WeightsError {
+    /// The file cannot be read.
+    #[error("{}: cannot be read: {source}; check that the file exists and is readable", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is not a safetensors file, or is cut short.
+    #[error("{}: not a whole safetensors file ({reason}); download or copy it again", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What the parser says.
+        reason: String,
+    },
+    /// A tensor is missing or misshapen, or the configuration is impossible.
+    #[error("{}: {source}; the weights and config.json beside them must belong together", path.display())]
+    Network {
+        /// The file.
+        path: PathBuf,
+        /// Which tensor.
+        #[source]
+        source: NetworkError,
+    },
+    /// Tensors that the network has no use for.
+    #[error(
+        "{}: {} that this network does not have, such as `{}`; the weights and config.json beside them must belong together",
+        path.display(), count_of(names), names.first().map_or("", String::as_str)
+    )]
+    Extra {
+        /// The file.
+        path: PathBuf,
+        /// Their names, sorted.
+        names: Vec<String>,
+    },
+    /// The file cannot be written.
+    #[error("{}: cannot be written: {reason}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        reason: String,
+    },
+}
+
+fn count_of(names: &[String]) -> String {
+    if names.len() == 1 { "holds a tensor".to_owned() } else { format!("holds {} tensors", names.len()) }
+}
+
+/// Tensors by name, as a file holds them.
+pub type NamedTensors = BTreeMap<String, Value>;
+
+/// Reads a safetensors file onto the CPU.
+///
+/// # Errors
+/// [`WeightsError::Read`] and [`WeightsError::Format`].
+pub fn read_safetensors(path: &Path) -> Result<NamedTensors, WeightsError> {
+    let bytes =
+        std::fs::read(path).map_err(|source| WeightsError::Read { path: path.to_owned(), source })?;
+    let format = |reason: String| WeightsError::Format { path: path.to_owned(), reason };
+    let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)
+        .map_err(|error| format(error.to_string().lines().next().unwrap_or_default().to_owned()))?;
+    Ok(tensors.into_iter().collect())
+}
+
+/// The bytes of a safetensors file, sorted by name, with the given metadata.
+///
+/// # Errors
+/// Tensors that are not on the CPU or of a type that the format has no name for; as text.
+pub fn to_safetensors(
+    tensors: &NamedTensors,
+    metadata: Option<&BTreeMap<String, String>>,
+) -> Result<Vec<u8>, String> {
+    let metadata = metadata.map(|map| map.iter().map(|(k, v)| (k.clone(), v.clone())).collect());
+    safetensors::serialize(tensors.iter(), metadata).map_err(|error| error.to_string())
+}
+
+/// Weights read from one file, for one or more networks.
+pub struct FileWeights {
+    path: PathBuf,
+    tensors: NamedTensors,
+    used: BTreeSet<String>,
+    device: Device,
+}
+
+/// Buffers that old versions of transformers saved, and that no network needs.
+const NOT_WEIGHTS: [&str; 2] = ["text_model.embeddings.position_ids", "embeddings.position_ids"];
+
+impl FileWeights {
+    /// Reads `path`.
+    ///
+    /// # Errors
+    /// [`WeightsError::Read`] and [`WeightsError::Format`].
+    pub fn open(engine: &CandleEngine, path: &Path) -> Result<Self, WeightsError> {
+        let mut tensors = read_safetensors(path)?;
+        tensors.retain(|name, _| !NOT_WEIGHTS.contains(&name.as_str()));
+        Ok(Self { path: path.to_owned(), tensors, used: BTreeSet::new(), device: engine.device().clone() })
+    }
+
+    /// Builds a network from these weights.
+    ///
+    /// # Errors
+    /// [`WeightsError::Network`].
+    pub fn build<N>(
+        &mut self,
+        new: impl FnOnce(&mut dyn Parameters<CandleEngine>) -> Result<N, NetworkError>,
+    ) -> Result<N, WeightsError> {
+        new(self).map_err(|source| WeightsError::Network { path: self.path.clone(), source })
+    }
+
+    /// Says so where the file holds tensors that no network took.
+    ///
+    /// # Errors
+    /// [`WeightsError::Extra`].
+    pub fn finish(self) -> Result<(), WeightsError> {
+        let names: Vec<String> = self.tensors.into_keys().filter(|name| !self.used.contains(name)).collect();
+        if names.is_empty() { Ok(()) } else { Err(WeightsError::Extra { path: self.path, names }) }
+    }
+}
+
+/// From the layout of files to that of the engine.
+fn from_file_layout(value: &Value, kind: ParameterKind) -> candle_core::Result<Value> {
+    match (kind, value.rank()) {
+        (ParameterKind::Convolution, 4) => value.permute((0, 2, 3, 1)),
+        (ParameterKind::Linear, 4) if value.dims()[2..] == [1, 1] => value.flatten_from(1),
+        _ => Ok(value.clone()),
+    }
+}
+
+/// From the layout of the engine to that of files.
+fn to_file_layout(value: &Value, kind: ParameterKind) -> candle_core::Result<Value> {
+    match kind {
+        ParameterKind::Convolution => value.permute((0, 3, 1, 2))?.contiguous(),
+        _ => value.contiguous(),
+    }
+}
+
+impl Parameters<CandleEngine> for FileWeights {
+    fn get(&mut self, name: &str, shape: &[usize], kind: ParameterKind) -> mudi_diffusion::Result<Tensor> {
+        let found = self.tensors.get(name).ok_or_else(|| NetworkError::MissingTensor {
+            name: name.to_owned(),
+            expected: shape.to_vec(),
+        })?;
+        let value = from_file_layout(found, kind).map_err(NetworkError::engine)?;
+        if value.dims() != shape {
+            return Err(NetworkError::TensorShape {
+                name: name.to_owned(),
+                expected: shape.to_vec(),
+                found: value.dims().to_vec(),
+            });
+        }
+        self.used.insert(name.to_owned());
+        let value = value
+            .to_dtype(DType::F32)
+            .and_then(|value| value.contiguous())
+            .and_then(|value| value.to_device(&self.device))
+            .map_err(NetworkError::engine)?;
+        Ok(Tensor::constant(value))
+    }
+
+    fn contains(&self, name: &str) -> bool {
+        self.tensors.contains_key(name)
+    }
+}
+
+/// One weight that learns.
+pub struct Trainable {
+    /// Its name in files.
+    pub name: String,
+    /// How files lay it out.
+    pub kind: ParameterKind,
+    /// The leaf whose gradient updates it. Networks hold the same storage, so they see every update.
+    pub leaf: Tensor,
+}
+
+/// Makes weights that learn: initialized by `init`, or taken from an earlier state.
+pub struct TrainableWeights<'a> {
+    /// `(name, shape, kind)` to values in the engine's layout.
+    init: Box<dyn FnMut(&str, &[usize], ParameterKind) -> Vec<f32> + 'a>,
+    /// What has been made so far, in the order of making.
+    pub made: Vec<Trainable>,
+}
+
+impl<'a> TrainableWeights<'a> {
+    /// Weights whose values `init` gives.
+    pub fn new(init: impl FnMut(&str, &[usize], ParameterKind) -> Vec<f32> + 'a) -> Self {
+        Self { init: Box::new(init), made: Vec::new() }
+    }
+}
+
+impl Parameters<CandleEngine> for TrainableWeights<'_> {
+    fn get(&mut self, name: &str, shape: &[usize], kind: ParameterKind) -> mudi_diffusion::Result<Tensor> {
+        let values = (self.init)(name, shape, kind);
+        let value = Value::from_vec(values, shape, &Device::Cpu).map_err(NetworkError::engine)?;
+        let leaf = Tensor::leaf(value);
+        self.made.push(Trainable { name: name.to_owned(), kind, leaf: leaf.clone() });
+        Ok(leaf)
+    }
+
+    fn contains(&self, name: &str) -> bool {
+        // The names that diffusers writes today.
+        !name.contains("query.weight")
+    }
+}
+
+/// The weights as a file holds them, in `dtype`.
+///
+/// # Errors
+/// Engine errors.
+pub fn named_for_file<'a>(
+    weights: impl IntoIterator<Item = &'a Trainable>,
+    dtype: DType,
+) -> mudi_diffusion::Result<NamedTensors> {
+    weights
+        .into_iter()
+        .map(|weight| {
+            let value = to_file_layout(weight.leaf.value(), weight.kind)
+                .and_then(|value| value.to_dtype(dtype))
+                .map_err(NetworkError::engine)?;
+            Ok((weight.name.clone(), value))
+        })
+        .collect()
+}
+
+/// Values of a file's tensor in the engine's layout.
+///
+/// # Errors
+/// Engine errors.
+pub fn values_from_file(value: &Value, kind: ParameterKind) -> mudi_diffusion::Result<Vec<f32>> {
+    let value = from_file_layout(value, kind).map_err(NetworkError::engine)?;
+    crate::slices::to_vec(&value)
+}

@@ -1,0 +1,71 @@
+//! Golden tensors made with the reference implementations (`tests/fixtures/README.md`).
+
+use std::path::{Path, PathBuf};
+
+use candle_core::Tensor;
+use mudi_diffusion::{Parameters, parse};
+use mudi_engine_candle::CandleEngine;
+use mudi_engine_candle::weights::{FileWeights, NamedTensors, read_safetensors};
+
+/// A path below `tests/fixtures`.
+#[must_use]
+pub fn fixture(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(path)
+}
+
+/// The tensors of a fixture.
+///
+/// # Panics
+/// Where the file cannot be read.
+#[must_use]
+pub fn tensors(path: &str) -> NamedTensors {
+    read_safetensors(&fixture(path)).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Builds the network in `folder` from its `config.json` and `weights`; `finish` says whether every tensor must be used.
+///
+/// # Panics
+/// Where the files do not fit the network.
+pub fn network<C: serde::de::DeserializeOwned, N>(
+    folder: &str,
+    weights: &str,
+    finish: bool,
+    new: impl FnOnce(C, &mut dyn Parameters<CandleEngine>) -> mudi_diffusion::Result<N>,
+) -> N {
+    let config = std::fs::read_to_string(fixture(folder).join("config.json")).expect("config.json");
+    let config = parse(&config).unwrap_or_else(|error| panic!("{folder}: {error}"));
+    let mut file = FileWeights::open(&CandleEngine::cpu(), &fixture(folder).join(weights)).expect("weights");
+    let network = file.build(|parameters| new(config, parameters)).unwrap_or_else(|error| panic!("{error}"));
+    if finish {
+        file.finish().unwrap_or_else(|error| panic!("{error}"));
+    }
+    network
+}
+
+/// All values, as `f32`.
+///
+/// # Panics
+/// On types that are not numbers.
+#[must_use]
+pub fn values(tensor: &Tensor) -> Vec<f32> {
+    tensor
+        .to_dtype(candle_core::DType::F32)
+        .and_then(|tensor| tensor.flatten_all())
+        .and_then(|tensor| tensor.to_vec1())
+        .expect("numbers")
+}
+
+/// The largest difference, as a share of the expected values' range.
+///
+/// # Panics
+/// Where the lengths differ.
+#[must_use]
+pub fn error_of_range(found: &[f32], expected: &[f32]) -> f32 {
+    assert_eq!(found.len(), expected.len(), "as many values as the reference");
+    let (low, high) =
+        expected.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), &v| (low.min(v), high.max(v)));
+    assert!(high > low, "the reference's output is constant");
+    let worst = found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    // A NaN must not pass for a small error.
+    if found.iter().all(|v| v.is_finite()) { worst / (high - low) } else { f32::INFINITY }
+}

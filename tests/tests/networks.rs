@@ -1,0 +1,110 @@
+//! Every network against diffusers and transformers, on the same random weights.
+
+use mudi_diffusion::clip::ClipText;
+use mudi_diffusion::unet::{AddedConditioning, UNet, UNetInput};
+use mudi_diffusion::vae::{VaeDecoder, VaeEncoder};
+use mudi_engine_candle::{CandleEngine, Tensor, nchw};
+use mudi_tests::golden::{error_of_range, network, tensors, values};
+
+/// f32 on both sides: what is left is the order of additions.
+const TOLERANCE: f32 = 1e-5;
+
+fn assert_close(what: &str, found: &[f32], expected: &[f32]) {
+    let error = error_of_range(found, expected);
+    println!("{what}: max error {error:.2e} of the range");
+    assert!(error <= TOLERANCE, "{what}: {error:.2e}");
+}
+
+fn unet_against(base: &str, golden: &str) {
+    let golden = tensors(&format!("{base}/golden/{golden}.safetensors"));
+    let unet = network(&format!("{base}/unet"), "diffusion_pytorch_model.safetensors", true, UNet::new);
+    let added = golden.get("text_embeds").map(|embeds| AddedConditioning {
+        text_embeds: Tensor::constant(embeds.clone()),
+        time_ids: values(&golden["time_ids"]),
+    });
+    let input = UNetInput {
+        sample: nchw::to_channels_last(&golden["sample"]).unwrap(),
+        timesteps: values(&golden["timestep"]),
+        encoder_hidden_states: Tensor::constant(golden["encoder_hidden_states"].clone()),
+        added,
+        lora_scale: 1.0,
+    };
+    let output = unet.forward(&CandleEngine::cpu(), &input).unwrap();
+    let output = nchw::to_channels_first(&output).unwrap();
+    assert_eq!(output.dims(), golden["out.sample"].dims());
+    assert_close(base, &values(&output), &values(&golden["out.sample"]));
+}
+
+#[test]
+fn sdxl_unet() {
+    unet_against("sdxl-tiny", "unet");
+}
+
+#[test]
+fn sdxl_unet_with_sizes_that_do_not_halve() {
+    unet_against("sdxl-tiny", "unet_odd");
+}
+
+#[test]
+fn sd15_unet() {
+    unet_against("sd15-tiny", "unet");
+}
+
+#[test]
+fn sd21_unet() {
+    unet_against("sd21-tiny", "unet");
+}
+
+fn text_encoder_against(base: &str, folder: &str, golden: &str, true_eos: bool) {
+    let golden = tensors(&format!("{base}/golden/{golden}.safetensors"));
+    let mut encoder = network(&format!("{base}/{folder}"), "model.safetensors", true, ClipText::new);
+    if true_eos {
+        encoder.config.eos_token_id = 1;
+    }
+    let ids: Vec<u32> = values(&golden["input_ids"]).iter().map(|&id| id as u32).collect();
+    let batch = golden["input_ids"].dims()[0];
+    let text = encoder.forward(&CandleEngine::cpu(), &ids, batch).unwrap();
+    for (name, tensor) in [
+        ("out.hidden_states", Some(&text.penultimate)),
+        ("out.last_hidden_state", Some(&text.last)),
+        ("out.text_embeds", text.pooled.as_ref()),
+    ] {
+        let (Some(expected), Some(found)) = (golden.get(name), tensor) else { continue };
+        assert_close(&format!("{base} {folder} {name}"), &values(found.value()), &values(expected));
+    }
+    assert_eq!(golden.contains_key("out.text_embeds"), text.pooled.is_some());
+}
+
+#[test]
+fn text_encoders() {
+    text_encoder_against("sdxl-tiny", "text_encoder", "text_encoder", false);
+    text_encoder_against("sdxl-tiny", "text_encoder_2", "text_encoder_2", false);
+    text_encoder_against("sd15-tiny", "text_encoder", "text_encoder", false);
+    text_encoder_against("sd21-tiny", "text_encoder", "text_encoder", false);
+}
+
+#[test]
+fn text_encoder_pools_at_the_end_token_of_its_configuration() {
+    text_encoder_against("sdxl-tiny", "text_encoder_2", "text_encoder_2_true_eos", true);
+}
+
+#[test]
+fn vae() {
+    let engine = CandleEngine::cpu();
+    let weights = "diffusion_pytorch_model.safetensors";
+    let encoder = network("sdxl-tiny/vae", weights, false, |config, p| VaeEncoder::new(&config, p));
+    let golden = tensors("sdxl-tiny/golden/vae_encoder.safetensors");
+    let moments = encoder.forward(&engine, &nchw::to_channels_last(&golden["sample"]).unwrap()).unwrap();
+    let moments = nchw::to_channels_first(&moments).unwrap();
+    let channels = moments.dims()[1] / 2;
+    for (name, from) in [("out.sample", 0), ("out.logvar", channels)] {
+        let found = moments.narrow(1, from, channels).unwrap();
+        assert_close(&format!("vae encoder {name}"), &values(&found), &values(&golden[name]));
+    }
+
+    let decoder = network("sdxl-tiny/vae", weights, false, |config, p| VaeDecoder::new(&config, p));
+    let golden = tensors("sdxl-tiny/golden/vae_decoder.safetensors");
+    let image = decoder.forward(&engine, &nchw::to_channels_last(&golden["sample"]).unwrap()).unwrap();
+    let image = nchw::to_channels_first(&image).unwrap();
+    assert_close("vae decoder", &values(&image), &values(&golden["out.sample"]));
+}
