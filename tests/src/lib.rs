@@ -1,1 +1,2 @@
-//! End to end tests of MuDI Studio.
+//! End to end tests of MuDI Studio: what they share.
+pub mod fixtures;

@@ -1,1 +1,2 @@
 //! Diffusion networks, noise schedules, samplers and tokenizer, generic over an engine.
+pub mod schedule;
