@@ -1,2 +1,3 @@
 //! Diffusion networks, noise schedules, samplers and tokenizer, generic over an engine.
 pub mod schedule;
+pub mod tokenizer;
