@@ -9,6 +9,8 @@ pub mod engine;
 mod error;
 pub mod lora;
 pub mod nn;
+pub mod schedule;
+pub mod tokenizer;
 pub mod unet;
 pub mod vae;
 

@@ -1,0 +1,333 @@
+//! CLIP's tokenizer: lower-cased, byte-level byte-pair encoding whose words end in `</w>`.
+//!
+//! It is built from the files of a diffusers `tokenizer/` folder and gives the ids of transformers'
+//! `CLIPTokenizer`. [`Tokenizer::train`] learns a vocabulary of the same kind from captions.
+mod train;
+
+use std::collections::HashMap;
+use std::str::FromStr;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use thiserror::Error;
+
+/// The token before every text.
+pub const START: &str = "<|startoftext|>";
+/// The token after every text; its state is the pooled embedding.
+pub const END: &str = "<|endoftext|>";
+/// What CLIP's text encoders take: 75 tokens of text between the start and end tokens.
+pub const MAX_LENGTH: usize = 77;
+
+/// What ends a word in the vocabulary.
+const WORD_END: &str = "</w>";
+/// How text falls into words: contractions, runs of letters, single digits, runs of anything else but white space.
+const WORDS: &str =
+    r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
+/// A length above this in a config is transformers' way to say that there is none.
+const NO_LENGTH: f64 = 1e6;
+
+/// An error of the tokenizer.
+#[derive(Debug, Error)]
+pub enum TokenizerError {
+    /// `vocab.json` is not an object from tokens to ids.
+    #[error("vocab.json cannot be read: {0}")]
+    Vocab(serde_json::Error),
+    /// A config is not JSON or a field has the wrong kind.
+    #[error("the tokenizer's config cannot be read: {0}")]
+    Config(serde_json::Error),
+    /// A line of `merges.txt` is not two tokens with a space between.
+    #[error("merges.txt, line {line}: `{text}` is not a pair of tokens")]
+    Merge {
+        /// Counted from 1.
+        line: usize,
+        /// The line.
+        text: String,
+    },
+    /// A special token is not in the vocabulary.
+    #[error("the vocabulary lacks the token `{0}`")]
+    Missing(String),
+    /// No room for the start and end tokens.
+    #[error("a maximum length of {0} has no room for the start and end tokens")]
+    TooShort(usize),
+    /// A vocabulary too small to encode any text.
+    #[error("a vocabulary needs at least {least} tokens (bytes, word ends, start, end), not {found}")]
+    VocabTooSmall {
+        /// The smallest size.
+        least: usize,
+        /// The size asked for.
+        found: usize,
+    },
+    /// The vocabulary and merges do not fit together, or a text could not be encoded.
+    #[error("byte-pair encoding: {0}")]
+    Bpe(#[from] tokenizers::Error),
+}
+
+/// A token that is looked for in the text itself, before it is split into words.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+struct AddedToken {
+    content: String,
+    #[serde(default)]
+    lstrip: bool,
+    #[serde(default)]
+    rstrip: bool,
+    #[serde(default)]
+    single_word: bool,
+    /// Look for it in the lower-cased text.
+    #[serde(default)]
+    normalized: bool,
+}
+
+/// A special token in a config: its text, or an object with its text.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum TokenText {
+    Plain(String),
+    Object { content: String },
+}
+
+impl TokenText {
+    fn into_content(self) -> String {
+        match self {
+            Self::Plain(content) | Self::Object { content } => content,
+        }
+    }
+}
+
+/// The fields of `tokenizer_config.json` and `special_tokens_map.json` that matter here.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Config {
+    pad_token: Option<TokenText>,
+    model_max_length: Option<f64>,
+    added_tokens_decoder: HashMap<String, AddedToken>,
+}
+
+/// A text's token ids, ready for a text encoder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Encoded {
+    /// Start token, text, end token, padding: always the tokenizer's maximum length.
+    pub ids: Vec<u32>,
+    /// Whether the text was too long and lost its end.
+    pub truncated: bool,
+    /// Index in `ids` of the first end token, whose state is the pooled embedding.
+    pub eos_position: usize,
+}
+
+/// CLIP's tokenizer.
+#[derive(Debug, Clone)]
+pub struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+    start: u32,
+    end: u32,
+    pad: u32,
+    max_length: usize,
+}
+
+impl Tokenizer {
+    /// Builds the tokenizer from the texts of `vocab.json`, `merges.txt` and, where there is one,
+    /// `tokenizer_config.json`, which names the padding token and the maximum length (else `<|endoftext|>` and 77).
+    ///
+    /// Folders that name the padding token only in `special_tokens_map.json`: see [`Tokenizer::from_folder_json`].
+    ///
+    /// # Errors
+    /// [`TokenizerError`], by what is wrong with which file.
+    pub fn from_json(vocab: &str, merges: &str, config: Option<&str>) -> Result<Self, TokenizerError> {
+        Self::from_folder_json(vocab, merges, config, None)
+    }
+
+    /// As [`Tokenizer::from_json`], with the text of `special_tokens_map.json`, whose padding token counts if the
+    /// config names none.
+    ///
+    /// # Errors
+    /// [`TokenizerError`], by what is wrong with which file.
+    pub fn from_folder_json(
+        vocab: &str,
+        merges: &str,
+        config: Option<&str>,
+        special_tokens_map: Option<&str>,
+    ) -> Result<Self, TokenizerError> {
+        let vocab: HashMap<String, u32> = serde_json::from_str(vocab).map_err(TokenizerError::Vocab)?;
+        let read = |text: Option<&str>| {
+            text.map_or(Ok(Config::default()), |text| serde_json::from_str(text).map_err(TokenizerError::Config))
+        };
+        let (mut config, map) = (read(config)?, read(special_tokens_map)?);
+        config.pad_token = config.pad_token.or(map.pad_token);
+        Self::build(&vocab, &parse_merges(merges)?, config)
+    }
+
+    fn build(
+        vocab: &HashMap<String, u32>,
+        merges: &[(&str, &str)],
+        config: Config,
+    ) -> Result<Self, TokenizerError> {
+        let id = |token: &str| vocab.get(token).copied().ok_or(TokenizerError::Missing(token.to_owned()));
+        let pad_token = config.pad_token.map_or_else(|| END.to_owned(), TokenText::into_content);
+        let (start, end, pad) = (id(START)?, id(END)?, id(&pad_token)?);
+        let max_length = match config.model_max_length {
+            Some(length) if length < NO_LENGTH => length as usize,
+            _ => MAX_LENGTH,
+        };
+        if max_length < 2 {
+            return Err(TokenizerError::TooShort(max_length));
+        }
+
+        // A padding token such as tokenizer_2's `!` is found in the text like the other two, whatever surrounds it.
+        let mut added: Vec<AddedToken> = config.added_tokens_decoder.into_values().collect();
+        for token in [START, END, &pad_token] {
+            if added.iter().all(|known| known.content != token) {
+                added.push(AddedToken {
+                    content: token.to_owned(),
+                    lstrip: false,
+                    rstrip: false,
+                    single_word: false,
+                    normalized: false,
+                });
+            }
+        }
+        let mut added: Vec<(u32, AddedToken)> = added
+            .into_iter()
+            .map(|token| Ok((id(&token.content)?, token)))
+            .collect::<Result<_, TokenizerError>>()?;
+        added.sort_by_key(|(id, _)| *id);
+        let added: Vec<Value> = added.iter().map(|(id, token)| added_json(*id, token)).collect();
+        let inner = tokenizers::Tokenizer::from_str(&tokenizer_json(vocab, merges, &added).to_string())?;
+        Ok(Self { inner, start, end, pad, max_length })
+    }
+
+    /// Learns a vocabulary of `vocab_size` tokens (at least 514) from captions; returns the texts of `vocab.json` and
+    /// `merges.txt`.
+    ///
+    /// Ids are in CLIP's order: 256 bytes, 256 bytes that end a word, merges in the order learnt,
+    /// `<|startoftext|>`, `<|endoftext|>`; so any text can be encoded. The most frequent pair is merged first, among
+    /// equals the one of the smallest ids: the same captions give the same files. There are fewer tokens than
+    /// asked for if every word of the captions is one.
+    ///
+    /// # Errors
+    /// [`TokenizerError::VocabTooSmall`].
+    pub fn train<I>(captions: I, vocab_size: usize) -> Result<(String, String), TokenizerError>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        train::train(captions, vocab_size)
+    }
+
+    /// Encodes a text between start and end token, cut or padded to [`Tokenizer::max_length`].
+    ///
+    /// # Errors
+    /// [`TokenizerError::Bpe`]; with a complete vocabulary there is no text that cannot be encoded.
+    pub fn encode(&self, text: &str) -> Result<Encoded, TokenizerError> {
+        let encoding = self.inner.encode_fast(text, false)?;
+        let room = self.max_length - 2;
+        let found = encoding.get_ids();
+        let mut ids = Vec::with_capacity(self.max_length);
+        ids.push(self.start);
+        ids.extend(found.iter().take(room));
+        ids.push(self.end);
+        // A text may hold the end token itself.
+        let eos_position = ids.iter().position(|id| *id == self.end).unwrap_or(ids.len() - 1);
+        ids.resize(self.max_length, self.pad);
+        Ok(Encoded { ids, truncated: found.len() > room, eos_position })
+    }
+
+    /// The number of tokens of a text, without start and end; up to `max_length() - 2` are not cut.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
+    pub fn count(&self, text: &str) -> Result<usize, TokenizerError> {
+        Ok(self.inner.encode_fast(text, false)?.len())
+    }
+
+    /// The text of ids, without a leading start token and without all from the first end token on. Case and odd
+    /// white space do not come back; ids that are not in the vocabulary are passed over.
+    ///
+    /// # Errors
+    /// [`TokenizerError::Bpe`].
+    pub fn decode(&self, ids: &[u32]) -> Result<String, TokenizerError> {
+        let ids = ids.strip_prefix(&[self.start]).unwrap_or(ids);
+        let end = ids.iter().position(|id| *id == self.end).unwrap_or(ids.len());
+        Ok(self.inner.decode(&ids[..end], false)?.replace(WORD_END, " ").trim().to_owned())
+    }
+
+    /// Length of every encoded text, start and end token included: 77 for CLIP.
+    #[must_use]
+    pub fn max_length(&self) -> usize {
+        self.max_length
+    }
+
+    /// Number of tokens in the vocabulary.
+    #[must_use]
+    pub fn vocab_size(&self) -> usize {
+        self.inner.get_vocab_size(true)
+    }
+
+    /// Id of `<|startoftext|>`.
+    #[must_use]
+    pub fn start_id(&self) -> u32 {
+        self.start
+    }
+
+    /// Id of `<|endoftext|>`.
+    #[must_use]
+    pub fn end_id(&self) -> u32 {
+        self.end
+    }
+
+    /// Id of the padding token.
+    #[must_use]
+    pub fn pad_id(&self) -> u32 {
+        self.pad
+    }
+
+    /// Id of a token as it stands in `vocab.json`, such as `bear</w>`.
+    #[must_use]
+    pub fn id(&self, token: &str) -> Option<u32> {
+        self.inner.token_to_id(token)
+    }
+}
+
+fn added_json(id: u32, token: &AddedToken) -> Value {
+    let AddedToken { content, lstrip, rstrip, single_word, normalized } = token;
+    json!({
+        "id": id, "content": content, "lstrip": lstrip, "rstrip": rstrip, "single_word": single_word,
+        "normalized": normalized, "special": true,
+    })
+}
+
+/// The tokenizer in the form of `tokenizer.json`, without a post-processor: the start and end tokens are ours to add.
+fn tokenizer_json(vocab: &HashMap<String, u32>, merges: &[(&str, &str)], added: &[Value]) -> Value {
+    json!({
+        "version": "1.0",
+        "truncation": null,
+        "padding": null,
+        "added_tokens": added,
+        "normalizer": {"type": "Sequence", "normalizers": [
+            {"type": "NFC"},
+            {"type": "Replace", "pattern": {"Regex": r"\s+"}, "content": " "},
+            {"type": "Lowercase"},
+        ]},
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+            {"type": "Split", "pattern": {"Regex": WORDS}, "behavior": "Removed", "invert": true},
+            {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true},
+        ]},
+        "post_processor": null,
+        "decoder": {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true},
+        "model": {
+            "type": "BPE", "dropout": null, "unk_token": END, "continuing_subword_prefix": "",
+            "end_of_word_suffix": WORD_END, "fuse_unk": false, "byte_fallback": false, "ignore_merges": false,
+            "vocab": vocab, "merges": merges,
+        },
+    })
+}
+
+/// The pairs of `merges.txt`, after its version line.
+fn parse_merges(text: &str) -> Result<Vec<(&str, &str)>, TokenizerError> {
+    text.lines()
+        .enumerate()
+        .filter(|(i, line)| !line.is_empty() && !(*i == 0 && line.starts_with("#version")))
+        .map(|(i, line)| match line.split_once(' ') {
+            Some((a, b)) if !a.is_empty() && !b.is_empty() && !b.contains(' ') => Ok((a, b)),
+            _ => Err(TokenizerError::Merge { line: i + 1, text: line.to_owned() }),
+        })
+        .collect()
+}

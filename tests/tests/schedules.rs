@@ -1,0 +1,92 @@
+//! Noise schedules and samplers against diffusers' schedulers (`fixtures/generators/schedulers.py`).
+use mudi_diffusion::schedule::{NoiseSchedule, Sampler, SamplerKind, SchedulerConfig};
+use mudi_tests::fixtures::{relative_difference, tensors, text};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Cases {
+    schedule: SchedulerConfig,
+    cases: Vec<Case>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Case {
+    sampler: SamplerKind,
+    steps: usize,
+    karras: bool,
+    config: SchedulerConfig,
+}
+
+fn cases() -> Cases {
+    serde_json::from_str(&text("schedulers.json")).unwrap()
+}
+
+#[test]
+fn samplers_follow_diffusers() {
+    let golden = tensors("schedulers.safetensors");
+    let (start, bias, noise) = (&golden["start"].values, &golden["bias"].values, &golden["noise"].values);
+    let size = start.len();
+    let (mut worst, mut failures) = (0.0_f32, Vec::new());
+    for (index, case) in cases().cases.into_iter().enumerate() {
+        let name = format!("{index}: {case:?}");
+        let schedule = NoiseSchedule::new(case.config).unwrap();
+        let mut sampler = Sampler::new(case.sampler, &schedule, case.steps, case.karras).unwrap();
+        let timesteps = relative_difference(
+            sampler.timesteps(),
+            &golden[&format!("{index}.timesteps")].values,
+        );
+        let sigma = relative_difference(
+            &[sampler.init_noise_sigma()],
+            &golden[&format!("{index}.init_noise_sigma")].values,
+        );
+        let mut x: Vec<f32> = start.iter().map(|x| x * sampler.init_noise_sigma()).collect();
+        let mut path = 0.0_f32;
+        for i in 0..case.steps {
+            let here = i * size..(i + 1) * size;
+            let mut output = x.clone();
+            sampler.scale_model_input(&mut output, i).unwrap();
+            output.iter_mut().zip(&bias[here.clone()]).for_each(|(x, b)| *x = (*x + b).tanh());
+            sampler.step(i, &output, &mut x, Some(&noise[here.clone()])).unwrap();
+            path = path.max(relative_difference(&x, &golden[&format!("{index}.path")].values[here]));
+        }
+        worst = worst.max(path);
+        if timesteps.max(sigma).max(path) > 1e-4 {
+            failures.push(format!("timesteps {timesteps:.1e} sigma {sigma:.1e} path {path:.1e} in {name}"));
+        }
+    }
+    println!("largest relative difference of a trajectory: {worst:.1e}");
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn the_forward_process_is_that_of_diffusers() {
+    let golden = tensors("schedulers.safetensors");
+    let schedule = NoiseSchedule::new(cases().schedule).unwrap();
+    let found: Vec<f32> = schedule.alphas_cumprod().iter().map(|ab| *ab as f32).collect();
+    let products = &golden["forward.alphas_cumprod"].values;
+    let relative = found.iter().zip(products).map(|(a, b)| (a / b - 1.0).abs()).fold(0.0, f32::max);
+    println!("largest relative difference of a cumulative product: {relative:.1e}");
+    assert!(relative < 1e-5);
+
+    let (clean, noise) = (&golden["forward.clean"], &golden["forward.noise"]);
+    let size = clean.shape[1];
+    for (row, t) in golden["forward.timesteps"].values.iter().enumerate() {
+        let here = row * size..(row + 1) * size;
+        let (x0, eps, t) = (&clean.values[here.clone()], &noise.values[here.clone()], *t as usize);
+        let noisy = schedule.add_noise(x0, eps, t).unwrap();
+        let velocity = schedule.velocity(x0, eps, t).unwrap();
+        assert!(relative_difference(&noisy, &golden["forward.noisy"].values[here.clone()]) < 1e-6);
+        assert!(relative_difference(&velocity, &golden["forward.velocity"].values[here]) < 1e-6);
+    }
+}
+
+#[test]
+fn every_base_folder_has_a_schedule_that_loads() {
+    for base in ["sdxl-tiny", "sd15-tiny", "sd21-tiny"] {
+        let config = text(&format!("{base}/scheduler/scheduler_config.json"));
+        let schedule = NoiseSchedule::from_json(&config).unwrap();
+        for kind in SamplerKind::ALL {
+            assert!(Sampler::new(kind, &schedule, 25, kind.supports_karras()).is_ok(), "{base} {kind}");
+        }
+    }
+}
