@@ -86,9 +86,11 @@ impl Cutout {
         if (width, height) == self.image.dimensions() {
             return self.clone();
         }
+        // At half strength: the filter overshoots at hard edges by up to an eighth, and what exceeds 1 would be cut off
+        // in one channel and not in another.
         let weighted = Rgba32FImage::from_fn(self.width(), self.height(), |x, y| {
             let Rgb([r, g, b]) = *self.image.get_pixel(x, y);
-            let alpha = f32::from(self.mask.coverage(x, y)) / 255.0;
+            let alpha = f32::from(self.mask.coverage(x, y)) / 255.0 * 0.5;
             let [r, g, b] = [r, g, b].map(|channel| f32::from(channel) / 255.0 * alpha);
             Rgba([r, g, b, alpha])
         });
@@ -96,7 +98,7 @@ impl Cutout {
         let mut image = RgbImage::from_pixel(width, height, Rgb([255; 3]));
         let mut mask = Mask::empty(width, height);
         for (x, y, Rgba([r, g, b, alpha])) in scaled.enumerate_pixels() {
-            let coverage = (alpha * 255.0).round().clamp(0.0, 255.0) as u8;
+            let coverage = (alpha * 2.0 * 255.0).round().clamp(0.0, 255.0) as u8;
             if coverage > 0 {
                 let color = [r, g, b].map(|c| (c / alpha * 255.0).round().clamp(0.0, 255.0) as u8);
                 image.put_pixel(x, y, Rgb(color));
