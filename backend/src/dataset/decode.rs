@@ -1,0 +1,145 @@
+//! Image files to pixels: JPEG, PNG and WebP, from bytes that nobody vouches for.
+
+use std::io::Cursor;
+use std::path::Path;
+
+use image::error::ImageError;
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, Rgb, RgbImage};
+
+use super::error::DatasetError;
+
+/// The most pixels that an image may have.
+pub const MAX_PIXELS: u64 = 100_000_000;
+/// The largest image file, in bytes.
+pub const MAX_BYTES: u64 = 256 << 20;
+/// What a decoder may allocate, in bytes: the largest image at eight bytes a pixel (16 bit, with alpha).
+const MAX_ALLOCATION: u64 = 8 * MAX_PIXELS + (64 << 20);
+
+/// An image as its file stores it.
+#[derive(Debug, Clone)]
+pub struct Decoded {
+    /// The stored pixels.
+    pub stored: DynamicImage,
+    /// How they are to be turned or mirrored to be upright (EXIF).
+    pub orientation: Orientation,
+}
+
+impl Decoded {
+    /// Width and height of the stored pixels.
+    #[must_use]
+    pub fn stored_size(&self) -> (u32, u32) {
+        (self.stored.width(), self.stored.height())
+    }
+
+    /// Width and height of the upright image.
+    #[must_use]
+    pub fn upright_size(&self) -> (u32, u32) {
+        let (width, height) = self.stored_size();
+        match self.orientation {
+            Orientation::Rotate90
+            | Orientation::Rotate270
+            | Orientation::Rotate90FlipH
+            | Orientation::Rotate270FlipH => (height, width),
+            _ => (width, height),
+        }
+    }
+
+    /// The upright image.
+    #[must_use]
+    pub fn upright(&self) -> DynamicImage {
+        let mut image = self.stored.clone();
+        image.apply_orientation(self.orientation);
+        image
+    }
+
+    /// The upright image in color, 8 bit a channel, over white where it is transparent.
+    #[must_use]
+    pub fn rgb(&self) -> RgbImage {
+        let upright = self.upright();
+        if !upright.color().has_alpha() {
+            return upright.into_rgb8();
+        }
+        let rgba = upright.into_rgba8();
+        RgbImage::from_fn(rgba.width(), rgba.height(), |x, y| {
+            let [r, g, b, alpha] = rgba.get_pixel(x, y).0.map(u32::from);
+            Rgb([r, g, b].map(|channel| ((channel * alpha + 255 * (255 - alpha) + 127) / 255) as u8))
+        })
+    }
+}
+
+/// Decodes the image in `bytes`; `file` is what an error calls it. The kind is told from the bytes, not the name.
+///
+/// Size and memory are checked against the header, before any pixel is allocated.
+///
+/// # Errors
+/// Where the bytes are no JPEG, PNG or WebP image, break off, are damaged, or hold more than [`MAX_PIXELS`].
+pub fn decode(file: &Path, bytes: &[u8]) -> Result<Decoded, DatasetError> {
+    let truncated = || DatasetError::Truncated { file: file.to_owned() };
+    let fail = |error: ImageError| match error {
+        ImageError::IoError(io) if io.kind() == std::io::ErrorKind::UnexpectedEof => truncated(),
+        error => {
+            let fault: String = error.to_string().chars().take(300).collect();
+            DatasetError::Decode { file: file.to_owned(), fault }
+        }
+    };
+    if bytes.is_empty() {
+        return Err(DatasetError::EmptyFile { file: file.to_owned() });
+    }
+    let format = match image::guess_format(bytes) {
+        Ok(format @ (ImageFormat::Jpeg | ImageFormat::Png | ImageFormat::WebP)) => format,
+        _ => return Err(DatasetError::Format { file: file.to_owned() }),
+    };
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(MAX_ALLOCATION);
+    reader.limits(limits);
+    let mut decoder = reader.into_decoder().map_err(fail)?;
+    let (width, height) = decoder.dimensions();
+    if u64::from(width) * u64::from(height) > MAX_PIXELS || decoder.total_bytes() > MAX_ALLOCATION {
+        return Err(DatasetError::LargeImage { file: file.to_owned(), width, height });
+    }
+    // These two decoders fill what is missing with gray or black and say nothing.
+    let whole = match format {
+        ImageFormat::Jpeg => jpeg_is_whole(bytes),
+        ImageFormat::WebP => webp_is_whole(bytes),
+        _ => true,
+    };
+    if !whole {
+        return Err(truncated());
+    }
+    // A damaged EXIF block must not cost the photo.
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let stored = DynamicImage::from_decoder(decoder).map_err(fail)?;
+    Ok(Decoded { stored, orientation })
+}
+
+/// Whether a JPEG's segments lead to its end marker. (A thumbnail's end marker, inside a segment, does not count.)
+fn jpeg_is_whole(bytes: &[u8]) -> bool {
+    // Behind the start marker.
+    let mut at = 2;
+    // A byte 0xff begins a marker; 0xff00 is data, 0xffd0 to 0xffd7 mark restarts within it.
+    while let Some(found) = bytes.get(at..).and_then(|rest| rest.iter().position(|&byte| byte == 0xff)) {
+        at += found + 1;
+        match bytes.get(at) {
+            Some(0xd9) => return true,
+            Some(0x00 | 0x01 | 0xd0..=0xd8) => at += 1,
+            // Fill bytes: the next one is looked at as the marker's first.
+            Some(0xff) => {}
+            Some(_) => match bytes.get(at + 1..at + 3) {
+                Some(&[high, low]) => at += 1 + usize::from(u16::from_be_bytes([high, low])).max(2),
+                _ => return false,
+            },
+            None => return false,
+        }
+    }
+    false
+}
+
+/// Whether a WebP file is as long as its header says.
+fn webp_is_whole(bytes: &[u8]) -> bool {
+    match bytes.get(4..8) {
+        Some(&[a, b, c, d]) => bytes.len() as u64 >= u64::from(u32::from_le_bytes([a, b, c, d])) + 8,
+        _ => false,
+    }
+}

@@ -1,0 +1,152 @@
+//! What can be wrong with a data set.
+
+use std::path::PathBuf;
+
+use mudi_domain::cutout::CutoutError;
+use mudi_domain::metadata::MetadataError;
+
+use super::decode::MAX_PIXELS;
+
+/// Why a data set could not be read. Every message names the file, the fault and the cure.
+#[derive(Debug, thiserror::Error)]
+pub enum DatasetError {
+    /// The folder does not exist, or is a file.
+    #[error("{}: there is no such folder; name the one that holds metadata.jsonl", path.display())]
+    NoFolder {
+        /// The folder as it was asked for.
+        path: PathBuf,
+    },
+    /// A file does not exist.
+    #[error("{}: there is no such file; add it, or mend its name in metadata.jsonl", file.display())]
+    Missing {
+        /// The file.
+        file: PathBuf,
+    },
+    /// What should be a file is a folder, a pipe or a device.
+    #[error("{}: this is not a file; name a file here", file.display())]
+    NotAFile {
+        /// What was found.
+        file: PathBuf,
+    },
+    /// A file cannot be read, for want of permission for example.
+    #[error("{}: the file cannot be read ({source}); check its permissions and the disk", file.display())]
+    Read {
+        /// The file.
+        file: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A file has no bytes.
+    #[error("{}: the file is empty; copy it again", file.display())]
+    EmptyFile {
+        /// The file.
+        file: PathBuf,
+    },
+    /// A file has more bytes than any sensible one.
+    #[error("{}: the file has {bytes} bytes; make it smaller than {most}", file.display())]
+    LargeFile {
+        /// The file.
+        file: PathBuf,
+        /// Its size in bytes.
+        bytes: u64,
+        /// The largest size in bytes.
+        most: u64,
+    },
+    /// A text is not UTF-8.
+    #[error("{}: byte {offset} is not UTF-8; save the file as UTF-8 text", file.display())]
+    NotUtf8 {
+        /// The file.
+        file: PathBuf,
+        /// The first bad byte, counted from 0.
+        offset: usize,
+    },
+    /// The text says something wrong.
+    #[error("{}: {source}", folder.display())]
+    Metadata {
+        /// The folder.
+        folder: PathBuf,
+        /// Line, fault and cure.
+        source: MetadataError,
+    },
+    /// A file is no image of a kind that is read.
+    #[error("{}: this is not a JPEG, PNG or WebP image; convert it to one of them", file.display())]
+    Format {
+        /// The file.
+        file: PathBuf,
+    },
+    /// An image has too many pixels.
+    #[error(
+        "{}: the image has {width}x{height} pixels; scale it down to {} megapixels or fewer",
+        file.display(), MAX_PIXELS / 1_000_000
+    )]
+    LargeImage {
+        /// The file.
+        file: PathBuf,
+        /// Its width in pixels.
+        width: u32,
+        /// Its height in pixels.
+        height: u32,
+    },
+    /// An image ends before its last pixel.
+    #[error("{}: the image breaks off before its end; copy it again from its source", file.display())]
+    Truncated {
+        /// The file.
+        file: PathBuf,
+    },
+    /// An image is damaged, or of a rare kind.
+    #[error("{}: the image cannot be decoded ({fault}); save it again as PNG or JPEG", file.display())]
+    Decode {
+        /// The file.
+        file: PathBuf,
+        /// What the decoder says.
+        fault: String,
+    },
+    /// A photo has no mask.
+    #[error("{}: the photo has no mask; draw one and name it as `mask_path` on the photo's line", photo.display())]
+    NoMask {
+        /// The photo.
+        photo: PathBuf,
+    },
+    /// A mask is of another size than its photo.
+    #[error(
+        "{}: the mask has {}x{} pixels but its photo {} has {}x{}; draw the mask at the photo's size",
+        mask.display(), mask_size.0, mask_size.1, photo.display(), photo_size.0, photo_size.1
+    )]
+    MaskSize {
+        /// The mask.
+        mask: PathBuf,
+        /// Its width and height in pixels.
+        mask_size: (u32, u32),
+        /// The photo.
+        photo: PathBuf,
+        /// The upright photo's width and height in pixels.
+        photo_size: (u32, u32),
+    },
+    /// A mask covers nothing.
+    #[error("{}: the mask covers nothing (its brightest pixel is {peak} of 255); paint the subject white", mask.display())]
+    EmptyMask {
+        /// The mask.
+        mask: PathBuf,
+        /// Its brightest pixel, 0..=255.
+        peak: u8,
+    },
+    /// A mask covers so little that nothing is left of it at the size at which photos are kept.
+    #[error(
+        "{}: the mask covers nothing once its photo is {side} pixels long; crop the photo around the subject",
+        mask.display()
+    )]
+    TinyMask {
+        /// The mask.
+        mask: PathBuf,
+        /// The longest side in pixels.
+        side: u32,
+    },
+    /// A photo of a data set in memory makes no cutout.
+    #[error("{}: {source}", photo.display())]
+    Cutout {
+        /// The photo.
+        photo: PathBuf,
+        /// Fault and cure.
+        source: CutoutError,
+    },
+}

@@ -1,0 +1,175 @@
+//! Data sets: a folder of photos, their masks, and the `metadata.jsonl` that says whose they are.
+//!
+//! The format of the text is in [`mudi_domain::metadata`]. Photos and masks are JPEG, PNG or WebP files of any size;
+//! everything that a file can have wrong is a variant of [`DatasetError`] that names the file, the fault and the cure.
+
+pub mod decode;
+mod error;
+mod photo;
+#[cfg(test)]
+mod tests;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use image::imageops::{self, FilterType};
+use indexmap::IndexMap;
+use mudi_domain::cutout::Cutout;
+use mudi_domain::mask::Mask;
+use mudi_domain::metadata::{FILE_NAME, Metadata, PhotoEntry};
+use mudi_domain::subject::{Subject, SubjectId};
+
+use decode::Decoded;
+pub use error::DatasetError;
+pub use photo::{Photo, Square};
+
+/// Photos with a longer side, in pixels, are scaled down to it when they are read, and their masks with them.
+///
+/// No training image is larger, and a folder of phone photos stays within a few hundred megabytes.
+pub const LONGEST_SIDE: u32 = 2048;
+/// The largest `metadata.jsonl`, in bytes.
+const MAX_TEXT: u64 = 16 << 20;
+
+/// A data set in memory.
+#[derive(Debug, Clone)]
+pub struct Dataset {
+    /// The folder that it was read from.
+    pub folder: PathBuf,
+    /// The subjects, in the order of the metadata. Each has at least one photo.
+    pub subjects: Vec<SubjectData>,
+}
+
+/// A subject and its photos.
+#[derive(Debug, Clone)]
+pub struct SubjectData {
+    /// Its id and name.
+    pub subject: Subject,
+    /// Its photos, in the order of the metadata.
+    pub photos: Vec<Photo>,
+}
+
+impl Dataset {
+    /// Reads the folder `dir`.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with the folder, its text or one of its files.
+    pub fn load(dir: &Path) -> Result<Self, DatasetError> {
+        if !dir.is_dir() {
+            return Err(DatasetError::NoFolder { path: dir.to_owned() });
+        }
+        let metadata = read_metadata(dir)?;
+        let subjects = metadata
+            .subjects
+            .values()
+            .map(|subject| {
+                let photos = metadata
+                    .photos_of(subject.id())
+                    .map(|entry| load_photo(dir, entry))
+                    .collect::<Result<Vec<_>, _>>()?;
+                Ok(SubjectData { subject: subject.clone(), photos })
+            })
+            .collect::<Result<Vec<_>, DatasetError>>()?;
+        Ok(Self { folder: dir.to_owned(), subjects })
+    }
+
+    /// Every photo's cutout, by subject, in the order of the photos.
+    ///
+    /// # Errors
+    /// Where a mask has been emptied or resized since the data set was read.
+    pub fn cutouts(&self) -> Result<IndexMap<SubjectId, Vec<Cutout>>, DatasetError> {
+        self.subjects
+            .iter()
+            .map(|data| {
+                let cutouts = data.photos.iter().map(Photo::cutout).collect::<Result<Vec<_>, _>>()?;
+                Ok((data.subject.id().clone(), cutouts))
+            })
+            .collect()
+    }
+}
+
+/// Reads and parses the folder's text.
+fn read_metadata(dir: &Path) -> Result<Metadata, DatasetError> {
+    let file = dir.join(FILE_NAME);
+    let bytes = read(&file, MAX_TEXT)?;
+    let text = std::str::from_utf8(&bytes)
+        .map_err(|error| DatasetError::NotUtf8 { file: file.clone(), offset: error.valid_up_to() })?;
+    Metadata::parse(text).map_err(|source| DatasetError::Metadata { folder: dir.to_owned(), source })
+}
+
+/// The bytes of `file`, of which there are between 1 and `most`.
+fn read(file: &Path, most: u64) -> Result<Vec<u8>, DatasetError> {
+    let fail = |source: std::io::Error| match source.kind() {
+        std::io::ErrorKind::NotFound => DatasetError::Missing { file: file.to_owned() },
+        _ => DatasetError::Read { file: file.to_owned(), source },
+    };
+    let found = fs::metadata(file).map_err(fail)?;
+    // Opening a pipe or a device could wait for ever.
+    if !found.is_file() {
+        return Err(DatasetError::NotAFile { file: file.to_owned() });
+    }
+    if found.len() > most {
+        return Err(DatasetError::LargeFile { file: file.to_owned(), bytes: found.len(), most });
+    }
+    let bytes = fs::read(file).map_err(fail)?;
+    if bytes.is_empty() {
+        return Err(DatasetError::EmptyFile { file: file.to_owned() });
+    }
+    Ok(bytes)
+}
+
+/// Reads the photo and the mask of one line.
+fn load_photo(dir: &Path, entry: &PhotoEntry) -> Result<Photo, DatasetError> {
+    let path = dir.join(&entry.file_name);
+    let mask_file = match &entry.mask_path {
+        Some(mask) => dir.join(mask),
+        None => return Err(DatasetError::NoMask { photo: path }),
+    };
+    let photo = decode::decode(&path, &read(&path, decode::MAX_BYTES)?)?;
+    let drawn = decode::decode(&mask_file, &read(&mask_file, decode::MAX_BYTES)?)?;
+    let mask = fit_mask(&photo, &drawn, &path, &mask_file)?;
+    if mask.is_empty() {
+        return Err(DatasetError::EmptyMask { mask: mask_file, peak: mask.peak() });
+    }
+    let (image, mask) = shrink(photo.rgb(), mask);
+    if mask.is_empty() {
+        // A speck of some pixels in a huge photo: nothing is left of it at the size that training sees.
+        return Err(DatasetError::TinyMask { mask: mask_file, side: LONGEST_SIDE });
+    }
+    Ok(Photo { path, image, mask, caption: entry.text.clone() })
+}
+
+/// The mask as it lies on the upright photo.
+///
+/// Masks are usually drawn on the photo as it is shown, so a mask of that size is taken as it is. One that has the
+/// size of the stored pixels, where turning the photo swaps its sides, was drawn on those, and is turned with them.
+fn fit_mask(photo: &Decoded, drawn: &Decoded, path: &Path, mask_file: &Path) -> Result<Mask, DatasetError> {
+    let upright = drawn.upright();
+    let found = (upright.width(), upright.height());
+    if found == photo.upright_size() {
+        return Ok(Mask::from_image(&upright));
+    }
+    if found == photo.stored_size() {
+        let mut turned = upright;
+        turned.apply_orientation(photo.orientation);
+        return Ok(Mask::from_image(&turned));
+    }
+    Err(DatasetError::MaskSize {
+        mask: mask_file.to_owned(),
+        mask_size: found,
+        photo: path.to_owned(),
+        photo_size: photo.upright_size(),
+    })
+}
+
+/// Scales photo and mask down to [`LONGEST_SIDE`].
+fn shrink(image: image::RgbImage, mask: Mask) -> (image::RgbImage, Mask) {
+    let (width, height) = image.dimensions();
+    let longest = width.max(height);
+    if longest <= LONGEST_SIDE {
+        return (image, mask);
+    }
+    let scale = f64::from(LONGEST_SIDE) / f64::from(longest);
+    let to = |length: u32| ((f64::from(length) * scale).round() as u32).max(1);
+    let (width, height) = (to(width), to(height));
+    (imageops::resize(&image, width, height, FilterType::CatmullRom), mask.resize(width, height))
+}

@@ -1,0 +1,77 @@
+//! One photo of a subject.
+
+use std::path::PathBuf;
+
+use image::imageops::{self, FilterType};
+use image::{Rgb, RgbImage};
+use mudi_domain::cutout::Cutout;
+use mudi_domain::geometry::Rect;
+use mudi_domain::mask::Mask;
+
+use super::error::DatasetError;
+
+/// A photo with its mask and caption.
+#[derive(Debug, Clone)]
+pub struct Photo {
+    /// The file that it was read from.
+    pub path: PathBuf,
+    /// The pixels: upright, 8 bit sRGB, at most [`super::LONGEST_SIDE`] on a side.
+    pub image: RgbImage,
+    /// The subject's mask, of the image's size; at least one pixel reaches the threshold.
+    pub mask: Mask,
+    /// What a prompt would say of the photo.
+    pub caption: String,
+}
+
+/// A photo as a training image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Square {
+    /// S x S pixels.
+    pub image: RgbImage,
+    /// The subject's mask, S x S.
+    pub mask: Mask,
+}
+
+impl Photo {
+    /// The subject, cut out.
+    ///
+    /// # Errors
+    /// Where the mask has been emptied or resized since the photo was read.
+    pub fn cutout(&self) -> Result<Cutout, DatasetError> {
+        Cutout::new(&self.image, &self.mask)
+            .map_err(|source| DatasetError::Cutout { photo: self.path.clone(), source })
+    }
+
+    /// The photo as a training image of `size` x `size` pixels (at least 1), with the whole subject in it.
+    ///
+    /// It is the largest square of the photo, moved along the longer side so that the subject is as near to its
+    /// middle as the photo allows. A subject that is longer than the shorter side would be cut: then the square is as
+    /// large as the subject, and white fills what the photo lacks.
+    #[must_use]
+    pub fn square(&self, size: u32) -> Square {
+        let (width, height) = self.image.dimensions();
+        let whole = Rect::whole(width, height);
+        let subject = self.mask.bounding_box().unwrap_or(whole);
+        let side = width.min(height).max(subject.width).max(subject.height);
+        let x = window(width, side, subject.x, subject.width);
+        let y = window(height, side, subject.y, subject.height);
+        let mut image = RgbImage::from_pixel(side, side, Rgb([255; 3]));
+        imageops::replace(&mut image, &self.image, -i64::from(x), -i64::from(y));
+        let mask = self.mask.crop(Rect::new(x, y, side, side));
+        let size = size.max(1);
+        Square {
+            image: imageops::resize(&image, size, size, FilterType::CatmullRom),
+            mask: mask.resize(size, size),
+        }
+    }
+}
+
+/// Where a window of `side` pixels begins on an axis of `length` pixels, so that it holds all of a subject that begins
+/// at `start`; negative where the window is longer than the axis.
+fn window(length: u32, side: u32, start: i32, extent: u32) -> i32 {
+    let slack = length as i32 - side as i32;
+    if slack < 0 {
+        return slack / 2;
+    }
+    (start + (extent as i32 - side as i32) / 2).clamp(0, slack)
+}

@@ -1,0 +1,276 @@
+use std::io::Cursor;
+
+use image::codecs::jpeg::JpegEncoder;
+use image::{DynamicImage, GrayImage, ImageEncoder, ImageFormat, Luma, Rgb, RgbImage, Rgba, RgbaImage};
+use mudi_domain::geometry::Rect;
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::decode::decode;
+use super::*;
+
+const HEADER: &str = r#"{"id": {"a": "olis corgi"}}"#;
+const LINE: &str =
+    r#"{"id": "a", "file_name": "a.png", "mask_path": "m.png", "text": "A photo of a olis corgi."}"#;
+
+fn encoded(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    image.write_to(&mut Cursor::new(&mut bytes), format).unwrap();
+    bytes
+}
+
+/// 40x30 pixels, each side of its own color: red above, green below; the left column is blue.
+fn scene() -> RgbImage {
+    RgbImage::from_fn(40, 30, |x, y| match (x, y) {
+        (0..4, _) => Rgb([0, 0, 250]),
+        (_, 0..15) => Rgb([250, 0, 0]),
+        _ => Rgb([0, 250, 0]),
+    })
+}
+
+fn rectangle(width: u32, height: u32, rect: Rect) -> DynamicImage {
+    GrayImage::from_fn(width, height, |x, y| Luma([if rect.contains(x.into(), y.into()) { 255 } else { 0 }]))
+        .into()
+}
+
+/// A folder with one photo; `change` may spoil it.
+fn folder(change: impl FnOnce(&Path)) -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| fs::write(dir.path().join(name), bytes).unwrap();
+    write(FILE_NAME, format!("{HEADER}\n{LINE}\n").as_bytes());
+    write("a.png", &encoded(&scene().into(), ImageFormat::Png));
+    write("m.png", &encoded(&rectangle(40, 30, Rect::new(10, 5, 12, 20)), ImageFormat::Png));
+    change(dir.path());
+    dir
+}
+
+fn fault(change: impl FnOnce(&Path)) -> DatasetError {
+    let error = Dataset::load(folder(change).path()).unwrap_err();
+    let message = error.to_string();
+    assert!(message.contains("; "), "a message says what is wrong; and then what to do: {message}");
+    error
+}
+
+fn jpeg_turned(image: &RgbImage, exif_orientation: u8) -> Vec<u8> {
+    let mut exif = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".to_vec();
+    exif.extend([exif_orientation, 0, 0, 0, 0, 0, 0, 0]);
+    let mut bytes = Vec::new();
+    let mut encoder = JpegEncoder::new_with_quality(&mut bytes, 95);
+    encoder.set_exif_metadata(exif).unwrap();
+    encoder.encode_image(image).unwrap();
+    bytes
+}
+
+#[test]
+fn a_good_folder_loads() {
+    let dir = folder(|_| ());
+    let dataset = Dataset::load(dir.path()).unwrap();
+    let data = &dataset.subjects[0];
+    assert_eq!(data.subject.name(), "olis corgi");
+    assert_eq!(data.photos[0].image, scene());
+    assert_eq!(data.photos[0].caption, "A photo of a olis corgi.");
+    let cutouts = dataset.cutouts().unwrap();
+    assert_eq!(cutouts[data.subject.id()][0].image().dimensions(), (12, 20));
+}
+
+#[test]
+fn every_fault_has_its_own_error() {
+    use DatasetError as E;
+    assert!(matches!(Dataset::load(Path::new("/no/such/folder")), Err(E::NoFolder { .. })));
+    let remove = |name: &'static str| move |dir: &Path| fs::remove_file(dir.join(name)).unwrap();
+    let write = |name: &'static str, bytes: &'static [u8]| {
+        move |dir: &Path| fs::write(dir.join(name), bytes).unwrap()
+    };
+    assert!(matches!(fault(remove(FILE_NAME)), E::Missing { .. }));
+    assert!(matches!(fault(remove("a.png")), E::Missing { .. }));
+    assert!(matches!(fault(remove("m.png")), E::Missing { .. }));
+    assert!(matches!(fault(write("a.png", b"")), E::EmptyFile { .. }));
+    assert!(matches!(fault(write(FILE_NAME, b"")), E::EmptyFile { .. }));
+    assert!(matches!(
+        fault(write(FILE_NAME, b"{\"id\": {\"a\": \"olis \xff\"}}")),
+        E::NotUtf8 { offset: 19, .. }
+    ));
+    assert!(matches!(fault(write(FILE_NAME, b"nonsense")), E::Metadata { .. }));
+    assert!(matches!(fault(write("a.png", b"GIF89a, perhaps")), E::Format { .. }));
+    assert!(matches!(fault(write("m.png", b"plain text")), E::Format { .. }));
+    let as_folder = |dir: &Path| {
+        fs::remove_file(dir.join("a.png")).unwrap();
+        fs::create_dir(dir.join("a.png")).unwrap();
+    };
+    assert!(matches!(fault(as_folder), E::NotAFile { .. }));
+    let unmasked = format!("{HEADER}\n{{\"id\": \"a\", \"file_name\": \"a.png\"}}");
+    assert!(matches!(fault(|dir| fs::write(dir.join(FILE_NAME), unmasked).unwrap()), E::NoMask { .. }));
+    let mask = |image: DynamicImage| {
+        move |dir: &Path| fs::write(dir.join("m.png"), encoded(&image, ImageFormat::Png)).unwrap()
+    };
+    let ones = GrayImage::from_pixel(40, 30, Luma([1]));
+    assert!(matches!(fault(mask(ones.into())), E::EmptyMask { peak: 1, .. }));
+    let other = fault(mask(rectangle(30, 41, Rect::whole(9, 9))));
+    assert!(matches!(other, E::MaskSize { mask_size: (30, 41), photo_size: (40, 30), .. }), "{other}");
+    // Sides that are swapped are another size, too, where the photo is not turned.
+    assert!(matches!(fault(mask(rectangle(30, 40, Rect::whole(9, 9)))), E::MaskSize { .. }));
+}
+
+#[test]
+fn messages_name_the_file_the_fault_and_the_cure() {
+    let error = fault(|dir| fs::remove_file(dir.join("m.png")).unwrap()).to_string();
+    assert!(
+        error.ends_with("m.png: there is no such file; add it, or mend its name in metadata.jsonl"),
+        "{error}"
+    );
+    let mask = encoded(&rectangle(8, 9, Rect::whole(8, 9)), ImageFormat::Png);
+    let error = fault(|dir| fs::write(dir.join("m.png"), mask).unwrap()).to_string();
+    assert!(error.contains("m.png: the mask has 8x9 pixels but its photo"), "{error}");
+    assert!(error.ends_with("a.png has 40x30; draw the mask at the photo's size"), "{error}");
+}
+
+#[test]
+fn photos_stand_upright_and_masks_with_them() {
+    // Turned a quarter clockwise (6), the blue left column becomes the upper rows.
+    let upright_mask = rectangle(30, 40, Rect::new(0, 0, 30, 4));
+    let stored_mask = rectangle(40, 30, Rect::new(0, 0, 4, 30));
+    for mask in [upright_mask, stored_mask] {
+        let dir = folder(|dir| {
+            fs::write(dir.join("a.png"), jpeg_turned(&scene(), 6)).unwrap();
+            fs::write(dir.join("m.png"), encoded(&mask, ImageFormat::Png)).unwrap();
+        });
+        let dataset = Dataset::load(dir.path()).unwrap();
+        let photo = &dataset.subjects[0].photos[0];
+        assert_eq!(photo.image.dimensions(), (30, 40));
+        assert_eq!(photo.mask.bounding_box(), Some(Rect::new(0, 0, 30, 4)));
+        let Rgb([r, g, b]) = *photo.image.get_pixel(15, 1);
+        assert!(b > 200 && r < 60 && g < 60, "blue above: {r} {g} {b}");
+        let Rgb([r, g, _]) = *photo.image.get_pixel(25, 30);
+        assert!(r > 200 && g < 60, "the former upper half stands on the right: {r} {g}");
+    }
+}
+
+#[test]
+fn a_photo_without_a_swap_keeps_its_mask_as_it_is_drawn() {
+    // Half a turn (3) leaves the size: the mask is taken as drawn on the upright photo.
+    let dir = folder(|dir| fs::write(dir.join("a.png"), jpeg_turned(&scene(), 3)).unwrap());
+    let photo = Dataset::load(dir.path()).unwrap().subjects.remove(0).photos.remove(0);
+    assert_eq!(photo.mask.bounding_box(), Some(Rect::new(10, 5, 12, 20)));
+    assert!(photo.image.get_pixel(38, 20)[2] > 200, "the blue column is on the right");
+}
+
+#[test]
+fn every_kind_of_pixel_becomes_rgb() {
+    let path = Path::new("x");
+    let clear = RgbaImage::from_fn(2, 1, |x, _| Rgba([0, 0, 0, if x == 0 { 0 } else { 51 }]));
+    let rgb = decode(path, &encoded(&clear.into(), ImageFormat::Png)).unwrap().rgb();
+    assert_eq!(rgb.into_raw(), [255, 255, 255, 204, 204, 204]);
+    let wide = image::ImageBuffer::from_pixel(1, 1, Luma([32896u16]));
+    let bytes = encoded(&DynamicImage::ImageLuma16(wide), ImageFormat::Png);
+    assert_eq!(decode(path, &bytes).unwrap().rgb().into_raw(), [128, 128, 128]);
+    let gray = GrayImage::from_pixel(8, 8, Luma([77]));
+    let rgb = decode(path, &encoded(&gray.into(), ImageFormat::Jpeg)).unwrap().rgb();
+    assert!(rgb.iter().all(|&v| v.abs_diff(77) <= 1));
+    let webp = encoded(&scene().into(), ImageFormat::WebP);
+    assert_eq!(decode(path, &webp).unwrap().rgb(), scene());
+}
+
+#[test]
+fn a_bomb_is_refused_by_its_header() {
+    // A good PNG whose header claims 60000 x 60000 pixels.
+    let mut bytes = encoded(&scene().into(), ImageFormat::Png);
+    bytes[16..20].copy_from_slice(&60000u32.to_be_bytes());
+    bytes[20..24].copy_from_slice(&60000u32.to_be_bytes());
+    let sum = crc32(&bytes[12..29]);
+    bytes[29..33].copy_from_slice(&sum.to_be_bytes());
+    let error = decode(Path::new("bomb.png"), &bytes).unwrap_err();
+    assert!(matches!(error, DatasetError::LargeImage { width: 60000, .. }), "{error}");
+    assert!(error.to_string().ends_with("scale it down to 100 megapixels or fewer"), "{error}");
+}
+
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0u32, |sum, &byte| {
+        (0..8).fold(sum ^ u32::from(byte), |s, _| (s >> 1) ^ if s & 1 == 1 { 0xedb8_8320 } else { 0 })
+    })
+}
+
+#[test]
+fn no_truncation_is_taken_for_a_photo() {
+    let small = DynamicImage::from(imageops::resize(&scene(), 12, 9, FilterType::Triangle));
+    for format in [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::WebP] {
+        let bytes = encoded(&small, format);
+        let whole = decode(Path::new("x"), &bytes).unwrap();
+        for length in 0..bytes.len() {
+            // What a PNG has behind its last pixel may be missing; nothing else may.
+            if let Ok(decoded) = decode(Path::new("x"), &bytes[..length]) {
+                assert_eq!(format, ImageFormat::Png, "{format:?} of {length} bytes");
+                assert_eq!(decoded.stored, whole.stored, "{length} bytes");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_huge_photo_is_scaled_down_with_its_mask() {
+    let dir = folder(|dir| {
+        let wide = RgbImage::from_pixel(4096, 16, Rgb([9, 9, 9]));
+        fs::write(dir.join("a.png"), encoded(&wide.into(), ImageFormat::Png)).unwrap();
+        let mask = rectangle(4096, 16, Rect::new(0, 0, 200, 8));
+        fs::write(dir.join("m.png"), encoded(&mask, ImageFormat::Png)).unwrap();
+    });
+    let photo = Dataset::load(dir.path()).unwrap().subjects.remove(0).photos.remove(0);
+    assert_eq!(photo.image.dimensions(), (2048, 8));
+    assert_eq!(photo.mask.bounding_box(), Some(Rect::new(0, 0, 100, 4)));
+}
+
+fn photo(width: u32, height: u32, subject: Rect) -> Photo {
+    let image = RgbImage::from_pixel(width, height, Rgb([0, 0, 0]));
+    let mask = Mask::from_image(&rectangle(width, height, subject));
+    Photo { path: PathBuf::from("a.png"), image, mask, caption: String::new() }
+}
+
+#[test]
+fn a_square_goes_to_its_subject() {
+    let square = photo(100, 50, Rect::new(80, 10, 10, 10)).square(50);
+    assert_eq!(square.mask.bounding_box(), Some(Rect::new(30, 10, 10, 10)), "clamped to the right edge");
+    let square = photo(100, 50, Rect::new(45, 10, 10, 10)).square(50);
+    assert_eq!(square.mask.bounding_box(), Some(Rect::new(20, 10, 10, 10)), "in the middle");
+    let square = photo(100, 50, Rect::new(10, 0, 80, 50)).square(80);
+    assert_eq!(square.mask.bounding_box(), Some(Rect::new(0, 15, 80, 50)), "padded, and whole");
+    assert_eq!(square.image.get_pixel(40, 5).0, [255; 3]);
+    assert_eq!(square.image.get_pixel(40, 40).0, [0; 3]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn every_square_holds_the_whole_subject(
+        w in 1u32..60, h in 1u32..60, fx in 0.0..1.0, fy in 0.0..1.0, fw in 0.0..1.0, fh in 0.0..1.0,
+    ) {
+        let part = |length: u32, at: f64, share: f64| {
+            let start = (f64::from(length - 1) * at) as u32;
+            (start, 1 + (f64::from(length - start - 1) * share) as u32)
+        };
+        let ((x, width), (y, height)) = (part(w, fx, fw), part(h, fy, fh));
+        let photo = photo(w, h, Rect::new(x as i32, y as i32, width, height));
+        let side = w.min(h).max(width).max(height);
+        let found = photo.square(side).mask.bounding_box().unwrap();
+        prop_assert_eq!((found.width, found.height), (width, height));
+    }
+
+    #[test]
+    fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), kind in 0usize..4) {
+        let heads: [&[u8]; 4] =
+            [b"", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", b"\xff\xd8\xff\xe0", b"RIFF\x40\0\0\0WEBPVP8L"];
+        let all: Vec<u8> = heads[kind].iter().copied().chain(bytes).collect();
+        drop(decode(Path::new("x"), &all));
+    }
+
+    #[test]
+    fn no_damage_panics(flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6), kind in 0usize..3) {
+        let format = [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::WebP][kind];
+        let small = DynamicImage::from(imageops::resize(&scene(), 12, 9, FilterType::Triangle));
+        let mut bytes = encoded(&small, format);
+        for (index, value) in flips {
+            let at = index.index(bytes.len());
+            bytes[at] = value;
+        }
+        drop(decode(Path::new("x"), &bytes));
+    }
+}

@@ -1,0 +1,3 @@
+//! MuDI Studio's backend: data sets, training, generation, evaluation and the server, behind one binary.
+
+pub mod dataset;

@@ -1,0 +1,239 @@
+//! Layouts: where each subject goes on the canvas that seeds the mean-shifted noise (MuDI, section 4.2).
+//!
+//! A layout is drawn at random, dragged together by a person or proposed by a language model; in each case it is this
+//! JSON, and [`Layout::render`] makes of it the collage that is encoded:
+//!
+//! ```json
+//! {"version": 1, "subjects": [{"subject": "a", "photo": 2, "x": 0.1, "y": 0.3, "width": 0.4, "z": 1}]}
+//! ```
+
+use serde::{Deserialize, Serialize};
+
+use crate::collage::{self, Collage, CollageError, MAX_SUBJECTS, Piece};
+use crate::cutout::Cutout;
+use crate::geometry::UnitBox;
+use crate::rng::Stream;
+use crate::segmix::{self, Options, Shape};
+use crate::subject::SubjectId;
+
+#[cfg(test)]
+mod tests;
+
+/// The version of the format that this crate reads and writes.
+pub const VERSION: u32 = 1;
+/// Corners may lie this far outside of the canvas, in canvases.
+const CORNER: std::ops::RangeInclusive<f64> = -2.0..=1.0;
+/// The smallest and the largest extent of a subject, in canvases.
+const EXTENT: std::ops::RangeInclusive<f64> = 0.0005..=2.0;
+
+/// An arrangement of subjects on a square canvas.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Layout {
+    /// The format's version, [`VERSION`].
+    pub version: u32,
+    /// The subjects, 1 to [`MAX_SUBJECTS`].
+    pub subjects: Vec<Placement>,
+}
+
+/// Where one subject goes. Lengths are fractions of the canvas's side.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Placement {
+    /// Which subject.
+    pub subject: SubjectId,
+    /// Which of its photos is cut out, counted from 0; absent: the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub photo: Option<usize>,
+    /// The left edge of its bounding box, -2..=1: it may begin left of the canvas.
+    pub x: f64,
+    /// The upper edge of its bounding box, -2..=1.
+    pub y: f64,
+    /// The box's width, 0.0005..=2.
+    pub width: f64,
+    /// The box's height, 0.0005..=2; absent: as the cutout's proportions have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub height: Option<f64>,
+    /// The stacking order: larger lies on top; of equals the later one does.
+    #[serde(default)]
+    pub z: i32,
+}
+
+/// Why a layout was refused.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum LayoutError {
+    /// The text is not a layout's JSON.
+    #[error("the layout cannot be read: {0}")]
+    Json(String),
+    /// The format is of another version.
+    #[error("the layout is of version {0}, and this program reads version {VERSION}; save it anew")]
+    Version(u32),
+    /// A number is out of its range (or not a number).
+    #[error("subject {position} of the layout (`{subject}`): `{field}` is {value}; write {least} to {most}")]
+    Range {
+        /// The placement's place in the list, counted from 1.
+        position: usize,
+        /// Whose placement it is.
+        subject: SubjectId,
+        /// The field.
+        field: &'static str,
+        /// What it holds.
+        value: f64,
+        /// The smallest value.
+        least: f64,
+        /// The largest value.
+        most: f64,
+    },
+    /// A subject lies wholly outside of the canvas.
+    #[error("subject {position} of the layout (`{subject}`) lies outside of the canvas; move it onto it")]
+    Outside {
+        /// The placement's place in the list, counted from 1.
+        position: usize,
+        /// Whose placement it is.
+        subject: SubjectId,
+    },
+    /// The project has no such subject, or no such photo of it.
+    #[error("the layout asks for {} of `{subject}`, which there is not; choose another", name_photo(*photo))]
+    Missing {
+        /// Which subject.
+        subject: SubjectId,
+        /// Which of its photos, counted from 0; `None` for the first.
+        photo: Option<usize>,
+    },
+    /// The collage cannot be made.
+    #[error(transparent)]
+    Collage(#[from] CollageError),
+}
+
+fn name_photo(photo: Option<usize>) -> String {
+    photo.map_or_else(|| "a photo".to_owned(), |index| format!("photo {index} (counted from 0)"))
+}
+
+impl Layout {
+    /// A layout of these placements.
+    #[must_use]
+    pub fn new(subjects: Vec<Placement>) -> Self {
+        Self { version: VERSION, subjects }
+    }
+
+    /// A random layout of `items` (the shape of a cutout and the index of its photo), by the law of Seg-Mix.
+    ///
+    /// # Errors
+    /// Where there are no or too many items.
+    pub fn random(
+        rng: &mut Stream,
+        items: &[(Shape, Option<usize>)],
+        options: &Options,
+    ) -> Result<Self, CollageError> {
+        let size = segmix::REFERENCE as u32;
+        let shapes: Vec<Shape> = items.iter().map(|(shape, _)| shape.clone()).collect();
+        let slots = segmix::arrange(rng, size, &shapes, options)?;
+        let placements = items.iter().zip(slots).map(|((shape, photo), slot)| {
+            // Multiples of 1/1024 are exact in binary: the canvas of 1024 gets back the very pixels.
+            let place = UnitBox::from_pixels(slot.rect, size, size);
+            Placement {
+                subject: shape.subject.clone(),
+                photo: *photo,
+                x: place.x,
+                y: place.y,
+                width: place.width,
+                height: Some(place.height),
+                z: slot.z,
+            }
+        });
+        Ok(Self::new(placements.collect()))
+    }
+
+    /// Reads and checks a layout's JSON.
+    ///
+    /// # Errors
+    /// Where it is not JSON, has a field that layouts do not have, or fails [`Self::validate`].
+    pub fn from_json(text: &str) -> Result<Self, LayoutError> {
+        let layout: Self =
+            serde_json::from_str(text).map_err(|error| LayoutError::Json(error.to_string()))?;
+        layout.validate()?;
+        Ok(layout)
+    }
+
+    /// The layout as indented JSON.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        // Numbers, strings and lists always serialize.
+        serde_json::to_string_pretty(self).unwrap_or_default()
+    }
+
+    /// Checks the version, the number of subjects and every range.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn validate(&self) -> Result<(), LayoutError> {
+        if self.version != VERSION {
+            return Err(LayoutError::Version(self.version));
+        }
+        let count = self.subjects.len();
+        if !(1..=MAX_SUBJECTS).contains(&count) {
+            return Err(CollageError::Count { count, least: 1 }.into());
+        }
+        for (position, placement) in (1..).zip(&self.subjects) {
+            placement.validate(position)?;
+        }
+        Ok(())
+    }
+
+    /// The collage of this layout on a canvas of `size` x `size` pixels. `lookup` finds the cutout of a subject's
+    /// photo (`None`: its first).
+    ///
+    /// # Errors
+    /// Where the layout fails [`Self::validate`], `lookup` finds nothing, or the canvas is out of range.
+    pub fn render<'a>(
+        &self,
+        size: u32,
+        lookup: impl Fn(&SubjectId, Option<usize>) -> Option<&'a Cutout>,
+    ) -> Result<Collage, LayoutError> {
+        self.validate()?;
+        collage::check(size, self.subjects.len(), 1)?;
+        let pieces = self
+            .subjects
+            .iter()
+            .map(|placement| {
+                let Placement { subject, photo, x, y, width, height, z } = placement.clone();
+                let cutout = lookup(&subject, photo)
+                    .ok_or_else(|| LayoutError::Missing { subject: subject.clone(), photo })?;
+                let proportion = f64::from(cutout.height()) / f64::from(cutout.width());
+                let height = height.unwrap_or(width * proportion);
+                let rect = UnitBox { x, y, width, height }.to_pixels(size, size);
+                Ok(Piece { subject, cutout, rect, z })
+            })
+            .collect::<Result<Vec<_>, LayoutError>>()?;
+        Ok(collage::render(size, &pieces)?)
+    }
+}
+
+impl Placement {
+    fn validate(&self, position: usize) -> Result<(), LayoutError> {
+        let fields = [
+            ("x", self.x, CORNER),
+            ("y", self.y, CORNER),
+            ("width", self.width, EXTENT),
+            ("height", self.height.unwrap_or(1.0), EXTENT),
+        ];
+        for (field, value, range) in fields {
+            if !range.contains(&value) {
+                return Err(LayoutError::Range {
+                    position,
+                    subject: self.subject.clone(),
+                    field,
+                    value,
+                    least: *range.start(),
+                    most: *range.end(),
+                });
+            }
+        }
+        let outside = |start: f64, extent: f64| start >= 1.0 || start + extent <= 0.0;
+        if outside(self.x, self.width) || self.height.map_or(self.y >= 1.0, |height| outside(self.y, height))
+        {
+            return Err(LayoutError::Outside { position, subject: self.subject.clone() });
+        }
+        Ok(())
+    }
+}

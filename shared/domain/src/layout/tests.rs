@@ -1,0 +1,100 @@
+use image::{Rgb, RgbImage};
+use proptest::prelude::*;
+
+use super::*;
+use crate::mask::Mask;
+use crate::rng::stream;
+
+fn plain(width: u32, height: u32) -> Cutout {
+    Cutout::new(&RgbImage::from_pixel(width, height, Rgb([9, 90, 9])), &Mask::full(width, height)).unwrap()
+}
+
+fn shape(name: &str, cutout: &Cutout) -> Shape {
+    Shape { subject: SubjectId::new(name).unwrap(), width: cutout.width(), height: cutout.height() }
+}
+
+fn one(fields: &str) -> Result<Layout, LayoutError> {
+    Layout::from_json(&format!(r#"{{"version": 1, "subjects": [{{"subject": "a", {fields}}}]}}"#))
+}
+
+#[test]
+fn the_height_follows_the_cutout_unless_it_is_given() {
+    let cutout = plain(20, 40);
+    let layout = one(r#""x": 0.25, "y": 0, "width": 0.25"#).unwrap();
+    let collage = layout.render(64, |_, _| Some(&cutout)).unwrap();
+    assert_eq!(collage.union.bounding_box(), Some(crate::geometry::Rect::new(16, 0, 16, 32)));
+    let flat = one(r#""x": 0.25, "y": 0, "width": 0.25, "height": 0.125"#).unwrap();
+    let collage = flat.render(64, |_, _| Some(&cutout)).unwrap();
+    assert_eq!(collage.union.bounding_box(), Some(crate::geometry::Rect::new(16, 0, 16, 8)));
+}
+
+#[test]
+fn a_subject_may_reach_over_the_edge() {
+    let cutout = plain(10, 10);
+    let layout = one(r#""x": -0.25, "y": 0.75, "width": 0.5"#).unwrap();
+    let collage = layout.render(32, |_, _| Some(&cutout)).unwrap();
+    assert_eq!(collage.union.bounding_box(), Some(crate::geometry::Rect::new(0, 24, 8, 8)));
+}
+
+#[test]
+fn faults_are_named() {
+    let message = |fields: &str| one(fields).unwrap_err().to_string();
+    assert_eq!(
+        message(r#""x": 3, "y": 0, "width": 0.5"#),
+        "subject 1 of the layout (`a`): `x` is 3; write -2 to 1"
+    );
+    assert!(message(r#""x": 0, "y": 0, "width": 0"#).contains("`width` is 0; write 0.0005 to 2"));
+    assert!(message(r#""x": -0.5, "y": 0, "width": 0.5"#).contains("outside of the canvas"));
+    assert!(message(r#""x": 0, "y": 0, "w": 0.5"#).contains("unknown field `w`"));
+    assert!(message(r#""x": 0, "y": 0"#).contains("missing field `width`"));
+    let old = Layout::from_json(r#"{"version": 2, "subjects": []}"#).unwrap_err();
+    assert_eq!(old, LayoutError::Version(2));
+    let none = Layout::from_json(r#"{"version": 1, "subjects": []}"#).unwrap_err();
+    assert!(matches!(none, LayoutError::Collage(CollageError::Count { count: 0, .. })));
+    let layout = one(r#""photo": 7, "x": 0, "y": 0, "width": 0.5"#).unwrap();
+    let error = layout.render(64, |_, _| None).unwrap_err().to_string();
+    assert!(error.contains("photo 7 (counted from 0) of `a`"), "{error}");
+}
+
+#[test]
+fn an_endless_strip_is_refused_before_it_is_scaled() {
+    let strip = plain(1, 4000);
+    let layout = one(r#""x": 0, "y": 0, "width": 2"#).unwrap();
+    let error = layout.render(4096, |_, _| Some(&strip)).unwrap_err();
+    assert!(matches!(error, LayoutError::Collage(CollageError::Large { .. })), "{error}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn random_layouts_are_valid_and_survive_json(seed: u64, n in 1usize..=5, w in 1u32..300, h in 1u32..300) {
+        let cutout = plain(w, h);
+        let items: Vec<_> = (0..n).map(|i| (shape(&format!("s{i}"), &cutout), Some(i))).collect();
+        let layout = Layout::random(&mut stream(seed, "layout", 0), &items, &Options::default()).unwrap();
+        prop_assert_eq!(layout.validate(), Ok(()));
+        prop_assert_eq!(&Layout::from_json(&layout.to_json()).unwrap(), &layout);
+        prop_assert!(layout.render(96, |_, _| Some(&cutout)).is_ok());
+    }
+
+    #[test]
+    fn no_text_and_no_number_panics(text in ".{0,80}", x: f64, y: f64, width: f64, height: Option<f64>, z: i32) {
+        drop(Layout::from_json(&text));
+        let subject = SubjectId::new("a").unwrap();
+        let layout = Layout::new(vec![Placement { subject, photo: None, x, y, width, height, z }]);
+        let cutout = plain(3, 2);
+        drop(layout.render(64, |_, _| Some(&cutout)));
+    }
+}
+
+#[test]
+fn a_random_layout_renders_the_pixels_of_seg_mix() {
+    let cutouts = [plain(30, 70), plain(50, 20)];
+    let names = ["a", "b"].map(|name| SubjectId::new(name).unwrap());
+    let items: Vec<_> = names.iter().zip(&cutouts).map(|(n, c)| (shape(n.as_str(), c), None)).collect();
+    let layout = Layout::random(&mut stream(5, "layout", 0), &items, &Options::default()).unwrap();
+    let lookup = |id: &SubjectId, _| Some(&cutouts[usize::from(id.as_str() == "b")]);
+    let pairs: Vec<_> = names.iter().cloned().zip(&cutouts).collect();
+    let direct = segmix::compose(&mut stream(5, "layout", 0), 1024, &pairs, &Options::default()).unwrap();
+    assert_eq!(layout.render(1024, lookup).unwrap(), direct);
+}

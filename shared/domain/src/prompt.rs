@@ -1,0 +1,71 @@
+//! The sentences that MuDI puts around subjects.
+
+/// The negative prompt of MuDI's inference: it keeps the look of a collage out of the image (MuDI, section 4.2).
+pub const NEGATIVE: &str = "sticker, collage.";
+
+/// What a prompt counts its subjects as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Noun {
+    /// `3 objects:`
+    Objects,
+    /// `3 animals:`
+    Animals,
+}
+
+/// `prompt` behind a count of its subjects, for example `4 objects: A photo of ...` (MuDI, for many subjects).
+#[must_use]
+pub fn counted(prompt: &str, subjects: usize, noun: Noun) -> String {
+    let noun = match (noun, subjects) {
+        (Noun::Objects, 1) => "object",
+        (Noun::Objects, _) => "objects",
+        (Noun::Animals, 1) => "animal",
+        (Noun::Animals, _) => "animals",
+    };
+    format!("{subjects} {noun}: {prompt}")
+}
+
+/// The caption of a photo of one subject for which the data set gives none: `A photo of {name}.`
+#[must_use]
+pub fn photo(name: &str) -> String {
+    format!("A photo of {name}.")
+}
+
+/// The caption of a Seg-Mix collage of two: `A photo of {left} and {right}, simple background.`
+///
+/// The words on the background keep its white out of the identities (MuDI, section 4.1).
+#[must_use]
+pub fn pair(left: &str, right: &str) -> String {
+    collage(&[left, right])
+}
+
+/// The caption of a collage, its names from left to right: `A photo of a, b and c, simple background.`
+#[must_use]
+pub fn collage(names: &[&str]) -> String {
+    let list = match names {
+        [] => String::new(),
+        [only] => (*only).to_owned(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    };
+    format!("A photo of {list}, simple background.")
+}
+
+/// The prompt from which the base model makes prior images of `class` (MuDI, appendix on training).
+#[must_use]
+pub fn prior(class: &str) -> String {
+    format!("A photo of {class}, simple background, full body shot.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn captions_are_the_papers() {
+        assert_eq!(pair("olis corgi", "hta dog"), "A photo of olis corgi and hta dog, simple background.");
+        assert_eq!(collage(&["a", "b", "c"]), "A photo of a, b and c, simple background.");
+        assert_eq!(collage(&["a"]), "A photo of a, simple background.");
+        assert_eq!(prior("corgi"), "A photo of corgi, simple background, full body shot.");
+        assert_eq!(counted("A photo.", 4, Noun::Animals), "4 animals: A photo.");
+        assert_eq!(counted("A photo.", 1, Noun::Objects), "1 object: A photo.");
+    }
+}

@@ -1,0 +1,91 @@
+//! Recipes: every parameter of a training run, from one table.
+//!
+//! [`PARAMETERS`] is the single source of the command line's flags, of the environment's names, of what a JSON file
+//! may hold, and of the form in the page. The defaults are those of MuDI (section 4 and its appendix, and the
+//! released code), but for `steps`, which is for a first look: the paper trains 1200 steps for easy subjects and 1400
+//! to 1600 for detailed ones.
+
+mod error;
+mod json;
+mod parameter;
+mod table;
+#[cfg(test)]
+mod tests;
+mod value;
+
+pub use error::RecipeError;
+pub use parameter::{Kind, Parameter};
+pub use table::{PARAMETERS, Recipe};
+pub use value::{Method, Regularization, RelativeSizes};
+
+impl Recipe {
+    /// The table's entry for `name`; names are in kebab case, and `_` counts as `-`.
+    ///
+    /// # Errors
+    /// Where there is none; the error names the nearest one.
+    pub fn parameter(name: &str) -> Result<&'static Parameter, RecipeError> {
+        let wanted = name.replace('_', "-");
+        PARAMETERS.iter().find(|parameter| parameter.name == wanted).ok_or_else(|| RecipeError::unknown(name))
+    }
+
+    /// Sets the parameter `name` to what `value` says.
+    ///
+    /// # Errors
+    /// Where there is no such parameter, or `value` is not of its kind or out of its range.
+    pub fn set(&mut self, name: &str, value: &str) -> Result<(), RecipeError> {
+        let parameter = Self::parameter(name)?;
+        let refuse = |fault| RecipeError::value(parameter.name, value, fault);
+        parameter.kind.check(value.trim()).map_err(refuse)?;
+        self.assign(parameter, value.trim()).map_err(refuse)
+    }
+
+    /// The parameter `name` as text that [`Self::set`] reads back.
+    ///
+    /// # Errors
+    /// Where there is no such parameter.
+    pub fn get(&self, name: &str) -> Result<String, RecipeError> {
+        Ok(self.text(Self::parameter(name)?))
+    }
+
+    /// Checks every parameter's range, and what must hold between parameters.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn validate(&self) -> Result<(), RecipeError> {
+        for parameter in PARAMETERS {
+            let text = self.text(parameter);
+            parameter.kind.check(&text).map_err(|fault| RecipeError::value(parameter.name, &text, fault))?;
+        }
+        let rules = [
+            (
+                self.resolution != 0 && (self.resolution < 32 || !self.resolution.is_multiple_of(8)),
+                "`resolution` must be 0 (the base's own) or a multiple of 8 from 32 on; set it to 0",
+            ),
+            (self.targets.is_empty(), "`targets` names no layer, so nothing would learn; name at least to_q"),
+            (
+                self.sample_every > 0 && self.sample_prompts.is_empty(),
+                "`sample-every` asks for samples but `sample-prompts` has none; give one, or set it to 0",
+            ),
+            (
+                self.regularization == Regularization::Prior && self.prior_images == 0,
+                "`regularization` is prior, but `prior-images` is 0; ask for 50, or choose none or dco",
+            ),
+        ];
+        rules
+            .into_iter()
+            .find_map(|(broken, rule)| broken.then_some(Err(RecipeError::Rule(rule))))
+            .unwrap_or(Ok(()))
+    }
+
+    /// The probability that a sample is a collage: `segmix-probability`, but 0 for plain DreamBooth.
+    #[must_use]
+    pub fn collage_probability(&self) -> f64 {
+        if self.method == Method::Dreambooth { 0.0 } else { self.segmix_probability }
+    }
+
+    /// How much the LoRA factors' product is scaled by: alpha / rank.
+    #[must_use]
+    pub fn lora_scale(&self) -> f64 {
+        self.alpha / f64::from(self.rank.max(1))
+    }
+}
