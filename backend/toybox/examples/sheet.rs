@@ -1,6 +1,6 @@
 //! Draws a contact sheet: each kind in each look, each background, random scenes with their captions on stdout.
 //!
-//! `cargo run -p mudi-toybox --example sheet -- OUT.png [SIZE [SEED]]`
+//! `cargo run -p mudi-toybox --example sheet -- OUT.png [SIZE [SEED [ZOOM [FIRST_ROW ROWS]]]]`
 
 use std::time::Instant;
 
@@ -12,9 +12,13 @@ const COLUMNS: usize = 12;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
-    let out = args.next().ok_or("usage: sheet OUT.png [SIZE [SEED]]")?;
+    let out = args.next().ok_or("usage: sheet OUT.png [SIZE [SEED [ZOOM [FIRST_ROW ROWS]]]]")?;
     let size: u32 = args.next().map_or(Ok(96), |arg| arg.parse())?;
     let seed: u64 = args.next().map_or(Ok(1), |arg| arg.parse())?;
+
+    let zoom: u32 = args.next().map_or(Ok(1), |arg| arg.parse())?;
+    let first: usize = args.next().map_or(Ok(0), |arg| arg.parse())?;
+    let rows: usize = args.next().map_or(Ok(usize::MAX), |arg| arg.parse())?;
 
     let mut scenes = Vec::new();
     for (row, kind) in Kind::ALL.iter().enumerate() {
@@ -46,6 +50,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         scenes.push(scene);
     }
 
+    let scenes: Vec<Scene> =
+        scenes.into_iter().skip(first * COLUMNS).take(rows.saturating_mul(COLUMNS)).collect();
     let start = Instant::now();
     let pictures: Vec<RgbImage> = scenes.iter().map(|scene| scene.render().image).collect();
     let each = start.elapsed().as_secs_f64() * 1e3 / pictures.len() as f64;
@@ -57,6 +63,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let (x, y) = ((i % COLUMNS) as u32 * size, (i / COLUMNS) as u32 * size);
         imageops::replace(&mut sheet, picture, i64::from(x), i64::from(y));
     }
-    sheet.save(out)?;
+    let (width, height) = (sheet.width() * zoom, sheet.height() * zoom);
+    imageops::resize(&sheet, width, height, imageops::FilterType::CatmullRom).save(out)?;
     Ok(())
 }

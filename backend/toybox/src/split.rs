@@ -38,18 +38,29 @@ pub fn similar_pair(rng: &mut impl Rng) -> (Toy, Toy) {
 /// enough of them.
 #[must_use]
 pub fn similar_group(rng: &mut impl Rng, count: usize) -> Vec<Toy> {
-    let count = count.min(crate::MAX_TOYS);
+    // Few combinations are held out, so the first members may leave nothing for the last: then another group is tried.
+    loop {
+        if let Some(group) = try_group(rng, count.min(crate::MAX_TOYS)) {
+            return group;
+        }
+    }
+}
+
+/// A group, or nothing when no next member turned up among the toys drawn for it.
+fn try_group(rng: &mut impl Rng, count: usize) -> Option<Vec<Toy>> {
+    /// Enough to meet most of a kind's held-out combinations.
+    const DRAWS: usize = 100;
     let kind = Kind::random(rng);
     let mut group: Vec<Toy> = Vec::with_capacity(count);
     while group.len() < count {
-        let toy = held_out_of_kind(rng, kind);
         let recent = group.len().saturating_sub(Pattern::ALL.len() - 1);
-        let fresh_pattern = group[recent..].iter().all(|other| other.pattern != toy.pattern);
-        if fresh_pattern && group.iter().all(|other| tells_apart(&toy, other)) {
-            group.push(toy);
-        }
+        let next = (0..DRAWS).map(|_| held_out_of_kind(rng, kind)).find(|toy| {
+            group[recent..].iter().all(|other| other.pattern != toy.pattern)
+                && group.iter().all(|other| tells_apart(toy, other))
+        })?;
+        group.push(next);
     }
-    group
+    Some(group)
 }
 
 fn held_out_of_kind(rng: &mut impl Rng, kind: Kind) -> Toy {
