@@ -1,3 +1,5 @@
 //! MuDI Studio's backend: data sets, training, generation, evaluation and the server, behind one binary.
 
 pub mod dataset;
+pub mod files;
+pub mod pretrain;

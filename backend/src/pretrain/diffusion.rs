@@ -1,0 +1,211 @@
+//! The text encoders and the denoiser, trained together on latents of toybox pictures.
+
+use std::path::Path;
+
+use candle_core::{Device, Tensor as Value};
+use mudi_diffusion::clip::ClipText;
+use mudi_diffusion::nn::Builder;
+use mudi_diffusion::schedule::NoiseSchedule;
+use mudi_diffusion::tokenizer::Tokenizer;
+use mudi_diffusion::unet::{AddedConditioning, UNet, UNetInput};
+use mudi_diffusion::vae::VaeEncoder;
+use mudi_diffusion::{Engine, ParameterKind, Parameters};
+use mudi_domain::rng;
+use mudi_engine_candle::weights::{
+    NamedTensors, TrainableWeights, read_safetensors, to_safetensors, values_from_file,
+};
+use mudi_engine_candle::{CandleEngine, Tensor, backward};
+use rand::Rng;
+use rayon::prelude::*;
+
+use super::data::{ahead, scene, to_unit};
+use super::state::{State, initial};
+use super::{Options, PretrainError, Progress, architecture, rate};
+use crate::files::write_atomically;
+
+const BATCH: usize = 32;
+const RATE: f64 = 1e-3;
+/// Share of captions that are left empty, for classifier-free guidance.
+const EMPTY_CAPTIONS: f64 = 0.1;
+/// Pictures encoded in one go.
+const ENCODE_BATCH: usize = 16;
+
+/// Latents of pictures `0..count`, scaled to unit variance, and the factor that did it.
+pub(super) struct Pool {
+    latents: Vec<f32>,
+    each: usize,
+    /// The autoencoder's `scaling_factor`.
+    pub(super) scaling_factor: f64,
+}
+
+impl Pool {
+    /// Encodes the pool's pictures, or reads them back from `path`.
+    pub(super) fn make(
+        options: &Options,
+        encoder: &VaeEncoder<CandleEngine>,
+        path: &Path,
+        progress: &Progress,
+    ) -> Result<Self, PretrainError> {
+        let latents = if path.exists() {
+            let tensors = read_safetensors(path)?;
+            let value = tensors.get("latents").ok_or_else(|| PretrainError::Checkpoint { path: path.to_owned() })?;
+            values_from_file(value, ParameterKind::NormScale)?
+        } else {
+            let latents = Self::encode(options, encoder, progress)?;
+            let value = Value::from_vec(latents.clone(), latents.len(), &Device::Cpu)?;
+            let file = NamedTensors::from([("latents".to_owned(), value)]);
+            write_atomically(path, &to_safetensors(&file, None).map_err(PretrainError::Serialize)?)?;
+            latents
+        };
+        let count = latents.len() as f64;
+        let mean = latents.iter().map(|&v| f64::from(v)).sum::<f64>() / count;
+        let variance = latents.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / count;
+        let scaling_factor = 1.0 / variance.sqrt();
+        let each = latents.len() / options.pool as usize;
+        Ok(Self { latents, each, scaling_factor })
+    }
+
+    fn encode(
+        options: &Options,
+        encoder: &VaeEncoder<CandleEngine>,
+        progress: &Progress,
+    ) -> Result<Vec<f32>, PretrainError> {
+        let engine = CandleEngine::cpu();
+        let bar = progress.bar("latents", options.pool.div_ceil(ENCODE_BATCH as u64), 0);
+        let mut latents = Vec::new();
+        for first in (0..options.pool).step_by(ENCODE_BATCH) {
+            let last = (first + ENCODE_BATCH as u64).min(options.pool);
+            let images: Vec<Vec<f32>> = (first..last)
+                .into_par_iter()
+                .map(|index| to_unit(&scene(options.seed, index).render().image))
+                .collect();
+            let side = architecture::RESOLUTION;
+            let x = engine.from_slice(&images.concat(), &[images.len(), side, side, 3])?;
+            let moments = encoder.forward(&engine, &x)?;
+            let channels = engine.shape(&moments)[3] / 2;
+            for moments in engine.to_vec(&moments)?.chunks_exact(2 * channels) {
+                latents.extend_from_slice(&moments[..channels]);
+            }
+            bar.step(&[]);
+        }
+        bar.finish();
+        Ok(latents)
+    }
+
+    fn latent(&self, index: u64) -> impl Iterator<Item = f32> + '_ {
+        let scale = self.scaling_factor as f32;
+        self.latents[index as usize * self.each..][..self.each].iter().map(move |v| scale * v)
+    }
+}
+
+/// Everything that one step is computed from.
+struct Batch {
+    ids: Vec<u32>,
+    noisy: Vec<f32>,
+    noise: Vec<f32>,
+    timesteps: Vec<f32>,
+}
+
+fn batch(
+    options: &Options,
+    pool: &Pool,
+    tokenizer: &Tokenizer,
+    schedule: &NoiseSchedule,
+    step: u64,
+) -> Result<Batch, PretrainError> {
+    let mut stream = rng::stream(options.seed, "diffusion", step);
+    let mut made = Batch { ids: Vec::new(), noisy: Vec::new(), noise: Vec::new(), timesteps: Vec::new() };
+    for _ in 0..BATCH {
+        let index = stream.random_range(0..options.pool);
+        let caption = if stream.random_bool(EMPTY_CAPTIONS) {
+            String::new()
+        } else {
+            scene(options.seed, index).caption(&mut stream)
+        };
+        made.ids.extend(tokenizer.encode(&caption)?.ids);
+        let latent: Vec<f32> = pool.latent(index).collect();
+        let noise = rng::normal(&mut stream, latent.len());
+        let t = stream.random_range(0..schedule.num_train_timesteps());
+        made.noisy.extend(schedule.add_noise(&latent, &noise, t)?);
+        made.noise.extend(noise);
+        made.timesteps.push(t as f32);
+    }
+    Ok(made)
+}
+
+/// A source whose names are put below a prefix, so that one state holds several networks.
+struct Below<'a, 'b> {
+    source: &'a mut TrainableWeights<'b>,
+    prefix: &'static str,
+}
+
+impl Parameters<CandleEngine> for Below<'_, '_> {
+    fn get(&mut self, name: &str, shape: &[usize], kind: ParameterKind) -> mudi_diffusion::Result<Tensor> {
+        let mut root: Builder<'_, CandleEngine> = Builder::new(self.source, self.prefix);
+        root.parameter(name, shape, kind)
+    }
+
+    fn contains(&self, name: &str) -> bool {
+        Parameters::<CandleEngine>::contains(self.source, name)
+    }
+}
+
+/// Trains to the end, or resumes; the state is in `path`.
+pub(super) fn train(
+    options: &Options,
+    tokenizer: &Tokenizer,
+    pool: Pool,
+    path: &Path,
+    progress: &Progress,
+) -> Result<State, PretrainError> {
+    let engine = CandleEngine::cpu();
+    let seed = options.seed;
+    let mut source = TrainableWeights::new(|name, shape, kind: ParameterKind| initial(seed, name, shape, kind));
+    let text_config = |second| architecture::text_encoder(tokenizer.vocab_size(), tokenizer.end_id(), second);
+    let first = ClipText::new(text_config(false)?, &mut Below { source: &mut source, prefix: "text_encoder" })?;
+    let second = ClipText::new(text_config(true)?, &mut Below { source: &mut source, prefix: "text_encoder_2" })?;
+    let unet = UNet::new(architecture::unet()?, &mut Below { source: &mut source, prefix: "unet" })?;
+    let mut state = State::new(source.made)?;
+    if path.exists() {
+        state.restore(path)?;
+    }
+    let side = architecture::RESOLUTION as f32;
+    let latent = architecture::RESOLUTION / architecture::vae()?.reduction();
+    let shape = [BATCH, latent, latent, unet.config.in_channels];
+    let bar = progress.bar("diffusion", options.steps, state.step());
+    let (thread_options, thread_tokenizer) = (options.clone(), tokenizer.clone());
+    let schedule = NoiseSchedule::stable_diffusion();
+    let batches = ahead(state.step(), move |step| batch(&thread_options, &pool, &thread_tokenizer, &schedule, step));
+    while state.step() < options.steps {
+        let step = state.step();
+        let batch = batches.recv().map_err(|_| PretrainError::Renderer)??;
+        let text = first.forward(&engine, &batch.ids, BATCH)?;
+        let text_2 = second.forward(&engine, &batch.ids, BATCH)?;
+        let pooled = text_2.pooled.ok_or(PretrainError::Renderer)?;
+        let input = UNetInput {
+            sample: engine.from_slice(&batch.noisy, &shape)?,
+            timesteps: batch.timesteps,
+            encoder_hidden_states: engine.concat(&text.penultimate, &text_2.penultimate)?,
+            added: Some(AddedConditioning {
+                text_embeds: pooled,
+                time_ids: [side, side, 0.0, 0.0, side, side].repeat(BATCH),
+            }),
+            lora_scale: 0.0,
+        };
+        let output = unet.forward(&engine, &input)?;
+        let found = engine.to_vec(&output)?;
+        let scale = 2.0 / found.len() as f32;
+        let gradient: Vec<f32> = found.iter().zip(&batch.noise).map(|(a, b)| scale * (a - b)).collect();
+        let loss = gradient.iter().map(|g| f64::from(g / scale).powi(2)).sum::<f64>() / found.len() as f64;
+        let gradient = engine.from_slice(&gradient, &shape)?;
+        let gradients = backward(&[(&output, gradient.value().clone())])?;
+        drop(output);
+        state.update(&gradients, rate(RATE, step, options.steps), loss)?;
+        bar.step(&state.losses);
+        if state.step().is_multiple_of(options.checkpoint_every) || state.step() == options.steps {
+            state.save(path)?;
+        }
+    }
+    bar.finish();
+    Ok(state)
+}

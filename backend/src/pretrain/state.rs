@@ -1,0 +1,157 @@
+//! The whole state of a pretraining stage: weights, their running average, the optimizer, the step.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use candle_core::{Device, Tensor as Value};
+use mudi_diffusion::ParameterKind;
+use mudi_domain::rng;
+use mudi_engine_candle::weights::{
+    NamedTensors, Trainable, named_for_file, read_safetensors, to_safetensors, values_from_file,
+};
+use mudi_engine_candle::{AdamW, AdamWConfig, Gradients, Moments, Tensor, gradient_norm};
+use rand::Rng;
+
+use super::PretrainError;
+use crate::files::write_atomically;
+
+/// Decay of the running average of weights; starts lower, so that early weights are forgotten.
+const AVERAGE_DECAY: f64 = 0.999;
+
+/// The state of one stage.
+pub(super) struct State {
+    pub(super) weights: Vec<Trainable>,
+    average: Vec<Vec<f32>>,
+    optimizer: AdamW,
+    /// Loss of each step so far.
+    pub(super) losses: Vec<f32>,
+}
+
+/// Values of a new weight: PyTorch's defaults, but residual branches start at nothing.
+pub(super) fn initial(seed: u64, name: &str, shape: &[usize], kind: ParameterKind) -> Vec<f32> {
+    let count = shape.iter().product();
+    let mut stream = rng::stream(seed, name, 0);
+    let mut uniform = |bound: f32| (0..count).map(|_| stream.random_range(-bound..=bound)).collect::<Vec<f32>>();
+    let silent = ["conv2.weight", "proj_out.weight"].iter().any(|end| name.ends_with(end))
+        || name.ends_with("unet.conv_out.weight");
+    match kind {
+        ParameterKind::Linear | ParameterKind::Convolution if silent => vec![0.0; count],
+        ParameterKind::Linear | ParameterKind::Convolution => {
+            let fan_in: usize = shape[1..].iter().product();
+            uniform(1.0 / (fan_in as f32).sqrt())
+        }
+        ParameterKind::Bias { fan_in } => uniform(1.0 / (fan_in as f32).sqrt()),
+        ParameterKind::NormScale => vec![1.0; count],
+        ParameterKind::NormShift => vec![0.0; count],
+        ParameterKind::Embedding => {
+            rng::normal(&mut rng::stream(seed, name, 1), count).into_iter().map(|v| 0.05 * v).collect()
+        }
+    }
+}
+
+impl State {
+    pub(super) fn new(weights: Vec<Trainable>) -> Result<Self, PretrainError> {
+        let average = weights.iter().map(|weight| values(&weight.leaf)).collect::<Result<_, _>>()?;
+        let config = AdamWConfig { beta2: 0.99, weight_decay: 1e-2, ..AdamWConfig::default() };
+        Ok(Self { weights, average, optimizer: AdamW::new(config), losses: Vec::new() })
+    }
+
+    /// Steps made so far.
+    pub(super) fn step(&self) -> u64 {
+        self.optimizer.step
+    }
+
+    /// One step of the optimizer, with gradients clipped at norm 1.
+    pub(super) fn update(&mut self, gradients: &Gradients, rate: f64, loss: f64) -> Result<(), PretrainError> {
+        if !loss.is_finite() {
+            return Err(PretrainError::Diverged { step: self.step() });
+        }
+        let leaves = || self.weights.iter().map(|weight| &weight.leaf);
+        let norm = gradient_norm(leaves(), gradients)?;
+        let clip = if norm > 1.0 { 1.0 / norm } else { 1.0 };
+        self.optimizer.update(leaves(), gradients, rate, clip)?;
+        self.losses.push(loss as f32);
+        let step = self.step() as f64;
+        let decay = AVERAGE_DECAY.min((1.0 + step) / (10.0 + step)) as f32;
+        for (weight, average) in self.weights.iter().zip(&mut self.average) {
+            for (average, value) in average.iter_mut().zip(values(&weight.leaf)?) {
+                *average += (1.0 - decay) * (value - *average);
+            }
+        }
+        Ok(())
+    }
+
+    /// The averaged weights whose names start with `prefix`, without it, as files hold them.
+    pub(super) fn averaged(
+        &self,
+        prefix: &str,
+        dtype: candle_core::DType,
+    ) -> Result<NamedTensors, PretrainError> {
+        let mut weights = Vec::new();
+        for (weight, average) in self.weights.iter().zip(&self.average) {
+            if let Some(name) = weight.name.strip_prefix(prefix) {
+                let value = Value::from_vec(average.clone(), weight.leaf.value().dims(), &Device::Cpu)?;
+                weights.push(Trainable { name: name.to_owned(), kind: weight.kind, leaf: Tensor::constant(value) });
+            }
+        }
+        Ok(named_for_file(&weights, dtype)?)
+    }
+
+    pub(super) fn save(&self, path: &Path) -> Result<(), PretrainError> {
+        let mut tensors = NamedTensors::new();
+        let mut put = |name: String, values: Vec<f32>| -> Result<(), PretrainError> {
+            let count = values.len();
+            tensors.insert(name, Value::from_vec(values, count, &Device::Cpu)?);
+            Ok(())
+        };
+        for (index, weight) in self.weights.iter().enumerate() {
+            put(format!("weight.{}", weight.name), values(&weight.leaf)?)?;
+            put(format!("average.{}", weight.name), self.average[index].clone())?;
+            if let Some(moments) = self.optimizer.moments.get(index) {
+                put(format!("first.{}", weight.name), moments.first.clone())?;
+                put(format!("second.{}", weight.name), moments.second.clone())?;
+            }
+        }
+        put("losses".to_owned(), self.losses.clone())?;
+        let metadata = BTreeMap::from([("step".to_owned(), self.step().to_string())]);
+        let bytes = to_safetensors(&tensors, Some(&metadata)).map_err(PretrainError::Serialize)?;
+        Ok(write_atomically(path, &bytes)?)
+    }
+
+    /// Takes a saved state over.
+    pub(super) fn restore(&mut self, path: &Path) -> Result<(), PretrainError> {
+        let tensors = read_safetensors(path)?;
+        let mismatch = || PretrainError::Checkpoint { path: path.to_owned() };
+        let read = |name: String, length: Option<usize>| -> Result<Vec<f32>, PretrainError> {
+            let value = tensors.get(&name).ok_or_else(mismatch)?;
+            let values = values_from_file(value, ParameterKind::NormScale)?;
+            if length.is_some_and(|length| length != values.len()) { Err(mismatch()) } else { Ok(values) }
+        };
+        let losses = read("losses".to_owned(), None)?;
+        let mut moments = Vec::new();
+        for (index, weight) in self.weights.iter().enumerate() {
+            let length = Some(weight.leaf.value().elem_count());
+            let values = read(format!("weight.{}", weight.name), length)?;
+            let value = Value::from_vec(values, weight.leaf.value().dims(), &Device::Cpu)?;
+            overwrite(&weight.leaf, &value)?;
+            self.average[index] = read(format!("average.{}", weight.name), length)?;
+            moments.push(Moments {
+                first: read(format!("first.{}", weight.name), length)?,
+                second: read(format!("second.{}", weight.name), length)?,
+            });
+        }
+        self.optimizer.step = losses.len() as u64;
+        self.optimizer.moments = moments;
+        self.losses = losses;
+        Ok(())
+    }
+}
+
+fn values(tensor: &Tensor) -> Result<Vec<f32>, PretrainError> {
+    Ok(values_from_file(tensor.value(), ParameterKind::NormScale)?)
+}
+
+/// Sets a leaf's values; networks that hold it see the new ones.
+fn overwrite(leaf: &Tensor, value: &Value) -> Result<(), PretrainError> {
+    Ok(leaf.value().slice_set(value, 0, 0)?)
+}
