@@ -257,8 +257,8 @@ fn kitchen(c: &mut Canvas<'_>, rng: &mut impl Rng, h: f32) {
     // Wall cupboards, the counter with a pot on it, and doors below.
     for i in 0u8..4 {
         let x = 0.26 * f32::from(i) + 0.11;
-        c.block([x, 0.06, 0.12, 0.1], 0.015, Ink::Flat(rgb(88, 186, 176)));
-        c.block([x, h - 0.11, 0.12, 0.12], 0.015, Ink::Flat(rgb(88, 186, 176)));
+        c.block([x, 0.06, 0.12, 0.1], 0.015, Ink::Flat(rgb(176, 196, 214)));
+        c.block([x, h - 0.11, 0.12, 0.12], 0.015, Ink::Flat(rgb(176, 196, 214)));
         c.oval(x + 0.07, 0.1, 0.014, 0.014, Ink::Flat(Rgb::WHITE));
         c.oval(x + 0.07, h - 0.16, 0.014, 0.014, Ink::Flat(Rgb::WHITE));
     }
