@@ -44,7 +44,7 @@ impl Scene {
         let named: Vec<String> = self.toys.iter().map(|(toy, _)| name(rng, toy)).collect();
         let mut text = join(&named);
         if named.len() > 1 && rng.random_bool(0.2) {
-            text = format!("{} {text}", count_prefix(rng, self.toys.iter().map(|(toy, _)| toy)));
+            text = format!("{} {text}", count_prefix(rng, named.len()));
         } else if rng.random_bool(0.4) {
             text = format!("{} of {text}", pick(rng, &["A photo", "a photo", "a picture"]));
         }
@@ -82,8 +82,7 @@ fn join(named: &[String]) -> String {
     }
 }
 
-fn count_prefix<'a>(rng: &mut impl Rng, toys: impl ExactSizeIterator<Item = &'a Toy>) -> String {
-    let count = toys.len();
+fn count_prefix(rng: &mut impl Rng, count: usize) -> String {
     let word = ["no", "one", "two", "three", "four", "five"].get(count).copied();
     match word {
         Some(word) if rng.random_bool(0.5) => format!("{word} toys:"),

@@ -21,6 +21,11 @@ fn reach(toy: &Toy) -> f32 {
     }
 }
 
+/// How far to either side a toy reaches with its arms out, leaning: what must fit into the picture.
+fn span(toy: &Toy) -> f32 {
+    if toy.kind == Kind::Elephant { 0.54 } else { 0.47 }
+}
+
 /// One pose for each toy, in the order of the toys, which is from left to right.
 pub(crate) fn place(rng: &mut impl Rng, background: Background, toys: &[Toy]) -> Vec<Pose> {
     let heights = match toys.len() {
@@ -33,16 +38,17 @@ pub(crate) fn place(rng: &mut impl Rng, background: Background, toys: &[Toy]) ->
     for _ in 0..200 {
         let mut spots: Vec<[f32; 3]> = toys
             .iter()
-            .map(|toy| {
+            .enumerate()
+            .map(|(i, toy)| {
                 let height = rng.random_range(heights.clone());
-                let half = HALF_WIDTH * height;
-                let x = rng.random_range(half..1.0 - half);
-                let top = (reach(toy) * height).max(background.horizon() + 0.08);
-                let y = if background == Background::Simple {
-                    rng.random_range(reach(toy) * height..0.99)
-                } else {
-                    rng.random_range(top.min(0.96)..0.98)
-                };
+                let half = span(toy) * height;
+                let free = rng.random_range(half..1.0 - half);
+                // Many toys find room only if each keeps near its own part of the width.
+                let slot = (i as f32 + rng.random_range(0.2..0.8)) / toys.len() as f32;
+                let x = if toys.len() < 3 { free } else { slot.clamp(half, 1.0 - half) };
+                let needed = reach(toy) * height;
+                let far = if background == Background::Simple { needed } else { background.horizon() + 0.08 };
+                let y = rng.random_range(needed.max(far).min(0.96)..0.98);
                 [x, y, height]
             })
             .collect();
@@ -60,7 +66,7 @@ fn in_a_row(rng: &mut impl Rng, count: usize) -> Vec<Pose> {
     let width = 1.0 / count.max(1) as f32;
     (0..count)
         .map(|i| {
-            let height = (width / (2.0 * HALF_WIDTH)).min(0.7) * rng.random_range(0.9..1.1);
+            let height = (width / (2.0 * HALF_WIDTH)).min(0.65) * rng.random_range(0.9..1.1);
             let y = rng.random_range(0.9..0.97);
             Pose::random_at(rng, (i as f32 + 0.5) * width, y, height)
         })

@@ -61,6 +61,13 @@ impl Light {
         }
     }
 
+    /// The even light of a simple background, which stays near white.
+    #[must_use]
+    pub fn random_even(rng: &mut impl Rng) -> Self {
+        let light = Self::random(rng);
+        Self { warmth: 0.4 * light.warmth, brightness: light.brightness.max(0.98), ..light }
+    }
+
     /// Factors on red, green and blue.
     pub(crate) fn gains(&self) -> [f32; 3] {
         let tint = 0.03 * self.warmth;

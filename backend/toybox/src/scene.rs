@@ -80,12 +80,13 @@ impl Scene {
     #[must_use]
     pub fn compose(rng: &mut impl Rng, size: u32, background: Background, toys: Vec<Toy>) -> Self {
         let poses = layout::place(rng, background, &toys);
+        let simple = background == Background::Simple;
         Self {
             size,
             background,
             scenery: rng.random(),
-            light: Light::random(rng),
-            shadows: background != Background::Simple || rng.random_bool(0.4),
+            light: if simple { Light::random_even(rng) } else { Light::random(rng) },
+            shadows: !simple || rng.random_bool(0.4),
             toys: toys.into_iter().zip(poses).collect(),
         }
     }

@@ -59,11 +59,15 @@ fn tail(canvas: &mut Canvas<'_>, toy: &Toy, pose: &Pose, build: &Build) {
             canvas.oval(s * 0.44, -0.46, 0.05, 0.05, Ink::Plush(toy.traits.accent));
         }
         Kind::Dog => {
-            canvas.stroke(Trace::from(s * 0.7 * rx, -0.16).bend(s * 0.34, -0.16, s * 0.37, -0.36), 0.08, coat)
+            canvas.stroke(
+                Trace::from(s * 0.7 * rx, -0.16).bend(s * 0.34, -0.16, s * 0.37, -0.36),
+                0.08,
+                coat,
+            );
         }
         Kind::Rabbit => canvas.oval(s * (rx + 0.04), -0.15, 0.085, 0.085, Ink::Plush(Rgb::WHITE)),
         Kind::Elephant => {
-            canvas.stroke(Trace::from(s * 0.8 * rx, -0.2).bend(s * 0.34, -0.24, s * 0.36, -0.1), 0.04, coat)
+            canvas.stroke(Trace::from(s * 0.8 * rx, -0.2).bend(s * 0.34, -0.24, s * 0.36, -0.1), 0.04, coat);
         }
         Kind::Dinosaur => {
             // Spikes first, so that the tail covers their feet.
