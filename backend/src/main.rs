@@ -1,3 +1,7 @@
 //! MuDI Studio: personalize a text-to-image model for several subjects without mixing them up.
 
-fn main() {}
+mod cli;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

@@ -1,0 +1,56 @@
+//! `mudi pretrain`.
+
+use std::path::PathBuf;
+
+use mudi::pretrain::{self, Options};
+
+use super::Failure;
+
+/// Train the pocket base model on the toybox. Stop it at will: the same command resumes.
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// Folder for checkpoints.
+    #[arg(long, default_value = "runs/pocket")]
+    run: PathBuf,
+    /// Folder that the model is written to.
+    #[arg(long, default_value = "models/pocket")]
+    out: PathBuf,
+    /// Seed of weights, pictures and noise.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Steps of the autoencoder (batches of 24 crops of 48 x 48 pixels).
+    #[arg(long, default_value_t = 2500)]
+    vae_steps: u64,
+    /// Steps of text encoders and denoiser (batches of 32 pictures).
+    #[arg(long, default_value_t = 5000)]
+    steps: u64,
+    /// Pictures that the denoiser learns from.
+    #[arg(long, default_value_t = 16_384, value_parser = clap::value_parser!(u64).range(1..))]
+    pool: u64,
+    /// Steps between checkpoints.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
+    checkpoint_every: u64,
+    /// Write the model from the checkpoints that there are, without training.
+    #[arg(long)]
+    export_only: bool,
+    /// No progress bars.
+    #[arg(long)]
+    quiet: bool,
+}
+
+pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
+    let out = arguments.out.clone();
+    pretrain::run(&Options {
+        run: arguments.run,
+        out: arguments.out,
+        seed: arguments.seed,
+        vae_steps: arguments.vae_steps,
+        steps: arguments.steps,
+        pool: arguments.pool,
+        checkpoint_every: arguments.checkpoint_every,
+        export_only: arguments.export_only,
+        quiet: arguments.quiet,
+    })?;
+    println!("The model is in {}.", out.display());
+    Ok(())
+}
