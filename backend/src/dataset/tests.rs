@@ -166,6 +166,11 @@ fn every_kind_of_pixel_becomes_rgb() {
     let gray = GrayImage::from_pixel(8, 8, Luma([77]));
     let rgb = decode(path, &encoded(&gray.into(), ImageFormat::Jpeg)).unwrap().rgb();
     assert!(rgb.iter().all(|&v| v.abs_diff(77) <= 1));
+    // Inks of 0, 90, 90 and 4 percent, as printers' programs store them.
+    for inks in [&include_bytes!("testdata/cmyk.jpg")[..], &include_bytes!("testdata/ycck.jpg")[..]] {
+        let rgb = decode(path, inks).unwrap().rgb();
+        assert!(rgb.pixels().all(|&Rgb([r, g, b])| r > 230 && g < 40 && b < 40));
+    }
     let webp = encoded(&scene().into(), ImageFormat::WebP);
     assert_eq!(decode(path, &webp).unwrap().rgb(), scene());
 }
