@@ -15,7 +15,8 @@ struct Case {
 
 fn load(folder: &str) -> Tokenizer {
     let file = |name: &str| text(&format!("{folder}/{name}"));
-    Tokenizer::from_json(&file("vocab.json"), &file("merges.txt"), Some(&file("tokenizer_config.json"))).unwrap()
+    let [vocab, merges, config] = ["vocab.json", "merges.txt", "tokenizer_config.json"].map(file);
+    Tokenizer::from_json(&vocab, &merges, Some(&config)).expect("a tokenizer fixture loads")
 }
 
 #[test]

@@ -148,7 +148,9 @@ impl Tokenizer {
     ) -> Result<Self, TokenizerError> {
         let vocab: HashMap<String, u32> = serde_json::from_str(vocab).map_err(TokenizerError::Vocab)?;
         let read = |text: Option<&str>| {
-            text.map_or(Ok(Config::default()), |text| serde_json::from_str(text).map_err(TokenizerError::Config))
+            text.map_or(Ok(Config::default()), |text| {
+                serde_json::from_str(text).map_err(TokenizerError::Config)
+            })
         };
         let (mut config, map) = (read(config)?, read(special_tokens_map)?);
         config.pad_token = config.pad_token.or(map.pad_token);
@@ -324,7 +326,8 @@ fn tokenizer_json(vocab: &HashMap<String, u32>, merges: &[(&str, &str)], added: 
 fn parse_merges(text: &str) -> Result<Vec<(&str, &str)>, TokenizerError> {
     text.lines()
         .enumerate()
-        .filter(|(i, line)| !line.is_empty() && !(*i == 0 && line.starts_with("#version")))
+        .skip_while(|(i, line)| *i == 0 && line.starts_with("#version"))
+        .filter(|(_, line)| !line.is_empty())
         .map(|(i, line)| match line.split_once(' ') {
             Some((a, b)) if !a.is_empty() && !b.is_empty() && !b.contains(' ') => Ok((a, b)),
             _ => Err(TokenizerError::Merge { line: i + 1, text: line.to_owned() }),

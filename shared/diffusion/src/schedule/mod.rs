@@ -25,6 +25,7 @@
 //! ```
 mod config;
 mod error;
+mod kind;
 mod noise;
 mod sampler;
 mod spacing;
@@ -34,6 +35,7 @@ mod tests;
 
 pub use config::{BetaSchedule, FinalSigma, PredictionType, SchedulerConfig, TimestepSpacing};
 pub use error::ScheduleError;
+pub use kind::SamplerKind;
 pub use noise::NoiseSchedule;
-pub use sampler::{Sampler, SamplerKind};
+pub use sampler::Sampler;
 pub use start::{guidance, mean_shifted_start};

@@ -137,10 +137,8 @@ impl NoiseSchedule {
     /// [`ScheduleError::TimestepOutOfRange`].
     pub fn coefficients(&self, t: usize) -> Result<(f64, f64), ScheduleError> {
         let train = self.num_train_timesteps();
-        let ab = self
-            .alphas_cumprod
-            .get(t)
-            .ok_or(ScheduleError::TimestepOutOfRange { timestep: t, train })?;
+        let ab =
+            self.alphas_cumprod.get(t).ok_or(ScheduleError::TimestepOutOfRange { timestep: t, train })?;
         Ok((ab.sqrt(), (1.0 - ab).sqrt()))
     }
 }
@@ -168,7 +166,8 @@ fn betas(config: &SchedulerConfig) -> Vec<f32> {
     }
     let count = config.num_train_timesteps;
     let line = |from: f64, to: f64| {
-        (0..count).map(move |i| (from + (to - from) * i as f64 / count.saturating_sub(1).max(1) as f64) as f32)
+        (0..count)
+            .map(move |i| (from + (to - from) * i as f64 / count.saturating_sub(1).max(1) as f64) as f32)
     };
     match config.beta_schedule {
         BetaSchedule::Linear => line(config.beta_start, config.beta_end).collect(),

@@ -15,11 +15,7 @@ fn kinds() -> impl Strategy<Value = (SamplerKind, bool)> {
 }
 
 fn spacings() -> impl Strategy<Value = TimestepSpacing> {
-    prop::sample::select(vec![
-        TimestepSpacing::Leading,
-        TimestepSpacing::Trailing,
-        TimestepSpacing::Linspace,
-    ])
+    prop::sample::select(vec![TimestepSpacing::Leading, TimestepSpacing::Trailing, TimestepSpacing::Linspace])
 }
 
 fn predictions() -> impl Strategy<Value = PredictionType> {
@@ -230,7 +226,10 @@ fn configs_are_read_leniently_and_refused_by_name() {
     ] {
         assert!(matches!(NoiseSchedule::from_json(refused), Err(ScheduleError::Unsupported(_))), "{refused}");
     }
-    assert!(matches!(NoiseSchedule::from_json(r#"{"beta_schedule": "sigmoid"}"#), Err(ScheduleError::Config(_))));
+    assert!(matches!(
+        NoiseSchedule::from_json(r#"{"beta_schedule": "sigmoid"}"#),
+        Err(ScheduleError::Config(_))
+    ));
     assert!(matches!(
         NoiseSchedule::from_json(r#"{"trained_betas": [0.1, 1.5]}"#),
         Err(ScheduleError::InvalidSchedule(_))

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 
 use tokenizers::{
-    Normalizer as _, NormalizedString, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer as _,
+    NormalizedString, Normalizer as _, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer as _,
 };
 
 use super::{Config, END, START, Tokenizer, TokenizerError, WORD_END};
