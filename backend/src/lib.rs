@@ -5,4 +5,5 @@ pub mod dataset;
 pub mod files;
 pub mod generate;
 pub mod pretrain;
+pub mod report;
 pub mod train;

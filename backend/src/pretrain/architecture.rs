@@ -36,7 +36,11 @@ pub fn vae() -> Result<VaeConfig, mudi_diffusion::Error> {
 ///
 /// # Errors
 /// None in practice: the configuration is fixed.
-pub fn text_encoder(vocabulary: usize, end_id: u32, second: bool) -> Result<ClipTextConfig, mudi_diffusion::Error> {
+pub fn text_encoder(
+    vocabulary: usize,
+    end_id: u32,
+    second: bool,
+) -> Result<ClipTextConfig, mudi_diffusion::Error> {
     config(json!({
         "architectures": [if second { "CLIPTextModelWithProjection" } else { "CLIPTextModel" }],
         "vocab_size": vocabulary, "hidden_size": TEXT_WIDTH, "intermediate_size": 4 * TEXT_WIDTH,

@@ -48,7 +48,8 @@ impl Pool {
     ) -> Result<Self, PretrainError> {
         let latents = if path.exists() {
             let tensors = read_safetensors(path)?;
-            let value = tensors.get("latents").ok_or_else(|| PretrainError::Checkpoint { path: path.to_owned() })?;
+            let value =
+                tensors.get("latents").ok_or_else(|| PretrainError::Checkpoint { path: path.to_owned() })?;
             values_from_file(value, ParameterKind::NormScale)?
         } else {
             let latents = Self::encode(options, encoder, progress)?;
@@ -160,10 +161,13 @@ pub(super) fn train(
 ) -> Result<State, PretrainError> {
     let engine = CandleEngine::cpu();
     let seed = options.seed;
-    let mut source = TrainableWeights::new(|name, shape, kind: ParameterKind| initial(seed, name, shape, kind));
+    let mut source =
+        TrainableWeights::new(|name, shape, kind: ParameterKind| initial(seed, name, shape, kind));
     let text_config = |second| architecture::text_encoder(tokenizer.vocab_size(), tokenizer.end_id(), second);
-    let first = ClipText::new(text_config(false)?, &mut Below { source: &mut source, prefix: "text_encoder" })?;
-    let second = ClipText::new(text_config(true)?, &mut Below { source: &mut source, prefix: "text_encoder_2" })?;
+    let first =
+        ClipText::new(text_config(false)?, &mut Below { source: &mut source, prefix: "text_encoder" })?;
+    let second =
+        ClipText::new(text_config(true)?, &mut Below { source: &mut source, prefix: "text_encoder_2" })?;
     let unet = UNet::new(architecture::unet()?, &mut Below { source: &mut source, prefix: "unet" })?;
     let mut state = State::new(source.made)?;
     if path.exists() {
@@ -175,7 +179,8 @@ pub(super) fn train(
     let bar = progress.bar("diffusion", options.steps, state.step());
     let (thread_options, thread_tokenizer) = (options.clone(), tokenizer.clone());
     let schedule = NoiseSchedule::stable_diffusion();
-    let batches = ahead(state.step(), move |step| batch(&thread_options, &pool, &thread_tokenizer, &schedule, step));
+    let batches =
+        ahead(state.step(), move |step| batch(&thread_options, &pool, &thread_tokenizer, &schedule, step));
     while state.step() < options.steps {
         let step = state.step();
         let batch = batches.recv().map_err(|_| PretrainError::Renderer)??;

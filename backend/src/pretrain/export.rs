@@ -44,7 +44,8 @@ fn write_network(
 ) -> Result<(), PretrainError> {
     create_folder(folder)?;
     write_json(&folder.join("config.json"), config)?;
-    let bytes = to_safetensors(&state.averaged(prefix, DType::F16)?, None).map_err(PretrainError::Serialize)?;
+    let bytes =
+        to_safetensors(&state.averaged(prefix, DType::F16)?, None).map_err(PretrainError::Serialize)?;
     Ok(write_atomically(&folder.join(file), &bytes)?)
 }
 
@@ -74,7 +75,8 @@ pub(super) fn model(
     for folder in ["tokenizer", "tokenizer_2"] {
         let folder = out.join(folder);
         create_folder(&folder)?;
-        for (file, text) in [("vocab.json", vocab), ("merges.txt", merges), ("tokenizer_config.json", TOKENIZER_CONFIG)]
+        for (file, text) in
+            [("vocab.json", vocab), ("merges.txt", merges), ("tokenizer_config.json", TOKENIZER_CONFIG)]
         {
             write_atomically(&folder.join(file), text.as_bytes())?;
         }

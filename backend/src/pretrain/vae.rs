@@ -33,7 +33,9 @@ fn crops(seed: u64, step: u64) -> Vec<f32> {
         for _ in 0..FROM_EACH {
             let x = stream.random_range(0..=image.width() - CROP as u32);
             let y = stream.random_range(0..=image.height() - CROP as u32);
-            values.extend(to_unit(&image::imageops::crop_imm(&image, x, y, CROP as u32, CROP as u32).to_image()));
+            values.extend(to_unit(
+                &image::imageops::crop_imm(&image, x, y, CROP as u32, CROP as u32).to_image(),
+            ));
         }
     }
     values
@@ -44,7 +46,8 @@ pub(super) fn train(options: &Options, path: &Path, progress: &Progress) -> Resu
     let engine = CandleEngine::cpu();
     let config = architecture::vae()?;
     let seed = options.seed;
-    let mut source = TrainableWeights::new(|name, shape, kind: ParameterKind| initial(seed, name, shape, kind));
+    let mut source =
+        TrainableWeights::new(|name, shape, kind: ParameterKind| initial(seed, name, shape, kind));
     let encoder = VaeEncoder::new(&config, &mut source)?;
     let decoder = VaeDecoder::new(&config, &mut source)?;
     let mut state = State::new(source.made)?;
@@ -59,7 +62,8 @@ pub(super) fn train(options: &Options, path: &Path, progress: &Progress) -> Resu
         let x = engine.from_slice(&pixels, &[BATCH, CROP, CROP, 3])?;
         let moments = encoder.forward(&engine, &x)?;
         let shape = engine.shape(&moments);
-        let sample = Sample::draw(&engine.to_vec(&moments)?, shape[3] / 2, &mut rng::stream(seed, "posterior", step));
+        let sample =
+            Sample::draw(&engine.to_vec(&moments)?, shape[3] / 2, &mut rng::stream(seed, "posterior", step));
         let latents = [shape[0], shape[1], shape[2], shape[3] / 2];
         let z = Tensor::leaf(engine.from_slice(&sample.z, &latents)?.value().clone());
         let image = decoder.forward(&engine, &z)?;
