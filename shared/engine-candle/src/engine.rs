@@ -33,9 +33,11 @@ fn shape_error(name: &'static str, reason: String) -> Error {
 
 /// The last axis of a tensor.
 fn width(x: &Value) -> Result<usize> {
-    x.dims().last().copied().filter(|&width| width > 0).ok_or_else(|| {
-        shape_error("tensor", format!("shape {:?} has no last axis", x.dims()))
-    })
+    x.dims()
+        .last()
+        .copied()
+        .filter(|&width| width > 0)
+        .ok_or_else(|| shape_error("tensor", format!("shape {:?} has no last axis", x.dims())))
 }
 
 /// Fails with the shapes where `fits` is false.
@@ -66,7 +68,9 @@ impl Engine for CandleEngine {
     fn reshape(&self, x: &Tensor, shape: &[usize]) -> Result<Tensor> {
         let value = x.value().reshape(shape).map_err(Error::engine)?;
         let before = x.value().dims().to_vec();
-        Ok(Tensor::recorded(value, &[x], move |dy| Ok(vec![Some(dy.reshape(before).map_err(Error::engine)?)])))
+        Ok(Tensor::recorded(value, &[x], move |dy| {
+            Ok(vec![Some(dy.reshape(before).map_err(Error::engine)?)])
+        }))
     }
 
     fn linear(&self, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {

@@ -46,7 +46,10 @@ pub struct Tensor {
 
 impl std::fmt::Debug for Tensor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tensor").field("shape", self.value.shape()).field("tracked", &self.node.is_some()).finish()
+        f.debug_struct("Tensor")
+            .field("shape", self.value.shape())
+            .field("tracked", &self.node.is_some())
+            .finish()
     }
 }
 
@@ -178,8 +181,9 @@ pub fn backward(outputs: &[(&Tensor, Value)]) -> Result<Gradients> {
     while let Some((_, (node, gradient))) = pending.pop_last() {
         let Some(operation) = &node.operation else { continue };
         let taken = operation.backward.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let backward = taken.ok_or_else(|| {
-            Error::Input { name: "backward", reason: "this graph has been walked already".to_owned() }
+        let backward = taken.ok_or_else(|| Error::Input {
+            name: "backward",
+            reason: "this graph has been walked already".to_owned(),
         })?;
         let gradients = backward(&gradient)?;
         drop(gradient);

@@ -97,15 +97,18 @@ pub(crate) fn forward(x: &[f32], w: &[f32], b: Option<&[f32]>, shape: &ConvShape
     let mut y = vec![0f32; shape.batch * shape.output[0] * shape.output[1] * outputs];
     let rows = shape.tile_rows();
     let weight = Matrix::new(w, outputs, patch).t();
-    y.par_chunks_mut((rows * shape.output[1] * outputs).max(1)).enumerate().for_each_init(Vec::new, |patches, (tile, y)| {
-        let positions = y.len() / outputs;
-        patches.resize(positions * patch, 0.0);
-        shape.gather(x, tile * rows, positions / shape.output[1], patches);
-        if let Some(b) = b {
-            y.chunks_exact_mut(outputs).for_each(|y| y.copy_from_slice(b));
-        }
-        product_into(y, outputs, Matrix::new(patches, positions, patch), weight, b.is_some());
-    });
+    y.par_chunks_mut((rows * shape.output[1] * outputs).max(1)).enumerate().for_each_init(
+        Vec::new,
+        |patches, (tile, y)| {
+            let positions = y.len() / outputs;
+            patches.resize(positions * patch, 0.0);
+            shape.gather(x, tile * rows, positions / shape.output[1], patches);
+            if let Some(b) = b {
+                y.chunks_exact_mut(outputs).for_each(|y| y.copy_from_slice(b));
+            }
+            product_into(y, outputs, Matrix::new(patches, positions, patch), weight, b.is_some());
+        },
+    );
     y
 }
 
@@ -148,22 +151,24 @@ fn scatter_gradient(dy: &[f32], w: &[f32], shape: &ConvShape) -> Vec<f32> {
     let positions = shape.output[0] * shape.output[1];
     let weight = Matrix::new(w, outputs, patch);
     let mut dx = vec![0f32; shape.batch * height * width * c];
-    dx.par_chunks_mut((height * width * c).max(1)).zip(dy.par_chunks((positions * outputs).max(1))).for_each(|(dx, dy)| {
-        let mut patches = vec![0f32; positions * patch];
-        product_into(&mut patches, patch, Matrix::new(dy, positions, outputs), weight, false);
-        for (position, patch) in patches.chunks_exact(patch).enumerate() {
-            let (y, x) = (position / shape.output[1] * stride, position % shape.output[1] * stride);
-            for (tap, values) in patch.chunks_exact(c).enumerate() {
-                let iy = (y + tap / kw).checked_sub(before).filter(|&iy| iy < height);
-                let ix = (x + tap % kw).checked_sub(before).filter(|&ix| ix < width);
-                if let (Some(iy), Some(ix)) = (iy, ix) {
-                    for (dx, &value) in dx[(iy * width + ix) * c..][..c].iter_mut().zip(values) {
-                        *dx += value;
+    dx.par_chunks_mut((height * width * c).max(1)).zip(dy.par_chunks((positions * outputs).max(1))).for_each(
+        |(dx, dy)| {
+            let mut patches = vec![0f32; positions * patch];
+            product_into(&mut patches, patch, Matrix::new(dy, positions, outputs), weight, false);
+            for (position, patch) in patches.chunks_exact(patch).enumerate() {
+                let (y, x) = (position / shape.output[1] * stride, position % shape.output[1] * stride);
+                for (tap, values) in patch.chunks_exact(c).enumerate() {
+                    let iy = (y + tap / kw).checked_sub(before).filter(|&iy| iy < height);
+                    let ix = (x + tap % kw).checked_sub(before).filter(|&ix| ix < width);
+                    if let (Some(iy), Some(ix)) = (iy, ix) {
+                        for (dx, &value) in dx[(iy * width + ix) * c..][..c].iter_mut().zip(values) {
+                            *dx += value;
+                        }
                     }
                 }
             }
-        }
-    });
+        },
+    );
     dx
 }
 
@@ -193,7 +198,8 @@ pub(crate) fn weight_gradient(dy: &[f32], x: &[f32], shape: &ConvShape) -> Vec<f
                 patches.resize(positions * patch, 0.0);
                 shape.gather(x, row, count, &mut patches);
                 let dy = &dy[row * shape.output[1] * outputs..][..positions * outputs];
-                let (dy, patches) = (Matrix::new(dy, positions, outputs), Matrix::new(&patches, positions, patch));
+                let (dy, patches) =
+                    (Matrix::new(dy, positions, outputs), Matrix::new(&patches, positions, patch));
                 product_into(&mut dw, patch, dy.t(), patches, true);
             }
             dw
