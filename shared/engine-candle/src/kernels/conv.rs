@@ -70,7 +70,8 @@ impl ConvShape {
         }
     }
 
-    /// The convolution that turns the gradient of the output into that of the input; stride 1 only.
+    /// The convolution that turns the gradient of the output into that of the input; stride 1 and square kernels only
+    /// (others would need a padding for each direction).
     fn transposed(&self) -> Self {
         let flip = |pad: usize, kernel: usize| kernel - 1 - pad;
         Self {
@@ -117,7 +118,7 @@ pub(crate) fn input_gradient(dy: &[f32], w: &[f32], shape: &ConvShape) -> Vec<f3
     if shape.is_linear() {
         return linear::input_gradient(dy, w, shape.inputs, shape.outputs);
     }
-    if shape.geometry.stride == 1 {
+    if shape.geometry.stride == 1 && shape.kernel[0] == shape.kernel[1] {
         return forward(dy, &flipped(w, shape), None, &shape.transposed());
     }
     scatter_gradient(dy, w, shape)
@@ -142,7 +143,7 @@ fn flipped(w: &[f32], shape: &ConvShape) -> Vec<f32> {
     out
 }
 
-/// Gradient of the input for any stride: patches of gradients, added where the patches came from.
+/// Gradient of the input for any stride and kernel: patches of gradients, added where the patches came from.
 fn scatter_gradient(dy: &[f32], w: &[f32], shape: &ConvShape) -> Vec<f32> {
     let [height, width] = shape.input;
     let (c, patch, outputs) = (shape.inputs, shape.patch(), shape.outputs);
