@@ -158,7 +158,7 @@ fn add_to(all: &mut HashMap<LeafId, Value>, leaf: LeafId, gradient: Value) -> Re
 /// Each recorded operation runs once and is freed; a second call through the same operations is an error.
 ///
 /// # Errors
-/// Engine errors; a graph that has been walked before.
+/// Engine errors; a seed whose shape is not that of its output; a graph that has been walked before.
 pub fn backward(outputs: &[(&Tensor, Value)]) -> Result<Gradients> {
     let mut pending: BTreeMap<u64, (Arc<Node>, Value)> = BTreeMap::new();
     let mut leaves = HashMap::new();
@@ -174,6 +174,10 @@ pub fn backward(outputs: &[(&Tensor, Value)]) -> Result<Gradients> {
         Ok(())
     };
     for (output, seed) in outputs {
+        if output.value.dims() != seed.dims() {
+            let reason = format!("shape {:?} for a result of shape {:?}", seed.dims(), output.value.dims());
+            return Err(Error::Input { name: "seed", reason });
+        }
         if let Some(node) = &output.node {
             push(&mut pending, node.clone(), seed.clone())?;
         }
