@@ -38,8 +38,7 @@ pub(crate) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Resu
     let y = value(y, with_last(x.value(), outputs))?;
     let needs = [x.is_tracked(), weight.is_tracked(), bias.is_some_and(Tensor::is_tracked)];
     // A frozen weight does not need its input again, so the input is not kept.
-    let (saved_x, saved_w) =
-        (needs[1].then(|| x.value().clone()), needs[0].then(|| weight.value().clone()));
+    let (saved_x, saved_w) = (needs[1].then(|| x.value().clone()), needs[0].then(|| weight.value().clone()));
     let (x_dims, w_dims) = (x.value().dims().to_vec(), weight.value().dims().to_vec());
     let nothing = Tensor::constant(y.clone());
     Ok(Tensor::recorded(y, &[x, weight, bias.unwrap_or(&nothing)], move |dy| {
@@ -78,8 +77,7 @@ pub(crate) fn conv2d(
     let y = conv::forward(&Slice::of(x.value())?, &Slice::of(weight.value())?, b.as_deref(), &shape);
     let y = value(y, vec![shape.batch, shape.output[0], shape.output[1], shape.outputs])?;
     let needs = [x.is_tracked(), weight.is_tracked(), bias.is_some_and(Tensor::is_tracked)];
-    let (saved_x, saved_w) =
-        (needs[1].then(|| x.value().clone()), needs[0].then(|| weight.value().clone()));
+    let (saved_x, saved_w) = (needs[1].then(|| x.value().clone()), needs[0].then(|| weight.value().clone()));
     let nothing = Tensor::constant(y.clone());
     Ok(Tensor::recorded(y, &[x, weight, bias.unwrap_or(&nothing)], move |dy| {
         let dy = contiguous(dy)?;
@@ -153,12 +151,8 @@ pub(crate) fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize, causal
         width: q_dims[2] / heads,
         causal,
     };
-    let y = attention::forward(
-        &Slice::of(q.value())?,
-        &Slice::of(k.value())?,
-        &Slice::of(v.value())?,
-        &shape,
-    );
+    let y =
+        attention::forward(&Slice::of(q.value())?, &Slice::of(k.value())?, &Slice::of(v.value())?, &shape);
     let y = value(y, q_dims.clone())?;
     let [qv, kv, vv] = [q, k, v].map(|t| t.value().clone());
     Ok(Tensor::recorded(y, &[q, k, v], move |dy| {
@@ -212,14 +206,16 @@ pub(crate) fn add_per_sample(x: &Tensor, v: &Tensor) -> Result<Tensor> {
     let channels = last(x.value());
     let batch = x.value().dims()[0];
     let positions = x.value().elem_count() / channels / batch.max(1);
-    let y = pointwise::add_rows(&Slice::of(x.value())?, &Slice::of(v.value())?, channels, |row| row / positions);
+    let y =
+        pointwise::add_rows(&Slice::of(x.value())?, &Slice::of(v.value())?, channels, |row| row / positions);
     let y = value(y, x.value().dims())?;
     let needs_v = v.is_tracked();
     Ok(Tensor::recorded(y, &[x, v], move |dy| {
         let dv = if needs_v {
             let dy = contiguous(dy)?;
             let dy = Slice::of(&dy)?;
-            let sums = dy.chunks(positions * channels).flat_map(|sample| sum_rows(sample, channels)).collect();
+            let sums =
+                dy.chunks(positions * channels).flat_map(|sample| sum_rows(sample, channels)).collect();
             Some(value(sums, (batch, channels))?)
         } else {
             None
@@ -264,9 +260,8 @@ pub(crate) fn concat(a: &Tensor, b: &Tensor) -> Result<Tensor> {
         let dy = contiguous(dy)?;
         let dy = Slice::of(&dy)?;
         let [a_dims, b_dims] = dims;
-        let part = |from, width, dims: Vec<usize>| {
-            value(pointwise::columns(&dy, left + right, from, width), dims)
-        };
+        let part =
+            |from, width, dims: Vec<usize>| value(pointwise::columns(&dy, left + right, from, width), dims);
         let da = if needs[0] { Some(part(0, left, a_dims)?) } else { None };
         let db = if needs[1] { Some(part(left, right, b_dims)?) } else { None };
         Ok(vec![da, db])

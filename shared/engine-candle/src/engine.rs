@@ -33,18 +33,20 @@ fn shape_error(name: &'static str, reason: String) -> Error {
 
 /// The last axis of a tensor.
 fn width(x: &Value) -> Result<usize> {
-    x.dims().last().copied().filter(|&width| width > 0).ok_or_else(|| {
-        shape_error("tensor", format!("shape {:?} has no last axis", x.dims()))
-    })
+    x.dims()
+        .last()
+        .copied()
+        .filter(|&width| width > 0)
+        .ok_or_else(|| shape_error("tensor", format!("shape {:?} has no last axis", x.dims())))
 }
 
-/// Fails with the shapes where `fits` is false.
+/// Fails with the shapes where `fits` is false or a tensor is empty.
 fn check(fits: bool, operation: &'static str, shapes: &[&Value]) -> Result<()> {
-    if fits {
+    if fits && shapes.iter().all(|value| value.elem_count() > 0) {
         return Ok(());
     }
     let shapes: Vec<&[usize]> = shapes.iter().map(|value| value.dims()).collect();
-    Err(shape_error(operation, format!("the shapes {shapes:?} do not fit each other")))
+    Err(shape_error(operation, format!("the shapes {shapes:?} do not fit each other, or are empty")))
 }
 
 impl Engine for CandleEngine {
@@ -66,7 +68,9 @@ impl Engine for CandleEngine {
     fn reshape(&self, x: &Tensor, shape: &[usize]) -> Result<Tensor> {
         let value = x.value().reshape(shape).map_err(Error::engine)?;
         let before = x.value().dims().to_vec();
-        Ok(Tensor::recorded(value, &[x], move |dy| Ok(vec![Some(dy.reshape(before).map_err(Error::engine)?)])))
+        Ok(Tensor::recorded(value, &[x], move |dy| {
+            Ok(vec![Some(dy.reshape(before).map_err(Error::engine)?)])
+        }))
     }
 
     fn linear(&self, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
@@ -88,10 +92,10 @@ impl Engine for CandleEngine {
         let (outputs, kh, kw, expected) = weight.value().dims4().map_err(Error::engine)?;
         let fits = inputs == expected
             && geometry.stride > 0
-            && geometry.output(height, kh) > 0
-            && geometry.output(width, kw) > 0
             && geometry.before < kh.min(kw)
             && geometry.after < kh.min(kw)
+            && geometry.output(height, kh) > 0
+            && geometry.output(width, kw) > 0
             && bias.is_none_or(|bias| bias.value().dims() == [outputs]);
         check(fits, "conv2d", &[x.value(), weight.value()])?;
         cpu::conv2d(x, weight, bias, geometry)

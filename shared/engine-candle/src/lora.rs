@@ -33,7 +33,9 @@ pub fn attach_trainable(
     let mut made = Vec::new();
     let mut unmatched: BTreeSet<&str> = targets.iter().map(String::as_str).collect();
     for projection in unet.projections() {
-        let Some(target) = targets.iter().find(|target| projection.path.ends_with(target.as_str())) else { continue };
+        let Some(target) = targets.iter().find(|target| projection.path.ends_with(target.as_str())) else {
+            continue;
+        };
         unmatched.remove(target.as_str());
         let mut factor = |name: &str, shape: [usize; 2]| -> Result<Tensor> {
             let name = format!("unet.{}.{name}.weight", projection.path);
@@ -104,7 +106,10 @@ pub fn attach(unet: &mut UNet<CandleEngine>, tensors: &NamedTensors, alpha: Opti
     for projection in unet.projections() {
         let Some(entry) = found.remove(&key(&projection.path)) else { continue };
         let (Some(down), Some(up)) = (entry.down, entry.up) else {
-            return Err(Error::Config(format!("LoRA of `{}`: one of its two factors is missing", projection.path)));
+            return Err(Error::Config(format!(
+                "LoRA of `{}`: one of its two factors is missing",
+                projection.path
+            )));
         };
         let (down, up) = (matrix(&down)?, matrix(&up)?);
         let rank = down.dims()[0];

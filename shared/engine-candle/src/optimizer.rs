@@ -140,13 +140,19 @@ impl AdamW {
 ///
 /// # Errors
 /// Engine errors.
-pub fn gradient_norm<'a>(weights: impl IntoIterator<Item = &'a Tensor>, gradients: &Gradients) -> Result<f64> {
+pub fn gradient_norm<'a>(
+    weights: impl IntoIterator<Item = &'a Tensor>,
+    gradients: &Gradients,
+) -> Result<f64> {
     let mut sum = 0f64;
     for weight in weights {
         if let Some(gradient) = gradients.get(weight) {
             let gradient = gradient.contiguous().map_err(Error::engine)?;
             let values = Slice::of(&gradient)?;
-            sum += values.chunks(4096).map(|part| f64::from(part.iter().map(|g| g * g).sum::<f32>())).sum::<f64>();
+            sum += values
+                .chunks(4096)
+                .map(|part| f64::from(part.iter().map(|g| g * g).sum::<f32>()))
+                .sum::<f64>();
         }
     }
     Ok(sum.sqrt())

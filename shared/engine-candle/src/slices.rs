@@ -21,7 +21,10 @@ impl<'a> Slice<'a> {
             (Storage::Cpu(CpuStorage::F32(_)), Some((start, end))) => Ok(Self { storage, start, end }),
             _ => Err(Error::Input {
                 name: "tensor",
-                reason: format!("expected contiguous f32 values on the CPU, found {layout:?} of {:?}", value.dtype()),
+                reason: format!(
+                    "expected contiguous f32 values on the CPU, found {layout:?} of {:?}",
+                    value.dtype()
+                ),
             }),
         }
     }

@@ -46,7 +46,10 @@ pub struct Tensor {
 
 impl std::fmt::Debug for Tensor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tensor").field("shape", self.value.shape()).field("tracked", &self.node.is_some()).finish()
+        f.debug_struct("Tensor")
+            .field("shape", self.value.shape())
+            .field("tracked", &self.node.is_some())
+            .finish()
     }
 }
 
@@ -155,7 +158,7 @@ fn add_to(all: &mut HashMap<LeafId, Value>, leaf: LeafId, gradient: Value) -> Re
 /// Each recorded operation runs once and is freed; a second call through the same operations is an error.
 ///
 /// # Errors
-/// Engine errors; a graph that has been walked before.
+/// Engine errors; a seed whose shape is not that of its output; a graph that has been walked before.
 pub fn backward(outputs: &[(&Tensor, Value)]) -> Result<Gradients> {
     let mut pending: BTreeMap<u64, (Arc<Node>, Value)> = BTreeMap::new();
     let mut leaves = HashMap::new();
@@ -171,6 +174,10 @@ pub fn backward(outputs: &[(&Tensor, Value)]) -> Result<Gradients> {
         Ok(())
     };
     for (output, seed) in outputs {
+        if output.value.dims() != seed.dims() {
+            let reason = format!("shape {:?} for a result of shape {:?}", seed.dims(), output.value.dims());
+            return Err(Error::Input { name: "seed", reason });
+        }
         if let Some(node) = &output.node {
             push(&mut pending, node.clone(), seed.clone())?;
         }
@@ -178,8 +185,9 @@ pub fn backward(outputs: &[(&Tensor, Value)]) -> Result<Gradients> {
     while let Some((_, (node, gradient))) = pending.pop_last() {
         let Some(operation) = &node.operation else { continue };
         let taken = operation.backward.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let backward = taken.ok_or_else(|| {
-            Error::Input { name: "backward", reason: "this graph has been walked already".to_owned() }
+        let backward = taken.ok_or_else(|| Error::Input {
+            name: "backward",
+            reason: "this graph has been walked already".to_owned(),
         })?;
         let gradients = backward(&gradient)?;
         drop(gradient);

@@ -71,8 +71,7 @@ pub type NamedTensors = BTreeMap<String, Value>;
 /// # Errors
 /// [`WeightsError::Read`] and [`WeightsError::Format`].
 pub fn read_safetensors(path: &Path) -> Result<NamedTensors, WeightsError> {
-    let bytes =
-        std::fs::read(path).map_err(|source| WeightsError::Read { path: path.to_owned(), source })?;
+    let bytes = std::fs::read(path).map_err(|source| WeightsError::Read { path: path.to_owned(), source })?;
     let format = |reason: String| WeightsError::Format { path: path.to_owned(), reason };
     let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)
         .map_err(|error| format(error.to_string().lines().next().unwrap_or_default().to_owned()))?;
@@ -153,10 +152,10 @@ fn to_file_layout(value: &Value, kind: ParameterKind) -> candle_core::Result<Val
 
 impl Parameters<CandleEngine> for FileWeights {
     fn get(&mut self, name: &str, shape: &[usize], kind: ParameterKind) -> mudi_diffusion::Result<Tensor> {
-        let found = self.tensors.get(name).ok_or_else(|| NetworkError::MissingTensor {
-            name: name.to_owned(),
-            expected: shape.to_vec(),
-        })?;
+        let found = self
+            .tensors
+            .get(name)
+            .ok_or_else(|| NetworkError::MissingTensor { name: name.to_owned(), expected: shape.to_vec() })?;
         let value = from_file_layout(found, kind).map_err(NetworkError::engine)?;
         if value.dims() != shape {
             return Err(NetworkError::TensorShape {
@@ -189,10 +188,12 @@ pub struct Trainable {
     pub leaf: Tensor,
 }
 
+/// `(name, shape, kind)` to values in the engine's layout.
+type Initializer<'a> = Box<dyn FnMut(&str, &[usize], ParameterKind) -> Vec<f32> + 'a>;
+
 /// Makes weights that learn: initialized by `init`, or taken from an earlier state.
 pub struct TrainableWeights<'a> {
-    /// `(name, shape, kind)` to values in the engine's layout.
-    init: Box<dyn FnMut(&str, &[usize], ParameterKind) -> Vec<f32> + 'a>,
+    init: Initializer<'a>,
     /// What has been made so far, in the order of making.
     pub made: Vec<Trainable>,
 }

@@ -124,7 +124,8 @@ pub(crate) fn geglu(x: &[f32], width: usize) -> Vec<f32> {
         simd(
             #[inline(always)]
             || {
-                for (y, x) in rows.chunks_exact_mut(width).zip(x[2 * first * width..].chunks_exact(2 * width)) {
+                for (y, x) in rows.chunks_exact_mut(width).zip(x[2 * first * width..].chunks_exact(2 * width))
+                {
                     let (a, b) = x.split_at(width);
                     for ((y, &a), &b) in y.iter_mut().zip(a).zip(b) {
                         *y = a * gelu(b);
@@ -170,8 +171,10 @@ mod tests {
             assert!((exp(x) / x.exp() - 1.0).abs() < 3e-7, "exp({x})");
         }
         assert_eq!(exp(-1000.0), exp(-87.0));
-        // Values of erf to nine places.
-        for (x, y) in [(0.0, 0.0), (0.5, 0.520_499_88), (1.0, 0.842_700_79), (2.0, 0.995_322_27), (-1.0, -0.842_700_79)] {
+        // Values of erf to seven places.
+        for (x, y) in
+            [(0.0, 0.0), (0.5, 0.520_499_9), (1.0, 0.842_700_8), (2.0, 0.995_322_3), (-1.0, -0.842_700_8)]
+        {
             assert!((erf(x) - y).abs() < 3e-7, "erf({x}) = {}", erf(x));
         }
     }

@@ -32,7 +32,14 @@ impl AttentionShape {
     }
 
     /// Rows `first..first + rows` of head `head` of sample `sample` in `[B, length, channels]`.
-    fn head<'a>(&self, x: &'a [f32], length: usize, at: (usize, usize), first: usize, rows: usize) -> Matrix<'a> {
+    fn head<'a>(
+        &self,
+        x: &'a [f32],
+        length: usize,
+        at: (usize, usize),
+        first: usize,
+        rows: usize,
+    ) -> Matrix<'a> {
         let channels = self.channels();
         let start = (at.0 * length + first) * channels + at.1 * self.width;
         Matrix::strided(&x[start..], rows, self.width, channels)
@@ -93,18 +100,21 @@ impl AttentionShape {
 pub(crate) fn forward(q: &[f32], k: &[f32], v: &[f32], shape: &AttentionShape) -> Vec<f32> {
     let &AttentionShape { batch, queries, keys, heads, width, .. } = shape;
     let mut out = vec![0f32; batch * heads * queries * width];
-    out.par_chunks_mut((queries * width).max(1)).enumerate().for_each_init(Vec::new, |scores, (index, out)| {
-        let at = (index / heads, index % heads);
-        let k = shape.head(k, keys, at, 0, keys);
-        let v = shape.head(v, keys, at, 0, keys);
-        for (tile, out) in out.chunks_mut(TILE * width).enumerate() {
-            let (first, rows) = (tile * TILE, out.len() / width);
-            scores.resize(rows * keys, 0.0);
-            product_into(scores, keys, shape.head(q, queries, at, first, rows), k.t(), false);
-            shape.softmax(scores, first);
-            product_into(out, width, Matrix::new(scores, rows, keys), v, false);
-        }
-    });
+    out.par_chunks_mut((queries * width).max(1)).enumerate().for_each_init(
+        Vec::new,
+        |scores, (index, out)| {
+            let at = (index / heads, index % heads);
+            let k = shape.head(k, keys, at, 0, keys);
+            let v = shape.head(v, keys, at, 0, keys);
+            for (tile, out) in out.chunks_mut(TILE * width).enumerate() {
+                let (first, rows) = (tile * TILE, out.len() / width);
+                scores.resize(rows * keys, 0.0);
+                product_into(scores, keys, shape.head(q, queries, at, first, rows), k.t(), false);
+                shape.softmax(scores, first);
+                product_into(out, width, Matrix::new(scores, rows, keys), v, false);
+            }
+        },
+    );
     shape.join(&out, queries)
 }
 

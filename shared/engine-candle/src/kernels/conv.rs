@@ -70,7 +70,8 @@ impl ConvShape {
         }
     }
 
-    /// The convolution that turns the gradient of the output into that of the input; stride 1 only.
+    /// The convolution that turns the gradient of the output into that of the input; stride 1 and square kernels only
+    /// (others would need a padding for each direction).
     fn transposed(&self) -> Self {
         let flip = |pad: usize, kernel: usize| kernel - 1 - pad;
         Self {
@@ -97,15 +98,18 @@ pub(crate) fn forward(x: &[f32], w: &[f32], b: Option<&[f32]>, shape: &ConvShape
     let mut y = vec![0f32; shape.batch * shape.output[0] * shape.output[1] * outputs];
     let rows = shape.tile_rows();
     let weight = Matrix::new(w, outputs, patch).t();
-    y.par_chunks_mut((rows * shape.output[1] * outputs).max(1)).enumerate().for_each_init(Vec::new, |patches, (tile, y)| {
-        let positions = y.len() / outputs;
-        patches.resize(positions * patch, 0.0);
-        shape.gather(x, tile * rows, positions / shape.output[1], patches);
-        if let Some(b) = b {
-            y.chunks_exact_mut(outputs).for_each(|y| y.copy_from_slice(b));
-        }
-        product_into(y, outputs, Matrix::new(patches, positions, patch), weight, b.is_some());
-    });
+    y.par_chunks_mut((rows * shape.output[1] * outputs).max(1)).enumerate().for_each_init(
+        Vec::new,
+        |patches, (tile, y)| {
+            let positions = y.len() / outputs;
+            patches.resize(positions * patch, 0.0);
+            shape.gather(x, tile * rows, positions / shape.output[1], patches);
+            if let Some(b) = b {
+                y.chunks_exact_mut(outputs).for_each(|y| y.copy_from_slice(b));
+            }
+            product_into(y, outputs, Matrix::new(patches, positions, patch), weight, b.is_some());
+        },
+    );
     y
 }
 
@@ -114,7 +118,7 @@ pub(crate) fn input_gradient(dy: &[f32], w: &[f32], shape: &ConvShape) -> Vec<f3
     if shape.is_linear() {
         return linear::input_gradient(dy, w, shape.inputs, shape.outputs);
     }
-    if shape.geometry.stride == 1 {
+    if shape.geometry.stride == 1 && shape.kernel[0] == shape.kernel[1] {
         return forward(dy, &flipped(w, shape), None, &shape.transposed());
     }
     scatter_gradient(dy, w, shape)
@@ -139,7 +143,7 @@ fn flipped(w: &[f32], shape: &ConvShape) -> Vec<f32> {
     out
 }
 
-/// Gradient of the input for any stride: patches of gradients, added where the patches came from.
+/// Gradient of the input for any stride and kernel: patches of gradients, added where the patches came from.
 fn scatter_gradient(dy: &[f32], w: &[f32], shape: &ConvShape) -> Vec<f32> {
     let [height, width] = shape.input;
     let (c, patch, outputs) = (shape.inputs, shape.patch(), shape.outputs);
@@ -148,22 +152,24 @@ fn scatter_gradient(dy: &[f32], w: &[f32], shape: &ConvShape) -> Vec<f32> {
     let positions = shape.output[0] * shape.output[1];
     let weight = Matrix::new(w, outputs, patch);
     let mut dx = vec![0f32; shape.batch * height * width * c];
-    dx.par_chunks_mut((height * width * c).max(1)).zip(dy.par_chunks((positions * outputs).max(1))).for_each(|(dx, dy)| {
-        let mut patches = vec![0f32; positions * patch];
-        product_into(&mut patches, patch, Matrix::new(dy, positions, outputs), weight, false);
-        for (position, patch) in patches.chunks_exact(patch).enumerate() {
-            let (y, x) = (position / shape.output[1] * stride, position % shape.output[1] * stride);
-            for (tap, values) in patch.chunks_exact(c).enumerate() {
-                let iy = (y + tap / kw).checked_sub(before).filter(|&iy| iy < height);
-                let ix = (x + tap % kw).checked_sub(before).filter(|&ix| ix < width);
-                if let (Some(iy), Some(ix)) = (iy, ix) {
-                    for (dx, &value) in dx[(iy * width + ix) * c..][..c].iter_mut().zip(values) {
-                        *dx += value;
+    dx.par_chunks_mut((height * width * c).max(1)).zip(dy.par_chunks((positions * outputs).max(1))).for_each(
+        |(dx, dy)| {
+            let mut patches = vec![0f32; positions * patch];
+            product_into(&mut patches, patch, Matrix::new(dy, positions, outputs), weight, false);
+            for (position, patch) in patches.chunks_exact(patch).enumerate() {
+                let (y, x) = (position / shape.output[1] * stride, position % shape.output[1] * stride);
+                for (tap, values) in patch.chunks_exact(c).enumerate() {
+                    let iy = (y + tap / kw).checked_sub(before).filter(|&iy| iy < height);
+                    let ix = (x + tap % kw).checked_sub(before).filter(|&ix| ix < width);
+                    if let (Some(iy), Some(ix)) = (iy, ix) {
+                        for (dx, &value) in dx[(iy * width + ix) * c..][..c].iter_mut().zip(values) {
+                            *dx += value;
+                        }
                     }
                 }
             }
-        }
-    });
+        },
+    );
     dx
 }
 
@@ -193,7 +199,8 @@ pub(crate) fn weight_gradient(dy: &[f32], x: &[f32], shape: &ConvShape) -> Vec<f
                 patches.resize(positions * patch, 0.0);
                 shape.gather(x, row, count, &mut patches);
                 let dy = &dy[row * shape.output[1] * outputs..][..positions * outputs];
-                let (dy, patches) = (Matrix::new(dy, positions, outputs), Matrix::new(&patches, positions, patch));
+                let (dy, patches) =
+                    (Matrix::new(dy, positions, outputs), Matrix::new(&patches, positions, patch));
                 product_into(&mut dw, patch, dy.t(), patches, true);
             }
             dw

@@ -50,7 +50,13 @@ impl<'a> Matrix<'a> {
 }
 
 /// `out = lhs * rhs`, or `out += lhs * rhs`, on this thread; `out` rows are `stride` apart.
-pub(crate) fn product_into(out: &mut [f32], stride: usize, lhs: Matrix<'_>, rhs: Matrix<'_>, accumulate: bool) {
+pub(crate) fn product_into(
+    out: &mut [f32],
+    stride: usize,
+    lhs: Matrix<'_>,
+    rhs: Matrix<'_>,
+    accumulate: bool,
+) {
     run(out, stride, lhs, rhs, accumulate, gemm::Parallelism::None);
 }
 

@@ -24,7 +24,7 @@ pub(crate) fn simd<R>(work: impl FnOnce() -> R) -> R {
 const PARALLEL_FROM: usize = 1 << 14;
 
 /// Rows of `width` elements that one thread should take of `len` elements.
-pub(crate) fn rows_for_thread(len: usize, width: usize) -> usize {
+fn rows_for_thread(len: usize, width: usize) -> usize {
     let rows = len / width.max(1);
     if len < PARALLEL_FROM { rows.max(1) } else { rows.div_ceil(rayon::current_num_threads()).max(1) }
 }

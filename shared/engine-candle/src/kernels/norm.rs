@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::activation::{silu, silu_derivative};
-use super::{rows_for_thread, simd};
+use super::simd;
 
 /// Sizes of a group normalization of `[B, positions, channels]`.
 #[derive(Clone, Copy)]
@@ -96,7 +96,8 @@ pub(crate) fn group_norm(x: &[f32], w: &[f32], b: &[f32], shape: &GroupShape) ->
         .map(|(x, y)| {
             let (mean, rstd) = statistics(x, shape);
             let scale: Vec<f32> = rstd.iter().zip(w).map(|(rstd, w)| rstd * w).collect();
-            let shift: Vec<f32> = mean.iter().zip(&scale).zip(b).map(|((mean, scale), b)| b - mean * scale).collect();
+            let shift: Vec<f32> =
+                mean.iter().zip(&scale).zip(b).map(|((mean, scale), b)| b - mean * scale).collect();
             simd(
                 #[inline(always)]
                 || {
@@ -279,11 +280,19 @@ pub(crate) fn layer_norm(x: &[f32], w: &[f32], b: &[f32], eps: f32) -> Vec<f32> 
     y
 }
 
+/// Partial sums of a layer normalization's gradients, whatever the number of threads: the result must not depend on it.
+const BANDS: usize = 4;
+
 /// Gradients of the input, the scale and the shift.
-pub(crate) fn layer_norm_gradient(x: &[f32], dy: &[f32], w: &[f32], eps: f32) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
+pub(crate) fn layer_norm_gradient(
+    x: &[f32],
+    dy: &[f32],
+    w: &[f32],
+    eps: f32,
+) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
     let width = w.len();
     let mut dx = vec![0f32; x.len()];
-    let band = rows_for_thread(x.len(), width) * width;
+    let band = (x.len() / width).div_ceil(BANDS).max(1) * width;
     let parts: Vec<(Vec<f32>, Vec<f32>)> = dx
         .par_chunks_mut(band)
         .zip(x.par_chunks(band).zip(dy.par_chunks(band)))

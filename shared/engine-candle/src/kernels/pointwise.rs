@@ -25,10 +25,17 @@ pub(crate) fn scale(x: &[f32], factor: f32) -> Vec<f32> {
 }
 
 /// `x [rows, width]` plus row `row_of(index)` of `v`.
-pub(crate) fn add_rows(x: &[f32], v: &[f32], width: usize, row_of: impl Fn(usize) -> usize + Sync) -> Vec<f32> {
+pub(crate) fn add_rows(
+    x: &[f32],
+    v: &[f32],
+    width: usize,
+    row_of: impl Fn(usize) -> usize + Sync,
+) -> Vec<f32> {
     let mut y = vec![0f32; x.len()];
     par_rows(&mut y, width, |first, rows| {
-        for (index, (y, x)) in rows.chunks_exact_mut(width).zip(x[first * width..].chunks_exact(width)).enumerate() {
+        for (index, (y, x)) in
+            rows.chunks_exact_mut(width).zip(x[first * width..].chunks_exact(width)).enumerate()
+        {
             let v = &v[row_of(first + index) * width..][..width];
             for ((y, &x), &v) in y.iter_mut().zip(x).zip(v) {
                 *y = x + v;

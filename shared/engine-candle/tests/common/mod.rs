@@ -1,0 +1,147 @@
+//! What the tests of the engine share: every operation with inputs to try it on, and reproducible random values.
+#![allow(dead_code)]
+
+use candle_core::{Device, Tensor as Value};
+use mudi_diffusion::{Activation, ConvGeometry, Engine, Result};
+use mudi_engine_candle::{CandleEngine, Tensor};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+type Run = Box<dyn Fn(&CandleEngine, &[Tensor]) -> Result<Tensor>>;
+
+/// An operation and the shapes of its differentiable inputs.
+pub(crate) struct Case {
+    pub(crate) name: String,
+    pub(crate) inputs: Vec<Vec<usize>>,
+    pub(crate) run: Run,
+}
+
+/// Values uniform in -1..1, the same for the same seed.
+pub(crate) fn random(seed: u64, count: usize) -> Vec<f32> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    (0..count).map(|_| rng.random_range(-1.0..1.0)).collect()
+}
+
+pub(crate) fn value(values: &[f32], shape: &[usize]) -> Value {
+    Value::from_slice(values, shape, &Device::Cpu).expect("the values fill the shape")
+}
+
+pub(crate) fn values(tensor: &Value) -> Vec<f32> {
+    tensor.flatten_all().and_then(|flat| flat.to_vec1()).expect("f32 values")
+}
+
+fn case(
+    name: impl Into<String>,
+    inputs: &[&[usize]],
+    run: impl Fn(&CandleEngine, &[Tensor]) -> Result<Tensor> + 'static,
+) -> Case {
+    let inputs = inputs.iter().map(|shape| shape.to_vec()).collect();
+    Case { name: name.into(), inputs, run: Box::new(run) }
+}
+
+fn conv_case(name: &str, x: [usize; 4], w: [usize; 4], pad: [usize; 2], stride: usize, bias: bool) -> Case {
+    let geometry = ConvGeometry { stride, before: pad[0], after: pad[1] };
+    let shapes: &[&[usize]] = if bias { &[&x, &w, &w[..1]] } else { &[&x, &w] };
+    case(format!("conv2d {name}"), shapes, move |e, t| e.conv2d(&t[0], &t[1], t.get(2), geometry))
+}
+
+fn group_norm_case(x: &[usize], groups: usize, activation: Option<Activation>) -> Case {
+    let channels = [x[x.len() - 1]];
+    let name = format!("group_norm {x:?} {groups} groups, {activation:?}");
+    case(name, &[x, &channels, &channels], move |e, t| {
+        e.group_norm(&t[0], &t[1], &t[2], groups, 1e-5, activation)
+    })
+}
+
+fn attention_case(name: &str, queries: usize, keys: usize, heads: usize, causal: bool) -> Case {
+    let (q, k) = ([2, queries, 4 * heads], [2, keys, 4 * heads]);
+    case(format!("attention {name}"), &[&q, &k, &k], move |e, t| {
+        e.attention(&t[0], &t[1], &t[2], heads, causal)
+    })
+}
+
+/// Every operation of the engine.
+pub(crate) fn cases() -> Vec<Case> {
+    let mut cases = vec![
+        case("linear", &[&[2, 3, 5], &[4, 5]], |e, t| e.linear(&t[0], &t[1], None)),
+        case("linear with bias", &[&[7, 5], &[4, 5], &[4]], |e, t| e.linear(&t[0], &t[1], Some(&t[2]))),
+        case("linear, wide", &[&[2, 67, 48], &[80, 48], &[80]], |e, t| e.linear(&t[0], &t[1], Some(&t[2]))),
+        conv_case("3x3", [2, 4, 6, 3], [4, 3, 3, 3], [1, 1], 1, false),
+        conv_case("3x3 with bias", [2, 5, 7, 3], [4, 3, 3, 3], [1, 1], 1, true),
+        conv_case("3x3, many tiles", [2, 31, 29, 3], [5, 3, 3, 3], [1, 1], 1, true),
+        conv_case("3x3 without padding", [1, 5, 4, 2], [3, 3, 3, 2], [0, 0], 1, true),
+        conv_case("3x3 padded before", [1, 5, 4, 2], [3, 3, 3, 2], [2, 0], 1, true),
+        conv_case("3x3 padded after", [2, 4, 5, 2], [3, 3, 3, 2], [0, 1], 1, true),
+        conv_case("1x1", [2, 3, 5, 4], [6, 1, 1, 4], [0, 0], 1, false),
+        conv_case("1x1 with bias", [2, 3, 5, 4], [6, 1, 1, 4], [0, 0], 1, true),
+        conv_case("1x1 stride 2", [2, 5, 4, 3], [2, 1, 1, 3], [0, 0], 2, true),
+        conv_case("3x3 stride 2", [2, 8, 6, 3], [4, 3, 3, 3], [1, 1], 2, true),
+        conv_case("3x3 stride 2, odd", [2, 7, 5, 3], [4, 3, 3, 3], [1, 1], 2, true),
+        conv_case("3x3 stride 2, asymmetric", [2, 8, 6, 3], [4, 3, 3, 3], [0, 1], 2, true),
+        conv_case("3x3 stride 2, asymmetric and odd", [1, 7, 9, 3], [4, 3, 3, 3], [0, 1], 2, false),
+        conv_case("3x3 stride 3", [1, 7, 9, 3], [4, 3, 3, 3], [1, 0], 3, true),
+        conv_case("2x2", [1, 4, 5, 2], [3, 2, 2, 2], [0, 1], 1, true),
+        conv_case("5x5 larger than the image", [1, 2, 3, 2], [3, 5, 5, 2], [2, 2], 1, true),
+        conv_case("1x3", [1, 4, 5, 2], [3, 1, 3, 2], [0, 0], 1, true),
+        conv_case("3x2 padded", [2, 4, 5, 2], [3, 3, 2, 2], [1, 0], 1, true),
+        conv_case("2x3 stride 2", [2, 6, 5, 2], [3, 2, 3, 2], [1, 1], 2, true),
+        case("layer_norm", &[&[2, 5, 8], &[8], &[8]], |e, t| e.layer_norm(&t[0], &t[1], &t[2], 1e-5)),
+        case("layer_norm, odd", &[&[41, 37], &[37], &[37]], |e, t| e.layer_norm(&t[0], &t[1], &t[2], 1e-3)),
+        attention_case("self", 6, 6, 1, false),
+        attention_case("self, several heads", 9, 9, 3, false),
+        attention_case("cross", 5, 11, 2, false),
+        attention_case("cross to one key", 5, 1, 2, false),
+        attention_case("causal", 9, 9, 2, true),
+        attention_case("self, two tiles", 150, 150, 2, false),
+        attention_case("cross, two tiles", 131, 7, 2, false),
+        attention_case("causal, two tiles", 137, 137, 2, true),
+        case("geglu", &[&[2, 5, 14]], |e, t| e.geglu(&t[0])),
+        case("upsample to 2x", &[&[2, 3, 4, 3]], |e, t| e.upsample_nearest(&t[0], 6, 8)),
+        case("upsample to odd sizes", &[&[2, 3, 4, 3]], |e, t| e.upsample_nearest(&t[0], 5, 7)),
+        case("upsample to the same size", &[&[1, 3, 2, 3]], |e, t| e.upsample_nearest(&t[0], 3, 2)),
+        case("add", &[&[2, 3, 4], &[2, 3, 4]], |e, t| e.add(&t[0], &t[1])),
+        case("add_per_sample", &[&[3, 2, 5, 4], &[3, 4]], |e, t| e.add_per_sample(&t[0], &t[1])),
+        case("add_per_sample, one position", &[&[3, 4], &[3, 4]], |e, t| e.add_per_sample(&t[0], &t[1])),
+        case("add_positions", &[&[3, 5, 4], &[5, 4]], |e, t| e.add_positions(&t[0], &t[1])),
+        case("add_positions, longer table", &[&[3, 5, 4], &[9, 4]], |e, t| e.add_positions(&t[0], &t[1])),
+        case("scale", &[&[3, 5]], |e, t| e.scale(&t[0], -1.75)),
+        case("concat", &[&[2, 3, 4], &[2, 3, 7]], |e, t| e.concat(&t[0], &t[1])),
+        case("reshape", &[&[2, 3, 4]], |e, t| e.reshape(&t[0], &[4, 6])),
+        case("embedding", &[&[6, 4]], |e, t| e.embedding(&t[0], &[0, 3, 3, 5, 1, 3], 2)),
+        case("select_positions", &[&[3, 5, 4]], |e, t| e.select_positions(&t[0], &[4, 0, 2])),
+        case("a residual block", &[&[1, 4, 4, 4], &[4, 3, 3, 4], &[4]], |e, t| {
+            let h = e.group_norm(&t[0], &t[2], &t[2], 2, 1e-5, Some(Activation::Silu))?;
+            let h = e.conv2d(&h, &t[1], Some(&t[2]), ConvGeometry::same(3))?;
+            e.add(&t[0], &e.scale(&h, 0.5)?)
+        }),
+    ];
+    for kind in [Activation::Silu, Activation::Gelu, Activation::QuickGelu] {
+        cases.push(case(format!("activation {kind:?}"), &[&[3, 7]], move |e, t| e.activation(&t[0], kind)));
+        cases.push(group_norm_case(&[2, 3, 5, 6], 3, Some(kind)));
+    }
+    cases.push(group_norm_case(&[2, 3, 5, 6], 3, None));
+    cases.push(group_norm_case(&[2, 9, 8, 4], 1, Some(Activation::Silu)));
+    cases.push(group_norm_case(&[2, 7, 4], 4, None));
+    cases.push(group_norm_case(&[3, 8], 2, None));
+    cases
+}
+
+/// Random inputs of a case: normalizations and products of them stay smooth.
+pub(crate) fn inputs(case: &Case) -> Vec<Vec<f32>> {
+    let length = |shape: &Vec<usize>| shape.iter().product();
+    case.inputs.iter().enumerate().map(|(index, shape)| random(index as u64 + 1, length(shape))).collect()
+}
+
+/// A case's tensors, leaves where `tracked` says so.
+pub(crate) fn tensors(case: &Case, values: &[Vec<f32>], tracked: impl Fn(usize) -> bool) -> Vec<Tensor> {
+    let tensor = |(index, (values, shape)): (usize, (&Vec<f32>, &Vec<usize>))| {
+        let value = value(values, shape);
+        if tracked(index) { Tensor::leaf(value) } else { Tensor::constant(value) }
+    };
+    values.iter().zip(&case.inputs).enumerate().map(tensor).collect()
+}
+
+/// A random gradient of a result.
+pub(crate) fn seed(y: &Tensor) -> Value {
+    value(&random(99, y.value().elem_count()), y.value().dims())
+}
