@@ -97,8 +97,11 @@ pub fn read_config<C: serde::de::DeserializeOwned>(folder: &Path) -> Result<C, B
 
 /// The weights file of a network's folder.
 fn weights_file(folder: &Path) -> Result<PathBuf, BaseError> {
-    const NAMES: [&str; 3] =
-        ["diffusion_pytorch_model.safetensors", "model.safetensors", "diffusion_pytorch_model.fp16.safetensors"];
+    const NAMES: [&str; 3] = [
+        "diffusion_pytorch_model.safetensors",
+        "model.safetensors",
+        "diffusion_pytorch_model.fp16.safetensors",
+    ];
     NAMES
         .iter()
         .map(|name| folder.join(name))
@@ -199,7 +202,8 @@ impl Base {
         let schedule = NoiseSchedule::from_json(&read_text(&schedule_path)?)
             .map_err(|source| BaseError::Schedule { path: schedule_path, source })?;
         let vae = Vae::load(&engine, &path.join("vae"))?;
-        let unet = load_network(&engine, &path.join("unet"), |parameters| UNet::new(unet_config, parameters))?;
+        let unet =
+            load_network(&engine, &path.join("unet"), |parameters| UNet::new(unet_config, parameters))?;
         Ok(Self { engine, path: path.to_owned(), unet, vae, schedule, encoders })
     }
 
@@ -216,7 +220,8 @@ impl Base {
     /// [`BaseError::Size`].
     pub fn latent_size(&self, height: usize, width: usize) -> Result<[usize; 2], BaseError> {
         let reduction = self.vae.config.reduction();
-        if height == 0 || width == 0 || !height.is_multiple_of(reduction) || !width.is_multiple_of(reduction) {
+        if height == 0 || width == 0 || !height.is_multiple_of(reduction) || !width.is_multiple_of(reduction)
+        {
             return Err(BaseError::Size { width, height, multiple: reduction });
         }
         Ok([height / reduction, width / reduction])
@@ -297,8 +302,10 @@ impl Base {
         let Some(first) = images.first() else { return Ok(Vec::new()) };
         let (width, height) = (first.width() as usize, first.height() as usize);
         self.latent_size(height, width)?;
-        let pixels: Vec<f32> =
-            images.iter().flat_map(|image| image.as_raw().iter().map(|&v| f32::from(v) / 127.5 - 1.0)).collect();
+        let pixels: Vec<f32> = images
+            .iter()
+            .flat_map(|image| image.as_raw().iter().map(|&v| f32::from(v) / 127.5 - 1.0))
+            .collect();
         let x = self.engine.from_slice(&pixels, &[images.len(), height, width, 3])?;
         let moments = self.vae.encoder.forward(&self.engine, &x)?;
         let channels = self.vae.config.latent_channels;
@@ -323,14 +330,16 @@ impl Base {
         if pixels.iter().any(|v| !v.is_finite()) {
             return Err(BaseError::Network(mudi_diffusion::Error::Input {
                 name: "latents",
-                reason: "the decoded picture is not made of numbers; try fewer guidance or another seed".to_owned(),
+                reason: "the decoded picture is not made of numbers; try fewer guidance or another seed"
+                    .to_owned(),
             }));
         }
         let (height, width) = (shape[1] as u32, shape[2] as u32);
         Ok(pixels
             .chunks_exact((height * width * 3) as usize)
             .filter_map(|pixels| {
-                let bytes = pixels.iter().map(|v| ((v + 1.0) * 127.5).round().clamp(0.0, 255.0) as u8).collect();
+                let bytes =
+                    pixels.iter().map(|v| ((v + 1.0) * 127.5).round().clamp(0.0, 255.0) as u8).collect();
                 RgbImage::from_raw(width, height, bytes)
             })
             .collect())

@@ -60,7 +60,8 @@ fn lora_gradients_equal_pytorch_and_peft() {
         let found = values(gradients.get(&weight.leaf).unwrap());
         let expected = values(&setup.golden[&format!("grad.{}", weight.name)]);
         let norm = expected.iter().map(|v| f64::from(v * v)).sum::<f64>().sqrt();
-        let difference = found.iter().zip(&expected).map(|(a, b)| f64::from((a - b) * (a - b))).sum::<f64>().sqrt();
+        let difference =
+            found.iter().zip(&expected).map(|(a, b)| f64::from((a - b) * (a - b))).sum::<f64>().sqrt();
         errors.insert(&weight.name, difference / norm);
     }
     let worst = errors.iter().max_by(|a, b| a.1.total_cmp(b.1)).unwrap();
@@ -80,7 +81,8 @@ fn checkpointed_gradients_equal_dense_ones() {
     let checkpointed = pass.backward(&engine, seed).unwrap();
     assert_eq!(checkpointed.len(), dense.len());
     for weight in &setup.trainable {
-        let (a, b) = (values(checkpointed.get(&weight.leaf).unwrap()), values(dense.get(&weight.leaf).unwrap()));
+        let (a, b) =
+            (values(checkpointed.get(&weight.leaf).unwrap()), values(dense.get(&weight.leaf).unwrap()));
         let scale = b.iter().fold(0f32, |max, v| max.max(v.abs()));
         let worst = a.iter().zip(&b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(worst <= 1e-6 * scale, "{}: {worst:e} of {scale:e}", weight.name);
@@ -94,7 +96,8 @@ fn a_lora_scaled_to_zero_is_the_base_model() {
     let input = UNetInput { lora_scale: 0.0, ..setup.input() };
     let adapted = setup.unet.forward(&engine, &input).unwrap();
     assert!(!adapted.is_tracked(), "nothing to learn, so nothing is recorded");
-    let base: UNet<CandleEngine> = network("sdxl-tiny/unet", "diffusion_pytorch_model.safetensors", true, UNet::new);
+    let base: UNet<CandleEngine> =
+        network("sdxl-tiny/unet", "diffusion_pytorch_model.safetensors", true, UNet::new);
     let base = base.forward(&engine, &setup.input()).unwrap();
     assert_eq!(values(adapted.value()), values(base.value()));
 }

@@ -157,7 +157,8 @@ pub fn sample(
             output
         };
         let noise: Option<Vec<f32>> = sampler.needs_noise().then(|| {
-            let drawn = |start: &Start| rng::normal(&mut rng::stream(start.seed, "ancestral", step as u64), each);
+            let drawn =
+                |start: &Start| rng::normal(&mut rng::stream(start.seed, "ancestral", step as u64), each);
             starts.iter().flat_map(drawn).collect()
         });
         sampler.step(step, &prediction, &mut latents, noise.as_deref())?;

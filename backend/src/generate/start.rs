@@ -42,7 +42,8 @@ pub fn layout_start(
             &drawn
         }
     };
-    let collage = layout.render(size as u32, |subject, photo| cutouts.get(subject)?.get(photo.unwrap_or(0)))?;
+    let collage =
+        layout.render(size as u32, |subject, photo| cutouts.get(subject)?.get(photo.unwrap_or(0)))?;
     let [h, w] = base.latent_size(size, size)?;
     let mask = collage.union.to_latent(w as u32, h as u32);
     let mut mean = base.encode_images(&[&collage.image])?;

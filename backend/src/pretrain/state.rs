@@ -34,7 +34,8 @@ pub(super) struct State {
 pub(super) fn initial(seed: u64, name: &str, shape: &[usize], kind: ParameterKind) -> Vec<f32> {
     let count = shape.iter().product();
     let mut stream = rng::stream(seed, name, 0);
-    let mut uniform = |bound: f32| (0..count).map(|_| stream.random_range(-bound..=bound)).collect::<Vec<f32>>();
+    let mut uniform =
+        |bound: f32| (0..count).map(|_| stream.random_range(-bound..=bound)).collect::<Vec<f32>>();
     let silent = name.starts_with("unet.")
         && ["conv2.weight", "proj_out.weight", "conv_out.weight"].iter().any(|end| name.ends_with(end));
     match kind {
@@ -69,7 +70,12 @@ impl State {
     }
 
     /// One step of the optimizer, with gradients clipped at norm 1.
-    pub(super) fn update(&mut self, gradients: &Gradients, rate: f64, loss: f64) -> Result<(), PretrainError> {
+    pub(super) fn update(
+        &mut self,
+        gradients: &Gradients,
+        rate: f64,
+        loss: f64,
+    ) -> Result<(), PretrainError> {
         if !loss.is_finite() {
             return Err(PretrainError::Diverged { step: self.step() });
         }
@@ -98,7 +104,11 @@ impl State {
         for (weight, average) in self.weights.iter().zip(&self.average) {
             if let Some(name) = weight.name.strip_prefix(prefix) {
                 let value = Value::from_vec(average.clone(), weight.leaf.value().dims(), &Device::Cpu)?;
-                weights.push(Trainable { name: name.to_owned(), kind: weight.kind, leaf: Tensor::constant(value) });
+                weights.push(Trainable {
+                    name: name.to_owned(),
+                    kind: weight.kind,
+                    leaf: Tensor::constant(value),
+                });
             }
         }
         Ok(named_for_file(&weights, dtype)?)

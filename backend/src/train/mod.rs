@@ -16,12 +16,14 @@ use std::time::{Duration, Instant};
 
 pub use error::TrainError;
 use image::RgbImage;
-use mudi_diffusion::unet::UNetInput;
 use mudi_diffusion::Engine;
+use mudi_diffusion::unet::UNetInput;
 use mudi_domain::recipe::{Recipe, Regularization};
 use mudi_domain::rng;
 use mudi_engine_candle::weights::Trainable;
-use mudi_engine_candle::{AdamW, AdamWConfig, CandleEngine, Gradients, backward, checkpoint, gradient_norm, lora};
+use mudi_engine_candle::{
+    AdamW, AdamWConfig, CandleEngine, Gradients, backward, checkpoint, gradient_norm, lora,
+};
 use samples::{Batch, Source};
 use state::RunFolder;
 pub use state::{LORA_FILE, Metric, RunInfo, read_metrics};
@@ -85,8 +87,9 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
     let (folder, _) = RunFolder::open(&options.out, &info, options.resume)?;
 
     let before = Instant::now();
-    let priors =
-        prior::make(&base, &dataset, recipe, |class, made, wanted| progress(Progress::Prior(class, made, wanted)))?;
+    let priors = prior::make(&base, &dataset, recipe, |class, made, wanted| {
+        progress(Progress::Prior(class, made, wanted))
+    })?;
     let prior_time = before.elapsed();
 
     let weights = attach(&mut base, recipe)?;
@@ -120,7 +123,8 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
         if !loss.is_finite() || !norm.is_finite() {
             return Err(TrainError::Diverged { step });
         }
-        let clip = if recipe.clip_norm > 0.0 && norm > recipe.clip_norm { recipe.clip_norm / norm } else { 1.0 };
+        let clip =
+            if recipe.clip_norm > 0.0 && norm > recipe.clip_norm { recipe.clip_norm / norm } else { 1.0 };
         optimizer.update(leaves(), &gradients, recipe.learning_rate, clip / passes as f64)?;
         metrics.push(Metric { step, loss, gradient_norm: norm, learning_rate: recipe.learning_rate });
         progress(Progress::Step(&metrics[metrics.len() - 1], steps));
@@ -255,7 +259,8 @@ fn seen(source: &Source) -> Result<Vec<(RgbImage, String)>, TrainError> {
 /// A grid of samples: a row for each of the recipe's prompts.
 fn write_samples(base: &Base, recipe: &Recipe, out: &std::path::Path, step: u64) -> Result<(), TrainError> {
     let settings = Settings { guidance: 5.0, ..Settings::for_base(base) };
-    let starts: Vec<Start> = (0..4).map(|seed| Start { seed: recipe.seed.wrapping_add(seed), ..Start::default() }).collect();
+    let starts: Vec<Start> =
+        (0..4).map(|seed| Start { seed: recipe.seed.wrapping_add(seed), ..Start::default() }).collect();
     let mut rows = Vec::new();
     for prompt in &recipe.sample_prompts {
         rows.push(pictures(base, prompt, mudi_domain::prompt::NEGATIVE, &settings, &starts, |_| {})?);

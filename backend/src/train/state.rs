@@ -79,8 +79,8 @@ impl RunFolder {
         let folder = Self { path: path.to_owned(), _lock: lock };
         let started = path.join(START_FILE);
         if !started.exists() {
-            let mut text =
-                serde_json::to_string_pretty(info).map_err(|error| TrainError::Serialize(error.to_string()))?;
+            let mut text = serde_json::to_string_pretty(info)
+                .map_err(|error| TrainError::Serialize(error.to_string()))?;
             text.push('\n');
             write_atomically(&path.join("recipe.json"), (info.recipe.to_json() + "\n").as_bytes())?;
             write_atomically(&started, text.as_bytes())?;
@@ -117,7 +117,8 @@ impl RunFolder {
         }
         let mut lines = String::new();
         for metric in metrics {
-            lines += &serde_json::to_string(metric).map_err(|error| TrainError::Serialize(error.to_string()))?;
+            lines +=
+                &serde_json::to_string(metric).map_err(|error| TrainError::Serialize(error.to_string()))?;
             lines.push('\n');
         }
         let metadata = BTreeMap::from([("step".to_owned(), optimizer.step.to_string())]);

@@ -63,7 +63,9 @@ impl ClipTextConfig {
             "quick_gelu" => Ok(Activation::QuickGelu),
             "gelu" => Ok(Activation::Gelu),
             "silu" => Ok(Activation::Silu),
-            other => Err(Error::Config(format!("`hidden_act` is {other:?}; known are quick_gelu, gelu, silu"))),
+            other => {
+                Err(Error::Config(format!("`hidden_act` is {other:?}; known are quick_gelu, gelu, silu")))
+            }
         }
     }
 
@@ -128,7 +130,8 @@ impl<E: Engine> ClipText<E> {
         }
         let mut root = Builder::new(parameters, "");
         // Some versions of transformers write the names without this prefix.
-        let prefix = if root.contains("text_model.embeddings.token_embedding.weight") { "text_model" } else { "" };
+        let prefix =
+            if root.contains("text_model.embeddings.token_embedding.weight") { "text_model" } else { "" };
         let projection = config
             .with_projection()
             .then(|| root.linear_no_bias("text_projection", width, config.projection_dim))
@@ -184,8 +187,7 @@ impl<E: Engine> ClipText<E> {
         if let Some(id) = ids.iter().find(|&&id| id as usize >= self.config.vocab_size) {
             return Err(input(format!("id {id} is outside the vocabulary of {}", self.config.vocab_size)));
         }
-        let mut x =
-            engine.add_positions(&engine.embedding(&self.tokens, ids, batch)?, &self.positions)?;
+        let mut x = engine.add_positions(&engine.embedding(&self.tokens, ids, batch)?, &self.positions)?;
         let mut penultimate = x.clone();
         for layer in &self.layers {
             penultimate = x.clone();

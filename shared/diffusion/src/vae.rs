@@ -89,10 +89,16 @@ impl VaeConfig {
     fn check(&self) -> Result<()> {
         let known = |types: &[String], name: &str| types.iter().all(|kind| kind == name);
         if self.block_out_channels.is_empty() || self.latent_channels == 0 || self.norm_num_groups == 0 {
-            return Err(Error::Config("`block_out_channels` and `latent_channels` must not be empty".to_owned()));
+            return Err(Error::Config(
+                "`block_out_channels` and `latent_channels` must not be empty".to_owned(),
+            ));
         }
-        if !known(&self.down_block_types, "DownEncoderBlock2D") || !known(&self.up_block_types, "UpDecoderBlock2D") {
-            return Err(Error::Config("only DownEncoderBlock2D and UpDecoderBlock2D are supported".to_owned()));
+        if !known(&self.down_block_types, "DownEncoderBlock2D")
+            || !known(&self.up_block_types, "UpDecoderBlock2D")
+        {
+            return Err(Error::Config(
+                "only DownEncoderBlock2D and UpDecoderBlock2D are supported".to_owned(),
+            ));
         }
         if self.act_fn != "silu" {
             return Err(Error::Config(format!("`act_fn` {:?} is not supported", self.act_fn)));
@@ -126,7 +132,8 @@ impl<E: Engine> Mid<E> {
             let mut at = at.at("attentions.0");
             // Files written before diffusers 0.18 use the first name of each pair.
             let old = at.contains("query.weight");
-            let mut linear = |before: &str, now: &str| at.linear(if old { before } else { now }, width, width);
+            let mut linear =
+                |before: &str, now: &str| at.linear(if old { before } else { now }, width, width);
             let (q, k) = (linear("query", "to_q")?, linear("key", "to_k")?);
             let (v, out) = (linear("value", "to_v")?, linear("proj_attn", "to_out.0")?);
             let norm = at.group_norm("group_norm", width, config.norm_num_groups, EPS)?;
@@ -203,7 +210,8 @@ impl<E: Engine> VaeEncoder<E> {
             let mut at = at.at(format!("down_blocks.{index}"));
             let mut resnets = Vec::new();
             for j in 0..config.layers_per_block {
-                resnets.push(ResNet::new(&mut at.at(format!("resnets.{j}")), &config.resnet(channels, width))?);
+                resnets
+                    .push(ResNet::new(&mut at.at(format!("resnets.{j}")), &config.resnet(channels, width))?);
                 channels = width;
             }
             let resample = (index + 1 < config.block_out_channels.len())
@@ -264,10 +272,12 @@ impl<E: Engine> VaeDecoder<E> {
             let mut at = at.at(format!("up_blocks.{index}"));
             let mut resnets = Vec::new();
             for j in 0..=config.layers_per_block {
-                resnets.push(ResNet::new(&mut at.at(format!("resnets.{j}")), &config.resnet(channels, width))?);
+                resnets
+                    .push(ResNet::new(&mut at.at(format!("resnets.{j}")), &config.resnet(channels, width))?);
                 channels = width;
             }
-            let resample = (index + 1 < count).then(|| at.conv3x3("upsamplers.0.conv", width, width)).transpose()?;
+            let resample =
+                (index + 1 < count).then(|| at.conv3x3("upsamplers.0.conv", width, width)).transpose()?;
             levels.push(Level { resnets, resample });
         }
         let norm_out = at.group_norm("conv_norm_out", channels, config.norm_num_groups, EPS)?;

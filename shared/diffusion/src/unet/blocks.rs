@@ -39,7 +39,9 @@ impl<E: Engine> ResNet<E> {
     pub(crate) fn new(at: &mut Builder<'_, E>, shape: &ResNetShape) -> Result<Self> {
         let &ResNetShape { inputs, outputs, time, groups, eps } = shape;
         if !inputs.is_multiple_of(groups) || !outputs.is_multiple_of(groups) {
-            return Err(Error::Config(format!("{inputs} or {outputs} channels cannot be split in {groups} groups")));
+            return Err(Error::Config(format!(
+                "{inputs} or {outputs} channels cannot be split in {groups} groups"
+            )));
         }
         Ok(Self {
             norm1: at.group_norm("norm1", inputs, groups, eps)?,
@@ -155,7 +157,10 @@ impl<E: Engine> Transformer<E> {
     pub(super) fn forward(&self, engine: &E, x: &E::Tensor, with: &Conditioning<E>) -> Result<E::Tensor> {
         let shape = engine.shape(x);
         let [batch, height, width, channels] = shape[..] else {
-            return Err(Error::Input { name: "sample", reason: format!("shape {shape:?} has not four axes") });
+            return Err(Error::Input {
+                name: "sample",
+                reason: format!("shape {shape:?} has not four axes"),
+            });
         };
         let y = self.norm.forward(engine, x)?;
         let y = engine.reshape(&y, &[batch, height * width, channels])?;
@@ -175,8 +180,8 @@ impl<E: Engine> Transformer<E> {
 
     /// The projections that a LoRA is attached to.
     pub(super) fn projections(&mut self) -> impl Iterator<Item = &mut Linear<E>> {
-        self.blocks
-            .iter_mut()
-            .flat_map(|block| block.self_attention.projections().into_iter().chain(block.cross_attention.projections()))
+        self.blocks.iter_mut().flat_map(|block| {
+            block.self_attention.projections().into_iter().chain(block.cross_attention.projections())
+        })
     }
 }

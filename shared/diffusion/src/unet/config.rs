@@ -165,10 +165,14 @@ impl UNetConfig {
             ),
         ];
         if let Some((_, field)) = refused.iter().find(|(refused, _)| *refused) {
-            return fail(format!("`{field}` has a value that SD 1.5, SD 2.1 and SDXL do not use; not supported"));
+            return fail(format!(
+                "`{field}` has a value that SD 1.5, SD 2.1 and SDXL do not use; not supported"
+            ));
         }
-        if let Some(channels) =
-            self.block_out_channels.iter().find(|&&c| c == 0 || !c.is_multiple_of(self.norm_num_groups.max(1)))
+        if let Some(channels) = self
+            .block_out_channels
+            .iter()
+            .find(|&&c| c == 0 || !c.is_multiple_of(self.norm_num_groups.max(1)))
         {
             return fail(format!("{channels} channels cannot be split in {} groups", self.norm_num_groups));
         }

@@ -8,9 +8,9 @@ mod blocks;
 mod config;
 mod time;
 
-pub(crate) use blocks::{ResNet, ResNetShape};
 pub use blocks::Conditioning;
 use blocks::Transformer;
+pub(crate) use blocks::{ResNet, ResNetShape};
 pub use config::UNetConfig;
 pub use time::AddedConditioning;
 use time::TimeEmbedding;
@@ -82,7 +82,11 @@ impl<E: Engine> UNet<E> {
         let mut skips = vec![first];
         let mut channels = first;
         let levels = config.block_out_channels.len();
-        let layer = |at: &mut Builder<'_, E>, j: usize, inputs, outputs, attention: Option<config::AttentionShape>| {
+        let layer = |at: &mut Builder<'_, E>,
+                     j: usize,
+                     inputs,
+                     outputs,
+                     attention: Option<config::AttentionShape>| {
             let shape = ResNetShape {
                 inputs,
                 outputs,
@@ -174,7 +178,10 @@ impl<E: Engine> UNet<E> {
         let shape = engine.shape(&input.sample);
         let wrong = |name, reason: String| Err(Error::Input { name, reason });
         if shape.len() != 4 || shape[3] != self.config.in_channels || shape.contains(&0) {
-            return wrong("sample", format!("shape {shape:?}; this UNet takes {} channels", self.config.in_channels));
+            return wrong(
+                "sample",
+                format!("shape {shape:?}; this UNet takes {} channels", self.config.in_channels),
+            );
         }
         if input.timesteps.len() != shape[0] {
             return wrong("timestep", format!("{} for {} samples", input.timesteps.len(), shape[0]));
@@ -227,7 +234,8 @@ impl<E: Engine> UNet<E> {
                 }
             }
             Operation::Upsample(conv) => {
-                let [height, width] = size.unwrap_or_else(|| spatial(&engine.shape(x)).map(|length| 2 * length));
+                let [height, width] =
+                    size.unwrap_or_else(|| spatial(&engine.shape(x)).map(|length| 2 * length));
                 conv.forward(engine, &engine.upsample_nearest(x, height, width)?)
             }
             Operation::Out { norm, conv } => conv.forward(engine, &norm.forward_silu(engine, x)?),

@@ -20,7 +20,10 @@ struct Mlp<E: Engine> {
 
 impl<E: Engine> Mlp<E> {
     fn new(at: &mut Builder<'_, E>, inputs: usize, width: usize) -> Result<Self> {
-        Ok(Self { linear_1: at.linear("linear_1", inputs, width)?, linear_2: at.linear("linear_2", width, width)? })
+        Ok(Self {
+            linear_1: at.linear("linear_1", inputs, width)?,
+            linear_2: at.linear("linear_2", width, width)?,
+        })
     }
 
     fn forward(&self, engine: &E, x: &E::Tensor) -> Result<E::Tensor> {
@@ -43,7 +46,8 @@ impl<E: Engine> TimeEmbedding<E> {
         let width = config.time_embed_dim();
         let time = Mlp::new(&mut root.at("time_embedding"), channels, width)?;
         let added = if config.has_text_time() {
-            let missing = |field| Error::Config(format!("`{field}` is needed with addition_embed_type text_time"));
+            let missing =
+                |field| Error::Config(format!("`{field}` is needed with addition_embed_type text_time"));
             let each = config.addition_time_embed_dim.ok_or_else(|| missing("addition_time_embed_dim"))?;
             let inputs = config
                 .projection_class_embeddings_input_dim
@@ -70,7 +74,8 @@ impl<E: Engine> TimeEmbedding<E> {
     ) -> Result<E::Tensor> {
         let batch = timesteps.len();
         let waves = sinusoids(timesteps, self.channels, self.flip_sin_to_cos, self.freq_shift);
-        let mut embedding = self.time.forward(engine, &engine.from_slice(&waves, &[batch, self.channels])?)?;
+        let mut embedding =
+            self.time.forward(engine, &engine.from_slice(&waves, &[batch, self.channels])?)?;
         match (&self.added, added) {
             (None, _) => {}
             (Some(_), None) => {
