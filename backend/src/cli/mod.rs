@@ -1,10 +1,16 @@
 //! The command line: one module for each command.
 
+mod forward;
+mod generate;
 mod pretrain;
+mod toybox;
+mod train;
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
 
 /// Personalize a text-to-image model for several subjects at once, without mixing them up (MuDI, NeurIPS 2024).
 #[derive(Parser)]
@@ -16,7 +22,12 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Toybox(toybox::Arguments),
     Pretrain(pretrain::Arguments),
+    /// Train a LoRA on photos of your subjects (folder with `metadata.jsonl`).
+    Train(Box<train::Arguments>),
+    Generate(Box<generate::Arguments>),
+    Forward(forward::Arguments),
 }
 
 /// What a command fails with; its text is shown to the user.
@@ -27,7 +38,11 @@ const BAD_INPUT: u8 = 2;
 
 pub(crate) fn main() -> ExitCode {
     let result = match Arguments::parse().command {
+        Command::Toybox(arguments) => toybox::run(&arguments),
         Command::Pretrain(arguments) => pretrain::run(arguments),
+        Command::Train(arguments) => train::run(&arguments),
+        Command::Generate(arguments) => generate::run(&arguments),
+        Command::Forward(arguments) => forward::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -36,4 +51,25 @@ pub(crate) fn main() -> ExitCode {
             ExitCode::from(BAD_INPUT)
         }
     }
+}
+
+/// The folder of a base model: `pocket` is the one that ships, found in `models/pocket` of this folder or beside the
+/// program; anything else is a path.
+fn base_folder(base: &Path) -> PathBuf {
+    if base != Path::new("pocket") || base.exists() {
+        return base.to_owned();
+    }
+    let shipped = Path::new("models").join("pocket");
+    let beside = std::env::current_exe().ok().and_then(|program| {
+        program.ancestors().map(|folder| folder.join(&shipped)).find(|folder| folder.is_dir())
+    });
+    if shipped.is_dir() { shipped } else { beside.unwrap_or(shipped) }
+}
+
+/// A progress bar with rate and time left.
+fn bar(quiet: bool, steps: u64) -> ProgressBar {
+    let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new(steps) };
+    let style = ProgressStyle::with_template("{msg:24} {wide_bar} {pos}/{len} {per_sec} {eta} left");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar
 }

@@ -3,7 +3,7 @@
 mod picture;
 mod start;
 
-pub use picture::{Parameters, write_png};
+pub use picture::{Parameters, SOFTWARE, write_png};
 pub use start::{Start, layout_start};
 
 use image::RgbImage;

@@ -34,7 +34,7 @@ pub struct Parameters {
 }
 
 /// The program, as pictures name it.
-pub(crate) const SOFTWARE: &str = concat!("MuDI Studio ", env!("CARGO_PKG_VERSION"));
+pub const SOFTWARE: &str = concat!("MuDI Studio ", env!("CARGO_PKG_VERSION"));
 
 /// Writes a PNG; `parameters` go into a text chunk that other tools read too.
 ///

@@ -1,0 +1,150 @@
+//! `mudi forward`: one network on given tensors, to hold it against a reference.
+
+use std::path::{Path, PathBuf};
+
+use candle_core::{DType, Tensor as Value};
+use clap::ValueEnum;
+use mudi::base::{Vae, load_network, read_config};
+use mudi::files::write_atomically;
+use mudi_diffusion::clip::ClipText;
+use mudi_diffusion::unet::{AddedConditioning, UNet, UNetInput};
+use mudi_engine_candle::weights::{NamedTensors, read_safetensors, to_safetensors};
+use mudi_engine_candle::{CandleEngine, Tensor, nchw};
+
+use super::Failure;
+
+/// Run one network of a base model on the tensors of a file, named as diffusers names its arguments.
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// Folder of the base model, or `pocket`.
+    #[arg(long)]
+    base: PathBuf,
+    /// The network.
+    #[arg(long)]
+    network: Network,
+    /// Safetensors file with the inputs: `sample`, `timestep`, `encoder_hidden_states`, `text_embeds`, `time_ids`,
+    /// `input_ids`.
+    #[arg(long)]
+    inputs: PathBuf,
+    /// Safetensors file to write: `sample` (and `logvar` of the encoder), or `hidden_states`, `last_hidden_state` and
+    /// `text_embeds`.
+    #[arg(long)]
+    out: PathBuf,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+#[value(rename_all = "snake_case")]
+enum Network {
+    Unet,
+    TextEncoder,
+    #[value(name = "text_encoder_2")]
+    TextEncoder2,
+    VaeEncoder,
+    VaeDecoder,
+}
+
+struct Inputs {
+    path: PathBuf,
+    tensors: NamedTensors,
+}
+
+impl Inputs {
+    fn optional(&self, name: &str) -> Result<Option<Value>, Failure> {
+        Ok(self.tensors.get(name).map(|value| value.to_dtype(DType::F32)).transpose()?)
+    }
+
+    fn get(&self, name: &str) -> Result<Value, Failure> {
+        self.optional(name)?
+            .ok_or_else(|| format!("{}: the tensor `{name}` is missing; add it", self.path.display()).into())
+    }
+
+    /// Four axes, `[B, C, H, W]`.
+    fn image(&self, name: &str) -> Result<Tensor, Failure> {
+        let value = self.get(name)?;
+        if value.rank() != 4 {
+            let shape = value.dims();
+            return Err(format!("{}: `{name}` has shape {shape:?}; expected [B, C, H, W]", self.path.display()).into());
+        }
+        Ok(nchw::to_channels_last(&value)?)
+    }
+
+    /// All values, of any shape.
+    fn values(&self, name: &str) -> Result<Vec<f32>, Failure> {
+        Ok(self.get(name)?.flatten_all()?.to_vec1()?)
+    }
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let base = super::base_folder(&arguments.base);
+    let inputs =
+        Inputs { path: arguments.inputs.clone(), tensors: read_safetensors(&arguments.inputs)? };
+    let outputs = match arguments.network {
+        Network::Unet => unet(&base.join("unet"), &inputs)?,
+        Network::TextEncoder => text_encoder(&base.join("text_encoder"), &inputs)?,
+        Network::TextEncoder2 => text_encoder(&base.join("text_encoder_2"), &inputs)?,
+        Network::VaeEncoder => vae_encoder(&base.join("vae"), &inputs)?,
+        Network::VaeDecoder => vae_decoder(&base.join("vae"), &inputs)?,
+    };
+    write_atomically(&arguments.out, &to_safetensors(&outputs, None)?)?;
+    println!("{} tensors are in {}.", outputs.len(), arguments.out.display());
+    Ok(())
+}
+
+fn unet(folder: &Path, inputs: &Inputs) -> Result<NamedTensors, Failure> {
+    let engine = CandleEngine::cpu();
+    let config = read_config(folder)?;
+    let unet = load_network(&engine, folder, |parameters| UNet::new(config, parameters))?;
+    let sample = inputs.image("sample")?;
+    let batch = sample.value().dims()[0];
+    let mut timesteps = inputs.values("timestep")?;
+    if timesteps.len() == 1 {
+        timesteps = timesteps.repeat(batch);
+    }
+    let added = match inputs.optional("text_embeds")? {
+        Some(text_embeds) => Some(AddedConditioning {
+            text_embeds: Tensor::constant(text_embeds),
+            time_ids: inputs.values("time_ids")?,
+        }),
+        None => None,
+    };
+    let states = Tensor::constant(inputs.get("encoder_hidden_states")?);
+    let input = UNetInput { sample, timesteps, encoder_hidden_states: states, added, lora_scale: 0.0 };
+    let output = nchw::to_channels_first(&unet.forward(&engine, &input)?)?;
+    Ok(NamedTensors::from([("sample".to_owned(), output)]))
+}
+
+fn text_encoder(folder: &Path, inputs: &Inputs) -> Result<NamedTensors, Failure> {
+    let engine = CandleEngine::cpu();
+    let config = read_config(folder)?;
+    let encoder = load_network(&engine, folder, |parameters| ClipText::new(config, parameters))?;
+    let shape = inputs.get("input_ids")?.dims().to_vec();
+    let batch = if shape.len() == 2 { shape[0] } else { 1 };
+    let ids: Vec<u32> = inputs.values("input_ids")?.iter().map(|&id| id as u32).collect();
+    let text = encoder.forward(&engine, &ids, batch)?;
+    let mut outputs = NamedTensors::from([
+        ("hidden_states".to_owned(), text.penultimate.value().clone()),
+        ("last_hidden_state".to_owned(), text.last.value().clone()),
+    ]);
+    if let Some(pooled) = text.pooled {
+        outputs.insert("text_embeds".to_owned(), pooled.value().clone());
+    }
+    Ok(outputs)
+}
+
+fn vae_encoder(folder: &Path, inputs: &Inputs) -> Result<NamedTensors, Failure> {
+    let engine = CandleEngine::cpu();
+    let vae = Vae::load(&engine, folder)?;
+    let moments = nchw::to_channels_first(&vae.encoder.forward(&engine, &inputs.image("sample")?)?)?;
+    let channels = vae.config.latent_channels;
+    Ok(NamedTensors::from([
+        ("sample".to_owned(), moments.narrow(1, 0, channels)?.contiguous()?),
+        ("logvar".to_owned(), moments.narrow(1, channels, channels)?.contiguous()?),
+    ]))
+}
+
+fn vae_decoder(folder: &Path, inputs: &Inputs) -> Result<NamedTensors, Failure> {
+    let engine = CandleEngine::cpu();
+    let vae = Vae::load(&engine, folder)?;
+    let image = nchw::to_channels_first(&vae.decoder.forward(&engine, &inputs.image("sample")?)?)?;
+    Ok(NamedTensors::from([("sample".to_owned(), image)]))
+}

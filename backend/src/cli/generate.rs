@@ -1,0 +1,201 @@
+//! `mudi generate`.
+
+use std::path::{Path, PathBuf};
+
+use mudi::base::Base;
+use mudi::dataset::Dataset;
+use mudi::files::create_folder;
+use mudi::generate::{Parameters, SOFTWARE, Settings, Start, layout_start, pictures, write_png};
+use mudi::train::{LORA_FILE, RunInfo};
+use mudi_diffusion::schedule::SamplerKind;
+use mudi_domain::layout::Layout;
+use mudi_engine_candle::lora;
+use mudi_engine_candle::weights::read_safetensors;
+
+use super::{Failure, bar};
+
+/// Make pictures with a trained run, or with a base model alone.
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// Folder of a finished `mudi train` run.
+    #[arg(long, conflicts_with = "base", required_unless_present = "base")]
+    run: Option<PathBuf>,
+    /// Base model instead of a run: a folder in diffusers' layout, or `pocket`.
+    #[arg(long)]
+    base: Option<PathBuf>,
+    /// What to draw.
+    #[arg(long)]
+    prompt: String,
+    /// What not to draw.
+    #[arg(long, default_value = mudi_domain::prompt::NEGATIVE)]
+    negative: String,
+    /// Layout to start from: a JSON file, or `random` for a random collage of the run's subjects.
+    #[arg(long)]
+    layout: Option<PathBuf>,
+    /// Strength of the layout: 2 suits two or three subjects, 3 more; 0 is plain sampling. Default 2 with a layout.
+    #[arg(long)]
+    gamma: Option<f32>,
+    /// Steps of the sampler.
+    #[arg(long, default_value_t = 25)]
+    steps: usize,
+    /// Classifier-free guidance scale; 1 leaves it out.
+    #[arg(long, default_value_t = 5.0)]
+    guidance: f32,
+    /// ddim, euler, euler-ancestral or dpmpp-2m.
+    #[arg(long, default_value = "euler")]
+    sampler: SamplerKind,
+    /// Karras' spacing of noise levels.
+    #[arg(long)]
+    karras: bool,
+    /// Seed of the first picture; the next ones count up.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Pictures.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    count: u64,
+    /// Strength of the LoRA.
+    #[arg(long, default_value_t = 1.0)]
+    lora_scale: f32,
+    /// Start from the tensor `noise` `[count, C, h, w]` of this safetensors file instead of the seed's noise.
+    #[arg(long)]
+    noise: Option<PathBuf>,
+    /// Folder for the pictures.
+    #[arg(long)]
+    out: PathBuf,
+    /// Leave the parameters out of the pictures.
+    #[arg(long)]
+    no_metadata: bool,
+    /// No progress bar.
+    #[arg(long)]
+    quiet: bool,
+}
+
+/// Pictures sampled in one go.
+const BATCH: usize = 4;
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    for (name, value) in [("--gamma", arguments.gamma.unwrap_or(0.0)), ("--guidance", arguments.guidance), ("--lora-scale", arguments.lora_scale)]
+    {
+        if !value.is_finite() || !(-20.0..=100.0).contains(&value) {
+            return Err(format!("{name} {value}: must be a number from -20 to 100").into());
+        }
+    }
+    let info = arguments.run.as_deref().map(RunInfo::load).transpose()?;
+    let folder = match (&info, &arguments.base) {
+        (Some(info), _) => info.base.clone(),
+        (None, Some(base)) => super::base_folder(base),
+        (None, None) => return Err("name a --run or a --base".into()),
+    };
+    let mut base = Base::load(&folder)?;
+    if let Some(run) = &arguments.run {
+        attach(&mut base, run, info.as_ref())?;
+    }
+    let mut settings = Settings {
+        steps: arguments.steps,
+        guidance: arguments.guidance,
+        sampler: arguments.sampler,
+        karras: arguments.karras,
+        gamma: arguments.gamma.unwrap_or(if arguments.layout.is_some() { 2.0 } else { 0.0 }),
+        lora_scale: arguments.lora_scale,
+        ..Settings::for_base(&base)
+    };
+    if let Some(side) = info.as_ref().map(|info| info.recipe.resolution as usize).filter(|&side| side > 0) {
+        settings.size = [side, side];
+    }
+    let starts = starts(arguments, &base, info.as_ref(), settings.size[0])?;
+    create_folder(&arguments.out)?;
+    let bar = bar(arguments.quiet, (starts.len().div_ceil(BATCH) * settings.steps) as u64);
+    for (chunk, group) in starts.chunks(BATCH).enumerate() {
+        let plain: Vec<Start> = group.iter().map(|made| made.start.clone()).collect();
+        let images = pictures(&base, &arguments.prompt, &arguments.negative, &settings, &plain, |_| bar.inc(1))?;
+        for (index, (image, made)) in images.iter().zip(group).enumerate() {
+            let number = chunk * BATCH + index;
+            let parameters = Parameters {
+                prompt: arguments.prompt.clone(),
+                negative_prompt: arguments.negative.clone(),
+                seed: made.start.seed,
+                steps: settings.steps,
+                sampler: settings.sampler.to_string(),
+                guidance: settings.guidance,
+                gamma: settings.gamma,
+                layout: made.layout.clone(),
+                base: folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+                software: SOFTWARE,
+            };
+            let parameters = (!arguments.no_metadata).then_some(&parameters);
+            write_png(&arguments.out.join(format!("{number:04}.png")), image, parameters)?;
+            if let Some(canvas) = &made.canvas {
+                write_png(&arguments.out.join(format!("{number:04}.layout.png")), canvas, None)?;
+            }
+        }
+    }
+    bar.finish();
+    println!("{} pictures are in {}.", starts.len(), arguments.out.display());
+    Ok(())
+}
+
+fn attach(base: &mut Base, run: &Path, info: Option<&RunInfo>) -> Result<(), Failure> {
+    let path = run.join(LORA_FILE);
+    if !path.exists() {
+        return Err(format!(
+            "{}: this run has not finished; go on with `mudi train --resume`",
+            run.display()
+        )
+        .into());
+    }
+    let tensors = read_safetensors(&path)?;
+    lora::attach(&mut base.unet, &tensors, info.map(|info| info.recipe.alpha as f32))
+        .map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(())
+}
+
+/// A start, and what is kept of its layout.
+struct Made {
+    start: Start,
+    canvas: Option<image::RgbImage>,
+    layout: Option<Layout>,
+}
+
+fn starts(
+    arguments: &Arguments,
+    base: &Base,
+    info: Option<&RunInfo>,
+    size: usize,
+) -> Result<Vec<Made>, Failure> {
+    let seeds = (0..arguments.count).map(|index| arguments.seed.wrapping_add(index));
+    let mut made: Vec<Made> = match &arguments.layout {
+        None => seeds
+            .map(|seed| Made { start: Start { seed, ..Start::default() }, canvas: None, layout: None })
+            .collect(),
+        Some(layout) => {
+            let info = info.ok_or("--layout needs a --run: its subjects are what the layout places")?;
+            let cutouts = Dataset::load(&info.photos)?.cutouts()?;
+            let fixed = if layout.as_os_str() == "random" {
+                None
+            } else {
+                let text = std::fs::read_to_string(layout)
+                    .map_err(|error| format!("{}: the layout cannot be read: {error}", layout.display()))?;
+                Some(Layout::from_json(&text).map_err(|error| format!("{}: {error}", layout.display()))?)
+            };
+            seeds
+                .map(|seed| {
+                    let (start, canvas, layout) = layout_start(base, &cutouts, fixed.as_ref(), size, seed)?;
+                    Ok(Made { start, canvas: Some(canvas), layout: Some(layout) })
+                })
+                .collect::<Result<_, Failure>>()?
+        }
+    };
+    if let Some(path) = &arguments.noise {
+        let tensors = read_safetensors(path)?;
+        let noise = tensors
+            .get("noise")
+            .filter(|noise| noise.rank() == 4 && noise.dims()[0] == made.len())
+            .ok_or_else(|| format!("{}: needs a tensor `noise` of shape [{}, C, h, w]", path.display(), made.len()))?;
+        let noise = mudi_engine_candle::nchw::to_channels_last(noise)?;
+        let values = mudi_diffusion::Engine::to_vec(&base.engine, &noise)?;
+        for (made, noise) in made.iter_mut().zip(values.chunks_exact(values.len() / arguments.count as usize)) {
+            made.start.noise = Some(noise.to_vec());
+        }
+    }
+    Ok(made)
+}

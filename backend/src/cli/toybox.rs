@@ -1,0 +1,40 @@
+//! `mudi toybox`.
+
+use std::path::PathBuf;
+
+use mudi_domain::rng;
+use mudi_toybox::{photo_set, similar_group, write_data_set};
+
+use super::Failure;
+
+/// Draw a data set of toys that are easily mixed up: photos, masks, `metadata.jsonl` and `truth.json`.
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// Different toys of one kind.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=5))]
+    subjects: u8,
+    /// Photos of each.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=200))]
+    photos: u16,
+    /// Seed.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Side of the photos in pixels.
+    #[arg(long, default_value_t = 96, value_parser = clap::value_parser!(u32).range(32..=2048))]
+    size: u32,
+    /// Folder to write; must not hold anything yet.
+    #[arg(long)]
+    out: PathBuf,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let mut stream = rng::stream(arguments.seed, "toybox", 0);
+    let toys = similar_group(&mut stream, usize::from(arguments.subjects));
+    let photos = photo_set(&toys, usize::from(arguments.photos), arguments.seed, arguments.size);
+    write_data_set(&arguments.out, &toys, &photos)?;
+    println!("{} photos of {} toys are in {}.", photos.len(), toys.len(), arguments.out.display());
+    for toy in &toys {
+        println!("  {}", toy.phrase());
+    }
+    Ok(())
+}

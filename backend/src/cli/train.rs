@@ -1,0 +1,173 @@
+//! `mudi train`. Every parameter of the recipe's table is a flag.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use clap::parser::ValueSource;
+use clap::{Arg, ArgMatches, Args, FromArgMatches};
+use mudi::train::{self, Options, Progress};
+use mudi_domain::recipe::{PARAMETERS, Recipe};
+
+use super::{Failure, bar};
+
+/// Train a LoRA on photos of your subjects (folder with `metadata.jsonl`); then `mudi generate --run` uses it.
+#[derive(Debug)]
+pub(super) struct Arguments {
+    files: Files,
+    recipe: Overrides,
+}
+
+#[derive(Debug, clap::Args)]
+struct Files {
+    /// Folder of photos with `metadata.jsonl`.
+    #[arg(long)]
+    photos: PathBuf,
+    /// Base model: a folder in diffusers' layout, or `pocket`.
+    #[arg(long, default_value = "pocket")]
+    base: PathBuf,
+    /// Folder of the run; must be new, unless --resume is given.
+    #[arg(long)]
+    out: PathBuf,
+    /// Recipe file (JSON) to start from; flags override it.
+    #[arg(long, id = "recipe-file", value_name = "FILE")]
+    recipe: Option<PathBuf>,
+    /// Go on with the run in --out.
+    #[arg(long)]
+    resume: bool,
+    /// Stop after this step as if interrupted; --resume goes on.
+    #[arg(long, value_name = "STEP")]
+    stop_after: Option<u64>,
+    /// Print the result as JSON.
+    #[arg(long)]
+    json: bool,
+    /// No progress bar.
+    #[arg(long)]
+    quiet: bool,
+}
+
+/// Parameters that were given on the command line or in the environment.
+#[derive(Debug, Default)]
+struct Overrides(BTreeMap<&'static str, (String, bool)>);
+
+impl Args for Overrides {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        command.args(PARAMETERS.iter().map(|parameter| {
+            Arg::new(parameter.name)
+                .long(parameter.name)
+                .help(format!("{} [default: {:?}, or {}]", parameter.help, parameter.default, parameter.env()))
+                .help_heading(parameter.group)
+                .value_name("VALUE")
+                .allow_hyphen_values(true)
+        }))
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for Overrides {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut given = BTreeMap::new();
+        for parameter in PARAMETERS {
+            if matches.value_source(parameter.name) == Some(ValueSource::CommandLine) {
+                if let Some(value) = matches.get_one::<String>(parameter.name) {
+                    given.insert(parameter.name, (value.clone(), true));
+                }
+            } else if let Ok(value) = std::env::var(parameter.env()) {
+                given.insert(parameter.name, (value, false));
+            }
+        }
+        Ok(Self(given))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl Args for Arguments {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        Overrides::augment_args(Files::augment_args(command))
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for Arguments {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        Ok(Self { files: Files::from_arg_matches(matches)?, recipe: Overrides::from_arg_matches(matches)? })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+/// Defaults, then the environment, then the file, then flags.
+fn recipe(file: Option<&PathBuf>, overrides: &Overrides) -> Result<Recipe, Failure> {
+    let mut recipe = match file {
+        Some(path) => {
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| format!("{}: the recipe cannot be read: {error}", path.display()))?;
+            Recipe::from_json(&text).map_err(|error| format!("{}: {error}", path.display()))?
+        }
+        None => Recipe::default(),
+    };
+    for (name, (value, flag)) in &overrides.0 {
+        if *flag || file.is_none() {
+            recipe.set(name, value)?;
+        }
+    }
+    recipe.validate()?;
+    Ok(recipe)
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let files = &arguments.files;
+    let recipe = recipe(files.recipe.as_ref(), &arguments.recipe)?;
+    let options = Options {
+        photos: files.photos.clone(),
+        base: super::base_folder(&files.base),
+        out: files.out.clone(),
+        recipe,
+        resume: files.resume,
+        stop_after: files.stop_after,
+    };
+    let bar = bar(files.quiet, u64::from(options.recipe.steps));
+    let outcome = train::run(&options, |progress| match progress {
+        Progress::Prior(class, made, wanted) => bar.set_message(format!("prior images of {class}: {made}/{wanted}")),
+        Progress::Step(metric, steps) => {
+            if metric.step == 1 || bar.position() == 0 {
+                bar.set_length(steps);
+                bar.set_position(metric.step.saturating_sub(1));
+                bar.reset_eta();
+            }
+            bar.set_position(metric.step);
+            bar.set_message(format!("loss {:.4}", metric.loss));
+        }
+    })?;
+    bar.finish();
+    let recent: Vec<f64> = outcome.metrics.iter().rev().take(50).map(|metric| metric.loss).collect();
+    let mean = recent.iter().sum::<f64>() / recent.len().max(1) as f64;
+    let steps = outcome.metrics.last().map_or(0, |metric| metric.step);
+    if files.json {
+        let summary = serde_json::json!({
+            "run": outcome.folder, "steps": steps, "loss": mean,
+            "seconds": outcome.training.as_secs_f64(), "prior_seconds": outcome.priors.as_secs_f64(),
+        });
+        println!("{summary}");
+    } else {
+        println!(
+            "{steps} steps in {:.0} s, mean loss of the last {}: {mean:.4}. The run is in {}.",
+            outcome.training.as_secs_f64(),
+            recent.len(),
+            outcome.folder.display()
+        );
+    }
+    Ok(())
+}
