@@ -7,7 +7,7 @@ use mudi_engine_candle::{CandleEngine, Tensor};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-type Run = Box<dyn Fn(&CandleEngine, &[Tensor]) -> Result<Tensor>>;
+type Run = Box<dyn Fn(&CandleEngine, &[Tensor]) -> Result<Tensor> + Send + Sync>;
 
 /// An operation and the shapes of its differentiable inputs.
 pub(crate) struct Case {
@@ -33,7 +33,7 @@ pub(crate) fn values(tensor: &Value) -> Vec<f32> {
 fn case(
     name: impl Into<String>,
     inputs: &[&[usize]],
-    run: impl Fn(&CandleEngine, &[Tensor]) -> Result<Tensor> + 'static,
+    run: impl Fn(&CandleEngine, &[Tensor]) -> Result<Tensor> + Send + Sync + 'static,
 ) -> Case {
     let inputs = inputs.iter().map(|shape| shape.to_vec()).collect();
     Case { name: name.into(), inputs, run: Box::new(run) }
