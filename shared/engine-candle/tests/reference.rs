@@ -1,4 +1,5 @@
 //! Every operation's values against plain loops in double precision, and shapes that do not fit.
+#![allow(clippy::unwrap_used)] // In the helpers of tests too.
 
 use mudi_diffusion::{Activation, ConvGeometry, Engine};
 use mudi_engine_candle::{CandleEngine, Tensor};

@@ -1,4 +1,5 @@
 //! Weight files: what is wrong with one is said with the file's and the tensor's name, and nothing panics.
+#![allow(clippy::unwrap_used)] // In the helpers of tests too.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
