@@ -91,6 +91,9 @@ pub(crate) fn cases() -> Vec<Case> {
         conv_case("2x3 stride 2", [2, 6, 5, 2], [3, 2, 3, 2], [1, 1], 2, true),
         case("layer_norm", &[&[2, 5, 8], &[8], &[8]], |e, t| e.layer_norm(&t[0], &t[1], &t[2], 1e-5)),
         case("layer_norm, odd", &[&[41, 37], &[37], &[37]], |e, t| e.layer_norm(&t[0], &t[1], &t[2], 1e-3)),
+        case("layer_norm, many rows", &[&[530, 37], &[37], &[37]], |e, t| {
+            e.layer_norm(&t[0], &t[1], &t[2], 1e-5)
+        }),
         attention_case("self", 6, 6, 1, false),
         attention_case("self, several heads", 9, 9, 3, false),
         attention_case("cross", 5, 11, 2, false),
