@@ -54,6 +54,7 @@ pub trait Engine {
     type Tensor: Clone;
 
     /// A tensor of `shape` from values in row-major order.
+    #[allow(clippy::wrong_self_convention)] // The engine, not a tensor, is the receiver.
     fn from_slice(&self, values: &[f32], shape: &[usize]) -> Result<Self::Tensor>;
     /// The values in row-major order.
     fn to_vec(&self, x: &Self::Tensor) -> Result<Vec<f32>>;

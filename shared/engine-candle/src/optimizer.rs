@@ -73,6 +73,8 @@ impl InplaceOp1 for Update<'_> {
         let mut moments = self.moments.borrow_mut();
         let Moments { first, second } = &mut **moments;
         let (b1, b2) = (self.config.beta1 as f32, self.config.beta2 as f32);
+        // In double precision: `1 - 0.999` would keep only five digits.
+        let (new1, new2) = ((1.0 - self.config.beta1) as f32, (1.0 - self.config.beta2) as f32);
         let epsilon = self.config.epsilon as f32;
         simd(
             #[inline(always)]
@@ -81,8 +83,8 @@ impl InplaceOp1 for Update<'_> {
                     weights.iter_mut().zip(self.gradient).zip(first.iter_mut()).zip(second.iter_mut())
                 {
                     let g = g * self.gradient_scale;
-                    *m = b1 * *m + (1.0 - b1) * g;
-                    *v = b2 * *v + (1.0 - b2) * g * g;
+                    *m = b1 * *m + new1 * g;
+                    *v = b2 * *v + new2 * g * g;
                     *w = self.keep * *w - self.rate * *m / (v.sqrt() * self.correction + epsilon);
                 }
             },

@@ -19,6 +19,7 @@ use crate::engine::{ConvGeometry, Engine, Parameters};
 use crate::error::{Error, Result};
 use crate::nn::{Builder, Conv2d, GroupNorm, Linear};
 
+#[allow(clippy::large_enum_variant)] // A network holds a few dozen of them.
 enum Operation<E: Engine> {
     Convolution(Conv2d<E>),
     Layer { resnet: ResNet<E>, transformer: Option<Transformer<E>> },

@@ -21,6 +21,9 @@ pub(crate) struct ConvShape {
 /// Positions in one tile: enough for the matrix product to be efficient, few enough for the patches to stay in cache.
 const TILE: usize = 512;
 
+/// Parts that even a small convolution is cut into, whatever the number of threads: the result must not depend on it.
+const PARTS: usize = 4;
+
 impl ConvShape {
     fn patch(&self) -> usize {
         self.kernel[0] * self.kernel[1] * self.inputs
@@ -31,11 +34,11 @@ impl ConvShape {
         self.kernel == [1, 1] && self.geometry == ConvGeometry { stride: 1, before: 0, after: 0 }
     }
 
-    /// Output rows in one tile, rows counted through all samples.
+    /// Output rows in one tile, rows counted through all samples. Matrix products of other heights add in another order,
+    /// so this must not depend on the number of threads.
     fn tile_rows(&self) -> usize {
         let rows = self.batch * self.output[0];
-        let fair = rows.div_ceil(rayon::current_num_threads());
-        (TILE / self.output[1].max(1)).clamp(1, fair.max(1))
+        (TILE / self.output[1].max(1)).clamp(1, rows.div_ceil(PARTS).max(1))
     }
 
     /// Gathers the patches of output rows `first..first + rows` (counted through all samples).
@@ -172,9 +175,6 @@ fn scatter_gradient(dy: &[f32], w: &[f32], shape: &ConvShape) -> Vec<f32> {
     );
     dx
 }
-
-/// Partial sums of a weight gradient, whatever the number of threads: the result must not depend on it.
-const PARTS: usize = 4;
 
 /// Gradient of the weight, `[O, kh, kw, I]`.
 pub(crate) fn weight_gradient(dy: &[f32], x: &[f32], shape: &ConvShape) -> Vec<f32> {

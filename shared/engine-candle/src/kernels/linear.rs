@@ -8,7 +8,7 @@ pub(crate) fn forward(x: &[f32], w: &[f32], b: Option<&[f32]>, inputs: usize, ou
     let mut y = vec![0f32; rows * outputs];
     if let Some(b) = b {
         super::par_rows(&mut y, outputs, |_, rows| {
-            rows.chunks_exact_mut(outputs).for_each(|y| y.copy_from_slice(b))
+            rows.chunks_exact_mut(outputs).for_each(|y| y.copy_from_slice(b));
         });
     }
     product_parallel(&mut y, Matrix::new(x, rows, inputs), Matrix::new(w, outputs, inputs).t(), b.is_some());

@@ -7,7 +7,7 @@ use mudi_engine_candle::{CandleEngine, Tensor};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-type Run = Box<dyn Fn(&CandleEngine, &[Tensor]) -> Result<Tensor>>;
+type Run = Box<dyn Fn(&CandleEngine, &[Tensor]) -> Result<Tensor> + Send + Sync>;
 
 /// An operation and the shapes of its differentiable inputs.
 pub(crate) struct Case {
@@ -33,7 +33,7 @@ pub(crate) fn values(tensor: &Value) -> Vec<f32> {
 fn case(
     name: impl Into<String>,
     inputs: &[&[usize]],
-    run: impl Fn(&CandleEngine, &[Tensor]) -> Result<Tensor> + 'static,
+    run: impl Fn(&CandleEngine, &[Tensor]) -> Result<Tensor> + Send + Sync + 'static,
 ) -> Case {
     let inputs = inputs.iter().map(|shape| shape.to_vec()).collect();
     Case { name: name.into(), inputs, run: Box::new(run) }
@@ -66,6 +66,10 @@ pub(crate) fn cases() -> Vec<Case> {
         case("linear", &[&[2, 3, 5], &[4, 5]], |e, t| e.linear(&t[0], &t[1], None)),
         case("linear with bias", &[&[7, 5], &[4, 5], &[4]], |e, t| e.linear(&t[0], &t[1], Some(&t[2]))),
         case("linear, wide", &[&[2, 67, 48], &[80, 48], &[80]], |e, t| e.linear(&t[0], &t[1], Some(&t[2]))),
+        case("linear, tall", &[&[515, 33], &[37, 33]], |e, t| e.linear(&t[0], &t[1], None)),
+        case("linear, few rows", &[&[3, 300], &[400, 300]], |e, t| e.linear(&t[0], &t[1], None)),
+        case("linear, deep", &[&[20, 2000], &[40, 2000]], |e, t| e.linear(&t[0], &t[1], None)),
+        conv_case("3x3, several channels", [1, 16, 16, 32], [48, 3, 3, 32], [1, 1], 1, true),
         conv_case("3x3", [2, 4, 6, 3], [4, 3, 3, 3], [1, 1], 1, false),
         conv_case("3x3 with bias", [2, 5, 7, 3], [4, 3, 3, 3], [1, 1], 1, true),
         conv_case("3x3, many tiles", [2, 31, 29, 3], [5, 3, 3, 3], [1, 1], 1, true),
@@ -87,6 +91,9 @@ pub(crate) fn cases() -> Vec<Case> {
         conv_case("2x3 stride 2", [2, 6, 5, 2], [3, 2, 3, 2], [1, 1], 2, true),
         case("layer_norm", &[&[2, 5, 8], &[8], &[8]], |e, t| e.layer_norm(&t[0], &t[1], &t[2], 1e-5)),
         case("layer_norm, odd", &[&[41, 37], &[37], &[37]], |e, t| e.layer_norm(&t[0], &t[1], &t[2], 1e-3)),
+        case("layer_norm, many rows", &[&[530, 37], &[37], &[37]], |e, t| {
+            e.layer_norm(&t[0], &t[1], &t[2], 1e-5)
+        }),
         attention_case("self", 6, 6, 1, false),
         attention_case("self, several heads", 9, 9, 3, false),
         attention_case("cross", 5, 11, 2, false),

@@ -1,0 +1,278 @@
+//! Every operation's values against plain loops in double precision, and shapes that do not fit.
+#![allow(clippy::unwrap_used)] // In the helpers of tests too.
+
+use mudi_diffusion::{Activation, ConvGeometry, Engine};
+use mudi_engine_candle::{CandleEngine, Tensor};
+use proptest::prelude::*;
+
+mod common;
+use common::{cases, inputs, random, tensors, value, values};
+
+/// Largest error, relative to the largest value of the result.
+const TOLERANCE: f64 = 1e-5;
+
+/// A tensor of random values, and those values in double precision.
+fn drawn(seed: u64, shape: &[usize]) -> (Tensor, Vec<f64>) {
+    let values = random(seed, shape.iter().product());
+    (Tensor::constant(value(&values, shape)), values.iter().map(|&v| f64::from(v)).collect())
+}
+
+fn assert_close(found: &Tensor, shape: &[usize], expected: &[f64]) {
+    assert_eq!(found.value().dims(), shape);
+    let found = values(found.value());
+    assert_eq!(found.len(), expected.len());
+    let largest = expected.iter().fold(1e-3, |a: f64, b| a.max(b.abs()));
+    for (index, (&found, expected)) in found.iter().zip(expected).enumerate() {
+        let error = (f64::from(found) - expected).abs() / largest;
+        assert!(error < TOLERANCE, "at {index}: {found}, expected {expected} (error {error:.1e})");
+    }
+}
+
+/// The error function, by a series whose terms are all of one sign.
+fn erf(x: f64) -> f64 {
+    let (mut term, mut sum) = (x, x);
+    for n in 1..200 {
+        term *= 2.0 * x * x / f64::from(2 * n + 1);
+        sum += term;
+    }
+    2.0 / std::f64::consts::PI.sqrt() * (-x * x).exp() * sum
+}
+
+fn activation(kind: Activation, x: f64) -> f64 {
+    match kind {
+        Activation::Silu => x / (1.0 + (-x).exp()),
+        Activation::Gelu => 0.5 * x * (1.0 + erf(x / 2f64.sqrt())),
+        Activation::QuickGelu => x / (1.0 + (-1.702 * x).exp()),
+    }
+}
+
+/// Normalizes the values at `members` of `x`.
+fn normalize(x: &mut [f64], members: &[usize], eps: f64) {
+    let count = members.len() as f64;
+    let mean = members.iter().map(|&i| x[i]).sum::<f64>() / count;
+    let variance = members.iter().map(|&i| (x[i] - mean).powi(2)).sum::<f64>() / count;
+    members.iter().for_each(|&i| x[i] = (x[i] - mean) / (variance + eps).sqrt());
+}
+
+/// Multi-head attention, one query of one head at a time.
+fn attend(
+    q: &[f64],
+    k: &[f64],
+    v: &[f64],
+    [batch, queries, keys, heads, width]: [usize; 5],
+    causal: bool,
+) -> Vec<f64> {
+    let channels = heads * width;
+    let mut y = vec![0.0; batch * queries * channels];
+    for (b, i, h) in
+        (0..batch).flat_map(|b| (0..queries).flat_map(move |i| (0..heads).map(move |h| (b, i, h))))
+    {
+        let q = &q[(b * queries + i) * channels + h * width..][..width];
+        let of = |x: &[f64], j: usize, c: usize| x[(b * keys + j) * channels + h * width + c];
+        let seen = if causal { keys.min(i + 1) } else { keys };
+        let score = |j| (0..width).map(|c| q[c] * of(k, j, c)).sum::<f64>() / (width as f64).sqrt();
+        let weights: Vec<f64> = (0..seen).map(|j| f64::exp(score(j))).collect();
+        let total: f64 = weights.iter().sum();
+        for c in 0..width {
+            y[(b * queries + i) * channels + h * width + c] =
+                (0..seen).map(|j| weights[j] * of(v, j, c)).sum::<f64>() / total;
+        }
+    }
+    y
+}
+
+fn check_attention(sizes: [usize; 5], causal: bool) {
+    let [batch, queries, keys, heads, width] = sizes;
+    let (q, qv) = drawn(1, &[batch, queries, heads * width]);
+    let (k, kv) = drawn(2, &[batch, keys, heads * width]);
+    let (v, vv) = drawn(3, &[batch, keys, heads * width]);
+    let y = CandleEngine::cpu().attention(&q, &k, &v, heads, causal).unwrap();
+    assert_close(&y, &[batch, queries, heads * width], &attend(&qv, &kv, &vv, sizes, causal));
+}
+
+#[test]
+fn attention_over_several_tiles() {
+    check_attention([2, 300, 300, 2, 8], false);
+    check_attention([1, 257, 257, 3, 5], true);
+    check_attention([1, 129, 77, 2, 40], false);
+}
+
+#[test]
+fn activations_over_their_range() {
+    let engine = CandleEngine::cpu();
+    let xs: Vec<f32> = (-1200i16..=1200).map(|i| f32::from(i) * 0.01).collect();
+    let x = Tensor::constant(value(&xs, &[xs.len()]));
+    for kind in [Activation::Silu, Activation::Gelu, Activation::QuickGelu] {
+        let y = values(engine.activation(&x, kind).unwrap().value());
+        for (&x, &y) in xs.iter().zip(&y) {
+            // Relative to the input: results next to zero are differences of larger numbers.
+            let error = (f64::from(y) - activation(kind, f64::from(x))).abs();
+            assert!(error <= 1e-6 * f64::from(x.abs()), "{kind:?}({x}) = {y}, off by {error:.1e}");
+        }
+    }
+    let far = Tensor::constant(value(&[-1e30, -1e4, -100.0, 0.0, 100.0, 1e30], &[6]));
+    for kind in [Activation::Silu, Activation::Gelu, Activation::QuickGelu] {
+        let y = values(engine.activation(&far, kind).unwrap().value());
+        assert!(y[..4].iter().all(|y| y.abs() < 1e-6), "{kind:?}: {y:?}");
+        assert_eq!(y[4..], [100.0, 1e30]);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn convolution(
+        (batch, height, width, inputs, outputs) in (1usize..3, 1usize..9, 1usize..9, 1usize..5, 1usize..6),
+        (kh, kw, stride, before, after) in (1usize..5, 1usize..5, 1usize..4, 0usize..4, 0usize..4),
+        with_bias in any::<bool>(),
+    ) {
+        let geometry = ConvGeometry { stride, before, after };
+        let (oh, ow) = (geometry.output(height, kh), geometry.output(width, kw));
+        let (x, xv) = drawn(1, &[batch, height, width, inputs]);
+        let (w, wv) = drawn(2, &[outputs, kh, kw, inputs]);
+        let (bias, bv) = drawn(3, &[outputs]);
+        let y = CandleEngine::cpu().conv2d(&x, &w, with_bias.then_some(&bias), geometry);
+        if oh == 0 || ow == 0 || before.max(after) >= kh.min(kw) {
+            prop_assert!(y.is_err());
+            return Ok(());
+        }
+        let mut expected = vec![];
+        for position in 0..batch * oh * ow {
+            let (sample, oy, ox) = (position / (oh * ow), position / ow % oh, position % ow);
+            for output in 0..outputs {
+                let mut sum = if with_bias { bv[output] } else { 0.0 };
+                for tap in 0..kh * kw {
+                    let (iy, ix) = (oy * stride + tap / kw, ox * stride + tap % kw);
+                    if (before..before + height).contains(&iy) && (before..before + width).contains(&ix) {
+                        let from = (sample * height + iy - before) * width + ix - before;
+                        for c in 0..inputs {
+                            sum += xv[from * inputs + c] * wv[(output * kh * kw + tap) * inputs + c];
+                        }
+                    }
+                }
+                expected.push(sum);
+            }
+        }
+        assert_close(&y.unwrap(), &[batch, oh, ow, outputs], &expected);
+    }
+
+    #[test]
+    fn linear(rows in 1usize..90, inputs in 1usize..70, outputs in 1usize..70, with_bias in any::<bool>()) {
+        let (x, xv) = drawn(1, &[1, rows, inputs]);
+        let (w, wv) = drawn(2, &[outputs, inputs]);
+        let (bias, bv) = drawn(3, &[outputs]);
+        let y = CandleEngine::cpu().linear(&x, &w, with_bias.then_some(&bias)).unwrap();
+        let dot = |r: usize, o: usize| (0..inputs).map(|i| xv[r * inputs + i] * wv[o * inputs + i]).sum::<f64>();
+        let expected: Vec<f64> = (0..rows * outputs)
+            .map(|i| dot(i / outputs, i % outputs) + if with_bias { bv[i % outputs] } else { 0.0 })
+            .collect();
+        assert_close(&y, &[1, rows, outputs], &expected);
+    }
+
+    #[test]
+    fn norms(batch in 1usize..4, positions in 1usize..50, groups in 1usize..5, each in 1usize..9, silu in any::<bool>()) {
+        let engine = CandleEngine::cpu();
+        let channels = groups * each;
+        let shape = [batch, positions, channels];
+        let (x, xv) = drawn(1, &shape);
+        let ((w, wv), (b, bv)) = (drawn(2, &[channels]), drawn(3, &[channels]));
+        let affine = |x: &[f64]| -> Vec<f64> {
+            x.iter().enumerate().map(|(i, x)| x * wv[i % channels] + bv[i % channels]).collect()
+        };
+        let mut grouped = xv.clone();
+        for (sample, group) in (0..batch).flat_map(|sample| (0..groups).map(move |group| (sample, group))) {
+            let members: Vec<usize> = (0..positions * each)
+                .map(|i| (sample * positions + i / each) * channels + group * each + i % each)
+                .collect();
+            normalize(&mut grouped, &members, 1e-3);
+        }
+        let mut expected = affine(&grouped);
+        if silu {
+            expected.iter_mut().for_each(|x| *x = activation(Activation::Silu, *x));
+        }
+        let y = engine.group_norm(&x, &w, &b, groups, 1e-3, silu.then_some(Activation::Silu)).unwrap();
+        assert_close(&y, &shape, &expected);
+
+        let mut rows = xv;
+        for row in 0..batch * positions {
+            normalize(&mut rows, &(row * channels..(row + 1) * channels).collect::<Vec<_>>(), 1e-3);
+        }
+        assert_close(&engine.layer_norm(&x, &w, &b, 1e-3).unwrap(), &shape, &affine(&rows));
+    }
+
+    #[test]
+    fn attention(batch in 1usize..3, queries in 1usize..20, keys in 1usize..40, heads in 1usize..4, width in 1usize..9, causal in any::<bool>()) {
+        check_attention([batch, queries, keys, heads, width], causal);
+    }
+
+    #[test]
+    fn pointwise(batch in 1usize..4, length in 1usize..9, channels in 1usize..9, other in 1usize..5, factor in -3f32..3.0) {
+        let engine = CandleEngine::cpu();
+        let shape = [batch, length, channels];
+        let ((x, xv), (z, zv)) = (drawn(1, &shape), drawn(2, &shape));
+        let map = |f: &dyn Fn(usize) -> f64| -> Vec<f64> { (0..xv.len()).map(f).collect() };
+        assert_close(&engine.add(&x, &z).unwrap(), &shape, &map(&|i| xv[i] + zv[i]));
+        assert_close(&engine.scale(&x, factor).unwrap(), &shape, &map(&|i| xv[i] * f64::from(factor)));
+        assert_close(&engine.reshape(&x, &[batch * length, channels]).unwrap(), &[batch * length, channels], &xv);
+        let (v, vv) = drawn(3, &[batch, channels]);
+        let per_sample = map(&|i| xv[i] + vv[i / (length * channels) * channels + i % channels]);
+        assert_close(&engine.add_per_sample(&x, &v).unwrap(), &shape, &per_sample);
+        let (table, tv) = drawn(4, &[length + other, channels]);
+        let positions = map(&|i| xv[i] + tv[i % (length * channels)]);
+        assert_close(&engine.add_positions(&x, &table).unwrap(), &shape, &positions);
+        let (b, bv) = drawn(5, &[batch, length, other]);
+        let joined: Vec<f64> = xv
+            .chunks(channels)
+            .zip(bv.chunks(other))
+            .flat_map(|(a, b)| [a, b].concat())
+            .collect();
+        assert_close(&engine.concat(&x, &b).unwrap(), &[batch, length, channels + other], &joined);
+        let at: Vec<usize> = (0..batch).map(|sample| (sample * 5 + other) % length).collect();
+        let selected: Vec<f64> = (0..batch * channels)
+            .map(|i| xv[(i / channels * length + at[i / channels]) * channels + i % channels])
+            .collect();
+        assert_close(&engine.select_positions(&x, &at).unwrap(), &[batch, channels], &selected);
+        let ids: Vec<u32> = (0..batch * other).map(|i| ((i * 7 + 3) % (length + other)) as u32).collect();
+        let rows: Vec<f64> =
+            ids.iter().flat_map(|&id| tv[id as usize * channels..][..channels].to_vec()).collect();
+        assert_close(&engine.embedding(&table, &ids, batch).unwrap(), &[batch, other, channels], &rows);
+        let (g, gv) = drawn(6, &[batch, length, 2 * channels]);
+        let gated: Vec<f64> = gv
+            .chunks(2 * channels)
+            .flat_map(|row| (0..channels).map(|c| row[c] * activation(Activation::Gelu, row[channels + c])).collect::<Vec<_>>())
+            .collect();
+        assert_close(&engine.geglu(&g).unwrap(), &shape, &gated);
+    }
+
+    #[test]
+    fn upsampling(batch in 1usize..3, h in 1usize..6, w in 1usize..6, c in 1usize..4, more in (0usize..9, 0usize..9)) {
+        let (height, width) = (h + more.0, w + more.1);
+        let (x, xv) = drawn(1, &[batch, h, w, c]);
+        let from = |i: usize| {
+            let (b, y, x) = (i / c / width / height, i / c / width % height, i / c % width);
+            ((b * h + y * h / height) * w + x * w / width) * c + i % c
+        };
+        let expected: Vec<f64> = (0..batch * height * width * c).map(|i| xv[from(i)]).collect();
+        let y = CandleEngine::cpu().upsample_nearest(&x, height, width).unwrap();
+        assert_close(&y, &[batch, height, width, c], &expected);
+    }
+
+    #[test]
+    fn shapes_that_do_not_fit_never_panic(input in 0usize..3, axis in 0usize..4, length in 0usize..4, fewer in any::<bool>()) {
+        for mut case in cases() {
+            let index = input % case.inputs.len();
+            let shape = &mut case.inputs[index];
+            if fewer {
+                shape.truncate(axis);
+            } else {
+                let axis = axis % shape.len();
+                shape[axis] = length;
+            }
+            let leaves = tensors(&case, &inputs(&case), |_| true);
+            if let Ok(y) = (case.run)(&CandleEngine::cpu(), &leaves) {
+                let _ = mudi_engine_candle::backward(&[(&y, common::seed(&y))]);
+            }
+        }
+    }
+}
