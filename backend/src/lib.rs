@@ -1,5 +1,8 @@
 //! MuDI Studio's backend: data sets, training, generation, evaluation and the server, behind one binary.
 
+pub mod base;
 pub mod dataset;
 pub mod files;
+pub mod generate;
 pub mod pretrain;
+pub mod train;

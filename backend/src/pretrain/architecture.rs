@@ -27,7 +27,7 @@ pub fn vae() -> Result<VaeConfig, mudi_diffusion::Error> {
         "block_out_channels": [16, 32, 64, 128],
         "down_block_types": ["DownEncoderBlock2D", "DownEncoderBlock2D", "DownEncoderBlock2D", "DownEncoderBlock2D"],
         "up_block_types": ["UpDecoderBlock2D", "UpDecoderBlock2D", "UpDecoderBlock2D", "UpDecoderBlock2D"],
-        "latent_channels": 8, "layers_per_block": 1, "norm_num_groups": 8, "sample_size": RESOLUTION,
+        "latent_channels": 8, "layers_per_block": 1, "norm_num_groups": 4, "sample_size": RESOLUTION,
         "scaling_factor": 1.0,
     }))
 }

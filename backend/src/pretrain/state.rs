@@ -18,6 +18,9 @@ use crate::files::write_atomically;
 /// Decay of the running average of weights; starts lower, so that early weights are forgotten.
 const AVERAGE_DECAY: f64 = 0.999;
 
+/// Log variance of the encoder's Gaussians before training.
+const INITIAL_LOGVAR: f32 = -5.0;
+
 /// The state of one stage.
 pub(super) struct State {
     pub(super) weights: Vec<Trainable>,
@@ -27,18 +30,22 @@ pub(super) struct State {
     pub(super) losses: Vec<f32>,
 }
 
-/// Values of a new weight: PyTorch's defaults, but residual branches start at nothing.
+/// Values of a new weight: PyTorch's defaults, but the denoiser's residual branches start at nothing.
 pub(super) fn initial(seed: u64, name: &str, shape: &[usize], kind: ParameterKind) -> Vec<f32> {
     let count = shape.iter().product();
     let mut stream = rng::stream(seed, name, 0);
     let mut uniform = |bound: f32| (0..count).map(|_| stream.random_range(-bound..=bound)).collect::<Vec<f32>>();
-    let silent = ["conv2.weight", "proj_out.weight"].iter().any(|end| name.ends_with(end))
-        || name.ends_with("unet.conv_out.weight");
+    let silent = name.starts_with("unet.")
+        && ["conv2.weight", "proj_out.weight", "conv_out.weight"].iter().any(|end| name.ends_with(end));
     match kind {
         ParameterKind::Linear | ParameterKind::Convolution if silent => vec![0.0; count],
         ParameterKind::Linear | ParameterKind::Convolution => {
             let fan_in: usize = shape[1..].iter().product();
             uniform(1.0 / (fan_in as f32).sqrt())
+        }
+        // The encoder starts sure of itself: with unit noise on its latents the decoder would learn nothing for long.
+        ParameterKind::Bias { .. } if name == "quant_conv.bias" => {
+            (0..count).map(|at| if at < count / 2 { 0.0 } else { INITIAL_LOGVAR }).collect()
         }
         ParameterKind::Bias { fan_in } => uniform(1.0 / (fan_in as f32).sqrt()),
         ParameterKind::NormScale => vec![1.0; count],

@@ -17,9 +17,9 @@ use super::{Options, PretrainError, Progress, architecture, rate};
 const CROP: usize = 48;
 const BATCH: usize = 24;
 /// Weight of the Kullback-Leibler term for each latent value, against a mean absolute error for each pixel value.
-const KL_WEIGHT: f32 = 2e-3;
+const KL_WEIGHT: f32 = 5e-5;
 /// Weight of the errors of differences between neighbours, which keep edges sharp.
-const EDGE_WEIGHT: f32 = 1.0;
+const EDGE_WEIGHT: f32 = 0.3;
 const RATE: f64 = 2e-3;
 
 /// One batch of crops, `[BATCH, CROP, CROP, 3]`; four from each picture.
@@ -126,7 +126,8 @@ impl Sample {
 
 /// Mean smoothed absolute error of pixels and of differences between neighbours, and its gradient.
 fn reconstruction(found: &[f32], wanted: &[f32]) -> (f64, Vec<f32>) {
-    const SMOOTH: f32 = 0.02;
+    // Nearly quadratic: absolute errors are content with grey for a long time.
+    const SMOOTH: f32 = 0.3;
     const C: usize = 3;
     let scale = 1.0 / found.len() as f32;
     let error: Vec<f32> = found.iter().zip(wanted).map(|(a, b)| a - b).collect();

@@ -1,0 +1,184 @@
+//! Sampling: from noise, or from noise shifted towards a layout of the subjects (MuDI, section 4.2).
+
+mod picture;
+mod start;
+
+pub use picture::{Parameters, write_png};
+pub use start::{Start, layout_start};
+
+use image::RgbImage;
+use mudi_diffusion::Engine;
+use mudi_diffusion::schedule::{Sampler, SamplerKind, ScheduleError, guidance, mean_shifted_start};
+use mudi_domain::rng;
+
+use crate::base::{Base, BaseError, EncodedPrompts};
+
+/// Why no picture was made.
+#[derive(Debug, thiserror::Error)]
+pub enum GenerateError {
+    /// The base model failed.
+    #[error(transparent)]
+    Base(#[from] BaseError),
+    /// The sampler was asked for something that it does not do.
+    #[error(transparent)]
+    Schedule(#[from] ScheduleError),
+    /// The layout cannot be drawn.
+    #[error("the layout cannot be drawn: {0}; mend the layout file, or ask for `--layout random`")]
+    Layout(#[from] mudi_domain::layout::LayoutError),
+    /// A random layout cannot be made of these subjects.
+    #[error("no random layout can be made: {0}")]
+    Collage(#[from] mudi_domain::collage::CollageError),
+    /// Given noise has another size than the latents.
+    #[error("the given noise has {found} values, but {expected} are needed")]
+    Noise {
+        /// Values that were given.
+        found: usize,
+        /// Values of one picture's latents.
+        expected: usize,
+    },
+}
+
+/// How pictures are sampled.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Height and width in pixels.
+    pub size: [usize; 2],
+    /// Steps of the sampler.
+    pub steps: usize,
+    /// Classifier-free guidance scale; 1 leaves it out.
+    pub guidance: f32,
+    /// The sampler.
+    pub sampler: SamplerKind,
+    /// Karras' spacing of noise levels.
+    pub karras: bool,
+    /// How strongly the start is shifted towards the layout; 0 is plain sampling.
+    pub gamma: f32,
+    /// Multiplies the LoRA's own scale.
+    pub lora_scale: f32,
+}
+
+impl Settings {
+    /// Twenty Euler steps at the base's own size.
+    #[must_use]
+    pub fn for_base(base: &Base) -> Self {
+        let side = base.resolution();
+        Self {
+            size: [side, side],
+            steps: 20,
+            guidance: 5.0,
+            sampler: SamplerKind::default(),
+            karras: false,
+            gamma: 0.0,
+            lora_scale: 1.0,
+        }
+    }
+}
+
+/// The noise that the picture of `seed` starts from.
+#[must_use]
+pub fn start_noise(seed: u64, len: usize) -> Vec<f32> {
+    rng::normal(&mut rng::stream(seed, "start", 0), len)
+}
+
+/// Repeats the one text of `text` for a batch.
+fn repeated(text: &EncodedPrompts, batch: usize) -> EncodedPrompts {
+    EncodedPrompts {
+        context: text.context.repeat(batch),
+        pooled: text.pooled.as_ref().map(|pooled| pooled.repeat(batch)),
+        ..text.clone()
+    }
+}
+
+/// One text after the other, in one batch.
+fn joined(first: &EncodedPrompts, second: &EncodedPrompts) -> EncodedPrompts {
+    EncodedPrompts {
+        context: [first.context.as_slice(), &second.context].concat(),
+        pooled: match (&first.pooled, &second.pooled) {
+            (Some(a), Some(b)) => Some([a.as_slice(), b].concat()),
+            _ => None,
+        },
+        ..first.clone()
+    }
+}
+
+/// Samples a picture for each of `starts`, all of one prompt, as latents `[B, h, w, C]`. `progress` is called after each
+/// step.
+///
+/// # Errors
+/// [`GenerateError`].
+pub fn sample(
+    base: &Base,
+    prompt: &str,
+    negative: &str,
+    settings: &Settings,
+    starts: &[Start],
+    mut progress: impl FnMut(usize),
+) -> Result<Vec<f32>, GenerateError> {
+    let batch = starts.len();
+    if batch == 0 {
+        return Ok(Vec::new());
+    }
+    let [h, w] = base.latent_size(settings.size[0], settings.size[1])?;
+    let each = h * w * base.vae.config.latent_channels;
+    let guided = settings.guidance != 1.0;
+    let positive = repeated(&base.encode_prompts(&[prompt])?, batch);
+    let text = if guided {
+        joined(&repeated(&base.encode_prompts(&[negative])?, batch), &positive)
+    } else {
+        positive
+    };
+    let mut sampler = Sampler::new(settings.sampler, &base.schedule, settings.steps, settings.karras)?;
+    let mut latents = Vec::with_capacity(batch * each);
+    for start in starts {
+        let noise = start.noise.clone().unwrap_or_else(|| start_noise(start.seed, each));
+        if noise.len() != each {
+            return Err(GenerateError::Noise { found: noise.len(), expected: each });
+        }
+        match &start.mean {
+            Some(mean) => latents.extend(mean_shifted_start(mean, settings.gamma, &noise, &sampler)?),
+            None => latents.extend(mean_shifted_start(&vec![0.0; each], 0.0, &noise, &sampler)?),
+        }
+    }
+    for step in 0..settings.steps {
+        let mut scaled = latents.clone();
+        sampler.scale_model_input(&mut scaled, step)?;
+        if guided {
+            scaled = scaled.repeat(2);
+        }
+        let timestep = sampler.timesteps()[step];
+        let count = if guided { 2 * batch } else { batch };
+        let input = base.input(&scaled, settings.size, vec![timestep; count], &text, settings.lora_scale)?;
+        let output = base.unet.forward(&base.engine, &input).map_err(BaseError::from)?;
+        let output = base.engine.to_vec(&output.detached()).map_err(BaseError::from)?;
+        let prediction = if guided {
+            let (without, with) = output.split_at(batch * each);
+            guidance(without, with, settings.guidance)?
+        } else {
+            output
+        };
+        let noise: Option<Vec<f32>> = sampler.needs_noise().then(|| {
+            let drawn = |start: &Start| rng::normal(&mut rng::stream(start.seed, "ancestral", step as u64), each);
+            starts.iter().flat_map(drawn).collect()
+        });
+        sampler.step(step, &prediction, &mut latents, noise.as_deref())?;
+        progress(step + 1);
+    }
+    Ok(latents)
+}
+
+/// Samples and decodes.
+///
+/// # Errors
+/// [`GenerateError`].
+pub fn pictures(
+    base: &Base,
+    prompt: &str,
+    negative: &str,
+    settings: &Settings,
+    starts: &[Start],
+    progress: impl FnMut(usize),
+) -> Result<Vec<RgbImage>, GenerateError> {
+    let latents = sample(base, prompt, negative, settings, starts, progress)?;
+    let size = base.latent_size(settings.size[0], settings.size[1])?;
+    Ok(base.decode_latents(&latents, size)?)
+}

@@ -1,0 +1,70 @@
+//! Where each picture starts.
+
+use image::RgbImage;
+use indexmap::IndexMap;
+use mudi_domain::cutout::Cutout;
+use mudi_domain::layout::Layout;
+use mudi_domain::rng;
+use mudi_domain::segmix::{Options, Shape};
+use mudi_domain::subject::SubjectId;
+use rand::Rng;
+
+use super::GenerateError;
+use crate::base::Base;
+
+/// The start of one picture.
+#[derive(Clone, Debug, Default)]
+pub struct Start {
+    /// Seed of the noise, and of the sampler's own noise.
+    pub seed: u64,
+    /// Encoded layout times its mask, `[h, w, C]`; none for plain sampling.
+    pub mean: Option<Vec<f32>>,
+    /// Noise to use instead of the seed's.
+    pub noise: Option<Vec<f32>>,
+}
+
+/// A start shifted towards a layout of the subjects: `layout`, or a random one of this seed. Also returns the canvas.
+///
+/// # Errors
+/// A layout that names unknown subjects or cannot be drawn; engine errors.
+pub fn layout_start(
+    base: &Base,
+    cutouts: &IndexMap<SubjectId, Vec<Cutout>>,
+    layout: Option<&Layout>,
+    size: usize,
+    seed: u64,
+) -> Result<(Start, RgbImage, Layout), GenerateError> {
+    let drawn;
+    let layout = match layout {
+        Some(layout) => layout,
+        None => {
+            drawn = random_layout(cutouts, seed)?;
+            &drawn
+        }
+    };
+    let collage = layout.render(size as u32, |subject, photo| cutouts.get(subject)?.get(photo.unwrap_or(0)))?;
+    let [h, w] = base.latent_size(size, size)?;
+    let mask = collage.union.to_latent(w as u32, h as u32);
+    let mut mean = base.encode_images(&[&collage.image])?;
+    let channels = base.vae.config.latent_channels;
+    for (latent, mask) in mean.chunks_exact_mut(channels).zip(mask) {
+        latent.iter_mut().for_each(|v| *v *= mask);
+    }
+    Ok((Start { seed, mean: Some(mean), noise: None }, collage.image, layout.clone()))
+}
+
+/// A random photo of each subject, placed by the law of Seg-Mix.
+fn random_layout(cutouts: &IndexMap<SubjectId, Vec<Cutout>>, seed: u64) -> Result<Layout, GenerateError> {
+    let mut stream = rng::stream(seed, "layout", 0);
+    let items: Vec<(Shape, Option<usize>)> = cutouts
+        .iter()
+        .filter(|(_, photos)| !photos.is_empty())
+        .map(|(subject, photos)| {
+            let photo = stream.random_range(0..photos.len());
+            let cutout = &photos[photo];
+            let shape = Shape { subject: subject.clone(), width: cutout.width(), height: cutout.height() };
+            (shape, Some(photo))
+        })
+        .collect();
+    Ok(Layout::random(&mut stream, &items, &Options::default())?)
+}

@@ -1,0 +1,89 @@
+//! Why training did not start, or stopped.
+
+use std::path::PathBuf;
+
+use crate::base::BaseError;
+use crate::dataset::DatasetError;
+use crate::files::WriteError;
+use crate::generate::GenerateError;
+
+/// Every message names the file or the parameter, the fault and the cure.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// The photos cannot be used.
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
+    /// The base model cannot be used.
+    #[error(transparent)]
+    Base(#[from] BaseError),
+    /// A network failed.
+    #[error(transparent)]
+    Network(#[from] mudi_diffusion::Error),
+    /// Candle failed.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+    /// The noise schedule failed.
+    #[error(transparent)]
+    Schedule(#[from] mudi_diffusion::schedule::ScheduleError),
+    /// Prior images or samples could not be made.
+    #[error(transparent)]
+    Generate(#[from] GenerateError),
+    /// The recipe is not right.
+    #[error("recipe: {0}")]
+    Recipe(#[from] mudi_domain::recipe::RecipeError),
+    /// A collage cannot be made.
+    #[error("a collage cannot be made: {0}")]
+    Collage(#[from] mudi_domain::collage::CollageError),
+    /// A file cannot be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// A checkpoint or LoRA file is not as it should be.
+    #[error(transparent)]
+    Weights(#[from] mudi_engine_candle::weights::WeightsError),
+    /// Tensors could not be written.
+    #[error("safetensors: {0}")]
+    Serialize(String),
+    /// A file of the run cannot be read.
+    #[error("{}: cannot be read: {reason}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        reason: String,
+    },
+    /// Another process trains in the folder.
+    #[error("{}: another process is training in this folder; wait for it, or name another --out", path.display())]
+    InUse {
+        /// The run's folder.
+        path: PathBuf,
+    },
+    /// The folder holds a run, and `--resume` was not given.
+    #[error("{}: this folder holds a run already; add --resume to go on with it, or name another --out", path.display())]
+    Exists {
+        /// The run's folder.
+        path: PathBuf,
+    },
+    /// `--resume` with another recipe, base or photos.
+    #[error("{}: {what} is not what this run was started with; resume with the same, or name another --out", path.display())]
+    Changed {
+        /// The run's folder.
+        path: PathBuf,
+        /// What differs.
+        what: &'static str,
+    },
+    /// A checkpoint does not fit.
+    #[error("{}: this checkpoint does not fit the recipe; name another --out", path.display())]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The loss is not a number.
+    #[error("the loss is not a number at step {step}; lower `learning-rate`, then train anew")]
+    Diverged {
+        /// The step.
+        step: u64,
+    },
+    /// The thread that makes samples has stopped.
+    #[error("the thread that makes training samples has stopped")]
+    Loader,
+}

@@ -1,0 +1,270 @@
+//! Training a LoRA on photos of several subjects: MuDI's Seg-Mix, DreamBooth and Cut-Mix.
+//!
+//! A run is a pure function of (base, photos, recipe): every random choice comes from a stream of the recipe's seed and
+//! the step, and a checkpoint holds the factors and the optimizer. A run that resumes gives the bytes of one that never
+//! stopped.
+
+mod error;
+mod prior;
+mod samples;
+mod state;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::{Duration, Instant};
+
+pub use error::TrainError;
+use image::RgbImage;
+use mudi_diffusion::unet::UNetInput;
+use mudi_diffusion::Engine;
+use mudi_domain::recipe::{Recipe, Regularization};
+use mudi_domain::rng;
+use mudi_engine_candle::weights::Trainable;
+use mudi_engine_candle::{AdamW, AdamWConfig, CandleEngine, Gradients, backward, checkpoint, gradient_norm, lora};
+use samples::{Batch, Source};
+use state::RunFolder;
+pub use state::{LORA_FILE, Metric, RunInfo, read_metrics};
+
+use crate::base::Base;
+use crate::dataset::Dataset;
+use crate::files::{create_folder, write_atomically};
+use crate::generate::{Settings, Start, pictures};
+use crate::report::sheet::sheet;
+
+/// What to train.
+pub struct Options {
+    /// Folder of photos, with `metadata.jsonl`.
+    pub photos: PathBuf,
+    /// Folder of the base model.
+    pub base: PathBuf,
+    /// Folder of the run.
+    pub out: PathBuf,
+    /// The recipe.
+    pub recipe: Recipe,
+    /// Go on with a run that is in `out`.
+    pub resume: bool,
+    /// Stop after this step, with a checkpoint, as if interrupted.
+    pub stop_after: Option<u64>,
+}
+
+/// What a run tells while it goes.
+pub enum Progress<'a> {
+    /// Prior images of a class: made so far, wanted.
+    Prior(&'a str, u64, u64),
+    /// A step was made, out of so many.
+    Step(&'a Metric, u64),
+}
+
+/// What a run leaves behind.
+pub struct Outcome {
+    /// The run's folder.
+    pub folder: PathBuf,
+    /// Losses and more, step by step.
+    pub metrics: Vec<Metric>,
+    /// Collages (or, without any, photos) that training showed the model, with their captions.
+    pub seen: Vec<(RgbImage, String)>,
+    /// Time in steps, without loading and prior images.
+    pub training: Duration,
+    /// Time for prior images.
+    pub priors: Duration,
+}
+
+/// Trains until the recipe's last step.
+///
+/// # Errors
+/// [`TrainError`]; what was done up to the last checkpoint is kept.
+pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<Outcome, TrainError> {
+    let recipe = &options.recipe;
+    recipe.validate()?;
+    let dataset = Dataset::load(&options.photos)?;
+    let mut base = Base::load(&options.base)?;
+    let absolute = |path: &PathBuf| path.canonicalize().unwrap_or_else(|_| path.clone());
+    let info =
+        RunInfo { photos: absolute(&options.photos), base: absolute(&options.base), recipe: recipe.clone() };
+    let (folder, _) = RunFolder::open(&options.out, &info, options.resume)?;
+
+    let before = Instant::now();
+    let priors =
+        prior::make(&base, &dataset, recipe, |class, made, wanted| progress(Progress::Prior(class, made, wanted)))?;
+    let prior_time = before.elapsed();
+
+    let weights = attach(&mut base, recipe)?;
+    let mut optimizer = AdamW::new(AdamWConfig {
+        beta1: recipe.beta1,
+        beta2: recipe.beta2,
+        epsilon: recipe.epsilon,
+        weight_decay: recipe.weight_decay,
+    });
+    let mut metrics = folder.restore(&weights, &mut optimizer)?;
+    let base = Arc::new(base);
+    let source = Arc::new(Source::new(base.clone(), &dataset, recipe, priors)?);
+    let seen = seen(&source)?;
+    let steps = u64::from(recipe.steps);
+    let passes = u64::from(recipe.accumulation);
+    let batches = ahead(&source, optimizer.step * passes, steps * passes);
+    let before = Instant::now();
+    let last = options.stop_after.map_or(steps, |stop| stop.min(steps));
+    while optimizer.step < last {
+        let step = optimizer.step + 1;
+        let mut gradients = Gradients::default();
+        let mut loss = 0.0;
+        for _ in 0..passes {
+            let batch = batches.recv().map_err(|_| TrainError::Loader)??;
+            let (pass_loss, pass_gradients) = pass(&base, recipe, source.size(), &batch)?;
+            loss += pass_loss / passes as f64;
+            gradients.accumulate(pass_gradients)?;
+        }
+        let leaves = || weights.iter().map(|weight| &weight.leaf);
+        let norm = gradient_norm(leaves(), &gradients)? / passes as f64;
+        if !loss.is_finite() || !norm.is_finite() {
+            return Err(TrainError::Diverged { step });
+        }
+        let clip = if recipe.clip_norm > 0.0 && norm > recipe.clip_norm { recipe.clip_norm / norm } else { 1.0 };
+        optimizer.update(leaves(), &gradients, recipe.learning_rate, clip / passes as f64)?;
+        metrics.push(Metric { step, loss, gradient_norm: norm, learning_rate: recipe.learning_rate });
+        progress(Progress::Step(&metrics[metrics.len() - 1], steps));
+        if recipe.sample_every > 0 && step.is_multiple_of(u64::from(recipe.sample_every)) {
+            write_samples(&base, recipe, &options.out, step)?;
+        }
+        let due = recipe.checkpoint_every > 0 && step.is_multiple_of(u64::from(recipe.checkpoint_every));
+        if due || step == last {
+            folder.save(&weights, &optimizer, &metrics)?;
+        }
+    }
+    if optimizer.step >= steps {
+        folder.write_lora(&weights, recipe)?;
+    }
+    let folder = options.out.clone();
+    Ok(Outcome { folder, metrics, seen, training: before.elapsed(), priors: prior_time })
+}
+
+/// Attaches the LoRA: `A` Gaussian with deviation 1 / rank, `B` zero, as PEFT's `init_lora_weights="gaussian"`.
+fn attach(base: &mut Base, recipe: &Recipe) -> Result<Vec<Trainable>, TrainError> {
+    let rank = recipe.rank as usize;
+    let weights =
+        lora::attach_trainable(&mut base.unet, &recipe.targets, rank, recipe.alpha as f32, |name, shape| {
+            let count = shape.iter().product();
+            if name.contains("lora_B") {
+                return vec![0.0; count];
+            }
+            let deviation = 1.0 / rank as f32;
+            rng::normal(&mut rng::stream(recipe.seed, name, 0), count).iter().map(|v| deviation * v).collect()
+        })?;
+    Ok(weights)
+}
+
+/// Makes the batches of passes `first..last` on a thread of its own, a few ahead of the reader.
+fn ahead(source: &Arc<Source>, first: u64, last: u64) -> Receiver<Result<Batch, TrainError>> {
+    let (sender, receiver) = sync_channel(2);
+    let source = source.clone();
+    std::thread::spawn(move || {
+        for index in first..last {
+            // The reader has gone: training has stopped.
+            if sender.send(source.batch(index)).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+/// Loss and gradients of one batch.
+fn pass(base: &Base, recipe: &Recipe, size: usize, batch: &Batch) -> Result<(f64, Gradients), TrainError> {
+    let engine = &base.engine;
+    let input = |lora_scale| -> Result<UNetInput<CandleEngine>, TrainError> {
+        Ok(base.input(&batch.noisy, [size, size], batch.timesteps.clone(), &batch.text, lora_scale)?)
+    };
+    let reference = match recipe.regularization {
+        // Scaled to 0, the LoRA is not computed, and nothing is recorded.
+        Regularization::Dco => Some(engine.to_vec(&base.unet.forward(engine, &input(0.0)?)?)?),
+        _ => None,
+    };
+    if recipe.gradient_checkpointing {
+        let pass = checkpoint::forward(engine, &base.unet, &input(1.0)?)?;
+        let found = engine.to_vec(&pass.output)?;
+        let (loss, seed) = loss(&found, batch, reference.as_deref(), recipe.dco_beta);
+        let seed = engine.from_slice(&seed, &engine.shape(&pass.output))?;
+        Ok((loss, pass.backward(engine, seed.value().clone())?))
+    } else {
+        let output = base.unet.forward(engine, &input(1.0)?)?;
+        let (loss, seed) = loss(&engine.to_vec(&output)?, batch, reference.as_deref(), recipe.dco_beta);
+        let seed = engine.from_slice(&seed, &engine.shape(&output))?;
+        Ok((loss, backward(&[(&output, seed.value().clone())])?))
+    }
+}
+
+/// The loss, and its gradient with respect to the network's output.
+///
+/// Without `reference` it is the weighted squared error. With it, it is DCO's (Lee et al., 2024):
+/// `-log sigmoid(-beta (L - L_base))` for each sample, with `L` the weighted error of that sample.
+fn loss(found: &[f32], batch: &Batch, reference: Option<&[f32]>, beta: f64) -> (f64, Vec<f32>) {
+    let weighted = |values: &[f32], range: std::ops::Range<usize>| -> f64 {
+        range
+            .map(|at| {
+                let error = f64::from(values[at]) - f64::from(batch.target[at]);
+                f64::from(batch.weights[at]) * error * error
+            })
+            .sum()
+    };
+    let each = found.len() / batch.timesteps.len();
+    let mut total = 0.0;
+    let mut gradient = Vec::with_capacity(found.len());
+    for sample in 0..batch.timesteps.len() {
+        let range = sample * each..(sample + 1) * each;
+        let error = weighted(found, range.clone());
+        let slope = match reference {
+            None => {
+                total += error;
+                1.0
+            }
+            Some(reference) => {
+                // Weights are shares of a mean over the samples; DCO wants each sample's own mean.
+                let count = batch.samples as f64;
+                let x = beta * count * (error - weighted(reference, range.clone()));
+                // log(1 + e^x), which does not overflow.
+                total += (x.max(0.0) + (-x.abs()).exp().ln_1p()) / count;
+                beta / (1.0 + (-x).exp())
+            }
+        };
+        gradient.extend(range.map(|at| {
+            let error = f64::from(found[at]) - f64::from(batch.target[at]);
+            (slope * 2.0 * f64::from(batch.weights[at]) * error) as f32
+        }));
+    }
+    (total, gradient)
+}
+
+/// A few of the collages that training shows the model.
+fn seen(source: &Source) -> Result<Vec<(RgbImage, String)>, TrainError> {
+    const SHOWN: usize = 6;
+    const TRIED: u64 = 200;
+    let mut seen = Vec::new();
+    for index in 0..TRIED {
+        let shown = source.shown(&mut rng::stream(index, "seen", 0))?;
+        if let Some(collage) = shown.collage {
+            seen.push((collage, shown.caption));
+            if seen.len() == SHOWN {
+                break;
+            }
+        }
+    }
+    Ok(seen)
+}
+
+/// A grid of samples: a row for each of the recipe's prompts.
+fn write_samples(base: &Base, recipe: &Recipe, out: &std::path::Path, step: u64) -> Result<(), TrainError> {
+    let settings = Settings { guidance: 5.0, ..Settings::for_base(base) };
+    let starts: Vec<Start> = (0..4).map(|seed| Start { seed: recipe.seed.wrapping_add(seed), ..Start::default() }).collect();
+    let mut rows = Vec::new();
+    for prompt in &recipe.sample_prompts {
+        rows.push(pictures(base, prompt, mudi_domain::prompt::NEGATIVE, &settings, &starts, |_| {})?);
+    }
+    let folder = out.join("samples");
+    create_folder(&folder)?;
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    sheet(&rows, 2)
+        .write_to(&mut bytes, image::ImageFormat::Png)
+        .map_err(|error| TrainError::Serialize(error.to_string()))?;
+    Ok(write_atomically(&folder.join(format!("step-{step:06}.png")), &bytes.into_inner())?)
+}

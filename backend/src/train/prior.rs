@@ -1,0 +1,49 @@
+//! Prior preservation (DreamBooth, section 3.2): pictures of each class that the base model makes itself.
+
+use mudi_domain::prompt;
+use mudi_domain::recipe::{Recipe, Regularization};
+
+use super::TrainError;
+use super::samples::Prior;
+use crate::base::Base;
+use crate::dataset::Dataset;
+use crate::generate::{Settings, Start, sample};
+
+/// Pictures sampled in one go.
+const BATCH: u64 = 8;
+
+/// Latents of prior images for each class of the data set. They are drawn before a LoRA is attached; seeds start at the
+/// recipe's.
+pub(super) fn make(
+    base: &Base,
+    dataset: &Dataset,
+    recipe: &Recipe,
+    mut progress: impl FnMut(&str, u64, u64),
+) -> Result<Vec<Prior>, TrainError> {
+    if recipe.regularization != Regularization::Prior {
+        return Ok(Vec::new());
+    }
+    let mut settings = Settings::for_base(base);
+    if recipe.resolution != 0 {
+        settings.size = [recipe.resolution as usize; 2];
+    }
+    let mut classes: Vec<&str> = dataset.subjects.iter().map(|data| data.subject.class()).collect();
+    classes.sort_unstable();
+    classes.dedup();
+    let count = u64::from(recipe.prior_images);
+    let mut priors = Vec::new();
+    for class in classes {
+        let caption = prompt::prior(class);
+        let mut latents = Vec::new();
+        for first in (0..count).step_by(BATCH as usize) {
+            let starts: Vec<Start> = (first..(first + BATCH).min(count))
+                .map(|index| Start { seed: recipe.seed.wrapping_add(index), ..Start::default() })
+                .collect();
+            let made = sample(base, &caption, "", &settings, &starts, |_| {})?;
+            latents.extend(made.chunks_exact(made.len() / starts.len()).map(<[f32]>::to_vec));
+            progress(class, latents.len() as u64, count);
+        }
+        priors.push(Prior { caption, latents });
+    }
+    Ok(priors)
+}

@@ -1,0 +1,181 @@
+//! Training samples: photos, collages and prior images, as noisy latents with their texts. A pure function of the step.
+
+use std::sync::Arc;
+
+use image::RgbImage;
+use mudi_domain::collage::Collage;
+use mudi_domain::cutout::Cutout;
+use mudi_domain::prompt;
+use mudi_domain::recipe::{Method, Recipe, Regularization};
+use mudi_domain::rng::{self, Stream};
+use mudi_domain::segmix;
+use mudi_domain::{cutmix, subject::Subject};
+use rand::Rng;
+
+use super::TrainError;
+use crate::base::{Base, EncodedPrompts};
+use crate::dataset::Dataset;
+
+/// One photo, ready.
+struct Photo {
+    image: RgbImage,
+    cutout: Cutout,
+    caption: String,
+    latent: Vec<f32>,
+    /// The subject's mask at latent size.
+    mask: Vec<f32>,
+}
+
+struct SubjectSamples {
+    subject: Subject,
+    photos: Vec<Photo>,
+}
+
+/// Prior images of one class.
+pub(super) struct Prior {
+    pub(super) caption: String,
+    pub(super) latents: Vec<Vec<f32>>,
+}
+
+/// What samples are made from.
+pub(super) struct Source {
+    base: Arc<Base>,
+    recipe: Recipe,
+    subjects: Vec<SubjectSamples>,
+    priors: Vec<Prior>,
+    size: usize,
+}
+
+/// A picture that a sample shows, its caption and its loss mask.
+pub(super) struct Shown {
+    pub(super) caption: String,
+    pub(super) latent: Vec<f32>,
+    mask: Vec<f32>,
+    pub(super) collage: Option<RgbImage>,
+}
+
+/// Everything that one forward and backward pass needs; instance samples first, then prior ones.
+pub(super) struct Batch {
+    pub(super) noisy: Vec<f32>,
+    pub(super) target: Vec<f32>,
+    pub(super) timesteps: Vec<f32>,
+    pub(super) text: EncodedPrompts,
+    /// Weight of each value's squared error, loss mask and prior weight included.
+    pub(super) weights: Vec<f32>,
+    pub(super) samples: usize,
+}
+
+impl Source {
+    /// Prepares the photos: squares at the training size, latents and masks.
+    pub(super) fn new(
+        base: Arc<Base>,
+        dataset: &Dataset,
+        recipe: &Recipe,
+        priors: Vec<Prior>,
+    ) -> Result<Self, TrainError> {
+        let size = if recipe.resolution == 0 { base.resolution() } else { recipe.resolution as usize };
+        let [h, w] = base.latent_size(size, size)?;
+        let mut subjects = Vec::new();
+        for data in &dataset.subjects {
+            let mut photos = Vec::new();
+            for photo in &data.photos {
+                let square = photo.square(size as u32);
+                photos.push(Photo {
+                    latent: base.encode_images(&[&square.image])?,
+                    mask: square.mask.to_latent(w as u32, h as u32),
+                    cutout: photo.cutout()?,
+                    image: photo.image.clone(),
+                    caption: photo.caption.clone(),
+                });
+            }
+            subjects.push(SubjectSamples { subject: data.subject.clone(), photos });
+        }
+        Ok(Self { base, recipe: recipe.clone(), subjects, priors, size })
+    }
+
+    /// A subject drawn uniformly, one of its photos, and what the sample shows of it: the photo, or a collage with
+    /// another subject (MuDI, section 4.1).
+    pub(super) fn shown(&self, stream: &mut Stream) -> Result<Shown, TrainError> {
+        let first = stream.random_range(0..self.subjects.len());
+        let photo = pick(stream, &self.subjects[first].photos);
+        let mixed = self.subjects.len() > 1 && stream.random_bool(self.recipe.collage_probability());
+        if !mixed {
+            let (caption, latent) = (photo.caption.clone(), photo.latent.clone());
+            return Ok(Shown { caption, latent, mask: photo.mask.clone(), collage: None });
+        }
+        let other = (first + stream.random_range(1..self.subjects.len())) % self.subjects.len();
+        let other_photo = pick(stream, &self.subjects[other].photos);
+        let pair = [(first, photo), (other, other_photo)];
+        let id = |index: usize| self.subjects[index].subject.id().clone();
+        let size = self.size as u32;
+        let collage: Collage = if self.recipe.method == Method::Cutmix {
+            cutmix::compose(stream, size, pair.map(|(index, photo)| (id(index), &photo.image)))?
+        } else {
+            let items = pair.map(|(index, photo)| (id(index), &photo.cutout));
+            segmix::compose(stream, size, &items, &segmix::Options::from(&self.recipe))?
+        };
+        let names: Vec<&str> =
+            collage.left_to_right.iter().map(|&at| self.subjects[pair[at].0].subject.name()).collect();
+        let [h, w] = self.base.latent_size(self.size, self.size)?;
+        Ok(Shown {
+            caption: prompt::pair(names[0], names[1]),
+            latent: self.base.encode_images(&[&collage.image])?,
+            mask: collage.union.to_latent(w as u32, h as u32),
+            collage: Some(collage.image),
+        })
+    }
+
+    /// The batch of pass `index` (steps times accumulation, plus the pass within the step).
+    pub(super) fn batch(&self, index: u64) -> Result<Batch, TrainError> {
+        let recipe = &self.recipe;
+        let mut stream = rng::stream(recipe.seed, "sample", index);
+        let floor = recipe.loss_mask_floor as f32;
+        let channels = self.base.vae.config.latent_channels;
+        let count = recipe.batch as usize;
+        let with_prior = recipe.regularization == Regularization::Prior && !self.priors.is_empty();
+        let total = if with_prior { 2 * count } else { count };
+        let mut captions: Vec<String> = Vec::with_capacity(total);
+        let mut batch = Batch {
+            noisy: Vec::new(),
+            target: Vec::new(),
+            timesteps: Vec::new(),
+            text: EncodedPrompts { context: Vec::new(), tokens: 0, width: 0, pooled: None, truncated: 0 },
+            weights: Vec::new(),
+            samples: count,
+        };
+        for at in 0..total {
+            let latent = if at < count {
+                let shown = self.shown(&mut stream)?;
+                let weight = 1.0 / (count * shown.latent.len()) as f32;
+                let masked = shown.mask.iter().map(|m| weight * (m * (1.0 - floor) + floor));
+                batch.weights.extend(masked.flat_map(|m| std::iter::repeat_n(m, channels)));
+                captions.push(shown.caption);
+                shown.latent
+            } else {
+                let prior = pick(&mut stream, &self.priors);
+                let latent = pick(&mut stream, &prior.latents).clone();
+                let weight = recipe.prior_weight as f32 / (count * latent.len()) as f32;
+                batch.weights.extend(std::iter::repeat_n(weight, latent.len()));
+                captions.push(prior.caption.clone());
+                latent
+            };
+            let noise = rng::normal(&mut stream, latent.len());
+            let t = stream.random_range(0..self.base.schedule.num_train_timesteps());
+            batch.noisy.extend(self.base.schedule.add_noise(&latent, &noise, t)?);
+            batch.target.extend(self.base.schedule.target(&latent, &noise, t)?);
+            batch.timesteps.push(t as f32);
+        }
+        let captions: Vec<&str> = captions.iter().map(String::as_str).collect();
+        batch.text = self.base.encode_prompts(&captions)?;
+        Ok(batch)
+    }
+
+    /// Side of the training pictures, in pixels.
+    pub(super) fn size(&self) -> usize {
+        self.size
+    }
+}
+
+fn pick<'a, T>(stream: &mut Stream, items: &'a [T]) -> &'a T {
+    &items[stream.random_range(0..items.len())]
+}

@@ -1,0 +1,194 @@
+//! A run's folder: its lock, what it was started with, and its checkpoints.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use candle_core::{DType, Device, Tensor as Value};
+use fs4::fs_std::FileExt;
+use mudi_diffusion::ParameterKind;
+use mudi_domain::recipe::Recipe;
+use mudi_engine_candle::weights::{
+    NamedTensors, Trainable, named_for_file, read_safetensors, to_safetensors, values_from_file,
+};
+use mudi_engine_candle::{AdamW, Moments};
+use serde::{Deserialize, Serialize};
+
+use super::TrainError;
+use crate::files::{create_folder, write_atomically};
+
+/// Name of the LoRA's file, as diffusers calls it.
+pub const LORA_FILE: &str = "pytorch_lora_weights.safetensors";
+const CHECKPOINT_FILE: &str = "checkpoint.safetensors";
+const METRICS_FILE: &str = "metrics.jsonl";
+const START_FILE: &str = "run.json";
+
+/// What a run was started with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunInfo {
+    /// The photos' folder.
+    pub photos: PathBuf,
+    /// The base model's folder.
+    pub base: PathBuf,
+    /// Its recipe.
+    pub recipe: Recipe,
+}
+
+impl RunInfo {
+    /// Reads what the run in `folder` was started with.
+    ///
+    /// # Errors
+    /// [`TrainError::Read`].
+    pub fn load(folder: &Path) -> Result<Self, TrainError> {
+        let path = folder.join(START_FILE);
+        let failed = |reason: String| TrainError::Read { path: path.clone(), reason };
+        let text = std::fs::read_to_string(&path).map_err(|error| failed(error.to_string()))?;
+        serde_json::from_str(&text).map_err(|error| failed(error.to_string()))
+    }
+}
+
+/// One line of `metrics.jsonl`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Metric {
+    /// Steps made, from 1.
+    pub step: u64,
+    /// Loss of the step.
+    pub loss: f64,
+    /// Norm of the gradient before clipping.
+    pub gradient_norm: f64,
+    /// Learning rate.
+    pub learning_rate: f64,
+}
+
+/// A run's folder, locked while this lives.
+pub(super) struct RunFolder {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl RunFolder {
+    /// Opens a new folder, or with `resume` one that was started with the same `info`. Returns whether it is resumed.
+    pub(super) fn open(path: &Path, info: &RunInfo, resume: bool) -> Result<(Self, bool), TrainError> {
+        create_folder(path)?;
+        let lock_path = path.join("lock");
+        let lock = File::create(&lock_path)
+            .map_err(|source| crate::files::WriteError { path: lock_path.clone(), source })?;
+        if !FileExt::try_lock_exclusive(&lock).unwrap_or(false) {
+            return Err(TrainError::InUse { path: path.to_owned() });
+        }
+        let folder = Self { path: path.to_owned(), _lock: lock };
+        let started = path.join(START_FILE);
+        if !started.exists() {
+            let mut text =
+                serde_json::to_string_pretty(info).map_err(|error| TrainError::Serialize(error.to_string()))?;
+            text.push('\n');
+            write_atomically(&path.join("recipe.json"), (info.recipe.to_json() + "\n").as_bytes())?;
+            write_atomically(&started, text.as_bytes())?;
+            return Ok((folder, false));
+        }
+        if !resume {
+            return Err(TrainError::Exists { path: path.to_owned() });
+        }
+        let before = RunInfo::load(path)?;
+        let same = [
+            (before.recipe == info.recipe, "the recipe"),
+            (before.base == info.base, "the base model"),
+            (before.photos == info.photos, "the photos' folder"),
+        ];
+        match same.iter().find(|(same, _)| !same) {
+            Some((_, what)) => Err(TrainError::Changed { path: path.to_owned(), what }),
+            None => Ok((folder, true)),
+        }
+    }
+
+    /// Writes everything that the next step depends on, then the metrics up to here.
+    pub(super) fn save(
+        &self,
+        weights: &[Trainable],
+        optimizer: &AdamW,
+        metrics: &[Metric],
+    ) -> Result<(), TrainError> {
+        let mut tensors = named_for_file(weights, DType::F32)?;
+        for (weight, moments) in weights.iter().zip(&optimizer.moments) {
+            for (name, values) in [("first", &moments.first), ("second", &moments.second)] {
+                let value = Value::from_vec(values.clone(), values.len(), &Device::Cpu)?;
+                tensors.insert(format!("{name}.{}", weight.name), value);
+            }
+        }
+        let mut lines = String::new();
+        for metric in metrics {
+            lines += &serde_json::to_string(metric).map_err(|error| TrainError::Serialize(error.to_string()))?;
+            lines.push('\n');
+        }
+        let metadata = BTreeMap::from([("step".to_owned(), optimizer.step.to_string())]);
+        let bytes = to_safetensors(&tensors, Some(&metadata)).map_err(TrainError::Serialize)?;
+        // Metrics first: a line too many is cut when the run resumes, a line too few could not be made up.
+        write_atomically(&self.path.join(METRICS_FILE), lines.as_bytes())?;
+        Ok(write_atomically(&self.path.join(CHECKPOINT_FILE), &bytes)?)
+    }
+
+    /// Takes over what [`Self::save`] wrote; nothing where there is no checkpoint yet.
+    pub(super) fn restore(
+        &self,
+        weights: &[Trainable],
+        optimizer: &mut AdamW,
+    ) -> Result<Vec<Metric>, TrainError> {
+        let path = self.path.join(CHECKPOINT_FILE);
+        if !path.exists() {
+            return Ok(Vec::new());
+        }
+        let mismatch = || TrainError::Checkpoint { path: path.clone() };
+        let tensors: NamedTensors = read_safetensors(&path)?;
+        let read = |name: &str, length: usize| -> Result<Vec<f32>, TrainError> {
+            let values = values_from_file(tensors.get(name).ok_or_else(mismatch)?, ParameterKind::NormScale)?;
+            if values.len() == length { Ok(values) } else { Err(mismatch()) }
+        };
+        let mut moments = Vec::new();
+        for weight in weights {
+            let length = weight.leaf.value().elem_count();
+            let values = read(&weight.name, length)?;
+            let value = Value::from_vec(values, weight.leaf.value().dims(), &Device::Cpu)?;
+            weight.leaf.value().slice_set(&value, 0, 0)?;
+            moments.push(Moments {
+                first: read(&format!("first.{}", weight.name), length)?,
+                second: read(&format!("second.{}", weight.name), length)?,
+            });
+        }
+        let bytes = std::fs::read(&path).map_err(|_| mismatch())?;
+        let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).map_err(|_| mismatch())?;
+        let step: u64 = header
+            .metadata()
+            .as_ref()
+            .and_then(|metadata| metadata.get("step"))
+            .and_then(|step| step.parse().ok())
+            .ok_or_else(mismatch)?;
+        optimizer.step = step;
+        optimizer.moments = moments;
+        let mut metrics = read_metrics(&self.path)?;
+        metrics.retain(|metric| metric.step <= step);
+        Ok(metrics)
+    }
+
+    /// Writes the LoRA, in PEFT's names, with its alpha where diffusers looks for it.
+    pub(super) fn write_lora(&self, weights: &[Trainable], recipe: &Recipe) -> Result<(), TrainError> {
+        let tensors = named_for_file(weights, DType::F32)?;
+        let adapter = serde_json::json!({
+            "unet.r": recipe.rank, "unet.lora_alpha": recipe.alpha, "unet.target_modules": recipe.targets,
+        });
+        // One entry: the format does not fix the order of several, and a run must give the same bytes each time.
+        let metadata = BTreeMap::from([("lora_adapter_metadata".to_owned(), adapter.to_string())]);
+        let bytes = to_safetensors(&tensors, Some(&metadata)).map_err(TrainError::Serialize)?;
+        Ok(write_atomically(&self.path.join(LORA_FILE), &bytes)?)
+    }
+}
+
+/// The metrics of a run.
+///
+/// # Errors
+/// [`TrainError::Read`].
+pub fn read_metrics(folder: &Path) -> Result<Vec<Metric>, TrainError> {
+    let path = folder.join(METRICS_FILE);
+    let failed = |reason: String| TrainError::Read { path: path.clone(), reason };
+    let text = std::fs::read_to_string(&path).map_err(|error| failed(error.to_string()))?;
+    text.lines().map(|line| serde_json::from_str(line).map_err(|error| failed(error.to_string()))).collect()
+}
