@@ -1,3 +1,138 @@
-//! The commands of the README.
+//! The commands of the README: `cargo xtask <command>`. Without a command it prints what there is.
 
-fn main() {}
+mod commands;
+mod process;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+const HELP: &str = "\
+The commands of this repository.
+
+  cargo xtask test                    format, lints, documentation and every test, as CI runs them
+  cargo xtask demo [--out DIR]        build `mudi` in release mode and run its demo into DIR (default: demo)
+  cargo xtask fixtures --python PATH  make the parity fixtures again with a Python that has diffusers
+  cargo xtask help                    this text
+";
+
+/// What was asked for.
+#[derive(Debug, PartialEq, Eq)]
+enum Command {
+    Help,
+    Test,
+    Demo { out: PathBuf },
+    Fixtures { python: PathBuf },
+}
+
+/// Why a command stopped.
+#[derive(Debug, PartialEq, Eq)]
+struct Failure {
+    /// For the user: fault and cure.
+    message: String,
+    /// The exit code of the step that failed; 2 for a wrong command line.
+    code: u8,
+}
+
+impl Failure {
+    fn usage(message: impl Into<String>) -> Self {
+        Self { message: message.into(), code: 2 }
+    }
+
+    fn step(message: impl Into<String>, code: u8) -> Self {
+        Self { message: message.into(), code }
+    }
+}
+
+/// Reads the command line, without the program's name.
+fn parse(mut words: impl Iterator<Item = String>) -> Result<Command, Failure> {
+    let Some(name) = words.next() else { return Ok(Command::Help) };
+    match name.as_str() {
+        "help" | "--help" | "-h" => Ok(Command::Help),
+        "test" => option(words, "test", None).map(|_| Command::Test),
+        "demo" => {
+            let out = option(words, "demo", Some("--out"))?;
+            Ok(Command::Demo { out: out.unwrap_or_else(|| PathBuf::from("demo")) })
+        }
+        "fixtures" => option(words, "fixtures", Some("--python"))?
+            .map(|python| Command::Fixtures { python })
+            .ok_or_else(|| {
+                Failure::usage("`fixtures` needs `--python PATH`: a Python with torch and diffusers")
+            }),
+        _ => Err(Failure::usage(format!("there is no command `{name}`\n\n{HELP}"))),
+    }
+}
+
+/// The value of the one option that `command` has, written `--name VALUE` or `--name=VALUE`.
+fn option(
+    mut words: impl Iterator<Item = String>,
+    command: &str,
+    known: Option<&str>,
+) -> Result<Option<PathBuf>, Failure> {
+    let mut value = None;
+    while let Some(word) = words.next() {
+        let (name, given) = match word.split_once('=') {
+            Some((name, given)) => (name.to_owned(), Some(given.to_owned())),
+            None => (word, None),
+        };
+        if known != Some(name.as_str()) {
+            return Err(Failure::usage(format!("`{command}` does not take `{name}`\n\n{HELP}")));
+        }
+        let given = given.or_else(|| words.next()).filter(|given| !given.is_empty());
+        value = Some(given.ok_or_else(|| Failure::usage(format!("`{name}` needs a path after it")))?.into());
+    }
+    Ok(value)
+}
+
+fn main() -> ExitCode {
+    let result = parse(std::env::args().skip(1)).and_then(|command| match command {
+        Command::Help => {
+            print!("{HELP}");
+            Ok(())
+        }
+        Command::Test => commands::test(),
+        Command::Demo { out } => commands::demo(&out),
+        Command::Fixtures { python } => commands::fixtures(&python),
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("xtask: {}", failure.message);
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Command, Failure> {
+        parse(line.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn command_lines() {
+        assert_eq!(parsed(""), Ok(Command::Help));
+        assert_eq!(parsed("test"), Ok(Command::Test));
+        assert_eq!(parsed("demo"), Ok(Command::Demo { out: "demo".into() }));
+        assert_eq!(parsed("demo --out a/b"), Ok(Command::Demo { out: "a/b".into() }));
+        assert_eq!(parsed("demo --out=a"), Ok(Command::Demo { out: "a".into() }));
+        assert_eq!(parsed("fixtures --python p"), Ok(Command::Fixtures { python: "p".into() }));
+    }
+
+    #[test]
+    fn wrong_command_lines_say_what_is_wrong() {
+        for (line, part) in [
+            ("tset", "no command `tset`"),
+            ("test --fast", "`test` does not take `--fast`"),
+            ("demo --out", "`--out` needs a path"),
+            ("demo --out=", "`--out` needs a path"),
+            ("demo here", "`demo` does not take `here`"),
+            ("fixtures", "needs `--python PATH`"),
+        ] {
+            let failure = parsed(line).unwrap_err();
+            assert!(failure.message.contains(part), "{line}: {}", failure.message);
+            assert_eq!(failure.code, 2);
+        }
+    }
+}

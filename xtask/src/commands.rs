@@ -1,0 +1,76 @@
+//! What each command does.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::Failure;
+use crate::process::{cargo, component, root, step};
+
+/// The base model that the demo runs on, below the root.
+const BASE: &str = "models/pocket";
+
+/// Format, lints, documentation, tests; stops at the first that fails.
+pub(crate) fn test() -> Result<(), Failure> {
+    component("fmt", "rustfmt")?;
+    component("clippy", "clippy")?;
+    step(&mut cargo(&["fmt", "--all", "--check"]))?;
+    step(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    step(cargo(&["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))?;
+    step(&mut cargo(&["test", "--workspace"]))?;
+    eprintln!("\nEverything passed.");
+    Ok(())
+}
+
+/// Builds the program and runs its demo.
+pub(crate) fn demo(out: &Path) -> Result<(), Failure> {
+    let base = root().join(BASE);
+    if !base.join("model_index.json").is_file() {
+        let cure = "check the files out of the repository again, or make the model with `mudi pretrain`";
+        return Err(Failure::step(format!("there is no base model in {}; {cure}", base.display()), 2));
+    }
+    // A folder named on the command line is below the folder that the command was typed in.
+    let out = std::path::absolute(out)
+        .map_err(|error| Failure::usage(format!("`--out {}`: {error}", out.display())))?;
+    step(&mut cargo(&["build", "--release", "-p", "mudi"]))?;
+    // Through cargo, which knows where it has put the program.
+    let mut demo = cargo(&["run", "--quiet", "--release", "-p", "mudi", "--", "demo", "--base"]);
+    step(demo.arg(&base).arg("--out").arg(&out))?;
+    // The program names its page itself; this says it again where it is easy to find.
+    let page = out.join("index.html");
+    if page.is_file() {
+        eprintln!("\nOpen {} in a browser.", page.display());
+    } else {
+        eprintln!("\nThe results are in {}.", out.display());
+    }
+    Ok(())
+}
+
+/// Runs the script that makes the parity fixtures.
+pub(crate) fn fixtures(python: &Path) -> Result<(), Failure> {
+    const NEEDS: &str = "import torch, diffusers, transformers, peft, safetensors, tokenizers";
+    // A path is below the folder that the command was typed in; a bare name is looked up on PATH.
+    let python = if python.components().count() > 1 {
+        std::path::absolute(python)
+            .map_err(|error| Failure::usage(format!("`--python {}`: {error}", python.display())))?
+    } else {
+        python.to_owned()
+    };
+    let folder = root().join("tests").join("fixtures");
+    step(Command::new(&python).args(["-c", NEEDS]).current_dir(&folder)).map_err(|failure| Failure {
+        message: format!(
+            "{}\nThe packages and the versions that made the fixtures are in tests/fixtures/README.md.",
+            failure.message
+        ),
+        ..failure
+    })?;
+    step(
+        Command::new(&python)
+            .arg("make_fixtures.py")
+            .current_dir(&folder)
+            // Threads that spin while they wait make this many times slower; one thread gives the same bytes each time.
+            .env("OMP_WAIT_POLICY", "PASSIVE")
+            .env("OMP_NUM_THREADS", "1"),
+    )?;
+    eprintln!("\nDone. `git diff --stat tests/fixtures` shows what changed.");
+    Ok(())
+}

@@ -1,0 +1,104 @@
+//! Running programs, one step after the other.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+
+use crate::Failure;
+
+/// The repository's root.
+pub(crate) fn root() -> PathBuf {
+    // Cargo sets the variable when it runs this program; the compiled-in value serves a binary that is started alone.
+    let here = std::env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+    here.parent().map(Path::to_path_buf).unwrap_or(here)
+}
+
+/// The cargo that runs this program, to be started in the repository's root.
+pub(crate) fn cargo(arguments: &[&str]) -> Command {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.args(arguments).current_dir(root());
+    command
+}
+
+/// Shows a step and runs it.
+pub(crate) fn step(command: &mut Command) -> Result<(), Failure> {
+    let name = shown(command);
+    eprintln!("\n==> {name}");
+    let status = command.status().map_err(|error| {
+        let program = Path::new(command.get_program()).display();
+        Failure::step(
+            format!("`{program}` could not be started ({error}); is it installed and on PATH?"),
+            127,
+        )
+    })?;
+    if status.success() { Ok(()) } else { Err(Failure::step(ended(&name, status), exit_code(status))) }
+}
+
+/// Fails where the cargo command `name` is not installed.
+pub(crate) fn component(name: &str, component: &str) -> Result<(), Failure> {
+    let found = cargo(&[name, "--version"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    if found.is_ok_and(|status| status.success()) {
+        return Ok(());
+    }
+    Err(Failure::step(
+        format!("`cargo {name}` is not installed; run `rustup component add {component}` and try again"),
+        127,
+    ))
+}
+
+/// The command as one would type it.
+fn shown(command: &Command) -> String {
+    let program = Path::new(command.get_program());
+    let mut words = vec![program.file_stem().unwrap_or(program.as_os_str())];
+    words.extend(command.get_args());
+    let variables = command.get_envs().filter_map(|(name, value)| Some((name, value?)));
+    let quote = |word: &OsStr| {
+        let word = word.to_string_lossy();
+        if word.contains(' ') { format!("'{word}'") } else { word.into_owned() }
+    };
+    let variables = variables.map(|(name, value)| format!("{}={}", name.to_string_lossy(), quote(value)));
+    variables.chain(words.into_iter().map(quote)).collect::<Vec<_>>().join(" ")
+}
+
+fn ended(name: &str, status: ExitStatus) -> String {
+    format!("`{name}` failed ({status})")
+}
+
+/// The step's own exit code; 1 where it has none, or none that fits.
+fn exit_code(status: ExitStatus) -> u8 {
+    status.code().and_then(|code| u8::try_from(code).ok()).filter(|&code| code != 0).unwrap_or(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_shown_as_one_would_type_them() {
+        let mut command = Command::new("/somewhere/bin/cargo");
+        command.args(["doc", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings");
+        assert_eq!(shown(&command), "RUSTDOCFLAGS='-D warnings' cargo doc --no-deps");
+    }
+
+    #[test]
+    fn a_failed_step_hands_its_exit_code_on() {
+        let failure = step(&mut cargo(&["no-such-command"])).unwrap_err();
+        assert_eq!(failure.code, 101);
+        assert!(failure.message.contains("cargo no-such-command"), "{}", failure.message);
+    }
+
+    #[test]
+    fn a_missing_program_and_a_missing_component_are_named() {
+        let failure = step(&mut Command::new("no-such-program")).unwrap_err();
+        assert!(failure.message.contains("`no-such-program` could not be started"), "{}", failure.message);
+        let failure = component("no-such-command", "some-component").unwrap_err();
+        assert!(failure.message.contains("rustup component add some-component"), "{}", failure.message);
+    }
+
+    #[test]
+    fn the_root_holds_the_workspace() {
+        assert!(root().join("xtask").is_dir() && root().join("Cargo.toml").is_file());
+    }
+}
