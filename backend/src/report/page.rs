@@ -21,7 +21,7 @@ pub(super) fn page(report: &Report) -> String {
     let [hero, compare, subjects] = [hero(report), comparison(report), subjects(report)];
     let [prompts, costs, repeat] = [prompts(report), costs(report), repeat(report)];
     format!(
-        r#"<!DOCTYPE html>
+        r##"<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -49,7 +49,7 @@ pub(super) fn page(report: &Report) -> String {
 <footer class="quiet"><p>Made by MuDI Studio. This page is one file: it loads nothing and can be passed on as it is.</p></footer>
 </body>
 </html>
-"#
+"##
     )
 }
 
@@ -262,16 +262,14 @@ fn method_section(index: usize, method: &MethodSection) -> String {
 fn grid_part(method: &MethodSection, grid: &Grid) -> String {
     let noise = noise(grid.gamma);
     let seeds = grid.rows.first().map(|row| row.seeds.as_slice()).unwrap_or_default();
-    let small: Vec<RgbImage>;
     let mut rows = Vec::new();
     if !grid.layouts.is_empty() {
-        small = grid.layouts.clone();
         rows.push(PictureRow {
             class: "layouts",
             label: "Layout<small>where the first noise places whom</small>".to_owned(),
             about: "Layout".to_owned(),
             seeds,
-            pictures: &small,
+            pictures: &grid.layouts,
         });
     }
     rows.extend(grid.rows.iter().map(|row| PictureRow {
