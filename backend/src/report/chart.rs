@@ -162,7 +162,8 @@ fn number(value: f64) -> String {
     }
 }
 
-/// A running mean that forgets over about a twentieth of the points.
+/// A running mean that forgets over about a twentieth of the points. It begins where it has seen a few of them, as
+/// the first alone says little.
 fn smooth(points: &[Point]) -> Vec<Point> {
     let window = (points.len() as f64 / 20.0).max(4.0);
     let keep = 1.0 - 1.0 / window;
@@ -174,6 +175,7 @@ fn smooth(points: &[Point]) -> Vec<Point> {
             weight = keep * weight + 1.0;
             (step, sum / weight)
         })
+        .skip(if points.len() > 20 { (window / 2.0) as usize } else { 0 })
         .collect()
 }
 

@@ -149,7 +149,7 @@ fn pictures_are_inside_and_of_the_right_size() {
         match image.dimensions() {
             (64, side) => assert_eq!((*width, *height), (128, 2 * side)),
             size => {
-                assert_eq!((size, *width, *height), ((384, 288), 320, 240), "large photos are scaled down")
+                assert_eq!((size, *width, *height), ((384, 288), 320, 240), "large photos are scaled down");
             }
         }
     }
