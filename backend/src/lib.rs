@@ -2,6 +2,7 @@
 
 pub mod base;
 pub mod dataset;
+pub mod demo;
 pub mod files;
 pub mod generate;
 pub mod pretrain;

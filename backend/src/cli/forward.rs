@@ -63,7 +63,11 @@ impl Inputs {
         let value = self.get(name)?;
         if value.rank() != 4 {
             let shape = value.dims();
-            return Err(format!("{}: `{name}` has shape {shape:?}; expected [B, C, H, W]", self.path.display()).into());
+            return Err(format!(
+                "{}: `{name}` has shape {shape:?}; expected [B, C, H, W]",
+                self.path.display()
+            )
+            .into());
         }
         Ok(nchw::to_channels_last(&value)?)
     }
@@ -76,8 +80,7 @@ impl Inputs {
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let base = super::base_folder(&arguments.base);
-    let inputs =
-        Inputs { path: arguments.inputs.clone(), tensors: read_safetensors(&arguments.inputs)? };
+    let inputs = Inputs { path: arguments.inputs.clone(), tensors: read_safetensors(&arguments.inputs)? };
     let outputs = match arguments.network {
         Network::Unet => unet(&base.join("unet"), &inputs)?,
         Network::TextEncoder => text_encoder(&base.join("text_encoder"), &inputs)?,

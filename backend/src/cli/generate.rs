@@ -74,8 +74,11 @@ pub(super) struct Arguments {
 const BATCH: usize = 4;
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    for (name, value) in [("--gamma", arguments.gamma.unwrap_or(0.0)), ("--guidance", arguments.guidance), ("--lora-scale", arguments.lora_scale)]
-    {
+    for (name, value) in [
+        ("--gamma", arguments.gamma.unwrap_or(0.0)),
+        ("--guidance", arguments.guidance),
+        ("--lora-scale", arguments.lora_scale),
+    ] {
         if !value.is_finite() || !(-20.0..=100.0).contains(&value) {
             return Err(format!("{name} {value}: must be a number from -20 to 100").into());
         }
@@ -107,7 +110,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let bar = bar(arguments.quiet, (starts.len().div_ceil(BATCH) * settings.steps) as u64);
     for (chunk, group) in starts.chunks(BATCH).enumerate() {
         let plain: Vec<Start> = group.iter().map(|made| made.start.clone()).collect();
-        let images = pictures(&base, &arguments.prompt, &arguments.negative, &settings, &plain, |_| bar.inc(1))?;
+        let images =
+            pictures(&base, &arguments.prompt, &arguments.negative, &settings, &plain, |_| bar.inc(1))?;
         for (index, (image, made)) in images.iter().zip(group).enumerate() {
             let number = chunk * BATCH + index;
             let parameters = Parameters {
@@ -190,10 +194,13 @@ fn starts(
         let noise = tensors
             .get("noise")
             .filter(|noise| noise.rank() == 4 && noise.dims()[0] == made.len())
-            .ok_or_else(|| format!("{}: needs a tensor `noise` of shape [{}, C, h, w]", path.display(), made.len()))?;
+            .ok_or_else(|| {
+            format!("{}: needs a tensor `noise` of shape [{}, C, h, w]", path.display(), made.len())
+        })?;
         let noise = mudi_engine_candle::nchw::to_channels_last(noise)?;
         let values = mudi_diffusion::Engine::to_vec(&base.engine, &noise)?;
-        for (made, noise) in made.iter_mut().zip(values.chunks_exact(values.len() / arguments.count as usize)) {
+        for (made, noise) in made.iter_mut().zip(values.chunks_exact(values.len() / arguments.count as usize))
+        {
             made.start.noise = Some(noise.to_vec());
         }
     }

@@ -1,5 +1,6 @@
 //! The command line: one module for each command.
 
+mod demo;
 mod forward;
 mod generate;
 mod pretrain;
@@ -22,6 +23,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Demo(demo::Arguments),
     Toybox(toybox::Arguments),
     Pretrain(pretrain::Arguments),
     /// Train a LoRA on photos of your subjects (folder with `metadata.jsonl`).
@@ -38,6 +40,7 @@ const BAD_INPUT: u8 = 2;
 
 pub(crate) fn main() -> ExitCode {
     let result = match Arguments::parse().command {
+        Command::Demo(arguments) => demo::run(&arguments),
         Command::Toybox(arguments) => toybox::run(&arguments),
         Command::Pretrain(arguments) => pretrain::run(arguments),
         Command::Train(arguments) => train::run(&arguments),

@@ -54,7 +54,12 @@ impl Args for Overrides {
         command.args(PARAMETERS.iter().map(|parameter| {
             Arg::new(parameter.name)
                 .long(parameter.name)
-                .help(format!("{} [default: {:?}, or {}]", parameter.help, parameter.default, parameter.env()))
+                .help(format!(
+                    "{} [default: {:?}, or {}]",
+                    parameter.help,
+                    parameter.default,
+                    parameter.env()
+                ))
                 .help_heading(parameter.group)
                 .value_name("VALUE")
                 .allow_hyphen_values(true)
@@ -140,7 +145,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     let bar = bar(files.quiet, u64::from(options.recipe.steps));
     let outcome = train::run(&options, |progress| match progress {
-        Progress::Prior(class, made, wanted) => bar.set_message(format!("prior images of {class}: {made}/{wanted}")),
+        Progress::Prior(class, made, wanted) => {
+            bar.set_message(format!("prior images of {class}: {made}/{wanted}"))
+        }
         Progress::Step(metric, steps) => {
             if metric.step == 1 || bar.position() == 0 {
                 bar.set_length(steps);

@@ -268,36 +268,117 @@ fn scratch() {
     std::fs::create_dir_all("/tmp/rep").unwrap();
     mudi_toybox::write_data_set(Path::new("/tmp/rep/data"), &toys, &photos).ok();
     let data = crate::dataset::Dataset::load(Path::new("/tmp/rep/data")).unwrap();
-    let subjects: Vec<SubjectCard> = data.subjects.iter().map(|s| SubjectCard {
-        id: s.subject.id().to_string(), name: s.subject.name().to_string(),
-        photos: vec![], masks: vec![],
-    }).collect();
-    let mut files: Vec<_> = walk(Path::new("/tmp/rep/data")); files.sort();
+    let subjects: Vec<SubjectCard> = data
+        .subjects
+        .iter()
+        .map(|s| SubjectCard {
+            id: s.subject.id().to_string(),
+            name: s.subject.name().to_string(),
+            photos: vec![],
+            masks: vec![],
+        })
+        .collect();
+    let mut files: Vec<_> = walk(Path::new("/tmp/rep/data"));
+    files.sort();
     let (mut rgb, mut gray) = (vec![], vec![]);
     for f in &files {
         let i = image::open(f).unwrap();
-        if matches!(i, image::DynamicImage::ImageLuma8(_)) { gray.push(i.to_luma8()) } else { rgb.push(i.to_rgb8()) }
+        if matches!(i, image::DynamicImage::ImageLuma8(_)) {
+            gray.push(i.to_luma8())
+        } else {
+            rgb.push(i.to_rgb8())
+        }
     }
     println!("{files:?}");
     let mut subjects = subjects;
     let n = rgb.len() / subjects.len();
-    for (i, s) in subjects.iter_mut().enumerate() { s.photos = rgb[i*n..(i+1)*n].to_vec(); s.masks = gray[i*n..(i+1)*n].to_vec(); }
+    for (i, s) in subjects.iter_mut().enumerate() {
+        s.photos = rgb[i * n..(i + 1) * n].to_vec();
+        s.masks = gray[i * n..(i + 1) * n].to_vec();
+    }
     let mut k = 0;
-    let mut pic = || { k += 3; rgb[k % rgb.len()].clone() };
-    let prompts = vec!["a photo of a olis plush dog and a hta plush dog side by side at the beach".to_owned(), "a olis plush dog and a hta plush dog in the snow".to_owned(), "a olis plush dog chasing a hta plush dog in a garden".to_owned()];
-    let mut grid = |gamma: Option<f32>| Grid { gamma, layouts: if gamma.is_some() { (0..4).map(|_| pic()).collect() } else { vec![] },
-        rows: prompts.iter().map(|p| GridRow { prompt: p.clone(), images: (0..4).map(|_| pic()).collect(), seeds: vec![1,2,3,4] }).collect(), seconds: 14.2 };
-    let losses = |a: f32| (0..600u32).map(|i| { let h = (i.wrapping_mul(2654435761) >> 16) as f32 / 65536.0; (0.05 + a * (-(i as f32)/150.0).exp()) * (0.4 + 1.2 * h) }).collect::<Vec<f32>>();
+    let mut pic = || {
+        k += 3;
+        rgb[k % rgb.len()].clone()
+    };
+    let prompts = vec![
+        "a photo of a olis plush dog and a hta plush dog side by side at the beach".to_owned(),
+        "a olis plush dog and a hta plush dog in the snow".to_owned(),
+        "a olis plush dog chasing a hta plush dog in a garden".to_owned(),
+    ];
+    let mut grid = |gamma: Option<f32>| Grid {
+        gamma,
+        layouts: if gamma.is_some() { (0..4).map(|_| pic()).collect() } else { vec![] },
+        rows: prompts
+            .iter()
+            .map(|p| GridRow {
+                prompt: p.clone(),
+                images: (0..4).map(|_| pic()).collect(),
+                seeds: vec![1, 2, 3, 4],
+            })
+            .collect(),
+        seconds: 14.2,
+    };
+    let losses = |a: f32| {
+        (0..600u32)
+            .map(|i| {
+                let h = (i.wrapping_mul(2654435761) >> 16) as f32 / 65536.0;
+                (0.05 + a * (-(i as f32) / 150.0).exp()) * (0.4 + 1.2 * h)
+            })
+            .collect::<Vec<f32>>()
+    };
     let grids = [vec![grid(None)], vec![grid(None)], vec![grid(Some(0.0)), grid(Some(1.0)), grid(Some(2.5))]];
     let names = ["DreamBooth", "Cut-Mix", "MuDI"];
-    let says = ["Learns each subject from its own photos, one photo at a time.", "Learns from pictures that put half a photo of one subject beside half a photo of another.", "Learns from subjects cut out along their masks and set together on one canvas, and starts each picture from noise that already says where whom to draw."];
-    let methods = grids.into_iter().enumerate().map(|(i, grids)| MethodSection { name: names[i].into(), explanation: says[i].into(),
-        seen_in_training: (0..6).map(|j| (rgb[(i + j) % rgb.len()].clone(), format!("a photo of a {}", subjects[j % 2].name))).collect(), losses: losses(0.2 + i as f32 * 0.1), training_seconds: 123.0 + i as f64, grids }).collect();
-    let r = Report { title: "Two plush dogs, kept apart".into(), seed: 0, base: "toybox 64".into(), subjects, methods, prompts, negative_prompt: "sticker, collage".into(),
-        times: vec![TimeRow { what: "Training DreamBooth".into(), seconds: 123.0 }, TimeRow { what: "Training MuDI".into(), seconds: 125.0 }, TimeRow { what: "Generating".into(), seconds: 70.4 }, TimeRow { what: "Writing the report".into(), seconds: 0.02 }],
-        peak_memory_bytes: Some(1_300_000_000), command: "mudi demo --base models/toybox --seed 0 --steps 600 --out runs/two-dogs".into() };
+    let says = [
+        "Learns each subject from its own photos, one photo at a time.",
+        "Learns from pictures that put half a photo of one subject beside half a photo of another.",
+        "Learns from subjects cut out along their masks and set together on one canvas, and starts each picture from noise that already says where whom to draw.",
+    ];
+    let methods = grids
+        .into_iter()
+        .enumerate()
+        .map(|(i, grids)| MethodSection {
+            name: names[i].into(),
+            explanation: says[i].into(),
+            seen_in_training: (0..6)
+                .map(|j| (rgb[(i + j) % rgb.len()].clone(), format!("a photo of a {}", subjects[j % 2].name)))
+                .collect(),
+            losses: losses(0.2 + i as f32 * 0.1),
+            training_seconds: 123.0 + i as f64,
+            grids,
+        })
+        .collect();
+    let r = Report {
+        title: "Two plush dogs, kept apart".into(),
+        seed: 0,
+        base: "toybox 64".into(),
+        subjects,
+        methods,
+        prompts,
+        negative_prompt: "sticker, collage".into(),
+        times: vec![
+            TimeRow { what: "Training DreamBooth".into(), seconds: 123.0 },
+            TimeRow { what: "Training MuDI".into(), seconds: 125.0 },
+            TimeRow { what: "Generating".into(), seconds: 70.4 },
+            TimeRow { what: "Writing the report".into(), seconds: 0.02 },
+        ],
+        peak_memory_bytes: Some(1_300_000_000),
+        command: "mudi demo --base models/toybox --seed 0 --steps 600 --out runs/two-dogs".into(),
+    };
     r.write(Path::new("/tmp/rep")).unwrap();
 }
 fn walk(p: &Path) -> Vec<std::path::PathBuf> {
-    std::fs::read_dir(p).unwrap().flat_map(|e| { let e = e.unwrap().path(); if e.is_dir() { walk(&e) } else if e.extension().is_some_and(|x| x == "png") { vec![e] } else { vec![] } }).collect()
+    std::fs::read_dir(p)
+        .unwrap()
+        .flat_map(|e| {
+            let e = e.unwrap().path();
+            if e.is_dir() {
+                walk(&e)
+            } else if e.extension().is_some_and(|x| x == "png") {
+                vec![e]
+            } else {
+                vec![]
+            }
+        })
+        .collect()
 }

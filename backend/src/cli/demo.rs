@@ -1,0 +1,53 @@
+//! `mudi demo`.
+
+use std::path::PathBuf;
+
+use mudi::demo::{self, Options, Progress};
+
+use super::{Failure, bar};
+
+/// Show identity mixing and its cure: two similar toys, taught by DreamBooth, Cut-Mix and MuDI, and a page to look at.
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// Base model: a folder in diffusers' layout, or `pocket`.
+    #[arg(long, default_value = "pocket")]
+    base: PathBuf,
+    /// Folder to write; an earlier demonstration there is replaced.
+    #[arg(long, default_value = "demo")]
+    out: PathBuf,
+    /// Seed of toys, training and pictures.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Training steps of each method.
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..))]
+    steps: u32,
+    /// Pictures for each prompt.
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u64).range(1..=64))]
+    count: u64,
+    /// No progress bars.
+    #[arg(long)]
+    quiet: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let options = Options {
+        base: super::base_folder(&arguments.base),
+        out: arguments.out.clone(),
+        seed: arguments.seed,
+        steps: arguments.steps,
+        count: arguments.count,
+    };
+    let bar = bar(arguments.quiet, 1);
+    let page = demo::run(&options, |progress| match progress {
+        Progress::Stage(name, steps) => {
+            bar.reset();
+            bar.set_length(steps);
+            bar.set_message(name);
+        }
+        Progress::Step => bar.inc(1),
+        Progress::Note(text) => bar.println(text),
+    })?;
+    bar.finish_and_clear();
+    println!("Open {} in a browser.", page.canonicalize().unwrap_or(page).display());
+    Ok(())
+}

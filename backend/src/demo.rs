@@ -1,0 +1,286 @@
+//! The demonstration: two toys that are easily mixed up, three ways to teach them, the same prompts and seeds for each.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use image::RgbImage;
+use mudi_domain::prompt;
+use mudi_domain::recipe::{Method, Recipe};
+use mudi_domain::rng;
+use mudi_engine_candle::lora;
+use mudi_engine_candle::weights::read_safetensors;
+use mudi_toybox::{DataSetError, photo_set, similar_pair, write_data_set};
+
+use crate::base::{Base, BaseError};
+use crate::dataset::{Dataset, DatasetError};
+use crate::files::{WriteError, create_folder};
+use crate::generate::{GenerateError, Settings, Start, layout_start, pictures};
+use crate::report::{Grid, GridRow, JSON_NAME, MethodSection, Report, ReportError, SubjectCard, TimeRow};
+use crate::train::{self, LORA_FILE, TrainError};
+
+/// What to demonstrate.
+pub struct Options {
+    /// Folder of the base model.
+    pub base: PathBuf,
+    /// Folder to write; an earlier demonstration there is replaced.
+    pub out: PathBuf,
+    /// Seed of toys, training and pictures.
+    pub seed: u64,
+    /// Training steps of each method.
+    pub steps: u32,
+    /// Pictures for each prompt.
+    pub count: u64,
+}
+
+/// Why there is no demonstration.
+#[derive(Debug, thiserror::Error)]
+pub enum DemoError {
+    /// The toys could not be written.
+    #[error(transparent)]
+    Toys(#[from] DataSetError),
+    /// The toys could not be read back.
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
+    /// The base model cannot be used.
+    #[error(transparent)]
+    Base(#[from] BaseError),
+    /// Training failed.
+    #[error(transparent)]
+    Train(#[from] TrainError),
+    /// Sampling failed.
+    #[error(transparent)]
+    Generate(#[from] GenerateError),
+    /// A network failed.
+    #[error(transparent)]
+    Network(#[from] mudi_diffusion::Error),
+    /// A LoRA file is not as it should be.
+    #[error(transparent)]
+    Weights(#[from] mudi_engine_candle::weights::WeightsError),
+    /// The report could not be written.
+    #[error(transparent)]
+    Report(#[from] ReportError),
+    /// A file cannot be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// The folder holds something else.
+    #[error("{}: this folder holds files that are not an earlier demonstration; name another --out", path.display())]
+    Occupied {
+        /// The folder.
+        path: PathBuf,
+    },
+}
+
+/// What the demonstration is doing.
+pub enum Progress<'a> {
+    /// A new stage, by name, of so many steps.
+    Stage(String, u64),
+    /// One step of the stage.
+    Step,
+    /// Something that has no count.
+    Note(&'a str),
+}
+
+/// Photos of each toy.
+const PHOTOS: usize = 5;
+const SAMPLING_STEPS: usize = 20;
+const GAMMAS: [f32; 3] = [0.0, 1.0, 2.0];
+
+fn recipe(options: &Options, method: Method) -> Recipe {
+    Recipe {
+        method,
+        steps: options.steps,
+        seed: options.seed,
+        learning_rate: 1e-3,
+        rank: 16,
+        alpha: 16.0,
+        batch: 3,
+        prior_images: 12,
+        // A short run must see enough collages.
+        segmix_probability: 0.5,
+        gradient_checkpointing: false,
+        ..Recipe::default()
+    }
+}
+
+fn explanation(method: Method) -> &'static str {
+    match method {
+        Method::Dreambooth => {
+            "Learns each photo with its caption. Nothing tells the model which trait belongs to whom."
+        }
+        Method::Cutmix => {
+            "Also learns pairs of whole photos, cut and set side by side: the seam is learnt with them."
+        }
+        Method::Mudi => {
+            "Also learns random collages of the segmented subjects, and starts from noise that is shifted towards such a \
+             collage."
+        }
+    }
+}
+
+fn title(method: Method) -> &'static str {
+    match method {
+        Method::Dreambooth => "DreamBooth",
+        Method::Cutmix => "Cut-Mix",
+        Method::Mudi => "MuDI",
+    }
+}
+
+/// Makes room for a new demonstration.
+fn clear(out: &Path) -> Result<(), DemoError> {
+    let failed = |path: &Path, source| WriteError { path: path.to_owned(), source };
+    let occupied = std::fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some());
+    if occupied && !out.join(JSON_NAME).exists() && !out.join("toys").join("truth.json").exists() {
+        return Err(DemoError::Occupied { path: out.to_owned() });
+    }
+    for folder in ["toys", "runs"].map(|name| out.join(name)) {
+        if folder.exists() {
+            std::fs::remove_dir_all(&folder).map_err(|source| failed(&folder, source))?;
+        }
+    }
+    Ok(create_folder(out)?)
+}
+
+/// Runs the demonstration and writes `report.html` and `report.json`; returns the page's path.
+///
+/// # Errors
+/// [`DemoError`].
+pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<PathBuf, DemoError> {
+    clear(&options.out)?;
+    let begin = Instant::now();
+    let mut base = Base::load(&options.base)?;
+    let (first, second) = similar_pair(&mut rng::stream(options.seed, "demo", 0));
+    let toys = [first, second];
+    let photos = options.out.join("toys");
+    let size = base.resolution();
+    write_data_set(&photos, &toys, &photo_set(&toys, PHOTOS, options.seed, size as u32))?;
+    let dataset = Dataset::load(&photos)?;
+    let names: Vec<&str> = dataset.subjects.iter().map(|data| data.subject.name()).collect();
+    progress(Progress::Note(&format!("subjects: {}", names.join(", "))));
+    let prompts: Vec<String> = ["in the garden", "on the beach"]
+        .iter()
+        .map(|place| format!("A photo of a {} and a {} {place}.", names[0], names[1]))
+        .collect();
+    let mut report = Report {
+        title: "Two toys, three ways to teach them".to_owned(),
+        seed: options.seed,
+        base: options.base.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        subjects: subjects(&dataset, size as u32),
+        prompts: prompts.clone(),
+        negative_prompt: prompt::NEGATIVE.to_owned(),
+        command: format!(
+            "mudi demo --seed {} --steps {} --count {}",
+            options.seed, options.steps, options.count
+        ),
+        ..Report::default()
+    };
+    for method in [Method::Dreambooth, Method::Cutmix, Method::Mudi] {
+        let name = title(method);
+        progress(Progress::Stage(format!("{name}: training"), u64::from(options.steps)));
+        let run = train::Options {
+            photos: photos.clone(),
+            base: options.base.clone(),
+            out: options.out.join("runs").join(method.word()),
+            recipe: recipe(options, method),
+            resume: false,
+            stop_after: None,
+        };
+        let outcome = train::run(&run, |event| {
+            if let train::Progress::Step(..) = event {
+                progress(Progress::Step);
+            }
+        })?;
+        lora::detach(&mut base.unet);
+        let tensors = read_safetensors(&run.out.join(LORA_FILE))?;
+        lora::attach(&mut base.unet, &tensors, Some(run.recipe.alpha as f32))?;
+        let gammas: &[f32] = if method == Method::Mudi { &GAMMAS } else { &[0.0] };
+        let steps = (gammas.len() * prompts.len() * SAMPLING_STEPS) as u64;
+        progress(Progress::Stage(format!("{name}: pictures"), steps));
+        let mut grids = Vec::new();
+        for &gamma in gammas {
+            grids.push(grid(&base, &dataset, &prompts, gamma, method, options, &mut || {
+                progress(Progress::Step)
+            })?);
+        }
+        report
+            .times
+            .push(TimeRow { what: format!("{name}: training"), seconds: outcome.training.as_secs_f64() });
+        report
+            .times
+            .push(TimeRow { what: format!("{name}: prior images"), seconds: outcome.priors.as_secs_f64() });
+        report.times.push(TimeRow {
+            what: format!("{name}: pictures"),
+            seconds: grids.iter().map(|grid| grid.seconds).sum(),
+        });
+        report.methods.push(MethodSection {
+            name: name.to_owned(),
+            explanation: explanation(method).to_owned(),
+            seen_in_training: outcome.seen,
+            losses: outcome.metrics.iter().map(|metric| metric.loss as f32).collect(),
+            training_seconds: outcome.training.as_secs_f64(),
+            grids,
+        });
+    }
+    report.times.push(TimeRow { what: "all".to_owned(), seconds: begin.elapsed().as_secs_f64() });
+    report.peak_memory_bytes = peak_memory();
+    report.write(&options.out)?;
+    Ok(options.out.join(crate::report::HTML_NAME))
+}
+
+fn subjects(dataset: &Dataset, size: u32) -> Vec<SubjectCard> {
+    dataset
+        .subjects
+        .iter()
+        .map(|data| {
+            let squares: Vec<_> = data.photos.iter().map(|photo| photo.square(size)).collect();
+            SubjectCard {
+                id: data.subject.id().as_str().to_owned(),
+                name: data.subject.name().to_owned(),
+                photos: squares.iter().map(|square| square.image.clone()).collect(),
+                masks: squares.iter().map(|square| square.mask.as_gray().clone()).collect(),
+            }
+        })
+        .collect()
+}
+
+/// Pictures of every prompt; for MuDI from the layouts of the same seeds.
+fn grid(
+    base: &Base,
+    dataset: &Dataset,
+    prompts: &[String],
+    gamma: f32,
+    method: Method,
+    options: &Options,
+    step: &mut dyn FnMut(),
+) -> Result<Grid, DemoError> {
+    let begin = Instant::now();
+    let settings = Settings { steps: SAMPLING_STEPS, gamma, ..Settings::for_base(base) };
+    let seeds: Vec<u64> = (0..options.count).map(|index| options.seed.wrapping_add(index)).collect();
+    let mut starts = Vec::new();
+    let mut layouts: Vec<RgbImage> = Vec::new();
+    let cutouts = dataset.cutouts()?;
+    for &seed in &seeds {
+        if method == Method::Mudi {
+            let (start, canvas, _) = layout_start(base, &cutouts, None, settings.size[0], seed)?;
+            starts.push(start);
+            layouts.push(canvas);
+        } else {
+            starts.push(Start { seed, ..Start::default() });
+        }
+    }
+    let mut rows = Vec::new();
+    for prompt in prompts {
+        let images = pictures(base, prompt, prompt::NEGATIVE, &settings, &starts, |_| step())?;
+        rows.push(GridRow { prompt: prompt.clone(), images, seeds: seeds.clone() });
+    }
+    let gamma = (method == Method::Mudi).then_some(gamma);
+    Ok(Grid { gamma, layouts, rows, seconds: begin.elapsed().as_secs_f64() })
+}
+
+/// The most memory that this process has held, in bytes, where the system tells.
+#[must_use]
+pub fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    let kibibytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kibibytes * 1024)
+}
