@@ -1,0 +1,290 @@
+//! The program as a user meets it: files in, files out, exit codes and messages.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use mudi_engine_candle::nchw;
+use mudi_engine_candle::weights::{NamedTensors, read_safetensors, to_safetensors};
+use mudi_tests::golden::{error_of_range, fixture, tensors, values};
+
+/// The program, built once for all tests.
+fn mudi(arguments: &[&str]) -> Output {
+    Command::new(program()).args(arguments).output().expect("the program runs")
+}
+
+fn program() -> PathBuf {
+    static BUILT: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
+    BUILT
+        .get_or_init(|| {
+            let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+            let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+            let built = Command::new(cargo)
+                .args(["build", "--package", "mudi", "--message-format", "json"])
+                .current_dir(root)
+                .output()
+                .expect("cargo runs");
+            assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+            String::from_utf8_lossy(&built.stdout)
+                .lines()
+                .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+                .filter_map(|message| message["executable"].as_str().map(PathBuf::from))
+                .next_back()
+                .expect("cargo names the program")
+        })
+        .clone()
+}
+
+fn ok(arguments: &[&str]) -> String {
+    let output = mudi(arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// The command must fail with exit code 2 and a message that has all of `words`.
+fn refused(arguments: &[&str], words: &[&str]) {
+    let output = mudi(arguments);
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {message}");
+    for word in words {
+        assert!(message.contains(word), "{arguments:?}: {word:?} is not in: {message}");
+    }
+}
+
+struct Workshop {
+    folder: tempfile::TempDir,
+    base: String,
+}
+
+impl Workshop {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        Self { folder, base: fixture("sdxl-tiny").display().to_string() }
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).display().to_string()
+    }
+
+    fn bytes(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    fn toys(&self) -> String {
+        let toys = self.path("toys");
+        ok(&["toybox", "--photos", "3", "--seed", "4", "--size", "64", "--out", &toys]);
+        toys
+    }
+
+    fn train(&self, run: &str, further: &[&str]) -> Vec<String> {
+        let mut arguments: Vec<String> =
+            ["train", "--photos", &self.path("toys"), "--base", &self.base, "--out", &self.path(run), "--quiet"]
+                .map(String::from)
+                .to_vec();
+        let small = ["--steps", "6", "--prior-images", "2", "--rank", "4", "--segmix-probability", "0.6"];
+        arguments.extend(small.iter().chain(further).map(|text| (*text).to_owned()));
+        arguments
+    }
+}
+
+fn refs(arguments: &[String]) -> Vec<&str> {
+    arguments.iter().map(String::as_str).collect()
+}
+
+#[test]
+fn a_resumed_run_gives_the_bytes_of_an_uninterrupted_one() {
+    let shop = Workshop::new();
+    shop.toys();
+    let variants: [(&str, &[&str]); 4] = [
+        ("mudi", &[]),
+        ("dco", &["--regularization", "dco", "--accumulation", "2"]),
+        ("dreambooth", &["--method", "dreambooth", "--regularization", "none"]),
+        ("cutmix", &["--method", "cutmix", "--gradient-checkpointing", "false"]),
+    ];
+    for (name, further) in variants {
+        ok(&refs(&shop.train(&format!("{name}-whole"), further)));
+        let parts = format!("{name}-parts");
+        ok(&refs(&shop.train(&parts, &[further, &["--stop-after", "2"]].concat())));
+        assert!(!Path::new(&shop.path(&parts)).join("pytorch_lora_weights.safetensors").exists());
+        ok(&refs(&shop.train(&parts, &[further, &["--resume", "--stop-after", "3"]].concat())));
+        ok(&refs(&shop.train(&parts, &[further, &["--resume"]].concat())));
+        for file in ["checkpoint.safetensors", "pytorch_lora_weights.safetensors", "metrics.jsonl", "recipe.json"] {
+            let (whole, parts) = (shop.bytes(&format!("{name}-whole/{file}")), shop.bytes(&format!("{parts}/{file}")));
+            assert!(whole == parts, "{name}: {file} differs");
+        }
+    }
+}
+
+#[test]
+fn generation_repeats_itself_and_keeps_its_parameters() {
+    let shop = Workshop::new();
+    shop.toys();
+    ok(&refs(&shop.train("run", &[])));
+    let generate = |out: &str, further: &[&str]| {
+        let (run, out) = (shop.path("run"), shop.path(out));
+        let arguments = ["generate", "--run", &run, "--prompt", "olis and hta", "--steps", "3", "--count", "2"];
+        ok(&[&arguments[..], &["--quiet", "--out", &out], further].concat());
+    };
+    generate("a", &["--layout", "random", "--gamma", "2"]);
+    generate("b", &["--layout", "random", "--gamma", "2"]);
+    generate("plain", &[]);
+    generate("zero", &["--layout", "random", "--gamma", "0", "--no-metadata"]);
+    for file in ["0000.png", "0001.png", "0001.layout.png"] {
+        assert_eq!(shop.bytes(&format!("a/{file}")), shop.bytes(&format!("b/{file}")), "{file}");
+    }
+    let text = |name: &str| String::from_utf8_lossy(&shop.bytes(name)).into_owned();
+    assert!(text("a/0000.png").contains(r#""prompt":"olis and hta""#), "parameters are inside");
+    assert!(!text("zero/0000.png").contains("olis and hta"), "unless they are not wanted");
+    let pixels = |name: &str| image::load_from_memory(&shop.bytes(name)).expect("a picture").to_rgb8();
+    assert_eq!(pixels("zero/0000.png"), pixels("plain/0000.png"), "gamma 0 is plain sampling");
+    assert_ne!(pixels("a/0000.png"), pixels("plain/0000.png"), "gamma 2 is not");
+    assert_ne!(shop.bytes("a/0000.png"), shop.bytes("a/0001.png"), "each picture has its own seed");
+}
+
+#[test]
+fn forward_gives_the_golden_tensors() {
+    let shop = Workshop::new();
+    for network in ["unet", "text_encoder", "text_encoder_2", "vae_encoder", "vae_decoder"] {
+        let inputs = fixture(&format!("sdxl-tiny/golden/{network}.safetensors"));
+        let out = shop.path("out.safetensors");
+        let inputs = inputs.display().to_string();
+        ok(&["forward", "--base", &shop.base, "--network", network, "--inputs", &inputs, "--out", &out]);
+        let golden = tensors(&format!("sdxl-tiny/golden/{network}.safetensors"));
+        let found = read_safetensors(Path::new(&out)).expect("the outputs");
+        for (name, value) in &found {
+            let Some(expected) = golden.get(&format!("out.{name}")) else { continue };
+            assert_eq!(value.dims(), expected.dims(), "{network} {name}");
+            assert!(error_of_range(&values(value), &values(expected)) <= 1e-5, "{network} {name}");
+        }
+        assert!(found.keys().any(|name| golden.contains_key(&format!("out.{name}"))), "{network}: nothing compared");
+    }
+}
+
+#[test]
+fn the_whole_pipeline_equals_diffusers() {
+    let shop = Workshop::new();
+    let golden = tensors("sdxl-tiny/golden/pipeline.safetensors");
+    let text: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(fixture("sdxl-tiny/golden/pipeline.json")).expect("json"))
+            .expect("json");
+    let field = |name: &str| text[name].as_str().unwrap_or_else(|| panic!("{name} in {text}")).to_owned();
+    // Diffusers' latents are not square here, so this goes through the library.
+    let base = mudi::base::Base::load(&fixture("sdxl-tiny")).expect("the base");
+    let noise = nchw::to_channels_last(&golden["latents"]).expect("latents");
+    let start = mudi::generate::Start { seed: 0, mean: None, noise: Some(values(noise.value())) };
+    let settings = mudi::generate::Settings {
+        size: [64, 96],
+        steps: 4,
+        guidance: text["guidance_scale"].as_f64().unwrap_or(5.0) as f32,
+        ..mudi::generate::Settings::for_base(&base)
+    };
+    let (prompt, negative) = (field("prompt"), field("negative_prompt"));
+    let found = mudi::generate::sample(&base, &prompt, &negative, &settings, &[start], |_| {}).expect("latents");
+    let expected = nchw::to_channels_last(&golden["out.latents"]).expect("latents");
+    let error = error_of_range(&found, &values(expected.value()));
+    println!("latents after 4 steps: max error {error:.2e} of the range");
+    assert!(error <= 1e-4, "{error:e}");
+    drop(shop);
+}
+
+#[test]
+fn bad_input_is_refused_with_its_name_and_leaves_nothing() {
+    let shop = Workshop::new();
+    shop.toys();
+    let out = shop.path("never");
+    let base = shop.base.as_str();
+    let photos = shop.path("toys");
+    refused(&["train", "--photos", "/no/such", "--base", base, "--out", &out], &["/no/such", "metadata.jsonl"]);
+    refused(&["train", "--photos", &photos, "--base", "/no/base", "--out", &out], &["/no/base", "--base"]);
+    refused(&["train", "--photos", &photos, "--base", base, "--out", &out, "--rank", "0"], &["rank"]);
+    refused(&["train", "--photos", &photos, "--base", base, "--out", &out, "--targets", "to_x"], &["to_x"]);
+    let recipe = shop.path("recipe.json");
+    std::fs::write(&recipe, r#"{"stepz": 3}"#).expect("write");
+    let arguments = ["train", "--photos", &photos, "--base", base, "--out", &out, "--recipe", &recipe];
+    refused(&arguments, &["recipe.json", "stepz", "steps"]);
+
+    let image = shop.path("toys/a00.png");
+    let whole = shop.bytes("toys/a00.png");
+    for (bytes, word) in [(&b""[..], "empty"), (&whole[..whole.len() / 2], "a00.png"), (&b"not a picture"[..], "a00.png")]
+    {
+        std::fs::write(&image, bytes).expect("write");
+        refused(&["train", "--photos", &photos, "--base", base, "--out", &out], &["a00.png", word]);
+    }
+    std::fs::write(&image, &whole).expect("write");
+    std::fs::remove_file(shop.path("toys/mask_a00.png")).expect("remove");
+    refused(&["train", "--photos", &photos, "--base", base, "--out", &out], &["mask_a00.png"]);
+    assert!(!Path::new(&out).join("run.json").exists() || !Path::new(&out).join("checkpoint.safetensors").exists());
+}
+
+#[test]
+fn a_run_folder_is_never_overwritten() {
+    let shop = Workshop::new();
+    shop.toys();
+    ok(&refs(&shop.train("run", &[])));
+    let before = shop.bytes("run/checkpoint.safetensors");
+    refused(&refs(&shop.train("run", &[])), &["--resume"]);
+    refused(&refs(&shop.train("run", &["--resume", "--seed", "9"])), &["recipe"]);
+    assert_eq!(before, shop.bytes("run/checkpoint.safetensors"));
+}
+
+#[test]
+fn weights_that_do_not_fit_are_named() {
+    let shop = Workshop::new();
+    let base = shop.path("base");
+    copy_folder(&fixture("sdxl-tiny"), Path::new(&base));
+    let weights = shop.path("base/unet/diffusion_pytorch_model.safetensors");
+    let inputs = fixture("sdxl-tiny/golden/unet.safetensors").display().to_string();
+    let out = shop.path("out.safetensors");
+    let forward = ["forward", "--base", &base, "--network", "unet", "--inputs", &inputs, "--out", &out];
+    let whole = read_safetensors(Path::new(&weights)).expect("weights");
+    let write = |tensors: &NamedTensors| {
+        std::fs::write(&weights, to_safetensors(tensors, None).expect("bytes")).expect("write");
+    };
+    let mut missing = whole.clone();
+    missing.remove("conv_in.weight");
+    write(&missing);
+    refused(&forward, &["diffusion_pytorch_model", "conv_in.weight", "missing"]);
+    let mut extra = whole.clone();
+    extra.insert("one.too.many".to_owned(), whole["conv_in.bias"].clone());
+    write(&extra);
+    refused(&forward, &["diffusion_pytorch_model", "one.too.many"]);
+    let mut misshapen = whole.clone();
+    misshapen.insert("conv_in.weight".to_owned(), whole["conv_in.bias"].clone());
+    write(&misshapen);
+    refused(&forward, &["diffusion_pytorch_model", "conv_in.weight", "shape"]);
+    std::fs::write(&weights, b"short").expect("write");
+    refused(&forward, &["diffusion_pytorch_model", "safetensors"]);
+    assert!(!Path::new(&out).exists(), "nothing is written");
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a folder");
+    for entry in std::fs::read_dir(from).expect("a folder") {
+        let entry = entry.expect("an entry");
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).expect("a copy");
+        }
+    }
+}
+
+#[test]
+fn the_demonstration_writes_its_page() {
+    let shop = Workshop::new();
+    let out = shop.path("demo");
+    let arguments = ["demo", "--base", &shop.base, "--out", &out, "--steps", "2", "--count", "2", "--quiet"];
+    assert!(ok(&arguments).contains("report.html"));
+    let page = String::from_utf8(shop.bytes("demo/report.html")).expect("text");
+    for word in ["DreamBooth", "Cut-Mix", "MuDI", "data:image/png;base64"] {
+        assert!(page.contains(word), "{word}");
+    }
+    let report: serde_json::Value = serde_json::from_slice(&shop.bytes("demo/report.json")).expect("json");
+    assert_eq!(report["methods"].as_array().map(Vec::len), Some(3));
+    // Again in the same folder, and never over somebody's own files.
+    ok(&arguments);
+    let own = shop.path("own");
+    std::fs::create_dir(&own).expect("a folder");
+    std::fs::write(Path::new(&own).join("diary.txt"), "mine").expect("write");
+    refused(&["demo", "--base", &shop.base, "--out", &own, "--quiet"], &["own", "--out"]);
+}
