@@ -198,7 +198,7 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
         let mut grids = Vec::new();
         for &gamma in gammas {
             grids.push(grid(&base, &dataset, &prompts, gamma, method, options, &mut || {
-                progress(Progress::Step)
+                progress(Progress::Step);
             })?);
         }
         report

@@ -76,10 +76,18 @@ impl Workshop {
     }
 
     fn train(&self, run: &str, further: &[&str]) -> Vec<String> {
-        let mut arguments: Vec<String> =
-            ["train", "--photos", &self.path("toys"), "--base", &self.base, "--out", &self.path(run), "--quiet"]
-                .map(String::from)
-                .to_vec();
+        let mut arguments: Vec<String> = [
+            "train",
+            "--photos",
+            &self.path("toys"),
+            "--base",
+            &self.base,
+            "--out",
+            &self.path(run),
+            "--quiet",
+        ]
+        .map(String::from)
+        .to_vec();
         let small = ["--steps", "6", "--prior-images", "2", "--rank", "4", "--segmix-probability", "0.6"];
         arguments.extend(small.iter().chain(further).map(|text| (*text).to_owned()));
         arguments
@@ -107,8 +115,11 @@ fn a_resumed_run_gives_the_bytes_of_an_uninterrupted_one() {
         assert!(!Path::new(&shop.path(&parts)).join("pytorch_lora_weights.safetensors").exists());
         ok(&refs(&shop.train(&parts, &[further, &["--resume", "--stop-after", "3"]].concat())));
         ok(&refs(&shop.train(&parts, &[further, &["--resume"]].concat())));
-        for file in ["checkpoint.safetensors", "pytorch_lora_weights.safetensors", "metrics.jsonl", "recipe.json"] {
-            let (whole, parts) = (shop.bytes(&format!("{name}-whole/{file}")), shop.bytes(&format!("{parts}/{file}")));
+        for file in
+            ["checkpoint.safetensors", "pytorch_lora_weights.safetensors", "metrics.jsonl", "recipe.json"]
+        {
+            let (whole, parts) =
+                (shop.bytes(&format!("{name}-whole/{file}")), shop.bytes(&format!("{parts}/{file}")));
             assert!(whole == parts, "{name}: {file} differs");
         }
     }
@@ -121,7 +132,8 @@ fn generation_repeats_itself_and_keeps_its_parameters() {
     ok(&refs(&shop.train("run", &[])));
     let generate = |out: &str, further: &[&str]| {
         let (run, out) = (shop.path("run"), shop.path(out));
-        let arguments = ["generate", "--run", &run, "--prompt", "olis and hta", "--steps", "3", "--count", "2"];
+        let arguments =
+            ["generate", "--run", &run, "--prompt", "olis and hta", "--steps", "3", "--count", "2"];
         ok(&[&arguments[..], &["--quiet", "--out", &out], further].concat());
     };
     generate("a", &["--layout", "random", "--gamma", "2"]);
@@ -155,7 +167,10 @@ fn forward_gives_the_golden_tensors() {
             assert_eq!(value.dims(), expected.dims(), "{network} {name}");
             assert!(error_of_range(&values(value), &values(expected)) <= 1e-5, "{network} {name}");
         }
-        assert!(found.keys().any(|name| golden.contains_key(&format!("out.{name}"))), "{network}: nothing compared");
+        assert!(
+            found.keys().any(|name| golden.contains_key(&format!("out.{name}"))),
+            "{network}: nothing compared"
+        );
     }
 }
 
@@ -163,9 +178,10 @@ fn forward_gives_the_golden_tensors() {
 fn the_whole_pipeline_equals_diffusers() {
     let shop = Workshop::new();
     let golden = tensors("sdxl-tiny/golden/pipeline.safetensors");
-    let text: serde_json::Value =
-        serde_json::from_str(&std::fs::read_to_string(fixture("sdxl-tiny/golden/pipeline.json")).expect("json"))
-            .expect("json");
+    let text: serde_json::Value = serde_json::from_str(
+        &std::fs::read_to_string(fixture("sdxl-tiny/golden/pipeline.json")).expect("json"),
+    )
+    .expect("json");
     let field = |name: &str| text[name].as_str().unwrap_or_else(|| panic!("{name} in {text}")).to_owned();
     // Diffusers' latents are not square here, so this goes through the library.
     let base = mudi::base::Base::load(&fixture("sdxl-tiny")).expect("the base");
@@ -178,7 +194,8 @@ fn the_whole_pipeline_equals_diffusers() {
         ..mudi::generate::Settings::for_base(&base)
     };
     let (prompt, negative) = (field("prompt"), field("negative_prompt"));
-    let found = mudi::generate::sample(&base, &prompt, &negative, &settings, &[start], |_| {}).expect("latents");
+    let found =
+        mudi::generate::sample(&base, &prompt, &negative, &settings, &[start], |_| {}).expect("latents");
     let expected = nchw::to_channels_last(&golden["out.latents"]).expect("latents");
     let error = error_of_range(&found, &values(expected.value()));
     println!("latents after 4 steps: max error {error:.2e} of the range");
@@ -193,7 +210,10 @@ fn bad_input_is_refused_with_its_name_and_leaves_nothing() {
     let out = shop.path("never");
     let base = shop.base.as_str();
     let photos = shop.path("toys");
-    refused(&["train", "--photos", "/no/such", "--base", base, "--out", &out], &["/no/such", "metadata.jsonl"]);
+    refused(
+        &["train", "--photos", "/no/such", "--base", base, "--out", &out],
+        &["/no/such", "metadata.jsonl"],
+    );
     refused(&["train", "--photos", &photos, "--base", "/no/base", "--out", &out], &["/no/base", "--base"]);
     refused(&["train", "--photos", &photos, "--base", base, "--out", &out, "--rank", "0"], &["rank"]);
     refused(&["train", "--photos", &photos, "--base", base, "--out", &out, "--targets", "to_x"], &["to_x"]);
@@ -204,7 +224,8 @@ fn bad_input_is_refused_with_its_name_and_leaves_nothing() {
 
     let image = shop.path("toys/a00.png");
     let whole = shop.bytes("toys/a00.png");
-    for (bytes, word) in [(&b""[..], "empty"), (&whole[..whole.len() / 2], "a00.png"), (&b"not a picture"[..], "a00.png")]
+    for (bytes, word) in
+        [(&b""[..], "empty"), (&whole[..whole.len() / 2], "a00.png"), (&b"not a picture"[..], "a00.png")]
     {
         std::fs::write(&image, bytes).expect("write");
         refused(&["train", "--photos", &photos, "--base", base, "--out", &out], &["a00.png", word]);
@@ -212,7 +233,10 @@ fn bad_input_is_refused_with_its_name_and_leaves_nothing() {
     std::fs::write(&image, &whole).expect("write");
     std::fs::remove_file(shop.path("toys/mask_a00.png")).expect("remove");
     refused(&["train", "--photos", &photos, "--base", base, "--out", &out], &["mask_a00.png"]);
-    assert!(!Path::new(&out).join("run.json").exists() || !Path::new(&out).join("checkpoint.safetensors").exists());
+    assert!(
+        !Path::new(&out).join("run.json").exists()
+            || !Path::new(&out).join("checkpoint.safetensors").exists()
+    );
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! Every network against diffusers and transformers, on the same random weights.
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
 use mudi_diffusion::clip::ClipText;
 use mudi_diffusion::unet::{AddedConditioning, UNet, UNetInput};
 use mudi_diffusion::vae::{VaeDecoder, VaeEncoder};
 use mudi_engine_candle::{CandleEngine, Tensor, nchw};
-use mudi_tests::golden::{error_of_range, network, tensors, values};
+use mudi_tests::golden::{error_of_range, fixture, network, tensors, values};
 
 /// f32 on both sides: what is left is the order of additions.
 const TOLERANCE: f32 = 1e-5;
@@ -59,7 +60,9 @@ fn text_encoder_against(base: &str, folder: &str, golden: &str, true_eos: bool) 
     let golden = tensors(&format!("{base}/golden/{golden}.safetensors"));
     let mut encoder = network(&format!("{base}/{folder}"), "model.safetensors", true, ClipText::new);
     if true_eos {
-        encoder.config.eos_token_id = 1;
+        let vocabulary = std::fs::read_to_string(fixture(&format!("{base}/tokenizer_2/vocab.json"))).unwrap();
+        let vocabulary: serde_json::Value = serde_json::from_str(&vocabulary).unwrap();
+        encoder.config.eos_token_id = vocabulary["<|endoftext|>"].as_u64().unwrap() as u32;
     }
     let ids: Vec<u32> = values(&golden["input_ids"]).iter().map(|&id| id as u32).collect();
     let batch = golden["input_ids"].dims()[0];

@@ -88,7 +88,7 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
 
     let before = Instant::now();
     let priors = prior::make(&base, &dataset, recipe, |class, made, wanted| {
-        progress(Progress::Prior(class, made, wanted))
+        progress(Progress::Prior(class, made, wanted));
     })?;
     let prior_time = before.elapsed();
 

@@ -165,7 +165,10 @@ impl<E: Engine> UNet<E> {
             let size = skips.last().map(|skip| spatial(&engine.shape(skip)));
             x = self.run_stage(engine, index, &x, skip.as_ref(), size, &with)?;
             if self.skip(index) == Skip::Push {
-                skips.push(x.clone());
+                // The running map gets a name of its own, so that gradients are added up in the same order whether the
+                // stages are run at once or one at a time: by the next stage first, then with the skip connection's.
+                let running = engine.reshape(&x, &engine.shape(&x))?;
+                skips.push(std::mem::replace(&mut x, running));
             }
         }
         Ok(x)
