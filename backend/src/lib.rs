@@ -1,6 +1,7 @@
 //! MuDI Studio's backend: data sets, training, generation, evaluation and the server, behind one binary.
 
 pub mod base;
+pub mod bench;
 pub mod dataset;
 pub mod demo;
 pub mod files;

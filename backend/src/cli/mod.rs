@@ -1,5 +1,6 @@
 //! The command line: one module for each command.
 
+mod bench;
 mod demo;
 mod forward;
 mod generate;
@@ -24,6 +25,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Demo(demo::Arguments),
+    Bench(bench::Arguments),
     Toybox(toybox::Arguments),
     Pretrain(pretrain::Arguments),
     /// Train a LoRA on photos of your subjects (folder with `metadata.jsonl`).
@@ -41,6 +43,7 @@ const BAD_INPUT: u8 = 2;
 pub(crate) fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Demo(arguments) => demo::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
         Command::Toybox(arguments) => toybox::run(&arguments),
         Command::Pretrain(arguments) => pretrain::run(arguments),
         Command::Train(arguments) => train::run(&arguments),
