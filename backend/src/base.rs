@@ -175,6 +175,8 @@ pub struct Base {
     pub vae: Vae,
     /// The noise schedule that it was trained with.
     pub schedule: NoiseSchedule,
+    /// Whether guidance without a negative prompt is away from nothing (zeros) rather than from the empty text; SDXL's is.
+    pub zeros_for_empty_prompt: bool,
     encoders: Vec<(Tokenizer, ClipText<CandleEngine>)>,
 }
 
@@ -204,7 +206,8 @@ impl Base {
         let vae = Vae::load(&engine, &path.join("vae"))?;
         let unet =
             load_network(&engine, &path.join("unet"), |parameters| UNet::new(unet_config, parameters))?;
-        Ok(Self { engine, path: path.to_owned(), unet, vae, schedule, encoders })
+        let zeros_for_empty_prompt = zeros_for_empty_prompt(&path.join("model_index.json"))?;
+        Ok(Self { engine, path: path.to_owned(), unet, vae, schedule, zeros_for_empty_prompt, encoders })
     }
 
     /// Side of the square pictures that it was trained on, in pixels.
@@ -261,6 +264,19 @@ impl Base {
             pooled: pooled.map(|pooled| engine.to_vec(&pooled)).transpose()?,
             truncated,
         })
+    }
+
+    /// What guidance leads away from.
+    ///
+    /// # Errors
+    /// [`BaseError::Text`] and [`BaseError::Network`].
+    pub fn encode_negative(&self, negative: &str) -> Result<EncodedPrompts, BaseError> {
+        let mut text = self.encode_prompts(&[negative])?;
+        if negative.is_empty() && self.zeros_for_empty_prompt {
+            text.context.fill(0.0);
+            text.pooled.iter_mut().for_each(|pooled| pooled.fill(0.0));
+        }
+        Ok(text)
     }
 
     /// The UNet's input for noisy latents `[B, h, w, C]`, with the sizes of a square or rectangular picture (in pixels)
@@ -344,6 +360,18 @@ impl Base {
             })
             .collect())
     }
+}
+
+/// `force_zeros_for_empty_prompt` of `model_index.json`, which folders made by hand may lack.
+fn zeros_for_empty_prompt(path: &Path) -> Result<bool, BaseError> {
+    let text = match read_text(path) {
+        Ok(text) => text,
+        Err(BaseError::Missing { .. }) => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let index: serde_json::Value =
+        mudi_diffusion::parse(&text).map_err(|source| BaseError::Config { path: path.to_owned(), source })?;
+    Ok(index["force_zeros_for_empty_prompt"].as_bool().unwrap_or(false))
 }
 
 fn load_tokenizer(folder: &Path) -> Result<Tokenizer, BaseError> {

@@ -122,11 +122,8 @@ pub fn sample(
     let each = h * w * base.vae.config.latent_channels;
     let guided = settings.guidance != 1.0;
     let positive = repeated(&base.encode_prompts(&[prompt])?, batch);
-    let text = if guided {
-        joined(&repeated(&base.encode_prompts(&[negative])?, batch), &positive)
-    } else {
-        positive
-    };
+    let text =
+        if guided { joined(&repeated(&base.encode_negative(negative)?, batch), &positive) } else { positive };
     let mut sampler = Sampler::new(settings.sampler, &base.schedule, settings.steps, settings.karras)?;
     let mut latents = Vec::with_capacity(batch * each);
     for start in starts {

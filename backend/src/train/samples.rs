@@ -22,8 +22,6 @@ struct Photo {
     cutout: Cutout,
     caption: String,
     latent: Vec<f32>,
-    /// The subject's mask at latent size.
-    mask: Vec<f32>,
 }
 
 struct SubjectSamples {
@@ -74,7 +72,7 @@ impl Source {
         priors: Vec<Prior>,
     ) -> Result<Self, TrainError> {
         let size = if recipe.resolution == 0 { base.resolution() } else { recipe.resolution as usize };
-        let [h, w] = base.latent_size(size, size)?;
+        base.latent_size(size, size)?;
         let mut subjects = Vec::new();
         for data in &dataset.subjects {
             let mut photos = Vec::new();
@@ -82,7 +80,6 @@ impl Source {
                 let square = photo.square(size as u32);
                 photos.push(Photo {
                     latent: base.encode_images(&[&square.image])?,
-                    mask: square.mask.to_latent(w as u32, h as u32),
                     cutout: photo.cutout()?,
                     image: photo.image.clone(),
                     caption: photo.caption.clone(),
@@ -100,8 +97,10 @@ impl Source {
         let photo = pick(stream, &self.subjects[first].photos);
         let mixed = self.subjects.len() > 1 && stream.random_bool(self.recipe.collage_probability());
         if !mixed {
+            // Only a collage has a ground that must not be learnt; a photo counts as a whole.
+            let mask = vec![1.0; photo.latent.len() / self.base.vae.config.latent_channels];
             let (caption, latent) = (photo.caption.clone(), photo.latent.clone());
-            return Ok(Shown { caption, latent, mask: photo.mask.clone(), collage: None });
+            return Ok(Shown { caption, latent, mask, collage: None });
         }
         let other = (first + stream.random_range(1..self.subjects.len())) % self.subjects.len();
         let other_photo = pick(stream, &self.subjects[other].photos);
