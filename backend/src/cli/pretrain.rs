@@ -19,10 +19,10 @@ pub(super) struct Arguments {
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Steps of the autoencoder (batches of 24 crops of 48 x 48 pixels).
-    #[arg(long, default_value_t = 2500)]
+    #[arg(long, default_value_t = 6000)]
     vae_steps: u64,
     /// Steps of text encoders and denoiser (batches of 32 pictures).
-    #[arg(long, default_value_t = 5000)]
+    #[arg(long, default_value_t = 12_000)]
     steps: u64,
     /// Pictures that the denoiser learns from.
     #[arg(long, default_value_t = 16_384, value_parser = clap::value_parser!(u64).range(1..))]

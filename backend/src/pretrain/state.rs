@@ -30,19 +30,24 @@ pub(super) struct State {
     pub(super) losses: Vec<f32>,
 }
 
-/// Values of a new weight: PyTorch's defaults, but the denoiser's residual branches start at nothing.
+/// Values of a new weight: PyTorch's defaults, but a network starts as the line of its residual connections.
 pub(super) fn initial(seed: u64, name: &str, shape: &[usize], kind: ParameterKind) -> Vec<f32> {
     let count = shape.iter().product();
     let mut stream = rng::stream(seed, name, 0);
     let mut uniform =
         |bound: f32| (0..count).map(|_| stream.random_range(-bound..=bound)).collect::<Vec<f32>>();
-    let silent = name.starts_with("unet.")
-        && ["conv2.weight", "proj_out.weight", "conv_out.weight"].iter().any(|end| name.ends_with(end));
+    let ends = |names: &[&str]| names.iter().any(|end| name.ends_with(end));
+    // Residual branches, and the denoiser's output, start at nothing.
+    let silent = ends(&["conv2.weight", "proj_out.weight", "attentions.0.to_out.0.weight"])
+        || name == "unet.conv_out.weight";
+    // What is left is then a line of convolutions; they keep the variance of what goes through, colours included, where
+    // PyTorch's default would divide it by three at each of them.
+    let gain = if kind == ParameterKind::Convolution { 3f32.sqrt() } else { 1.0 };
     match kind {
         ParameterKind::Linear | ParameterKind::Convolution if silent => vec![0.0; count],
         ParameterKind::Linear | ParameterKind::Convolution => {
             let fan_in: usize = shape[1..].iter().product();
-            uniform(1.0 / (fan_in as f32).sqrt())
+            uniform(gain / (fan_in as f32).sqrt())
         }
         // The encoder starts sure of itself: with unit noise on its latents the decoder would learn nothing for long.
         ParameterKind::Bias { .. } if name == "quant_conv.bias" => {

@@ -23,7 +23,7 @@ const EDGE_WEIGHT: f32 = 0.3;
 /// Weight of the errors of colour (what is left when grey is taken away): without it, the decoder learns two colours and
 /// leaves the others for late.
 const CHROMA_WEIGHT: f32 = 4.0;
-const RATE: f64 = 2e-3;
+const RATE: f64 = 5e-4;
 
 /// One batch of crops, `[BATCH, CROP, CROP, 3]`; four from each picture.
 fn crops(seed: u64, step: u64) -> Vec<f32> {
