@@ -248,6 +248,10 @@ fn a_run_folder_is_never_overwritten() {
     let before = shop.bytes("run/checkpoint.safetensors");
     refused(&refs(&shop.train("run", &[])), &["--resume"]);
     refused(&refs(&shop.train("run", &["--resume", "--seed", "9"])), &["recipe"]);
+    let lock = std::fs::File::open(shop.path("run/lock")).expect("the lock");
+    lock.lock().expect("nobody else trains here");
+    refused(&refs(&shop.train("run", &["--resume"])), &["another process", "--out"]);
+    drop(lock);
     assert_eq!(before, shop.bytes("run/checkpoint.safetensors"));
 }
 

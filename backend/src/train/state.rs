@@ -5,7 +5,6 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor as Value};
-use fs4::fs_std::FileExt;
 use mudi_diffusion::ParameterKind;
 use mudi_domain::recipe::Recipe;
 use mudi_engine_candle::weights::{
@@ -73,7 +72,7 @@ impl RunFolder {
         let lock_path = path.join("lock");
         let lock = File::create(&lock_path)
             .map_err(|source| crate::files::WriteError { path: lock_path.clone(), source })?;
-        if !FileExt::try_lock_exclusive(&lock).unwrap_or(false) {
+        if lock.try_lock().is_err() {
             return Err(TrainError::InUse { path: path.to_owned() });
         }
         let folder = Self { path: path.to_owned(), _lock: lock };
