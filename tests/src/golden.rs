@@ -1,17 +1,11 @@
 //! Golden tensors made with the reference implementations (`tests/fixtures/README.md`).
 
-use std::path::{Path, PathBuf};
-
 use candle_core::Tensor;
 use mudi_diffusion::{Parameters, parse};
 use mudi_engine_candle::CandleEngine;
 use mudi_engine_candle::weights::{FileWeights, NamedTensors, read_safetensors};
 
-/// A path below `tests/fixtures`.
-#[must_use]
-pub fn fixture(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(path)
-}
+pub use crate::fixtures::path as fixture;
 
 /// The tensors of a fixture.
 ///

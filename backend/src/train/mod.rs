@@ -84,7 +84,7 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
     let absolute = |path: &PathBuf| path.canonicalize().unwrap_or_else(|_| path.clone());
     let info =
         RunInfo { photos: absolute(&options.photos), base: absolute(&options.base), recipe: recipe.clone() };
-    let (folder, _) = RunFolder::open(&options.out, &info, options.resume)?;
+    let folder = RunFolder::open(&options.out, &info, options.resume)?;
 
     let before = Instant::now();
     let priors = prior::make(&base, &dataset, recipe, |class, made, wanted| {

@@ -66,8 +66,8 @@ pub(super) struct RunFolder {
 }
 
 impl RunFolder {
-    /// Opens a new folder, or with `resume` one that was started with the same `info`. Returns whether it is resumed.
-    pub(super) fn open(path: &Path, info: &RunInfo, resume: bool) -> Result<(Self, bool), TrainError> {
+    /// Opens a new folder, or with `resume` one that was started with the same `info`.
+    pub(super) fn open(path: &Path, info: &RunInfo, resume: bool) -> Result<Self, TrainError> {
         create_folder(path)?;
         let lock_path = path.join("lock");
         let lock = File::create(&lock_path)
@@ -83,7 +83,7 @@ impl RunFolder {
             text.push('\n');
             write_atomically(&path.join("recipe.json"), (info.recipe.to_json() + "\n").as_bytes())?;
             write_atomically(&started, text.as_bytes())?;
-            return Ok((folder, false));
+            return Ok(folder);
         }
         if !resume {
             return Err(TrainError::Exists { path: path.to_owned() });
@@ -96,7 +96,7 @@ impl RunFolder {
         ];
         match same.iter().find(|(same, _)| !same) {
             Some((_, what)) => Err(TrainError::Changed { path: path.to_owned(), what }),
-            None => Ok((folder, true)),
+            None => Ok(folder),
         }
     }
 
