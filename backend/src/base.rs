@@ -96,7 +96,7 @@ pub fn read_config<C: serde::de::DeserializeOwned>(folder: &Path) -> Result<C, B
 }
 
 /// The weights file of a network's folder.
-fn weights_file(folder: &Path) -> Result<PathBuf, BaseError> {
+pub(crate) fn weights_file(folder: &Path) -> Result<PathBuf, BaseError> {
     const NAMES: [&str; 3] = [
         "diffusion_pytorch_model.safetensors",
         "model.safetensors",

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use mudi::bench;
+use mudi::bench::{self, Set};
 
 use super::Failure;
 
@@ -12,20 +12,40 @@ pub(super) struct Arguments {
     /// Base model: a folder in diffusers' layout, or `pocket`.
     #[arg(long, default_value = "pocket")]
     base: PathBuf,
-    /// Python interpreter that has torch, diffusers and peft.
+    /// What to measure; several may be given.
+    #[arg(long = "set", value_enum, value_delimiter = ',', default_value = "base")]
+    sets: Vec<Set>,
+    /// Python interpreter that has torch, diffusers, transformers and peft.
     #[arg(long)]
     python: Option<String>,
     /// Runs that count, of each line; the median is shown.
     #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u16).range(1..=1000))]
     runs: u16,
+    /// Folder for the random weights of the sets `medium` and `sdxl`; they are kept there for the next time.
+    #[arg(long)]
+    scratch: Option<PathBuf>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
+    /// Do jobs that come on standard input (this is how a benchmark starts itself).
+    #[arg(long, hide = true)]
+    worker: bool,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    if arguments.worker {
+        return Ok(bench::serve(std::io::stdin().lock(), std::io::stdout().lock())?);
+    }
     let base = super::base_folder(&arguments.base);
-    let table = bench::run(&base, usize::from(arguments.runs), arguments.python.as_deref())?;
+    let scratch = arguments.scratch.clone().unwrap_or_else(|| std::env::temp_dir().join("mudi-bench"));
+    let options = bench::Options {
+        base: &base,
+        sets: &arguments.sets,
+        runs: usize::from(arguments.runs),
+        python: arguments.python.as_deref(),
+        scratch: &scratch,
+    };
+    let table = bench::run(&options, |name| eprintln!("{name}"))?;
     if arguments.json {
         println!("{}", serde_json::to_string(&table)?);
         return Ok(());
@@ -33,13 +53,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     println!("| work | ours | reference | ratio |\n|---|---|---|---|");
     for row in &table.rows {
         let figure =
-            |value: Option<f64>, unit: &str| value.map_or("-".to_owned(), |v| format!("{v:.1}{unit}"));
-        let unit = format!(" {}", row.unit);
+            |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.1} {}", row.unit));
         println!(
             "| {} | {} | {} | {} |",
             row.name,
-            figure(Some(row.ours), &unit),
-            figure(row.reference, &unit),
+            figure(Some(row.ours)),
+            figure(row.reference),
             row.ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.2}")),
         );
     }

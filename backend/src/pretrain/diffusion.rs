@@ -3,22 +3,20 @@
 use std::path::Path;
 
 use candle_core::{Device, Tensor as Value};
-use mudi_diffusion::clip::ClipText;
-use mudi_diffusion::nn::Builder;
 use mudi_diffusion::schedule::NoiseSchedule;
 use mudi_diffusion::tokenizer::Tokenizer;
-use mudi_diffusion::unet::{AddedConditioning, UNet, UNetInput};
 use mudi_diffusion::vae::VaeEncoder;
-use mudi_diffusion::{Engine, ParameterKind, Parameters};
+use mudi_diffusion::{Engine, ParameterKind};
 use mudi_domain::rng;
+use mudi_engine_candle::CandleEngine;
 use mudi_engine_candle::weights::{
     NamedTensors, TrainableWeights, read_safetensors, to_safetensors, values_from_file,
 };
-use mudi_engine_candle::{CandleEngine, Tensor, backward};
 use rand::Rng;
 use rayon::prelude::*;
 
 use super::data::{ahead, scene, to_unit};
+use super::learner::{Batch, Learner};
 use super::state::{State, initial};
 use super::{Options, PretrainError, Progress, architecture, rate};
 use crate::files::write_atomically;
@@ -99,14 +97,6 @@ impl Pool {
     }
 }
 
-/// Everything that one step is computed from.
-struct Batch {
-    ids: Vec<u32>,
-    noisy: Vec<f32>,
-    noise: Vec<f32>,
-    timesteps: Vec<f32>,
-}
-
 fn batch(
     options: &Options,
     pool: &Pool,
@@ -134,23 +124,6 @@ fn batch(
     Ok(made)
 }
 
-/// A source whose names are put below a prefix, so that one state holds several networks.
-struct Below<'a, 'b> {
-    source: &'a mut TrainableWeights<'b>,
-    prefix: &'static str,
-}
-
-impl Parameters<CandleEngine> for Below<'_, '_> {
-    fn get(&mut self, name: &str, shape: &[usize], kind: ParameterKind) -> mudi_diffusion::Result<Tensor> {
-        let mut root: Builder<'_, CandleEngine> = Builder::new(self.source, self.prefix);
-        root.parameter(name, shape, kind)
-    }
-
-    fn contains(&self, name: &str) -> bool {
-        Parameters::<CandleEngine>::contains(self.source, name)
-    }
-}
-
 /// Trains to the end, or resumes; the state is in `path`.
 pub(super) fn train(
     options: &Options,
@@ -163,19 +136,15 @@ pub(super) fn train(
     let seed = options.seed;
     let mut source =
         TrainableWeights::new(|name, shape, kind: ParameterKind| initial(seed, name, shape, kind));
-    let text_config = |second| architecture::text_encoder(tokenizer.vocab_size(), tokenizer.end_id(), second);
-    let first =
-        ClipText::new(text_config(false)?, &mut Below { source: &mut source, prefix: "text_encoder" })?;
-    let second =
-        ClipText::new(text_config(true)?, &mut Below { source: &mut source, prefix: "text_encoder_2" })?;
-    let unet = UNet::new(architecture::unet()?, &mut Below { source: &mut source, prefix: "unet" })?;
+    let text = [false, true].map(|second| {
+        architecture::text_encoder(tokenizer.vocab_size(), tokenizer.end_id(), second)
+    });
+    let [first, second] = text;
+    let learner = Learner::new(architecture::unet()?, first?, second?, &mut source)?;
     let mut state = State::new(source.made)?;
     if path.exists() {
         state.restore(path)?;
     }
-    let side = architecture::RESOLUTION as f32;
-    let latent = architecture::RESOLUTION / architecture::vae()?.reduction();
-    let shape = [BATCH, latent, latent, unet.config.in_channels];
     let bar = progress.bar("diffusion", options.steps, state.step());
     let (thread_options, thread_tokenizer) = (options.clone(), tokenizer.clone());
     let schedule = NoiseSchedule::stable_diffusion();
@@ -184,27 +153,7 @@ pub(super) fn train(
     while state.step() < options.steps {
         let step = state.step();
         let batch = batches.recv().map_err(|_| PretrainError::Renderer)??;
-        let text = first.forward(&engine, &batch.ids, BATCH)?;
-        let text_2 = second.forward(&engine, &batch.ids, BATCH)?;
-        let pooled = text_2.pooled.ok_or(PretrainError::Renderer)?;
-        let input = UNetInput {
-            sample: engine.from_slice(&batch.noisy, &shape)?,
-            timesteps: batch.timesteps,
-            encoder_hidden_states: engine.concat(&text.penultimate, &text_2.penultimate)?,
-            added: Some(AddedConditioning {
-                text_embeds: pooled,
-                time_ids: [side, side, 0.0, 0.0, side, side].repeat(BATCH),
-            }),
-            lora_scale: 0.0,
-        };
-        let output = unet.forward(&engine, &input)?;
-        let found = engine.to_vec(&output)?;
-        let scale = 2.0 / found.len() as f32;
-        let gradient: Vec<f32> = found.iter().zip(&batch.noise).map(|(a, b)| scale * (a - b)).collect();
-        let loss = gradient.iter().map(|g| f64::from(g / scale).powi(2)).sum::<f64>() / found.len() as f64;
-        let gradient = engine.from_slice(&gradient, &shape)?;
-        let gradients = backward(&[(&output, gradient.value().clone())])?;
-        drop(output);
+        let (loss, gradients) = learner.gradients(&engine, &batch, architecture::RESOLUTION)?;
         state.update(&gradients, rate(RATE, step, options.steps), loss)?;
         bar.step(&state.losses);
         if state.step().is_multiple_of(options.checkpoint_every) || state.step() == options.steps {

@@ -6,7 +6,8 @@ pub mod architecture;
 mod data;
 mod diffusion;
 mod export;
-mod state;
+pub(crate) mod learner;
+pub(crate) mod state;
 mod vae;
 
 use std::path::{Path, PathBuf};

@@ -9,7 +9,7 @@ use mudi_domain::rng;
 use mudi_engine_candle::weights::{
     NamedTensors, Trainable, named_for_file, read_safetensors, to_safetensors, values_from_file,
 };
-use mudi_engine_candle::{AdamW, AdamWConfig, Gradients, Moments, Tensor, gradient_norm};
+use mudi_engine_candle::{AdamW, AdamWConfig, Gradients, Moments, Tensor, follow, gradient_norm};
 use rand::Rng;
 
 use super::PretrainError;
@@ -22,7 +22,7 @@ const AVERAGE_DECAY: f64 = 0.999;
 const INITIAL_LOGVAR: f32 = -5.0;
 
 /// The state of one stage.
-pub(super) struct State {
+pub(crate) struct State {
     pub(super) weights: Vec<Trainable>,
     average: Vec<Vec<f32>>,
     optimizer: AdamW,
@@ -63,7 +63,7 @@ pub(super) fn initial(seed: u64, name: &str, shape: &[usize], kind: ParameterKin
 }
 
 impl State {
-    pub(super) fn new(weights: Vec<Trainable>) -> Result<Self, PretrainError> {
+    pub(crate) fn new(weights: Vec<Trainable>) -> Result<Self, PretrainError> {
         let average = weights.iter().map(|weight| values(&weight.leaf)).collect::<Result<_, _>>()?;
         let config = AdamWConfig { beta2: 0.99, weight_decay: 1e-2, ..AdamWConfig::default() };
         Ok(Self { weights, average, optimizer: AdamW::new(config), losses: Vec::new() })
@@ -75,7 +75,7 @@ impl State {
     }
 
     /// One step of the optimizer, with gradients clipped at norm 1.
-    pub(super) fn update(
+    pub(crate) fn update(
         &mut self,
         gradients: &Gradients,
         rate: f64,
@@ -92,9 +92,7 @@ impl State {
         let step = self.step() as f64;
         let decay = AVERAGE_DECAY.min((1.0 + step) / (10.0 + step)) as f32;
         for (weight, average) in self.weights.iter().zip(&mut self.average) {
-            for (average, value) in average.iter_mut().zip(values(&weight.leaf)?) {
-                *average += (1.0 - decay) * (value - *average);
-            }
+            follow(average, &weight.leaf, 1.0 - decay)?;
         }
         Ok(())
     }

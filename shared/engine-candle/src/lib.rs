@@ -7,10 +7,11 @@ mod kernels;
 pub mod lora;
 pub mod nchw;
 mod optimizer;
+pub mod shapes;
 mod slices;
 mod tape;
 pub mod weights;
 
 pub use engine::CandleEngine;
-pub use optimizer::{AdamW, AdamWConfig, Moments, gradient_norm};
+pub use optimizer::{AdamW, AdamWConfig, Moments, follow, gradient_norm};
 pub use tape::{Gradients, LeafId, Tensor, backward};

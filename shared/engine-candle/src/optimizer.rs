@@ -4,10 +4,15 @@ use std::cell::RefCell;
 
 use candle_core::{CpuStorage, InplaceOp1, Layout};
 use mudi_diffusion::{Error, Result};
+use rayon::prelude::*;
 
+use crate::kernels::norm::lane_sum;
 use crate::kernels::simd;
 use crate::slices::Slice;
 use crate::tape::{Gradients, Tensor};
+
+/// Elements that one thread takes at a time.
+const CHUNK: usize = 1 << 16;
 
 /// AdamW's constants.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -76,19 +81,24 @@ impl InplaceOp1 for Update<'_> {
         // In double precision: `1 - 0.999` would keep only five digits.
         let (new1, new2) = ((1.0 - self.config.beta1) as f32, (1.0 - self.config.beta2) as f32);
         let epsilon = self.config.epsilon as f32;
-        simd(
-            #[inline(always)]
-            || {
-                for (((w, &g), m), v) in
-                    weights.iter_mut().zip(self.gradient).zip(first.iter_mut()).zip(second.iter_mut())
-                {
-                    let g = g * self.gradient_scale;
-                    *m = b1 * *m + new1 * g;
-                    *v = b2 * *v + new2 * g * g;
-                    *w = self.keep * *w - self.rate * *m / (v.sqrt() * self.correction + epsilon);
-                }
-            },
-        );
+        let (keep, rate, correction, scale) = (self.keep, self.rate, self.correction, self.gradient_scale);
+        weights
+            .par_chunks_mut(CHUNK)
+            .zip(self.gradient.par_chunks(CHUNK))
+            .zip(first.par_chunks_mut(CHUNK).zip(second.par_chunks_mut(CHUNK)))
+            .for_each(|((weights, gradient), (first, second))| {
+                simd(
+                    #[inline(always)]
+                    || {
+                        for (((w, &g), m), v) in weights.iter_mut().zip(gradient).zip(first).zip(second) {
+                            let g = g * scale;
+                            *m = b1 * *m + new1 * g;
+                            *v = b2 * *v + new2 * g * g;
+                            *w = keep * *w - rate * *m / (v.sqrt() * correction + epsilon);
+                        }
+                    },
+                );
+            });
         Ok(())
     }
 }
@@ -138,7 +148,25 @@ impl AdamW {
     }
 }
 
-/// The Euclidean norm of the gradients of `weights` taken together.
+/// Moves a running average of a weight's values towards them: `average += share * (weight - average)`.
+///
+/// # Errors
+/// A weight that is not on the CPU or not of the average's length.
+pub fn follow(average: &mut [f32], weight: &Tensor, share: f32) -> Result<()> {
+    let values = Slice::of(weight.value())?;
+    if values.len() != average.len() {
+        let reason = format!("{} values for a weight of {}", average.len(), values.len());
+        return Err(Error::Input { name: "average", reason });
+    }
+    average.par_chunks_mut(CHUNK).zip(values.par_chunks(CHUNK)).for_each(|(average, values)| {
+        for (average, value) in average.iter_mut().zip(values) {
+            *average += share * (value - *average);
+        }
+    });
+    Ok(())
+}
+
+/// The Euclidean norm of the gradients of `weights` taken together; the same whatever the number of threads.
 ///
 /// # Errors
 /// Engine errors.
@@ -151,11 +179,16 @@ pub fn gradient_norm<'a>(
         if let Some(gradient) = gradients.get(weight) {
             let gradient = gradient.contiguous().map_err(Error::engine)?;
             let values = Slice::of(&gradient)?;
-            sum += values
-                .chunks(4096)
-                .map(|part| f64::from(part.iter().map(|g| g * g).sum::<f32>()))
-                .sum::<f64>();
+            let parts: Vec<f64> = values.par_chunks(CHUNK).map(sum_of_squares).collect();
+            sum += parts.iter().sum::<f64>();
         }
     }
     Ok(sum.sqrt())
+}
+
+fn sum_of_squares(values: &[f32]) -> f64 {
+    simd(
+        #[inline(always)]
+        || values.chunks(4096).map(|part| f64::from(lane_sum(part, |g| g * g))).sum(),
+    )
 }

@@ -8,8 +8,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use candle_core::Tensor as Value;
+use candle_core::{DType, Tensor as Value};
 use mudi_diffusion::{Error, Result};
+
+use crate::kernels::pointwise;
+use crate::slices::{Slice, value};
 
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
@@ -144,9 +147,17 @@ impl Gradients {
     }
 }
 
+/// The sum of two gradients; on the CPU with the engine's own threads, since candle's would compete with them.
+fn sum(a: &Value, b: &Value) -> Result<Value> {
+    if a.device().is_cpu() && a.dtype() == DType::F32 && a.is_contiguous() && b.is_contiguous() {
+        return value(pointwise::add(&Slice::of(a)?, &Slice::of(b)?), a.dims());
+    }
+    (a + b).map_err(Error::engine)
+}
+
 fn add_to(all: &mut HashMap<LeafId, Value>, leaf: LeafId, gradient: Value) -> Result<()> {
     let sum = match all.remove(&leaf) {
-        Some(earlier) => (earlier + gradient).map_err(Error::engine)?,
+        Some(earlier) => sum(&earlier, &gradient)?,
         None => gradient,
     };
     all.insert(leaf, sum);
@@ -167,7 +178,7 @@ pub fn backward(outputs: &[(&Tensor, Value)]) -> Result<Gradients> {
             return add_to(&mut leaves, LeafId(node.id), gradient);
         }
         let sum = match pending.remove(&node.id) {
-            Some((_, earlier)) => (earlier + gradient).map_err(Error::engine)?,
+            Some((_, earlier)) => sum(&earlier, &gradient)?,
             None => gradient,
         };
         pending.insert(node.id, (node, sum));

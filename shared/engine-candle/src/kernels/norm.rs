@@ -241,7 +241,7 @@ fn sample_gradient(
 
 /// Sum in sixteen lanes, which vectorizes and keeps rounding errors small.
 #[inline(always)]
-fn lane_sum(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
+pub(crate) fn lane_sum(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     let mut lanes = [0f32; 16];
     let chunks = x.chunks_exact(16);
     let rest: f32 = chunks.remainder().iter().map(|&x| f(x)).sum();

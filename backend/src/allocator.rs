@@ -1,0 +1,21 @@
+//! The program's memory allocator.
+//!
+//! Activations come and go by the megabyte, many times a second. The system's allocator gives each back to the kernel,
+//! which has to clear the pages again for the next: a fifth of a training step.
+#![allow(unsafe_code)]
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// `mi_option_purge_delay` of `mimalloc.h`, which the bindings do not name.
+const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
+
+/// How long freed memory is kept for reuse, in milliseconds; longer than a step takes.
+const KEEP: std::ffi::c_long = 10_000;
+
+/// Sets how long freed memory is kept.
+pub(crate) fn keep_freed_memory() {
+    // SAFETY: the function takes two integers by value, and the option's number is that of the header that the bindings
+    // are compiled with; an unknown number would be ignored.
+    unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, KEEP) }
+}

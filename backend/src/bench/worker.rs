@@ -1,0 +1,275 @@
+//! Our side of a benchmark: a process that does jobs when it is told to, as the reference's does.
+//!
+//! Lines in: a job as JSON (prepared, and done once as warm-up), `run`, `peak`. Lines out: `ready`, seconds, bytes; or
+//! `error` and a message.
+
+use std::io::{BufRead, Write};
+use std::path::Path;
+use std::time::Instant;
+
+use mudi_diffusion::clip::ClipTextConfig;
+use mudi_diffusion::unet::{AddedConditioning, UNet, UNetConfig, UNetInput};
+use mudi_diffusion::{Activation, ConvGeometry, Engine, Parameters};
+use mudi_domain::rng;
+use mudi_engine_candle::lora::{DEFAULT_TARGETS, attach_trainable};
+use mudi_engine_candle::weights::{FileWeights, TrainableWeights};
+use mudi_engine_candle::{AdamW, AdamWConfig, CandleEngine, Tensor, backward, checkpoint, gradient_norm};
+
+use super::BenchError;
+use super::job::{Job, Operation, RANK};
+use crate::base::{Base, load_network, read_config, weights_file};
+use crate::generate::{Settings, Start, pictures};
+use crate::pretrain::learner::{Batch, Learner};
+use crate::pretrain::state::State;
+
+/// A job that is ready to be done, again and again.
+type Prepared = Box<dyn FnMut() -> Result<(), BenchError>>;
+
+/// Answers lines of `input` until it ends.
+///
+/// # Errors
+/// [`BenchError::Pipe`]; what goes wrong in a job is an answer.
+pub fn serve(input: impl BufRead, mut output: impl Write) -> Result<(), BenchError> {
+    let mut prepared: Option<Prepared> = None;
+    for line in input.lines() {
+        let answer = answer(&line?, &mut prepared).unwrap_or_else(|error| format!("error {error}"));
+        writeln!(output, "{answer}")?;
+        output.flush()?;
+    }
+    Ok(())
+}
+
+fn answer(line: &str, prepared: &mut Option<Prepared>) -> Result<String, BenchError> {
+    match (line, prepared) {
+        ("peak", _) => Ok(crate::demo::peak_memory().unwrap_or_default().to_string()),
+        ("run", Some(work)) => {
+            let begin = Instant::now();
+            work()?;
+            Ok(begin.elapsed().as_secs_f64().to_string())
+        }
+        (job, prepared) => {
+            // What the job before held is freed first.
+            *prepared = None;
+            let mut work = prepare(serde_json::from_str(job)?)?;
+            work()?;
+            *prepared = Some(work);
+            Ok("ready".to_owned())
+        }
+    }
+}
+
+fn prepare(job: Job) -> Result<Prepared, BenchError> {
+    match job {
+        Job::Sampling { base, steps } => sampling(&base, steps),
+        Job::Lora { base, batch, side, tokens, checkpointing, .. } => {
+            lora_step(&base, [batch, side, tokens], checkpointing)
+        }
+        Job::Pretraining { base, batch } => pretraining_step(&base, batch),
+        Job::Forward { base, batch, side, tokens, .. } => forward(&base, [batch, side, tokens]),
+        Job::Operation { operation, gradient, repeat } => self::operation(&operation, gradient, repeat),
+    }
+}
+
+fn sampling(base: &Path, steps: usize) -> Result<Prepared, BenchError> {
+    let base = Base::load(base)?;
+    let settings = Settings { steps, ..Settings::for_base(&base) };
+    let starts = [Start { seed: 0, ..Start::default() }];
+    Ok(Box::new(move || {
+        pictures(&base, "a photo of a red bear", "", &settings, &starts, |_| {})?;
+        Ok(())
+    }))
+}
+
+fn load_unet(engine: &CandleEngine, base: &Path) -> Result<UNet<CandleEngine>, BenchError> {
+    let folder = base.join("unet");
+    let config: UNetConfig = read_config(&folder)?;
+    Ok(load_network(engine, &folder, |parameters| UNet::new(config, parameters))?)
+}
+
+fn normal(name: &str, len: usize) -> Vec<f32> {
+    rng::normal(&mut rng::stream(0, name, 0), len)
+}
+
+/// Random inputs of a UNet; sizes are batch, height and width of the latents, tokens.
+fn unet_input(
+    engine: &CandleEngine,
+    config: &UNetConfig,
+    [batch, side, tokens]: [usize; 3],
+) -> Result<UNetInput<CandleEngine>, BenchError> {
+    let random = |name: &str, shape: &[usize]| engine.from_slice(&normal(name, shape.iter().product()), shape);
+    let added = match (config.projection_class_embeddings_input_dim, config.addition_time_embed_dim) {
+        (Some(all), Some(sizes)) => Some(AddedConditioning {
+            text_embeds: random("text_embeds", &[batch, all - 6 * sizes])?,
+            time_ids: vec![96.0; 6 * batch],
+        }),
+        _ => None,
+    };
+    let width = config.cross_attention_dim.at(0, "cross_attention_dim")?;
+    Ok(UNetInput {
+        sample: random("sample", &[batch, side, side, config.in_channels])?,
+        timesteps: vec![500.0; batch],
+        encoder_hidden_states: random("encoder_hidden_states", &[batch, tokens, width])?,
+        added,
+        lora_scale: 1.0,
+    })
+}
+
+fn forward(base: &Path, sizes: [usize; 3]) -> Result<Prepared, BenchError> {
+    let engine = CandleEngine::cpu();
+    let unet = load_unet(&engine, base)?;
+    let input = unet_input(&engine, &unet.config, sizes)?;
+    Ok(Box::new(move || {
+        unet.forward(&engine, &input)?;
+        Ok(())
+    }))
+}
+
+fn lora_step(base: &Path, sizes: [usize; 3], checkpointing: bool) -> Result<Prepared, BenchError> {
+    let engine = CandleEngine::cpu();
+    let mut unet = load_unet(&engine, base)?;
+    let targets = DEFAULT_TARGETS.map(String::from);
+    let weights = attach_trainable(&mut unet, &targets, RANK, RANK as f32, |name, shape| {
+        let scale = if name.contains("lora_B") { 0.0 } else { 1.0 / RANK as f32 };
+        normal(name, shape.iter().product()).iter().map(|v| scale * v).collect()
+    })?;
+    let input = unet_input(&engine, &unet.config, sizes)?;
+    let shape = [sizes[0], sizes[1], sizes[1], unet.config.out_channels];
+    let target = normal("target", shape.iter().product());
+    let mut optimizer = AdamW::new(AdamWConfig::default());
+    Ok(Box::new(move || {
+        let leaves = || weights.iter().map(|weight| &weight.leaf);
+        let seed = |output: &Tensor| -> Result<Tensor, BenchError> {
+            let found = engine.to_vec(output)?;
+            let scale = 2.0 / found.len() as f32;
+            let seed: Vec<f32> = found.iter().zip(&target).map(|(a, b)| scale * (a - b)).collect();
+            Ok(engine.from_slice(&seed, &shape)?)
+        };
+        let gradients = if checkpointing {
+            let pass = checkpoint::forward(&engine, &unet, &input)?;
+            let seed = seed(&pass.output)?;
+            pass.backward(&engine, seed.value().clone())?
+        } else {
+            let output = unet.forward(&engine, &input)?;
+            let seed = seed(&output)?;
+            backward(&[(&output, seed.value().clone())])?
+        };
+        let norm = gradient_norm(leaves(), &gradients)?;
+        optimizer.update(leaves(), &gradients, 1e-4, if norm > 1.0 { 1.0 / norm } else { 1.0 })?;
+        Ok(())
+    }))
+}
+
+fn pretraining_step(base: &Path, batch: usize) -> Result<Prepared, BenchError> {
+    let engine = CandleEngine::cpu();
+    let unet_config: UNetConfig = read_config(&base.join("unet"))?;
+    let text_configs: [ClipTextConfig; 2] =
+        [read_config(&base.join("text_encoder"))?, read_config(&base.join("text_encoder_2"))?];
+    let mut files = Vec::new();
+    for name in ["text_encoder", "text_encoder_2", "unet"] {
+        files.push((name, FileWeights::open(&engine, &weights_file(&base.join(name))?)?));
+    }
+    let mut failed = None;
+    let mut source = TrainableWeights::new(|name, shape, kind| {
+        let value = files
+            .iter_mut()
+            .find_map(|(folder, file)| {
+                let name = name.strip_prefix(*folder)?.strip_prefix('.')?;
+                Some(file.get(name, shape, kind).and_then(|weight| engine.to_vec(&weight)))
+            })
+            .unwrap_or_else(|| Ok(vec![0.0; shape.iter().product()]));
+        value.unwrap_or_else(|error| {
+            failed = Some(error);
+            vec![0.0; shape.iter().product()]
+        })
+    });
+    let side = unet_config.sample_size.unwrap_or(64);
+    let channels = unet_config.in_channels;
+    let tokens = text_configs[0].max_position_embeddings;
+    let [first, second] = text_configs;
+    let learner = Learner::new(unet_config, first, second, &mut source)?;
+    let mut state = State::new(std::mem::take(&mut source.made))?;
+    drop(source);
+    if let Some(error) = failed {
+        return Err(error.into());
+    }
+    let latents = batch * side * side * channels;
+    let batch = Batch {
+        // Any tokens will do.
+        ids: (0..batch * tokens).map(|at| (at % 100) as u32).collect(),
+        noisy: normal("noisy", latents),
+        noise: normal("noise", latents),
+        timesteps: vec![500.0; batch],
+    };
+    Ok(Box::new(move || {
+        let (loss, gradients) = learner.gradients(&engine, &batch, 8 * side)?;
+        state.update(&gradients, 1e-4, loss)?;
+        Ok(())
+    }))
+}
+
+/// One operation on leaves (where gradients are wanted) or constants.
+fn operation(operation: &Operation, gradient: bool, repeat: usize) -> Result<Prepared, BenchError> {
+    let engine = CandleEngine::cpu();
+    let input = |name: &str, shape: &[usize]| -> Result<Tensor, BenchError> {
+        let x = engine.from_slice(&normal(name, shape.iter().product()), shape)?;
+        Ok(if gradient { Tensor::leaf(x.value().clone()) } else { x })
+    };
+    // Weights are frozen, as they are where a LoRA learns.
+    let weight = |name: &str, shape: &[usize]| engine.from_slice(&normal(name, shape.iter().product()), shape);
+    let with = engine.clone();
+    let work: Box<dyn Fn() -> mudi_diffusion::Result<Tensor>> = match *operation {
+        Operation::Conv { batch, side, inputs, outputs, kernel } => {
+            let x = input("x", &[batch, side, side, inputs])?;
+            let w = weight("w", &[outputs, kernel, kernel, inputs])?;
+            let b = weight("b", &[outputs])?;
+            Box::new(move || with.conv2d(&x, &w, Some(&b), ConvGeometry::same(kernel)))
+        }
+        Operation::Linear { rows, inputs, outputs } => {
+            let x = input("x", &[rows, inputs])?;
+            let (w, b) = (weight("w", &[outputs, inputs])?, weight("b", &[outputs])?);
+            Box::new(move || with.linear(&x, &w, Some(&b)))
+        }
+        Operation::Attention { batch, queries, keys, channels, heads } => {
+            let q = input("q", &[batch, queries, channels])?;
+            let (k, v) = (input("k", &[batch, keys, channels])?, input("v", &[batch, keys, channels])?);
+            Box::new(move || with.attention(&q, &k, &v, heads, false))
+        }
+        Operation::GroupNormSilu { batch, side, channels } => {
+            let x = input("x", &[batch, side, side, channels])?;
+            let (w, b) = (weight("w", &[channels])?, weight("b", &[channels])?);
+            Box::new(move || with.group_norm(&x, &w, &b, 32, 1e-5, Some(Activation::Silu)))
+        }
+        Operation::LayerNorm { rows, channels } => {
+            let x = input("x", &[rows, channels])?;
+            let (w, b) = (weight("w", &[channels])?, weight("b", &[channels])?);
+            Box::new(move || with.layer_norm(&x, &w, &b, 1e-5))
+        }
+        Operation::Geglu { rows, channels } => {
+            let x = input("x", &[rows, 2 * channels])?;
+            Box::new(move || with.geglu(&x))
+        }
+        Operation::Silu { rows, channels } => {
+            let x = input("x", &[rows, channels])?;
+            Box::new(move || with.activation(&x, Activation::Silu))
+        }
+        Operation::Upsample { batch, side, channels } => {
+            let x = input("x", &[batch, side, side, channels])?;
+            Box::new(move || with.upsample_nearest(&x, 2 * side, 2 * side))
+        }
+        Operation::Concat { rows, channels } => {
+            let (a, b) = (input("a", &[rows, channels])?, input("b", &[rows, channels])?);
+            Box::new(move || with.concat(&a, &b))
+        }
+    };
+    let shape = engine.shape(&work()?);
+    let seed = engine.from_slice(&normal("seed", shape.iter().product()), &shape)?;
+    Ok(Box::new(move || {
+        for _ in 0..repeat {
+            let y = work()?;
+            if gradient {
+                backward(&[(&y, seed.value().clone())])?;
+            }
+        }
+        Ok(())
+    }))
+}
