@@ -10,7 +10,7 @@ use mudi_diffusion::unet::{AddedConditioning, UNet, UNetConfig, UNetInput};
 use mudi_diffusion::vae::{VaeConfig, VaeDecoder, VaeEncoder};
 use mudi_diffusion::{Engine, Parameters};
 use mudi_engine_candle::weights::{FileWeights, WeightsError};
-use mudi_engine_candle::{CandleEngine, Tensor};
+use mudi_engine_candle::{CandleEngine, Tensor, on_pool};
 
 /// Why a base model cannot be used. Every message names the file or the tensor.
 #[derive(Debug, thiserror::Error)]
@@ -246,7 +246,7 @@ impl Base {
                 truncated += usize::from(index == 0 && encoded.truncated);
                 ids.extend(encoded.ids);
             }
-            let text = encoder.forward(engine, &ids, prompts.len())?;
+            let text = on_pool(|| encoder.forward(engine, &ids, prompts.len()))?;
             let states = if self.encoders.len() > 1 { text.penultimate } else { text.last };
             context = Some(match context {
                 Some(first) => engine.concat(&first, &states)?,
@@ -323,7 +323,7 @@ impl Base {
             .flat_map(|image| image.as_raw().iter().map(|&v| f32::from(v) / 127.5 - 1.0))
             .collect();
         let x = self.engine.from_slice(&pixels, &[images.len(), height, width, 3])?;
-        let moments = self.vae.encoder.forward(&self.engine, &x)?;
+        let moments = on_pool(|| self.vae.encoder.forward(&self.engine, &x))?;
         let channels = self.vae.config.latent_channels;
         let scale = self.vae.config.scaling_factor as f32;
         let moments = self.engine.to_vec(&moments)?;
@@ -340,7 +340,7 @@ impl Base {
         let scale = self.vae.config.scaling_factor as f32;
         let unscaled: Vec<f32> = latents.iter().map(|v| v / scale).collect();
         let z = self.engine.from_slice(&unscaled, &[batch, h, w, channels])?;
-        let pixels = self.vae.decoder.forward(&self.engine, &z)?;
+        let pixels = on_pool(|| self.vae.decoder.forward(&self.engine, &z))?;
         let shape = self.engine.shape(&pixels);
         let pixels = self.engine.to_vec(&pixels)?;
         if pixels.iter().any(|v| !v.is_finite()) {

@@ -16,7 +16,14 @@ pub(super) enum Job {
     /// A picture in `steps` Euler steps with guidance, from prompt to pixels.
     Sampling { base: PathBuf, steps: usize },
     /// A training step of a LoRA of rank [`RANK`] on the UNet in `base/unet`.
-    Lora { base: PathBuf, batch: usize, side: usize, tokens: usize, precision: Precision, checkpointing: bool },
+    Lora {
+        base: PathBuf,
+        batch: usize,
+        side: usize,
+        tokens: usize,
+        precision: Precision,
+        checkpointing: bool,
+    },
     /// A training step of all weights of text encoders and UNet.
     Pretraining { base: PathBuf, batch: usize },
     /// A forward pass of the UNet in `base/unet`.
@@ -75,7 +82,9 @@ impl Operation {
             }
             Self::Linear { rows, inputs, outputs } => format!("linear {inputs} to {outputs}, {rows} rows"),
             Self::Attention { batch, queries, keys, channels, heads } => {
-                format!("attention {queries} over {keys}, {heads} heads, {channels} channels, {batch} samples")
+                format!(
+                    "attention {queries} over {keys}, {heads} heads, {channels} channels, {batch} samples"
+                )
             }
             Self::GroupNormSilu { batch, side, channels } => {
                 format!("group norm + SiLU, {channels} channels, {batch} x {side}x{side}")
@@ -141,8 +150,13 @@ pub(super) fn jobs<E>(
         ],
         Set::Medium => {
             let base = random(Network::Medium)?;
-            let forward =
-                Job::Forward { base: base.clone(), batch: 1, side: 32, tokens: 77, precision: Precision::F32 };
+            let forward = Job::Forward {
+                base: base.clone(),
+                batch: 1,
+                side: 32,
+                tokens: 77,
+                precision: Precision::F32,
+            };
             vec![
                 named("51 M UNet, 32x32 latents, forward", forward),
                 named("51 M UNet, 32x32 latents, LoRA step", lora(&base, 1, 32, 77, Precision::F32, false)),

@@ -104,8 +104,7 @@ pub fn run(options: &Options<'_>, mut progress: impl FnMut(&str)) -> Result<Tabl
     let mut table = Table::default();
     for &set in options.sets {
         let sizes = if set == Set::Base { base_sizes(options.base)? } else { (0, 0) };
-        let all =
-            jobs(set, options.base, sizes, |network| networks::random(network, options.scratch))?;
+        let all = jobs(set, options.base, sizes, |network| networks::random(network, options.scratch))?;
         let mut workers: Option<(Worker, Option<Worker>)> = None;
         for named in all {
             progress(&named.name);

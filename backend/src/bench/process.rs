@@ -70,7 +70,9 @@ impl Worker {
             .and_then(|()| self.output.read_line(&mut answer));
         match (talk, answer.trim_end()) {
             (Err(error), _) => Err(failed(error.to_string())),
-            (Ok(0), _) => Err(failed("it ended; check that this Python has torch, diffusers, transformers and peft".to_owned())),
+            (Ok(0), _) => Err(failed(
+                "it ended; check that this Python has torch, diffusers, transformers and peft".to_owned(),
+            )),
             (Ok(_), answer) => match answer.strip_prefix("error ") {
                 Some(reason) => Err(failed(reason.to_owned())),
                 None => Ok(answer.to_owned()),

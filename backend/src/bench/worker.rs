@@ -96,7 +96,8 @@ fn unet_input(
     config: &UNetConfig,
     [batch, side, tokens]: [usize; 3],
 ) -> Result<UNetInput<CandleEngine>, BenchError> {
-    let random = |name: &str, shape: &[usize]| engine.from_slice(&normal(name, shape.iter().product()), shape);
+    let random =
+        |name: &str, shape: &[usize]| engine.from_slice(&normal(name, shape.iter().product()), shape);
     let added = match (config.projection_class_embeddings_input_dim, config.addition_time_embed_dim) {
         (Some(all), Some(sizes)) => Some(AddedConditioning {
             text_embeds: random("text_embeds", &[batch, all - 6 * sizes])?,
@@ -215,7 +216,8 @@ fn operation(operation: &Operation, gradient: bool, repeat: usize) -> Result<Pre
         Ok(if gradient { Tensor::leaf(x.value().clone()) } else { x })
     };
     // Weights are frozen, as they are where a LoRA learns.
-    let weight = |name: &str, shape: &[usize]| engine.from_slice(&normal(name, shape.iter().product()), shape);
+    let weight =
+        |name: &str, shape: &[usize]| engine.from_slice(&normal(name, shape.iter().product()), shape);
     let with = engine.clone();
     let work: Box<dyn Fn() -> mudi_diffusion::Result<Tensor>> = match *operation {
         Operation::Conv { batch, side, inputs, outputs, kernel } => {

@@ -10,6 +10,7 @@ use image::RgbImage;
 use mudi_diffusion::Engine;
 use mudi_diffusion::schedule::{Sampler, SamplerKind, ScheduleError, guidance, mean_shifted_start};
 use mudi_domain::rng;
+use mudi_engine_candle::on_pool;
 
 use crate::base::{Base, BaseError, EncodedPrompts};
 
@@ -145,8 +146,8 @@ pub fn sample(
         let timestep = sampler.timesteps()[step];
         let count = if guided { 2 * batch } else { batch };
         let input = base.input(&scaled, settings.size, vec![timestep; count], &text, settings.lora_scale)?;
-        let output = base.unet.forward(&base.engine, &input).map_err(BaseError::from)?;
-        let output = base.engine.to_vec(&output.detached()).map_err(BaseError::from)?;
+        let output = on_pool(|| base.engine.to_vec(&base.unet.forward(&base.engine, &input)?.detached()))
+            .map_err(BaseError::from)?;
         let prediction = if guided {
             let (without, with) = output.split_at(batch * each);
             guidance(without, with, settings.guidance)?

@@ -8,10 +8,10 @@ use mudi_diffusion::tokenizer::Tokenizer;
 use mudi_diffusion::vae::VaeEncoder;
 use mudi_diffusion::{Engine, ParameterKind};
 use mudi_domain::rng;
-use mudi_engine_candle::CandleEngine;
 use mudi_engine_candle::weights::{
     NamedTensors, TrainableWeights, read_safetensors, to_safetensors, values_from_file,
 };
+use mudi_engine_candle::{CandleEngine, on_pool};
 use rand::Rng;
 use rayon::prelude::*;
 
@@ -80,7 +80,7 @@ impl Pool {
                 .collect();
             let side = architecture::RESOLUTION;
             let x = engine.from_slice(&images.concat(), &[images.len(), side, side, 3])?;
-            let moments = encoder.forward(&engine, &x)?;
+            let moments = on_pool(|| encoder.forward(&engine, &x))?;
             let channels = engine.shape(&moments)[3] / 2;
             for moments in engine.to_vec(&moments)?.chunks_exact(2 * channels) {
                 latents.extend_from_slice(&moments[..channels]);
@@ -136,9 +136,8 @@ pub(super) fn train(
     let seed = options.seed;
     let mut source =
         TrainableWeights::new(|name, shape, kind: ParameterKind| initial(seed, name, shape, kind));
-    let text = [false, true].map(|second| {
-        architecture::text_encoder(tokenizer.vocab_size(), tokenizer.end_id(), second)
-    });
+    let text = [false, true]
+        .map(|second| architecture::text_encoder(tokenizer.vocab_size(), tokenizer.end_id(), second));
     let [first, second] = text;
     let learner = Learner::new(architecture::unet()?, first?, second?, &mut source)?;
     let mut state = State::new(source.made)?;

@@ -5,7 +5,7 @@ use mudi_diffusion::nn::Builder;
 use mudi_diffusion::unet::{AddedConditioning, UNet, UNetConfig, UNetInput};
 use mudi_diffusion::{Engine, Error, ParameterKind, Parameters, Result};
 use mudi_engine_candle::weights::TrainableWeights;
-use mudi_engine_candle::{CandleEngine, Gradients, Tensor, backward};
+use mudi_engine_candle::{CandleEngine, Gradients, Tensor, backward, on_pool};
 
 /// Everything that one step is computed from.
 #[derive(Clone, Default)]
@@ -66,6 +66,10 @@ impl Learner {
         batch: &Batch,
         side: usize,
     ) -> Result<(f64, Gradients)> {
+        on_pool(|| self.pass(engine, batch, side))
+    }
+
+    fn pass(&self, engine: &CandleEngine, batch: &Batch, side: usize) -> Result<(f64, Gradients)> {
         let count = batch.timesteps.len();
         let channels = self.unet.config.in_channels;
         let latent = ((batch.noisy.len() / (count * channels)) as f64).sqrt() as usize;

@@ -6,7 +6,7 @@ use mudi_diffusion::vae::{VaeDecoder, VaeEncoder};
 use mudi_diffusion::{Engine, ParameterKind};
 use mudi_domain::rng;
 use mudi_engine_candle::weights::TrainableWeights;
-use mudi_engine_candle::{CandleEngine, Tensor, backward};
+use mudi_engine_candle::{CandleEngine, Gradients, Tensor, backward, on_pool};
 use rand::Rng;
 
 use super::data::{ahead, scene, to_unit};
@@ -62,21 +62,10 @@ pub(super) fn train(options: &Options, path: &Path, progress: &Progress) -> Resu
     while state.step() < options.vae_steps {
         let step = state.step();
         let pixels = batches.recv().map_err(|_| PretrainError::Renderer)?;
-        let x = engine.from_slice(&pixels, &[BATCH, CROP, CROP, 3])?;
-        let moments = encoder.forward(&engine, &x)?;
-        let shape = engine.shape(&moments);
-        let sample =
-            Sample::draw(&engine.to_vec(&moments)?, shape[3] / 2, &mut rng::stream(seed, "posterior", step));
-        let latents = [shape[0], shape[1], shape[2], shape[3] / 2];
-        let z = Tensor::leaf(engine.from_slice(&sample.z, &latents)?.value().clone());
-        let image = decoder.forward(&engine, &z)?;
-        let (loss, seed_gradient) = reconstruction(&engine.to_vec(&image)?, &pixels);
-        let image_gradient = engine.from_slice(&seed_gradient, &engine.shape(&image))?;
-        let mut gradients = backward(&[(&image, image_gradient.value().clone())])?;
-        let dz = gradients.take(&z).ok_or(PretrainError::Renderer)?;
-        let moments_gradient = sample.gradient(&engine.to_vec(&Tensor::constant(dz))?);
-        let moments_gradient = engine.from_slice(&moments_gradient, &shape)?;
-        gradients.accumulate(backward(&[(&moments, moments_gradient.value().clone())])?)?;
+        let draw = |moments: &[f32], channels| {
+            Sample::draw(moments, channels, &mut rng::stream(seed, "posterior", step))
+        };
+        let (loss, gradients) = on_pool(|| pass(&engine, &encoder, &decoder, &pixels, draw))?;
         state.update(&gradients, rate(RATE, step, options.vae_steps), loss)?;
         bar.step(&state.losses);
         if state.step().is_multiple_of(options.checkpoint_every) || state.step() == options.vae_steps {
@@ -85,6 +74,31 @@ pub(super) fn train(options: &Options, path: &Path, progress: &Progress) -> Resu
     }
     bar.finish();
     Ok(state)
+}
+
+/// The loss of one batch of crops, and the gradients of every weight.
+fn pass(
+    engine: &CandleEngine,
+    encoder: &VaeEncoder<CandleEngine>,
+    decoder: &VaeDecoder<CandleEngine>,
+    pixels: &[f32],
+    draw: impl Fn(&[f32], usize) -> Sample,
+) -> Result<(f64, Gradients), PretrainError> {
+    let x = engine.from_slice(pixels, &[BATCH, CROP, CROP, 3])?;
+    let moments = encoder.forward(engine, &x)?;
+    let shape = engine.shape(&moments);
+    let sample = draw(&engine.to_vec(&moments)?, shape[3] / 2);
+    let latents = [shape[0], shape[1], shape[2], shape[3] / 2];
+    let z = Tensor::leaf(engine.from_slice(&sample.z, &latents)?.value().clone());
+    let image = decoder.forward(engine, &z)?;
+    let (loss, seed_gradient) = reconstruction(&engine.to_vec(&image)?, pixels);
+    let image_gradient = engine.from_slice(&seed_gradient, &engine.shape(&image))?;
+    let mut gradients = backward(&[(&image, image_gradient.value().clone())])?;
+    let dz = gradients.take(&z).ok_or(PretrainError::Renderer)?;
+    let moments_gradient = sample.gradient(&engine.to_vec(&Tensor::constant(dz))?);
+    let moments_gradient = engine.from_slice(&moments_gradient, &shape)?;
+    gradients.accumulate(backward(&[(&moments, moments_gradient.value().clone())])?)?;
+    Ok((loss, gradients))
 }
 
 /// Latents drawn from the encoder's Gaussians.

@@ -22,7 +22,7 @@ use mudi_domain::recipe::{Recipe, Regularization};
 use mudi_domain::rng;
 use mudi_engine_candle::weights::Trainable;
 use mudi_engine_candle::{
-    AdamW, AdamWConfig, CandleEngine, Gradients, backward, checkpoint, gradient_norm, lora,
+    AdamW, AdamWConfig, CandleEngine, Gradients, backward, checkpoint, gradient_norm, lora, on_pool,
 };
 use samples::{Batch, Source};
 use state::RunFolder;
@@ -114,7 +114,7 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
         let mut loss = 0.0;
         for _ in 0..passes {
             let batch = batches.recv().map_err(|_| TrainError::Loader)??;
-            let (pass_loss, pass_gradients) = pass(&base, recipe, source.size(), &batch)?;
+            let (pass_loss, pass_gradients) = on_pool(|| pass(&base, recipe, source.size(), &batch))?;
             loss += pass_loss / passes as f64;
             gradients.accumulate(pass_gradients)?;
         }

@@ -7,6 +7,7 @@ mod kernels;
 pub mod lora;
 pub mod nchw;
 mod optimizer;
+mod pool;
 pub mod shapes;
 mod slices;
 mod tape;
@@ -14,4 +15,5 @@ pub mod weights;
 
 pub use engine::CandleEngine;
 pub use optimizer::{AdamW, AdamWConfig, Moments, follow, gradient_norm};
+pub use pool::on_pool;
 pub use tape::{Gradients, LeafId, Tensor, backward};

@@ -85,22 +85,19 @@ fn map(x: &[f32], y: &mut [f32], f: impl Fn(f32) -> f32) {
 
 /// The function at each value.
 pub(crate) fn forward(x: &[f32], kind: Activation) -> Vec<f32> {
-    let mut y = vec![0f32; x.len()];
-    par_rows(&mut y, 1, |first, y| {
+    par_rows(x.len(), 1, |first, y| {
         let x = &x[first..first + y.len()];
         match kind {
             Activation::Silu => map(x, y, silu),
             Activation::Gelu => map(x, y, gelu),
             Activation::QuickGelu => map(x, y, |x| x * sigmoid(QUICK * x)),
         }
-    });
-    y
+    })
 }
 
 /// `dy` times the derivative at each value.
 pub(crate) fn gradient(x: &[f32], dy: &[f32], kind: Activation) -> Vec<f32> {
-    let mut dx = vec![0f32; x.len()];
-    par_rows(&mut dx, 1, |first, dx| {
+    par_rows(x.len(), 1, |first, dx| {
         let x = &x[first..first + dx.len()];
         match kind {
             Activation::Silu => map(x, dx, silu_derivative),
@@ -110,17 +107,21 @@ pub(crate) fn gradient(x: &[f32], dy: &[f32], kind: Activation) -> Vec<f32> {
                 s * (1.0 + QUICK * x * (1.0 - s))
             }),
         }
-        for (dx, dy) in dx.iter_mut().zip(&dy[first..]) {
-            *dx *= dy;
-        }
-    });
-    dx
+        let dy = &dy[first..first + dx.len()];
+        simd(
+            #[inline(always)]
+            || {
+                for (dx, dy) in dx.iter_mut().zip(dy) {
+                    *dx *= dy;
+                }
+            },
+        );
+    })
 }
 
 /// `x [.., 2 C]` to `a * gelu(b)`, `[.., C]`.
 pub(crate) fn geglu(x: &[f32], width: usize) -> Vec<f32> {
-    let mut y = vec![0f32; x.len() / 2];
-    par_rows(&mut y, width, |first, rows| {
+    par_rows(x.len() / 2, width, |first, rows| {
         simd(
             #[inline(always)]
             || {
@@ -133,14 +134,12 @@ pub(crate) fn geglu(x: &[f32], width: usize) -> Vec<f32> {
                 }
             },
         );
-    });
-    y
+    })
 }
 
 /// Gradient of [`geglu`]'s input.
 pub(crate) fn geglu_gradient(x: &[f32], dy: &[f32], width: usize) -> Vec<f32> {
-    let mut dx = vec![0f32; x.len()];
-    par_rows(&mut dx, 2 * width, |first, rows| {
+    par_rows(x.len(), 2 * width, |first, rows| {
         simd(
             #[inline(always)]
             || {
@@ -156,8 +155,7 @@ pub(crate) fn geglu_gradient(x: &[f32], dy: &[f32], width: usize) -> Vec<f32> {
                 }
             },
         );
-    });
-    dx
+    })
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::activation::exp;
-use super::gemm::{Matrix, product_into};
+use super::raw::{Matrix, product_into};
 use super::simd;
 
 /// Sizes of an attention of `[B, queries, heads * width]` over `[B, keys, heads * width]`.
@@ -48,16 +48,14 @@ impl AttentionShape {
     /// `[B, heads, length, width]` to `[B, length, heads * width]`.
     fn join(&self, x: &[f32], length: usize) -> Vec<f32> {
         let (heads, width, channels) = (self.heads, self.width, self.channels());
-        let mut y = vec![0f32; x.len()];
-        super::par_rows(&mut y, channels, |first, rows| {
+        super::par_rows(x.len(), channels, |first, rows| {
             for (index, row) in rows.chunks_exact_mut(channels).enumerate() {
                 let (sample, position) = ((first + index) / length, (first + index) % length);
                 for (head, row) in row.chunks_exact_mut(width).enumerate() {
                     row.copy_from_slice(&x[((sample * heads + head) * length + position) * width..][..width]);
                 }
             }
-        });
-        y
+        })
     }
 
     /// Softmax of the scaled scores of a tile, in place; query `first + i` is row `i`.

@@ -3,8 +3,8 @@
 use mudi_diffusion::ConvGeometry;
 use rayon::prelude::*;
 
-use super::gemm::{Matrix, product_into};
-use super::{linear, par_rows};
+use super::raw::{Matrix, build_with, product_fresh, product_into};
+use super::{linear, par_rows, simd};
 
 /// Sizes of a convolution of `[B, height, width, inputs]` with `[outputs, kernel.0, kernel.1, inputs]`.
 #[derive(Clone, Copy)]
@@ -98,22 +98,15 @@ pub(crate) fn forward(x: &[f32], w: &[f32], b: Option<&[f32]>, shape: &ConvShape
         return linear::forward(x, w, b, shape.inputs, shape.outputs);
     }
     let (patch, outputs) = (shape.patch(), shape.outputs);
-    let mut y = vec![0f32; shape.batch * shape.output[0] * shape.output[1] * outputs];
+    let len = shape.batch * shape.output[0] * shape.output[1] * outputs;
     let rows = shape.tile_rows();
     let weight = Matrix::new(w, outputs, patch).t();
-    y.par_chunks_mut((rows * shape.output[1] * outputs).max(1)).enumerate().for_each_init(
-        Vec::new,
-        |patches, (tile, y)| {
-            let positions = y.len() / outputs;
-            patches.resize(positions * patch, 0.0);
-            shape.gather(x, tile * rows, positions / shape.output[1], patches);
-            if let Some(b) = b {
-                y.chunks_exact_mut(outputs).for_each(|y| y.copy_from_slice(b));
-            }
-            product_into(y, outputs, Matrix::new(patches, positions, patch), weight, b.is_some());
-        },
-    );
-    y
+    build_with(len, rows * shape.output[1] * outputs, Vec::new, |patches, tile, y| {
+        let positions = y.len() / outputs;
+        patches.resize(positions * patch, 0.0);
+        shape.gather(x, tile * rows, positions / shape.output[1], patches);
+        product_fresh(y, Matrix::new(patches, positions, patch), weight, b)
+    })
 }
 
 /// Gradient of the input.
@@ -131,8 +124,7 @@ pub(crate) fn input_gradient(dy: &[f32], w: &[f32], shape: &ConvShape) -> Vec<f3
 fn flipped(w: &[f32], shape: &ConvShape) -> Vec<f32> {
     let taps = shape.kernel[0] * shape.kernel[1];
     let (inputs, outputs) = (shape.inputs, shape.outputs);
-    let mut out = vec![0f32; w.len()];
-    par_rows(&mut out, taps * outputs, |first, rows| {
+    par_rows(w.len(), taps * outputs, |first, rows| {
         for (index, row) in rows.chunks_exact_mut(taps * outputs).enumerate() {
             let input = first + index;
             for (tap, row) in row.chunks_exact_mut(outputs).enumerate() {
@@ -142,8 +134,7 @@ fn flipped(w: &[f32], shape: &ConvShape) -> Vec<f32> {
                 }
             }
         }
-    });
-    out
+    })
 }
 
 /// Gradient of the input for any stride and kernel: patches of gradients, added where the patches came from.
@@ -199,21 +190,22 @@ pub(crate) fn weight_gradient(dy: &[f32], x: &[f32], shape: &ConvShape) -> Vec<f
                 patches.resize(positions * patch, 0.0);
                 shape.gather(x, row, count, &mut patches);
                 let dy = &dy[row * shape.output[1] * outputs..][..positions * outputs];
-                let (dy, patches) =
-                    (Matrix::new(dy, positions, outputs), Matrix::new(&patches, positions, patch));
-                product_into(&mut dw, patch, dy.t(), patches, true);
+                let patches = Matrix::new(&patches, positions, patch);
+                product_into(&mut dw, patch, Matrix::new(dy, positions, outputs).t(), patches, row > first);
             }
             dw
         })
         .collect();
-    let mut partial = partial.into_iter();
-    let mut dw = partial.next().unwrap_or_default();
-    for other in partial {
-        par_rows(&mut dw, 1, |first, dw| {
-            for (sum, value) in dw.iter_mut().zip(&other[first..]) {
-                *sum += value;
-            }
-        });
-    }
-    dw
+    par_rows(outputs * patch, 1, |first, dw| {
+        simd(
+            #[inline(always)]
+            || {
+                for part in &partial {
+                    for (sum, value) in dw.iter_mut().zip(&part[first..]) {
+                        *sum += value;
+                    }
+                }
+            },
+        );
+    })
 }

@@ -7,12 +7,10 @@
 pub(crate) mod activation;
 pub(crate) mod attention;
 pub(crate) mod conv;
-pub(crate) mod gemm;
 pub(crate) mod linear;
 pub(crate) mod norm;
 pub(crate) mod pointwise;
-
-use rayon::prelude::*;
+pub(crate) mod raw;
 
 /// Runs a loop with the widest vectors of this processor.
 #[inline]
@@ -20,22 +18,22 @@ pub(crate) fn simd<R>(work: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(work)
 }
 
-/// Elements below which a pass over memory stays on one thread.
-const PARALLEL_FROM: usize = 1 << 14;
+/// Elements that a thread takes at a time: few enough to stay in its cache from one loop to the next.
+const CHUNK: usize = 1 << 15;
 
-/// Rows of `width` elements that one thread should take of `len` elements.
-fn rows_for_thread(len: usize, width: usize) -> usize {
-    let rows = len / width.max(1);
-    if len < PARALLEL_FROM { rows.max(1) } else { rows.div_ceil(rayon::current_num_threads()).max(1) }
+/// Whole rows of `width` elements that make up about a [`CHUNK`].
+fn chunk_of_rows(width: usize) -> usize {
+    (CHUNK / width.max(1)).max(1) * width.max(1)
 }
 
-/// Calls `work(first_row, rows)` for bands of rows of `out`, on all threads.
-pub(crate) fn par_rows(out: &mut [f32], width: usize, work: impl Fn(usize, &mut [f32]) + Sync) {
-    let band = rows_for_thread(out.len(), width);
-    if band * width >= out.len() {
-        return work(0, out);
-    }
-    out.par_chunks_mut(band * width).enumerate().for_each(|(index, rows)| work(index * band, rows));
+/// A vector of `len` values in rows of `width`, made by `work(first_row, rows)` on all threads; the rows start as zeros.
+pub(crate) fn par_rows(len: usize, width: usize, work: impl Fn(usize, &mut [f32]) + Sync) -> Vec<f32> {
+    let chunk = chunk_of_rows(width);
+    raw::build(len, chunk, |index, rows| {
+        let rows = raw::zeros(rows);
+        work(index * (chunk / width.max(1)), rows);
+        rows
+    })
 }
 
 /// Sums over rows: `[rows, width]` to `[width]`.

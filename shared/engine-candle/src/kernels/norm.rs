@@ -263,8 +263,7 @@ fn row_statistics(x: &[f32], eps: f32) -> (f32, f32) {
 /// Normalizes each row of `x [rows, width]`.
 pub(crate) fn layer_norm(x: &[f32], w: &[f32], b: &[f32], eps: f32) -> Vec<f32> {
     let width = w.len();
-    let mut y = vec![0f32; x.len()];
-    super::par_rows(&mut y, width, |first, rows| {
+    super::par_rows(x.len(), width, |first, rows| {
         simd(
             #[inline(always)]
             || {
@@ -276,8 +275,7 @@ pub(crate) fn layer_norm(x: &[f32], w: &[f32], b: &[f32], eps: f32) -> Vec<f32> 
                 }
             },
         );
-    });
-    y
+    })
 }
 
 /// Partial sums of a layer normalization's gradients, whatever the number of threads: the result must not depend on it.

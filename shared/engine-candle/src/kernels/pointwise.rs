@@ -1,27 +1,22 @@
 //! Additions, copies and resampling.
 
-use super::{par_rows, simd};
+use super::raw::{build, map, map2};
+use super::{CHUNK, par_rows, simd};
 
 /// `a + b`.
 pub(crate) fn add(a: &[f32], b: &[f32]) -> Vec<f32> {
-    let mut y = vec![0f32; a.len()];
-    par_rows(&mut y, 1, |first, y| {
-        let (a, b) = (&a[first..], &b[first..]);
+    build(a.len(), CHUNK, |index, y| {
+        let first = index * CHUNK;
         simd(
             #[inline(always)]
-            || {
-                for ((y, &a), &b) in y.iter_mut().zip(a).zip(b) {
-                    *y = a + b;
-                }
-            },
-        );
-    });
-    y
+            || map2(y, &a[first..], &b[first..], |a, b| a + b),
+        )
+    })
 }
 
 /// `factor * x`.
 pub(crate) fn scale(x: &[f32], factor: f32) -> Vec<f32> {
-    x.iter().map(|x| factor * x).collect()
+    build(x.len(), CHUNK, |index, y| map(y, &x[index * CHUNK..], |x| factor * x))
 }
 
 /// `x [rows, width]` plus row `row_of(index)` of `v`.
@@ -31,43 +26,41 @@ pub(crate) fn add_rows(
     width: usize,
     row_of: impl Fn(usize) -> usize + Sync,
 ) -> Vec<f32> {
-    let mut y = vec![0f32; x.len()];
-    par_rows(&mut y, width, |first, rows| {
-        for (index, (y, x)) in
-            rows.chunks_exact_mut(width).zip(x[first * width..].chunks_exact(width)).enumerate()
-        {
-            let v = &v[row_of(first + index) * width..][..width];
-            for ((y, &x), &v) in y.iter_mut().zip(x).zip(v) {
-                *y = x + v;
-            }
-        }
-    });
-    y
+    par_rows(x.len(), width, |first, rows| {
+        simd(
+            #[inline(always)]
+            || {
+                let x = x[first * width..].chunks_exact(width);
+                for (index, (y, x)) in rows.chunks_exact_mut(width).zip(x).enumerate() {
+                    let v = &v[row_of(first + index) * width..][..width];
+                    for ((y, &x), &v) in y.iter_mut().zip(x).zip(v) {
+                        *y = x + v;
+                    }
+                }
+            },
+        );
+    })
 }
 
 /// `[rows, left]` and `[rows, right]` to `[rows, left + right]`.
 pub(crate) fn concat(a: &[f32], b: &[f32], left: usize, right: usize) -> Vec<f32> {
     let width = left + right;
-    let mut y = vec![0f32; a.len() + b.len()];
-    par_rows(&mut y, width, |first, rows| {
+    par_rows(a.len() + b.len(), width, |first, rows| {
         for (index, y) in rows.chunks_exact_mut(width).enumerate() {
             let row = first + index;
             y[..left].copy_from_slice(&a[row * left..][..left]);
             y[left..].copy_from_slice(&b[row * right..][..right]);
         }
-    });
-    y
+    })
 }
 
 /// Columns `from..from + width` of `x [rows, stride]`.
 pub(crate) fn columns(x: &[f32], stride: usize, from: usize, width: usize) -> Vec<f32> {
-    let mut y = vec![0f32; x.len() / stride * width];
-    par_rows(&mut y, width, |first, rows| {
+    par_rows(x.len() / stride * width, width, |first, rows| {
         for (index, y) in rows.chunks_exact_mut(width).enumerate() {
             y.copy_from_slice(&x[(first + index) * stride + from..][..width]);
         }
-    });
-    y
+    })
 }
 
 /// Sizes of a nearest-neighbour enlargement of `[B, height, width, channels]`.
@@ -90,36 +83,37 @@ impl Enlargement {
 /// Enlarges.
 pub(crate) fn upsample(x: &[f32], batch: usize, shape: Enlargement) -> Vec<f32> {
     let c = shape.channels;
-    let mut y = vec![0f32; batch * shape.to[0] * shape.to[1] * c];
-    par_rows(&mut y, shape.to[1] * c, |first, rows| {
+    par_rows(batch * shape.to[0] * shape.to[1] * c, shape.to[1] * c, |first, rows| {
         for (index, y) in rows.chunks_exact_mut(shape.to[1] * c).enumerate() {
             for (column, y) in y.chunks_exact_mut(c).enumerate() {
                 y.copy_from_slice(&x[shape.source(first + index, column)..][..c]);
             }
         }
-    });
-    y
+    })
 }
 
 /// Gradient of [`upsample`]: each input position sums over the positions that show it.
 pub(crate) fn upsample_gradient(dy: &[f32], batch: usize, shape: Enlargement) -> Vec<f32> {
     let c = shape.channels;
     let sample = shape.from[0] * shape.from[1] * c;
-    let mut dx = vec![0f32; batch * sample];
-    par_rows(&mut dx, sample, |first, samples| {
+    par_rows(batch * sample, sample, |first, samples| {
         let rows = samples.len() / sample * shape.to[0];
         let base = first * sample;
-        for row in 0..rows {
-            let row = first * shape.to[0] + row;
-            for column in 0..shape.to[1] {
-                let dy = &dy[(row * shape.to[1] + column) * c..][..c];
-                for (dx, &dy) in samples[shape.source(row, column) - base..][..c].iter_mut().zip(dy) {
-                    *dx += dy;
+        simd(
+            #[inline(always)]
+            || {
+                for row in 0..rows {
+                    let row = first * shape.to[0] + row;
+                    for column in 0..shape.to[1] {
+                        let dy = &dy[(row * shape.to[1] + column) * c..][..c];
+                        for (dx, &dy) in samples[shape.source(row, column) - base..][..c].iter_mut().zip(dy) {
+                            *dx += dy;
+                        }
+                    }
                 }
-            }
-        }
-    });
-    dx
+            },
+        );
+    })
 }
 
 /// Rows `ids` of `table [N, width]`.

@@ -1,0 +1,8 @@
+//! The only module with `unsafe` code: matrix products through pointers, and memory that is written before it is read.
+#![allow(unsafe_code)]
+
+mod fresh;
+mod gemm;
+
+pub(crate) use fresh::{build, build_with, map, map2, zeros};
+pub(crate) use gemm::{Matrix, product, product_fresh, product_into};
