@@ -9,7 +9,7 @@ use mudi_diffusion::tokenizer::{Tokenizer, TokenizerError};
 use mudi_diffusion::unet::{AddedConditioning, UNet, UNetConfig, UNetInput};
 use mudi_diffusion::vae::{VaeConfig, VaeDecoder, VaeEncoder};
 use mudi_diffusion::{Engine, Parameters};
-use mudi_engine_candle::weights::{FileWeights, WeightsError};
+use mudi_engine_candle::weights::{FileWeights, Precision, WeightsError};
 use mudi_engine_candle::{CandleEngine, Tensor, on_pool};
 
 /// Why a base model cannot be used. Every message names the file or the tensor.
@@ -116,9 +116,10 @@ pub(crate) fn weights_file(folder: &Path) -> Result<PathBuf, BaseError> {
 pub fn load_network<N>(
     engine: &CandleEngine,
     folder: &Path,
+    precision: Precision,
     new: impl FnOnce(&mut dyn Parameters<CandleEngine>) -> mudi_diffusion::Result<N>,
 ) -> Result<N, BaseError> {
-    let mut weights = FileWeights::open(engine, &weights_file(folder)?)?;
+    let mut weights = FileWeights::open_as(engine, &weights_file(folder)?, precision)?;
     let network = weights.build(new)?;
     weights.finish()?;
     Ok(network)
@@ -139,9 +140,9 @@ impl Vae {
     ///
     /// # Errors
     /// [`BaseError`], naming the file.
-    pub fn load(engine: &CandleEngine, folder: &Path) -> Result<Self, BaseError> {
+    pub fn load(engine: &CandleEngine, folder: &Path, precision: Precision) -> Result<Self, BaseError> {
         let config: VaeConfig = read_config(folder)?;
-        let (encoder, decoder) = load_network(engine, folder, |parameters| {
+        let (encoder, decoder) = load_network(engine, folder, precision, |parameters| {
             Ok((VaeEncoder::new(&config, parameters)?, VaeDecoder::new(&config, parameters)?))
         })?;
         Ok(Self { config, encoder, decoder })
@@ -185,7 +186,7 @@ impl Base {
     ///
     /// # Errors
     /// [`BaseError`], naming the file and the fault.
-    pub fn load(path: &Path) -> Result<Self, BaseError> {
+    pub fn load(path: &Path, precision: Precision) -> Result<Self, BaseError> {
         if !path.is_dir() {
             return Err(BaseError::Missing { path: path.to_owned() });
         }
@@ -196,16 +197,19 @@ impl Base {
             let folder = path.join(format!("text_encoder{suffix}"));
             if suffix.is_empty() || folder.is_dir() {
                 let config: ClipTextConfig = read_config(&folder)?;
-                let encoder = load_network(&engine, &folder, |parameters| ClipText::new(config, parameters))?;
+                let encoder = load_network(&engine, &folder, precision, |parameters| {
+                    ClipText::new(config, parameters)
+                })?;
                 encoders.push((load_tokenizer(&path.join(format!("tokenizer{suffix}")))?, encoder));
             }
         }
         let schedule_path = path.join("scheduler").join("scheduler_config.json");
         let schedule = NoiseSchedule::from_json(&read_text(&schedule_path)?)
             .map_err(|source| BaseError::Schedule { path: schedule_path, source })?;
-        let vae = Vae::load(&engine, &path.join("vae"))?;
-        let unet =
-            load_network(&engine, &path.join("unet"), |parameters| UNet::new(unet_config, parameters))?;
+        let vae = Vae::load(&engine, &path.join("vae"), precision)?;
+        let unet = load_network(&engine, &path.join("unet"), precision, |parameters| {
+            UNet::new(unet_config, parameters)
+        })?;
         let zeros_for_empty_prompt = zeros_for_empty_prompt(&path.join("model_index.json"))?;
         Ok(Self { engine, path: path.to_owned(), unet, vae, schedule, zeros_for_empty_prompt, encoders })
     }

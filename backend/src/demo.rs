@@ -8,7 +8,7 @@ use mudi_domain::prompt;
 use mudi_domain::recipe::{Method, Recipe};
 use mudi_domain::rng;
 use mudi_engine_candle::lora;
-use mudi_engine_candle::weights::read_safetensors;
+use mudi_engine_candle::weights::{Precision, read_safetensors};
 use mudi_toybox::{DataSetError, photo_set, similar_pair, write_data_set};
 
 use crate::base::{Base, BaseError};
@@ -147,7 +147,7 @@ fn clear(out: &Path) -> Result<(), DemoError> {
 pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<PathBuf, DemoError> {
     clear(&options.out)?;
     let begin = Instant::now();
-    let mut base = Base::load(&options.base)?;
+    let mut base = Base::load(&options.base, Precision::Single)?;
     let (first, second) = similar_pair(&mut rng::stream(options.seed, "demo", 0));
     let toys = [first, second];
     let photos = options.out.join("toys");

@@ -183,7 +183,8 @@ fn the_whole_pipeline_equals_diffusers() {
     .expect("json");
     let field = |name: &str| text[name].as_str().unwrap_or_else(|| panic!("{name} in {text}")).to_owned();
     // Diffusers' latents are not square here, so this goes through the library.
-    let base = mudi::base::Base::load(&fixture("sdxl-tiny")).expect("the base");
+    let base = mudi::base::Base::load(&fixture("sdxl-tiny"), mudi_engine_candle::weights::Precision::Single)
+        .expect("the base");
     let noise = nchw::to_channels_last(&golden["latents"]).expect("latents");
     let start = mudi::generate::Start { seed: 0, mean: None, noise: Some(values(noise.value())) };
     let settings = mudi::generate::Settings {

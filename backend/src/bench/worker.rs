@@ -12,11 +12,11 @@ use mudi_diffusion::unet::{AddedConditioning, UNet, UNetConfig, UNetInput};
 use mudi_diffusion::{Activation, ConvGeometry, Engine, Parameters};
 use mudi_domain::rng;
 use mudi_engine_candle::lora::{DEFAULT_TARGETS, attach_trainable};
-use mudi_engine_candle::weights::{FileWeights, TrainableWeights};
+use mudi_engine_candle::weights::{FileWeights, Precision as Weights, TrainableWeights};
 use mudi_engine_candle::{AdamW, AdamWConfig, CandleEngine, Tensor, backward, checkpoint, gradient_norm};
 
 use super::BenchError;
-use super::job::{Job, Operation, RANK};
+use super::job::{Job, Operation, Precision, RANK};
 use crate::base::{Base, load_network, read_config, weights_file};
 use crate::generate::{Settings, Start, pictures};
 use crate::pretrain::learner::{Batch, Learner};
@@ -61,17 +61,28 @@ fn answer(line: &str, prepared: &mut Option<Prepared>) -> Result<String, BenchEr
 fn prepare(job: Job) -> Result<Prepared, BenchError> {
     match job {
         Job::Sampling { base, steps } => sampling(&base, steps),
-        Job::Lora { base, batch, side, tokens, checkpointing, .. } => {
-            lora_step(&base, [batch, side, tokens], checkpointing)
+        Job::Lora { base, batch, side, tokens, precision, checkpointing } => {
+            lora_step(&base, [batch, side, tokens], precision, checkpointing)
         }
         Job::Pretraining { base, batch } => pretraining_step(&base, batch),
-        Job::Forward { base, batch, side, tokens, .. } => forward(&base, [batch, side, tokens]),
+        Job::Forward { base, batch, side, tokens, precision } => {
+            forward(&base, [batch, side, tokens], precision)
+        }
         Job::Operation { operation, gradient, repeat } => self::operation(&operation, gradient, repeat),
     }
 }
 
+impl From<Precision> for Weights {
+    fn from(precision: Precision) -> Self {
+        match precision {
+            Precision::F32 => Self::Single,
+            Precision::Bf16 => Self::Half,
+        }
+    }
+}
+
 fn sampling(base: &Path, steps: usize) -> Result<Prepared, BenchError> {
-    let base = Base::load(base)?;
+    let base = Base::load(base, Weights::Single)?;
     let settings = Settings { steps, ..Settings::for_base(&base) };
     let starts = [Start { seed: 0, ..Start::default() }];
     Ok(Box::new(move || {
@@ -80,10 +91,14 @@ fn sampling(base: &Path, steps: usize) -> Result<Prepared, BenchError> {
     }))
 }
 
-fn load_unet(engine: &CandleEngine, base: &Path) -> Result<UNet<CandleEngine>, BenchError> {
+fn load_unet(
+    engine: &CandleEngine,
+    base: &Path,
+    precision: Precision,
+) -> Result<UNet<CandleEngine>, BenchError> {
     let folder = base.join("unet");
     let config: UNetConfig = read_config(&folder)?;
-    Ok(load_network(engine, &folder, |parameters| UNet::new(config, parameters))?)
+    Ok(load_network(engine, &folder, precision.into(), |parameters| UNet::new(config, parameters))?)
 }
 
 fn normal(name: &str, len: usize) -> Vec<f32> {
@@ -115,9 +130,9 @@ fn unet_input(
     })
 }
 
-fn forward(base: &Path, sizes: [usize; 3]) -> Result<Prepared, BenchError> {
+fn forward(base: &Path, sizes: [usize; 3], precision: Precision) -> Result<Prepared, BenchError> {
     let engine = CandleEngine::cpu();
-    let unet = load_unet(&engine, base)?;
+    let unet = load_unet(&engine, base, precision)?;
     let input = unet_input(&engine, &unet.config, sizes)?;
     Ok(Box::new(move || {
         unet.forward(&engine, &input)?;
@@ -125,9 +140,14 @@ fn forward(base: &Path, sizes: [usize; 3]) -> Result<Prepared, BenchError> {
     }))
 }
 
-fn lora_step(base: &Path, sizes: [usize; 3], checkpointing: bool) -> Result<Prepared, BenchError> {
+fn lora_step(
+    base: &Path,
+    sizes: [usize; 3],
+    precision: Precision,
+    checkpointing: bool,
+) -> Result<Prepared, BenchError> {
     let engine = CandleEngine::cpu();
-    let mut unet = load_unet(&engine, base)?;
+    let mut unet = load_unet(&engine, base, precision)?;
     let targets = DEFAULT_TARGETS.map(String::from);
     let weights = attach_trainable(&mut unet, &targets, RANK, RANK as f32, |name, shape| {
         let scale = if name.contains("lora_B") { 0.0 } else { 1.0 / RANK as f32 };

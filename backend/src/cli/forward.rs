@@ -8,7 +8,7 @@ use mudi::base::{Vae, load_network, read_config};
 use mudi::files::write_atomically;
 use mudi_diffusion::clip::ClipText;
 use mudi_diffusion::unet::{AddedConditioning, UNet, UNetInput};
-use mudi_engine_candle::weights::{NamedTensors, read_safetensors, to_safetensors};
+use mudi_engine_candle::weights::{NamedTensors, Precision, read_safetensors, to_safetensors};
 use mudi_engine_candle::{CandleEngine, Tensor, nchw};
 
 use super::Failure;
@@ -96,7 +96,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 fn unet(folder: &Path, inputs: &Inputs) -> Result<NamedTensors, Failure> {
     let engine = CandleEngine::cpu();
     let config = read_config(folder)?;
-    let unet = load_network(&engine, folder, |parameters| UNet::new(config, parameters))?;
+    let unet = load_network(&engine, folder, Precision::Single, |parameters| UNet::new(config, parameters))?;
     let sample = inputs.image("sample")?;
     let batch = sample.value().dims()[0];
     let mut timesteps = inputs.values("timestep")?;
@@ -119,7 +119,8 @@ fn unet(folder: &Path, inputs: &Inputs) -> Result<NamedTensors, Failure> {
 fn text_encoder(folder: &Path, inputs: &Inputs) -> Result<NamedTensors, Failure> {
     let engine = CandleEngine::cpu();
     let config = read_config(folder)?;
-    let encoder = load_network(&engine, folder, |parameters| ClipText::new(config, parameters))?;
+    let encoder =
+        load_network(&engine, folder, Precision::Single, |parameters| ClipText::new(config, parameters))?;
     let shape = inputs.get("input_ids")?.dims().to_vec();
     let batch = if shape.len() == 2 { shape[0] } else { 1 };
     let ids: Vec<u32> = inputs.values("input_ids")?.iter().map(|&id| id as u32).collect();
@@ -136,7 +137,7 @@ fn text_encoder(folder: &Path, inputs: &Inputs) -> Result<NamedTensors, Failure>
 
 fn vae_encoder(folder: &Path, inputs: &Inputs) -> Result<NamedTensors, Failure> {
     let engine = CandleEngine::cpu();
-    let vae = Vae::load(&engine, folder)?;
+    let vae = Vae::load(&engine, folder, Precision::Single)?;
     let moments = nchw::to_channels_first(&vae.encoder.forward(&engine, &inputs.image("sample")?)?)?;
     let channels = vae.config.latent_channels;
     Ok(NamedTensors::from([
@@ -147,7 +148,7 @@ fn vae_encoder(folder: &Path, inputs: &Inputs) -> Result<NamedTensors, Failure> 
 
 fn vae_decoder(folder: &Path, inputs: &Inputs) -> Result<NamedTensors, Failure> {
     let engine = CandleEngine::cpu();
-    let vae = Vae::load(&engine, folder)?;
+    let vae = Vae::load(&engine, folder, Precision::Single)?;
     let image = nchw::to_channels_first(&vae.decoder.forward(&engine, &inputs.image("sample")?)?)?;
     Ok(NamedTensors::from([("sample".to_owned(), image)]))
 }

@@ -10,7 +10,7 @@ use mudi::train::{LORA_FILE, RunInfo};
 use mudi_diffusion::schedule::SamplerKind;
 use mudi_domain::layout::Layout;
 use mudi_engine_candle::lora;
-use mudi_engine_candle::weights::read_safetensors;
+use mudi_engine_candle::weights::{Precision, read_safetensors};
 
 use super::{Failure, bar};
 
@@ -89,7 +89,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         (None, Some(base)) => super::base_folder(base),
         (None, None) => return Err("name a --run or a --base".into()),
     };
-    let mut base = Base::load(&folder)?;
+    let mut base = Base::load(&folder, Precision::Single)?;
     if let Some(run) = &arguments.run {
         attach(&mut base, run, info.as_ref())?;
     }

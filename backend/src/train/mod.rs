@@ -20,7 +20,7 @@ use mudi_diffusion::Engine;
 use mudi_diffusion::unet::UNetInput;
 use mudi_domain::recipe::{Recipe, Regularization};
 use mudi_domain::rng;
-use mudi_engine_candle::weights::Trainable;
+use mudi_engine_candle::weights::{Precision, Trainable};
 use mudi_engine_candle::{
     AdamW, AdamWConfig, CandleEngine, Gradients, backward, checkpoint, gradient_norm, lora, on_pool,
 };
@@ -80,7 +80,7 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
     let recipe = &options.recipe;
     recipe.validate()?;
     let dataset = Dataset::load(&options.photos)?;
-    let mut base = Base::load(&options.base)?;
+    let mut base = Base::load(&options.base, Precision::Single)?;
     let absolute = |path: &PathBuf| path.canonicalize().unwrap_or_else(|_| path.clone());
     let info =
         RunInfo { photos: absolute(&options.photos), base: absolute(&options.base), recipe: recipe.clone() };

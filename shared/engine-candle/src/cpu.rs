@@ -10,7 +10,7 @@ use crate::kernels::conv::{self, ConvShape};
 use crate::kernels::norm::{self, GroupShape};
 use crate::kernels::pointwise::{self, Enlargement};
 use crate::kernels::{activation as act, linear as lin, sum_rows};
-use crate::slices::{Slice, value};
+use crate::slices::{Slice, WeightSlice, value};
 use crate::tape::Tensor;
 
 /// The gradient's values, contiguous.
@@ -34,7 +34,13 @@ fn with_last(value: &Value, width: usize) -> Vec<usize> {
 pub(crate) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     let (inputs, outputs) = (last(x.value()), weight.value().dims()[0]);
     let b = bias.map(|bias| Slice::of(bias.value())).transpose()?;
-    let y = lin::forward(&Slice::of(x.value())?, &Slice::of(weight.value())?, b.as_deref(), inputs, outputs);
+    let y = lin::forward(
+        &Slice::of(x.value())?,
+        WeightSlice::of(weight.value())?.values(),
+        b.as_deref(),
+        inputs,
+        outputs,
+    );
     let y = value(y, with_last(x.value(), outputs))?;
     let needs = [x.is_tracked(), weight.is_tracked(), bias.is_some_and(Tensor::is_tracked)];
     // A frozen weight does not need its input again, so the input is not kept.
@@ -45,7 +51,9 @@ pub(crate) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Resu
         let dy = contiguous(dy)?;
         let dy = Slice::of(&dy)?;
         let dx = match saved_w {
-            Some(w) => Some(value(lin::input_gradient(&dy, &Slice::of(&w)?, inputs, outputs), x_dims)?),
+            Some(w) => {
+                Some(value(lin::input_gradient(&dy, WeightSlice::of(&w)?.values(), inputs, outputs), x_dims)?)
+            }
             None => None,
         };
         let dw = match saved_x {
@@ -74,7 +82,12 @@ pub(crate) fn conv2d(
         geometry,
     };
     let b = bias.map(|bias| Slice::of(bias.value())).transpose()?;
-    let y = conv::forward(&Slice::of(x.value())?, &Slice::of(weight.value())?, b.as_deref(), &shape);
+    let y = conv::forward(
+        &Slice::of(x.value())?,
+        WeightSlice::of(weight.value())?.values(),
+        b.as_deref(),
+        &shape,
+    );
     let y = value(y, vec![shape.batch, shape.output[0], shape.output[1], shape.outputs])?;
     let needs = [x.is_tracked(), weight.is_tracked(), bias.is_some_and(Tensor::is_tracked)];
     let (saved_x, saved_w) = (needs[1].then(|| x.value().clone()), needs[0].then(|| weight.value().clone()));
@@ -83,7 +96,7 @@ pub(crate) fn conv2d(
         let dy = contiguous(dy)?;
         let dy = Slice::of(&dy)?;
         let dx = match saved_w {
-            Some(w) => Some(value(conv::input_gradient(&dy, &Slice::of(&w)?, &shape), xd)?),
+            Some(w) => Some(value(conv::input_gradient(&dy, WeightSlice::of(&w)?.values(), &shape), xd)?),
             None => None,
         };
         let dw = match saved_x {

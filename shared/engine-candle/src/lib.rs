@@ -8,6 +8,7 @@ pub mod lora;
 pub mod nchw;
 mod optimizer;
 mod pool;
+mod safetensors_file;
 pub mod shapes;
 mod slices;
 mod tape;

@@ -7,6 +7,7 @@ use candle_core::{DType, Device, Tensor as Value};
 use mudi_diffusion::{Error as NetworkError, ParameterKind, Parameters};
 
 use crate::engine::CandleEngine;
+use crate::safetensors_file::SafetensorsFile;
 use crate::tape::Tensor;
 
 /// What is wrong with a weights file. Every message names the file.
@@ -71,11 +72,7 @@ pub type NamedTensors = BTreeMap<String, Value>;
 /// # Errors
 /// [`WeightsError::Read`] and [`WeightsError::Format`].
 pub fn read_safetensors(path: &Path) -> Result<NamedTensors, WeightsError> {
-    let bytes = std::fs::read(path).map_err(|source| WeightsError::Read { path: path.to_owned(), source })?;
-    let format = |reason: String| WeightsError::Format { path: path.to_owned(), reason };
-    let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)
-        .map_err(|error| format(error.to_string().lines().next().unwrap_or_default().to_owned()))?;
-    Ok(tensors.into_iter().collect())
+    SafetensorsFile::open(path)?.read_all()
 }
 
 /// The bytes of a safetensors file, sorted by name, with the given metadata.
@@ -90,26 +87,52 @@ pub fn to_safetensors(
     safetensors::serialize(tensors.iter(), metadata).map_err(|error| error.to_string())
 }
 
-/// Weights read from one file, for one or more networks.
+/// How the weights of linear layers and convolutions are held; everything else is `f32`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// As `f32`.
+    #[default]
+    Single,
+    /// In two bytes: those of a file in half precision as they are, others rounded to bf16. Products are computed in `f32`.
+    Half,
+}
+
+/// Weights read from one file, for one or more networks. Each is read when it is asked for.
 pub struct FileWeights {
     path: PathBuf,
-    tensors: NamedTensors,
+    file: SafetensorsFile,
     used: BTreeSet<String>,
     device: Device,
+    precision: Precision,
+    /// What went wrong in reading, which the networks' errors cannot tell.
+    failed: Option<WeightsError>,
 }
 
 /// Buffers that old versions of transformers saved, and that no network needs.
 const NOT_WEIGHTS: [&str; 2] = ["text_model.embeddings.position_ids", "embeddings.position_ids"];
 
 impl FileWeights {
-    /// Reads `path`.
+    /// Opens `path`; weights become `f32`.
     ///
     /// # Errors
     /// [`WeightsError::Read`] and [`WeightsError::Format`].
     pub fn open(engine: &CandleEngine, path: &Path) -> Result<Self, WeightsError> {
-        let mut tensors = read_safetensors(path)?;
-        tensors.retain(|name, _| !NOT_WEIGHTS.contains(&name.as_str()));
-        Ok(Self { path: path.to_owned(), tensors, used: BTreeSet::new(), device: engine.device().clone() })
+        Self::open_as(engine, path, Precision::Single)
+    }
+
+    /// Opens `path`.
+    ///
+    /// # Errors
+    /// [`WeightsError::Read`] and [`WeightsError::Format`].
+    pub fn open_as(engine: &CandleEngine, path: &Path, precision: Precision) -> Result<Self, WeightsError> {
+        Ok(Self {
+            path: path.to_owned(),
+            file: SafetensorsFile::open(path)?,
+            used: BTreeSet::new(),
+            device: engine.device().clone(),
+            precision,
+            failed: None,
+        })
     }
 
     /// Builds a network from these weights.
@@ -120,7 +143,11 @@ impl FileWeights {
         &mut self,
         new: impl FnOnce(&mut dyn Parameters<CandleEngine>) -> Result<N, NetworkError>,
     ) -> Result<N, WeightsError> {
-        new(self).map_err(|source| WeightsError::Network { path: self.path.clone(), source })
+        let built = new(self);
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
+        built.map_err(|source| WeightsError::Network { path: self.path.clone(), source })
     }
 
     /// Says so where the file holds tensors that no network took.
@@ -128,7 +155,8 @@ impl FileWeights {
     /// # Errors
     /// [`WeightsError::Extra`].
     pub fn finish(self) -> Result<(), WeightsError> {
-        let names: Vec<String> = self.tensors.into_keys().filter(|name| !self.used.contains(name)).collect();
+        let unused = |name: &&String| !self.used.contains(*name) && !NOT_WEIGHTS.contains(&name.as_str());
+        let names: Vec<String> = self.file.names().filter(unused).cloned().collect();
         if names.is_empty() { Ok(()) } else { Err(WeightsError::Extra { path: self.path, names }) }
     }
 }
@@ -152,11 +180,14 @@ fn to_file_layout(value: &Value, kind: ParameterKind) -> candle_core::Result<Val
 
 impl Parameters<CandleEngine> for FileWeights {
     fn get(&mut self, name: &str, shape: &[usize], kind: ParameterKind) -> mudi_diffusion::Result<Tensor> {
-        let found = self
-            .tensors
-            .get(name)
+        let found = self.file.read(name).map_err(|error| {
+            let reason = error.to_string();
+            self.failed = Some(error);
+            NetworkError::Input { name: "weights", reason }
+        })?;
+        let found = found
             .ok_or_else(|| NetworkError::MissingTensor { name: name.to_owned(), expected: shape.to_vec() })?;
-        let value = from_file_layout(found, kind).map_err(NetworkError::engine)?;
+        let value = from_file_layout(&found, kind).map_err(NetworkError::engine)?;
         if value.dims() != shape {
             return Err(NetworkError::TensorShape {
                 name: name.to_owned(),
@@ -165,8 +196,14 @@ impl Parameters<CandleEngine> for FileWeights {
             });
         }
         self.used.insert(name.to_owned());
+        let dtype = match (self.precision, kind, value.dtype()) {
+            (Precision::Half, ParameterKind::Linear | ParameterKind::Convolution, own) => {
+                if own == DType::F16 { DType::F16 } else { DType::BF16 }
+            }
+            _ => DType::F32,
+        };
         let value = value
-            .to_dtype(DType::F32)
+            .to_dtype(dtype)
             .and_then(|value| value.contiguous())
             .and_then(|value| value.to_device(&self.device))
             .map_err(NetworkError::engine)?;
@@ -174,7 +211,7 @@ impl Parameters<CandleEngine> for FileWeights {
     }
 
     fn contains(&self, name: &str) -> bool {
-        self.tensors.contains_key(name)
+        self.file.contains(name)
     }
 }
 

@@ -3,7 +3,8 @@
 use mudi_diffusion::ConvGeometry;
 use rayon::prelude::*;
 
-use super::raw::{Matrix, build_with, product_fresh, product_into};
+use super::raw::{Matrix, build, build_with, product_by_columns, product_fresh, product_into};
+use super::weights::{DecodedTransposed, Weights, band};
 use super::{linear, par_rows, simd};
 
 /// Sizes of a convolution of `[B, height, width, inputs]` with `[outputs, kernel.0, kernel.1, inputs]`.
@@ -93,10 +94,14 @@ impl ConvShape {
 }
 
 /// `x` convolved with `w`, plus `b`.
-pub(crate) fn forward(x: &[f32], w: &[f32], b: Option<&[f32]>, shape: &ConvShape) -> Vec<f32> {
+pub(crate) fn forward(x: &[f32], w: Weights<'_>, b: Option<&[f32]>, shape: &ConvShape) -> Vec<f32> {
     if shape.is_linear() {
         return linear::forward(x, w, b, shape.inputs, shape.outputs);
     }
+    let w = match w {
+        Weights::F32(w) => w,
+        half => return forward_half(x, half, b, shape),
+    };
     let (patch, outputs) = (shape.patch(), shape.outputs);
     let len = shape.batch * shape.output[0] * shape.output[1] * outputs;
     let rows = shape.tile_rows();
@@ -109,13 +114,41 @@ pub(crate) fn forward(x: &[f32], w: &[f32], b: Option<&[f32]>, shape: &ConvShape
     })
 }
 
+/// Positions whose patches are gathered at a time where weights are in half precision: many, since they are decoded anew
+/// for each.
+const HALF_TILE: usize = 1024;
+
+/// [`forward`] with weights in half precision.
+fn forward_half(x: &[f32], w: Weights<'_>, b: Option<&[f32]>, shape: &ConvShape) -> Vec<f32> {
+    let (patch, outputs) = (shape.patch(), shape.outputs);
+    let width = shape.output[1];
+    let rows = (HALF_TILE / width.max(1)).max(1);
+    let len = shape.batch * shape.output[0] * width * outputs;
+    build(len, rows * width * outputs, |tile, y| {
+        let positions = y.len() / outputs;
+        let patches = par_rows(positions * patch, width * patch, |first, patches| {
+            shape.gather(x, tile * rows + first, patches.len() / (width * patch), patches);
+        });
+        let patches = Matrix::new(&patches, positions, patch);
+        product_by_columns(y, patches, outputs, band(patch), b, &DecodedTransposed { w, cols: patch })
+    })
+}
+
 /// Gradient of the input.
-pub(crate) fn input_gradient(dy: &[f32], w: &[f32], shape: &ConvShape) -> Vec<f32> {
+pub(crate) fn input_gradient(dy: &[f32], w: Weights<'_>, shape: &ConvShape) -> Vec<f32> {
     if shape.is_linear() {
         return linear::input_gradient(dy, w, shape.inputs, shape.outputs);
     }
+    let decoded;
+    let w = match w {
+        Weights::F32(w) => w,
+        half => {
+            decoded = half.decode_all();
+            &decoded
+        }
+    };
     if shape.geometry.stride == 1 && shape.kernel[0] == shape.kernel[1] {
-        return forward(dy, &flipped(w, shape), None, &shape.transposed());
+        return forward(dy, Weights::F32(&flipped(w, shape)), None, &shape.transposed());
     }
     scatter_gradient(dy, w, shape)
 }

@@ -11,6 +11,7 @@ pub(crate) mod linear;
 pub(crate) mod norm;
 pub(crate) mod pointwise;
 pub(crate) mod raw;
+pub(crate) mod weights;
 
 /// Runs a loop with the widest vectors of this processor.
 #[inline]

@@ -107,12 +107,39 @@ pub(crate) fn product(lhs: Matrix<'_>, rhs: Matrix<'_>, bias: Option<&[f32]>) ->
             product_fresh(out, lhs, rhs, bias)
         });
     }
-    let band = part(cols);
+    build(rows * cols, rows * cols, |_, out| product_by_columns(out, lhs, cols, part(cols), bias, &rhs))
+}
+
+/// A right side whose columns may have to be made first.
+pub(crate) trait RightSide: Sync {
+    /// Columns `first..first + count`; `scratch` is the thread's own, to make them in.
+    fn columns<'s>(&'s self, scratch: &'s mut Vec<f32>, first: usize, count: usize) -> Matrix<'s>;
+}
+
+impl RightSide for Matrix<'_> {
+    fn columns<'s>(&'s self, _: &'s mut Vec<f32>, first: usize, count: usize) -> Matrix<'s> {
+        self.t().row_range(first, count).t()
+    }
+}
+
+/// `lhs * rhs`, plus `bias` in each row, on all threads, written to `out` in bands of `band` columns.
+pub(crate) fn product_by_columns<'a>(
+    out: &'a mut Fresh,
+    lhs: Matrix<'_>,
+    cols: usize,
+    band: usize,
+    bias: Option<&[f32]>,
+    rhs: &impl RightSide,
+) -> &'a mut [f32] {
+    let rows = lhs.rows;
+    assert_eq!(out.len(), rows * cols, "result {rows}x{cols} does not fill its slice");
     let write = |out: Columns| {
-        (0..cols.div_ceil(band)).into_par_iter().for_each(|index| {
+        (0..cols.div_ceil(band)).into_par_iter().for_each_init(Vec::new, |scratch, index| {
             let first = index * band;
             let count = band.min(cols - first);
-            // SAFETY: columns `first..first + count` of the result's rows lie inside it, and no other part writes them.
+            let rhs = rhs.columns(scratch, first, count);
+            assert_eq!(rhs.cols, count, "another number of columns than asked for");
+            // SAFETY: columns `first..first + count` of the result's rows lie inside it, and no other band writes them.
             unsafe {
                 let out = out.at(first);
                 if let Some(bias) = bias {
@@ -120,12 +147,12 @@ pub(crate) fn product(lhs: Matrix<'_>, rhs: Matrix<'_>, bias: Option<&[f32]>) ->
                         out.add(row * cols).copy_from_nonoverlapping(bias[first..][..count].as_ptr(), count);
                     }
                 }
-                run(out, cols, lhs, rhs.t().row_range(first, count).t(), bias.is_some());
+                run(out, cols, lhs, rhs, bias.is_some());
             }
         });
     };
     // SAFETY: the bands cover all columns of all rows.
-    build(rows * cols, rows * cols, |_, out| unsafe { written_by(out, |out| write(Columns(out))) })
+    unsafe { written_by(out, |out| write(Columns(out))) }
 }
 
 /// A result that threads write side by side, each its own columns.
