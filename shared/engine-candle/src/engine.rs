@@ -1,8 +1,9 @@
 //! [`CandleEngine`]: the operations of [`Engine`] on candle tensors.
 
-use candle_core::{Device, Tensor as Value};
+use candle_core::{DType, Device, Tensor as Value};
 use mudi_diffusion::{Activation, ConvGeometry, Engine, Error, Result};
 
+use crate::composed::{self, Placement};
 use crate::cpu;
 use crate::slices;
 use crate::tape::Tensor;
@@ -10,24 +11,99 @@ use crate::tape::Tensor;
 /// The engine. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct CandleEngine {
-    device: Device,
+    placement: Placement,
+    path: Path,
+}
+
+/// How operations are computed.
+#[derive(Clone, Copy, Debug)]
+enum Path {
+    /// By our own kernels, on the CPU in `f32`.
+    Kernels,
+    /// By compositions of candle's operations, on any device.
+    Composed,
+}
+
+/// Runs an operation, whose shapes have been checked, on the engine's path.
+macro_rules! run {
+    ($engine:ident.$operation:ident($($argument:expr),*)) => {
+        match $engine.path {
+            Path::Kernels => cpu::$operation($($argument),*),
+            Path::Composed => {
+                composed::$operation(&$engine.placement, $($argument),*).map_err(Error::engine)
+            }
+        }
+    };
 }
 
 impl CandleEngine {
-    /// The engine on the CPU.
+    /// The engine on the CPU, with kernels of its own.
     #[must_use]
     pub fn cpu() -> Self {
-        Self { device: Device::Cpu }
+        Self { placement: Placement { device: Device::Cpu, dtype: DType::F32 }, path: Path::Kernels }
+    }
+
+    /// The engine on any device, computing in `dtype` (`F32`, `BF16` or `F16`) with candle's operations.
+    ///
+    /// Tensors that live elsewhere or in another type are converted wherever they are used, and their gradients are
+    /// converted back: weights that learn can stay in `f32` beside their optimizer.
+    ///
+    /// # Errors
+    /// Other types.
+    pub fn composed(device: Device, dtype: DType) -> Result<Self> {
+        if !matches!(dtype, DType::F32 | DType::BF16 | DType::F16) {
+            return Err(input_error("dtype", format!("{dtype:?} is none of F32, BF16 and F16")));
+        }
+        Ok(Self { placement: Placement { device, dtype }, path: Path::Composed })
+    }
+
+    /// The engine on the CUDA device with this number, in `f32`; for another type there is [`composed`](Self::composed).
+    ///
+    /// # Errors
+    /// A program that was built without CUDA; a device that is not there.
+    pub fn cuda(ordinal: usize) -> Result<Self> {
+        let built = cfg!(feature = "cuda");
+        let device = Device::new_cuda(ordinal).map_err(|error| no_device("CUDA", "cuda", built, &error))?;
+        Self::composed(device, DType::F32)
+    }
+
+    /// The engine on the Metal device with this number, in `f32`; for another type there is [`composed`](Self::composed).
+    ///
+    /// # Errors
+    /// A program that was built without Metal; a device that is not there.
+    pub fn metal(ordinal: usize) -> Result<Self> {
+        let built = cfg!(feature = "metal");
+        let device =
+            Device::new_metal(ordinal).map_err(|error| no_device("Metal", "metal", built, &error))?;
+        Self::composed(device, DType::F32)
     }
 
     /// Where tensors live.
     #[must_use]
     pub fn device(&self) -> &Device {
-        &self.device
+        &self.placement.device
+    }
+
+    /// The type that the engine computes in.
+    #[must_use]
+    pub fn dtype(&self) -> DType {
+        self.placement.dtype
     }
 }
 
-fn shape_error(name: &'static str, reason: String) -> Error {
+/// Why there is no device, and what to do about it.
+fn no_device(name: &str, feature: &str, built: bool, error: &candle_core::Error) -> Error {
+    let reason = if built {
+        let cause = error.to_string();
+        let cause = cause.lines().next().unwrap_or_default();
+        format!("{name} does not start ({cause}); check the device's number and its driver, or use the CPU")
+    } else {
+        format!("this program was built without {name}; build it with `--features {feature}`, or use the CPU")
+    };
+    input_error("device", reason)
+}
+
+fn input_error(name: &'static str, reason: String) -> Error {
     Error::Input { name, reason }
 }
 
@@ -37,7 +113,7 @@ fn width(x: &Value) -> Result<usize> {
         .last()
         .copied()
         .filter(|&width| width > 0)
-        .ok_or_else(|| shape_error("tensor", format!("shape {:?} has no last axis", x.dims())))
+        .ok_or_else(|| input_error("tensor", format!("shape {:?} has no last axis", x.dims())))
 }
 
 /// Fails with the shapes where `fits` is false or a tensor is empty.
@@ -46,14 +122,16 @@ fn check(fits: bool, operation: &'static str, shapes: &[&Value]) -> Result<()> {
         return Ok(());
     }
     let shapes: Vec<&[usize]> = shapes.iter().map(|value| value.dims()).collect();
-    Err(shape_error(operation, format!("the shapes {shapes:?} do not fit each other, or are empty")))
+    Err(input_error(operation, format!("the shapes {shapes:?} do not fit each other, or are empty")))
 }
 
 impl Engine for CandleEngine {
     type Tensor = Tensor;
 
     fn from_slice(&self, values: &[f32], shape: &[usize]) -> Result<Tensor> {
-        let value = Value::from_slice(values, shape, &self.device).map_err(Error::engine)?;
+        let value = Value::from_slice(values, shape, self.device())
+            .and_then(|value| value.to_dtype(self.dtype()))
+            .map_err(Error::engine)?;
         Ok(Tensor::constant(value))
     }
 
@@ -78,7 +156,7 @@ impl Engine for CandleEngine {
         let (outputs, expected) = weight.value().dims2().map_err(Error::engine)?;
         let fits = inputs == expected && bias.is_none_or(|bias| bias.value().dims() == [outputs]);
         check(fits, "linear", &[x.value(), weight.value()])?;
-        cpu::linear(x, weight, bias)
+        run!(self.linear(x, weight, bias))
     }
 
     fn conv2d(
@@ -98,7 +176,7 @@ impl Engine for CandleEngine {
             && geometry.output(width, kw) > 0
             && bias.is_none_or(|bias| bias.value().dims() == [outputs]);
         check(fits, "conv2d", &[x.value(), weight.value()])?;
-        cpu::conv2d(x, weight, bias, geometry)
+        run!(self.conv2d(x, weight, bias, geometry))
     }
 
     fn group_norm(
@@ -119,9 +197,11 @@ impl Engine for CandleEngine {
         check(fits, "group_norm", &[x.value(), weight.value(), bias.value()])?;
         match activation {
             None | Some(Activation::Silu) => {
-                cpu::group_norm(x, weight, bias, groups, eps, activation.is_some())
+                run!(self.group_norm(x, weight, bias, groups, eps, activation.is_some()))
             }
-            Some(other) => self.activation(&cpu::group_norm(x, weight, bias, groups, eps, false)?, other),
+            Some(other) => {
+                self.activation(&run!(self.group_norm(x, weight, bias, groups, eps, false))?, other)
+            }
         }
     }
 
@@ -129,7 +209,7 @@ impl Engine for CandleEngine {
         let channels = width(x.value())?;
         let fits = weight.value().dims() == [channels] && bias.value().dims() == [channels];
         check(fits, "layer_norm", &[x.value(), weight.value(), bias.value()])?;
-        cpu::layer_norm(x, weight, bias, eps)
+        run!(self.layer_norm(x, weight, bias, eps))
     }
 
     fn attention(&self, q: &Tensor, k: &Tensor, v: &Tensor, heads: usize, causal: bool) -> Result<Tensor> {
@@ -141,64 +221,64 @@ impl Engine for CandleEngine {
             && heads > 0
             && channels.is_multiple_of(heads);
         check(fits, "attention", &[q.value(), k.value(), v.value()])?;
-        cpu::attention(q, k, v, heads, causal)
+        run!(self.attention(q, k, v, heads, causal))
     }
 
     fn activation(&self, x: &Tensor, kind: Activation) -> Result<Tensor> {
-        cpu::activation(x, kind)
+        run!(self.activation(x, kind))
     }
 
     fn geglu(&self, x: &Tensor) -> Result<Tensor> {
         check(width(x.value())?.is_multiple_of(2), "geglu", &[x.value()])?;
-        cpu::geglu(x)
+        run!(self.geglu(x))
     }
 
     fn upsample_nearest(&self, x: &Tensor, height: usize, width: usize) -> Result<Tensor> {
         let (_, h, w, _) = x.value().dims4().map_err(Error::engine)?;
         check(h > 0 && w > 0 && height >= h && width >= w, "upsample_nearest", &[x.value()])?;
-        cpu::upsample_nearest(x, height, width)
+        run!(self.upsample_nearest(x, height, width))
     }
 
     fn add(&self, a: &Tensor, b: &Tensor) -> Result<Tensor> {
         check(a.value().dims() == b.value().dims(), "add", &[a.value(), b.value()])?;
-        cpu::add(a, b)
+        run!(self.add(a, b))
     }
 
     fn add_per_sample(&self, x: &Tensor, v: &Tensor) -> Result<Tensor> {
         let dims = x.value().dims();
         let fits = dims.len() >= 2 && v.value().dims() == [dims[0], width(x.value())?];
         check(fits, "add_per_sample", &[x.value(), v.value()])?;
-        cpu::add_per_sample(x, v)
+        run!(self.add_per_sample(x, v))
     }
 
     fn add_positions(&self, x: &Tensor, table: &Tensor) -> Result<Tensor> {
         let (_, length, channels) = x.value().dims3().map_err(Error::engine)?;
         let (positions, expected) = table.value().dims2().map_err(Error::engine)?;
         check(length <= positions && channels == expected, "add_positions", &[x.value(), table.value()])?;
-        cpu::add_positions(x, table)
+        run!(self.add_positions(x, table))
     }
 
     fn scale(&self, x: &Tensor, factor: f32) -> Result<Tensor> {
-        cpu::scale(x, factor)
+        run!(self.scale(x, factor))
     }
 
     fn concat(&self, a: &Tensor, b: &Tensor) -> Result<Tensor> {
         let (da, db) = (a.value().dims(), b.value().dims());
         let fits = !da.is_empty() && da.len() == db.len() && da[..da.len() - 1] == db[..db.len() - 1];
         check(fits, "concat", &[a.value(), b.value()])?;
-        cpu::concat(a, b)
+        run!(self.concat(a, b))
     }
 
     fn embedding(&self, table: &Tensor, ids: &[u32], batch: usize) -> Result<Tensor> {
         let (rows, _) = table.value().dims2().map_err(Error::engine)?;
         let fits = batch > 0 && ids.len().is_multiple_of(batch) && ids.iter().all(|&id| (id as usize) < rows);
         check(fits, "embedding", &[table.value()])?;
-        cpu::embedding(table, ids, batch)
+        run!(self.embedding(table, ids, batch))
     }
 
     fn select_positions(&self, x: &Tensor, at: &[usize]) -> Result<Tensor> {
         let (batch, length, _) = x.value().dims3().map_err(Error::engine)?;
         check(at.len() == batch && at.iter().all(|&at| at < length), "select_positions", &[x.value()])?;
-        cpu::select_positions(x, at)
+        run!(self.select_positions(x, at))
     }
 }

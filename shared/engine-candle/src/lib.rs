@@ -1,6 +1,7 @@
 //! The engine on candle: values and devices are candle's; gradients and the CPU's operations are ours.
 
 pub mod checkpoint;
+mod composed;
 mod cpu;
 mod engine;
 mod kernels;

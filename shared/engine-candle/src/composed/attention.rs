@@ -1,0 +1,150 @@
+//! Multi-head attention, one tile of queries at a time; the backward pass computes the scores of a tile again.
+
+use candle_core::{D, Result, Tensor as Value};
+
+use super::{Placement, record, wide};
+use crate::tape::Tensor;
+
+/// What hides a key: far below any score, yet finite, since the fast arithmetic of GPUs need not know infinity.
+const HIDDEN: f32 = -1e30;
+
+/// Sizes of an attention.
+#[derive(Clone, Copy)]
+struct Shape {
+    batch: usize,
+    heads: usize,
+    /// Channels of one head.
+    width: usize,
+    /// Query `i` sees keys `0..=i` only.
+    causal: bool,
+    /// Queries in one tile.
+    tile: usize,
+}
+
+impl Shape {
+    /// `[B, T, heads * width]` to `[B * heads, T, width]`.
+    fn split(&self, x: &Value) -> Result<Value> {
+        let Self { batch, heads, width, .. } = *self;
+        x.reshape((batch, (), heads, width))?.transpose(1, 2)?.contiguous()?.reshape((
+            batch * heads,
+            (),
+            width,
+        ))
+    }
+
+    /// `[B * heads, T, width]` to `[B, T, heads * width]`.
+    fn join(&self, x: &Value) -> Result<Value> {
+        let Self { batch, heads, width, .. } = *self;
+        x.reshape((batch, heads, (), width))?.transpose(1, 2)?.contiguous()?.reshape((
+            batch,
+            (),
+            heads * width,
+        ))
+    }
+
+    /// The queries of one head, multiplied by the scores' scale: there are fewer of them than of scores.
+    fn queries(&self, q: &Value) -> Result<Value> {
+        self.split(q)?.affine(self.scale(), 0.0)
+    }
+
+    fn scale(&self) -> f64 {
+        1.0 / (self.width as f64).sqrt()
+    }
+
+    /// Where tiles of `queries` start, and how many queries they hold.
+    fn tiles(&self, queries: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
+        let tile = self.tile;
+        (0..queries).step_by(tile).map(move |first| (first, tile.min(queries - first)))
+    }
+
+    /// Softmax of the scores of queries `first..`, in `f32`: `[B * heads, tile, keys]`.
+    fn weights(&self, q: &Value, k: &Value, first: usize) -> Result<Value> {
+        let mut scores = wide(&q.matmul(&k.t()?)?)?;
+        if self.causal {
+            let (rows, keys) = (q.dim(1)?, k.dim(1)?);
+            let mask = (first..first + rows)
+                .flat_map(|query| (0..keys).map(move |key| if key > query { HIDDEN } else { 0.0 }));
+            let mask = Value::from_vec(mask.collect(), (rows, keys), q.device())?;
+            scores = scores.broadcast_add(&mask)?;
+        }
+        let scores = scores.broadcast_sub(&scores.max_keepdim(D::Minus1)?)?.exp()?;
+        scores.broadcast_div(&scores.sum_keepdim(D::Minus1)?)
+    }
+
+    fn forward(&self, q: &Value, k: &Value, v: &Value) -> Result<Value> {
+        let (q, k, v) = (self.queries(q)?, self.split(k)?, self.split(v)?);
+        let mut tiles = Vec::new();
+        for (first, count) in self.tiles(q.dim(1)?) {
+            let q = q.narrow(1, first, count)?.contiguous()?;
+            tiles.push(self.weights(&q, &k, first)?.to_dtype(v.dtype())?.matmul(&v)?);
+        }
+        self.join(&Value::cat(&tiles, 1)?)
+    }
+
+    /// Gradients of queries, keys and values, where `needs` asks for them.
+    fn gradient(
+        &self,
+        q: &Value,
+        k: &Value,
+        v: Option<&Value>,
+        dy: &Value,
+        needs: [bool; 3],
+    ) -> Result<Vec<Option<Value>>> {
+        let dtype = q.dtype();
+        let (q, k, dy) = (self.queries(q)?, self.split(k)?, self.split(dy)?);
+        let v = v.map(|v| self.split(v)).transpose()?;
+        let (mut dq, mut dk, mut dv) = (Vec::new(), None, None);
+        for (first, count) in self.tiles(q.dim(1)?) {
+            let (q, dy) =
+                (q.narrow(1, first, count)?.contiguous()?, dy.narrow(1, first, count)?.contiguous()?);
+            let weights = self.weights(&q, &k, first)?;
+            if needs[2] {
+                add_to(&mut dv, &weights.to_dtype(dtype)?.t()?.matmul(&dy)?)?;
+            }
+            let Some(v) = &v else { continue };
+            let dweights = wide(&dy.matmul(&v.t()?)?)?;
+            let mean = (&weights * &dweights)?.sum_keepdim(D::Minus1)?;
+            let dscores = (weights * dweights.broadcast_sub(&mean)?)?.to_dtype(dtype)?;
+            if needs[0] {
+                dq.push(dscores.matmul(&k)?);
+            }
+            if needs[1] {
+                add_to(&mut dk, &dscores.t()?.matmul(&q)?)?;
+            }
+        }
+        let dq = needs[0].then(|| self.join(&Value::cat(&dq, 1)?)?.affine(self.scale(), 0.0));
+        let joined = |sum: Option<Value>| sum.map(|sum| self.join(&sum)?.to_dtype(dtype)).transpose();
+        Ok(vec![dq.transpose()?, joined(dk)?, joined(dv)?])
+    }
+}
+
+/// Adds a tile's part of a sum, in `f32`.
+fn add_to(sum: &mut Option<Value>, part: &Value) -> Result<()> {
+    let part = wide(part)?;
+    *sum = Some(match sum.take() {
+        Some(sum) => (sum + part)?,
+        None => part,
+    });
+    Ok(())
+}
+
+pub(crate) fn attention(
+    place: &Placement,
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    heads: usize,
+    causal: bool,
+) -> Result<Tensor> {
+    let [q, k, v] = place.all([q, k, v])?;
+    let (batch, queries, channels) = q.value().dims3()?;
+    let keys = k.value().dim(1)?;
+    let tile = (place.working_set() / (batch * heads * keys)).clamp(1, queries);
+    let shape = Shape { batch, heads, width: channels / heads, causal, tile };
+    let y = shape.forward(q.value(), k.value(), v.value())?;
+    let needs = [&q, &k, &v].map(Tensor::is_tracked);
+    let (q_value, k_value) = (q.value().clone(), k.value().clone());
+    // The gradient of the values alone does not need the values.
+    let v_value = (needs[0] || needs[1]).then(|| v.value().clone());
+    Ok(record(y, &[&q, &k, &v], move |dy| shape.gradient(&q_value, &k_value, v_value.as_ref(), dy, needs)))
+}
