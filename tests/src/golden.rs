@@ -1,6 +1,6 @@
 //! Golden tensors made with the reference implementations (`tests/fixtures/README.md`).
 
-use candle_core::Tensor;
+use candle_core::{DType, Device, Tensor};
 use mudi_diffusion::{Parameters, parse};
 use mudi_engine_candle::CandleEngine;
 use mudi_engine_candle::weights::{FileWeights, NamedTensors, read_safetensors};
@@ -16,11 +16,21 @@ pub fn tensors(path: &str) -> NamedTensors {
     read_safetensors(&fixture(path)).unwrap_or_else(|error| panic!("{error}"))
 }
 
+/// Every path of the engine that a CPU can run: its kernels, and the compositions that GPUs use.
+///
+/// # Panics
+/// Never: `f32` is supported.
+#[must_use]
+pub fn engines() -> [CandleEngine; 2] {
+    [CandleEngine::cpu(), CandleEngine::composed(Device::Cpu, DType::F32).expect("f32 is supported")]
+}
+
 /// Builds the network in `folder` from its `config.json` and `weights`; `finish` says whether every tensor must be used.
 ///
 /// # Panics
 /// Where the files do not fit the network.
 pub fn network<C: serde::de::DeserializeOwned, N>(
+    engine: &CandleEngine,
     folder: &str,
     weights: &str,
     finish: bool,
@@ -28,7 +38,7 @@ pub fn network<C: serde::de::DeserializeOwned, N>(
 ) -> N {
     let config = std::fs::read_to_string(fixture(folder).join("config.json")).expect("config.json");
     let config = parse(&config).unwrap_or_else(|error| panic!("{folder}: {error}"));
-    let mut file = FileWeights::open(&CandleEngine::cpu(), &fixture(folder).join(weights)).expect("weights");
+    let mut file = FileWeights::open(engine, &fixture(folder).join(weights)).expect("weights");
     let network = file.build(|parameters| new(config, parameters)).unwrap_or_else(|error| panic!("{error}"));
     if finish {
         file.finish().unwrap_or_else(|error| panic!("{error}"));
@@ -43,7 +53,7 @@ pub fn network<C: serde::de::DeserializeOwned, N>(
 #[must_use]
 pub fn values(tensor: &Tensor) -> Vec<f32> {
     tensor
-        .to_dtype(candle_core::DType::F32)
+        .to_dtype(DType::F32)
         .and_then(|tensor| tensor.flatten_all())
         .and_then(|tensor| tensor.to_vec1())
         .expect("numbers")

@@ -6,21 +6,27 @@ use std::collections::BTreeMap;
 use mudi_diffusion::unet::{AddedConditioning, UNet, UNetInput};
 use mudi_engine_candle::weights::{NamedTensors, Trainable};
 use mudi_engine_candle::{CandleEngine, Gradients, Tensor, backward, checkpoint, lora, nchw};
-use mudi_tests::golden::{network, tensors, values};
+use mudi_tests::golden::{engines, network, tensors, values};
 
 struct Setup {
+    engine: CandleEngine,
     unet: UNet<CandleEngine>,
     trainable: Vec<Trainable>,
     golden: NamedTensors,
 }
 
-fn setup() -> Setup {
+/// The adapted UNet on every path of the engine.
+fn setups() -> [Setup; 2] {
+    engines().map(setup)
+}
+
+fn setup(engine: CandleEngine) -> Setup {
     let golden = tensors("sdxl-tiny/golden/lora.safetensors");
-    let mut unet = network("sdxl-tiny/unet", "diffusion_pytorch_model.safetensors", true, UNet::new);
+    let mut unet = network(&engine, "sdxl-tiny/unet", "diffusion_pytorch_model.safetensors", true, UNet::new);
     let targets: Vec<String> = lora::DEFAULT_TARGETS.map(String::from).to_vec();
     let trainable =
         lora::attach_trainable(&mut unet, &targets, 4, 8.0, |name, _| values(&golden[name])).unwrap();
-    Setup { unet, trainable, golden }
+    Setup { engine, unet, trainable, golden }
 }
 
 impl Setup {
@@ -46,14 +52,17 @@ impl Setup {
     }
 
     fn dense(&self) -> Gradients {
-        let output = self.unet.forward(&CandleEngine::cpu(), &self.input()).unwrap();
+        let output = self.unet.forward(&self.engine, &self.input()).unwrap();
         backward(&[(&output, self.seed(&output))]).unwrap()
     }
 }
 
 #[test]
 fn lora_gradients_equal_pytorch_and_peft() {
-    let setup = setup();
+    setups().iter().for_each(equal_pytorch);
+}
+
+fn equal_pytorch(setup: &Setup) {
     let gradients = setup.dense();
     assert_eq!(gradients.len(), setup.trainable.len(), "a gradient for every factor and for nothing else");
     let mut errors: BTreeMap<&str, f64> = BTreeMap::new();
@@ -74,12 +83,14 @@ fn lora_gradients_equal_pytorch_and_peft() {
 
 #[test]
 fn checkpointed_gradients_equal_dense_ones() {
-    let setup = setup();
-    let engine = CandleEngine::cpu();
+    setups().iter().for_each(checkpointed_equal_dense);
+}
+
+fn checkpointed_equal_dense(setup: &Setup) {
     let dense = setup.dense();
-    let pass = checkpoint::forward(&engine, &setup.unet, &setup.input()).unwrap();
+    let pass = checkpoint::forward(&setup.engine, &setup.unet, &setup.input()).unwrap();
     let seed = setup.seed(&pass.output);
-    let checkpointed = pass.backward(&engine, seed).unwrap();
+    let checkpointed = pass.backward(&setup.engine, seed).unwrap();
     assert_eq!(checkpointed.len(), dense.len());
     for weight in &setup.trainable {
         let (a, b) =
@@ -90,22 +101,26 @@ fn checkpointed_gradients_equal_dense_ones() {
 
 #[test]
 fn a_lora_scaled_to_zero_is_the_base_model() {
-    let setup = setup();
-    let engine = CandleEngine::cpu();
+    setups().iter().for_each(scaled_to_zero);
+}
+
+fn scaled_to_zero(setup: &Setup) {
     let input = UNetInput { lora_scale: 0.0, ..setup.input() };
-    let adapted = setup.unet.forward(&engine, &input).unwrap();
+    let adapted = setup.unet.forward(&setup.engine, &input).unwrap();
     assert!(!adapted.is_tracked(), "nothing to learn, so nothing is recorded");
     let base: UNet<CandleEngine> =
-        network("sdxl-tiny/unet", "diffusion_pytorch_model.safetensors", true, UNet::new);
-    let base = base.forward(&engine, &setup.input()).unwrap();
+        network(&setup.engine, "sdxl-tiny/unet", "diffusion_pytorch_model.safetensors", true, UNet::new);
+    let base = base.forward(&setup.engine, &setup.input()).unwrap();
     assert_eq!(values(adapted.value()), values(base.value()));
 }
 
 #[test]
 fn lora_files_of_diffusers_peft_and_kohya_give_the_same_model() {
-    let setup = setup();
-    let engine = CandleEngine::cpu();
-    let expected = values(setup.unet.forward(&engine, &setup.input()).unwrap().value());
+    setups().iter().for_each(files_agree);
+}
+
+fn files_agree(setup: &Setup) {
+    let expected = values(setup.unet.forward(&setup.engine, &setup.input()).unwrap().value());
     let peft: NamedTensors = setup
         .golden
         .iter()
@@ -118,10 +133,11 @@ fn lora_files_of_diffusers_peft_and_kohya_give_the_same_model() {
         ("kohya", tensors("sdxl-tiny/golden/kohya_lora.safetensors"), None),
     ];
     for (name, file, alpha) in files {
-        let mut unet = network("sdxl-tiny/unet", "diffusion_pytorch_model.safetensors", true, UNet::new);
+        let mut unet =
+            network(&setup.engine, "sdxl-tiny/unet", "diffusion_pytorch_model.safetensors", true, UNet::new);
         let adapted = lora::attach(&mut unet, &file, alpha).unwrap();
         assert_eq!(2 * adapted, setup.trainable.len());
-        let found = values(unet.forward(&engine, &setup.input()).unwrap().value());
+        let found = values(unet.forward(&setup.engine, &setup.input()).unwrap().value());
         let error = mudi_tests::golden::error_of_range(&found, &expected);
         assert!(error < 1e-6, "{name}: {error:e}");
     }

@@ -5,7 +5,7 @@ use mudi_diffusion::clip::ClipText;
 use mudi_diffusion::unet::{AddedConditioning, UNet, UNetInput};
 use mudi_diffusion::vae::{VaeDecoder, VaeEncoder};
 use mudi_engine_candle::{CandleEngine, Tensor, nchw};
-use mudi_tests::golden::{error_of_range, fixture, network, tensors, values};
+use mudi_tests::golden::{engines, error_of_range, fixture, network, tensors, values};
 
 /// f32 on both sides: what is left is the order of additions.
 const TOLERANCE: f32 = 1e-5;
@@ -17,8 +17,13 @@ fn assert_close(what: &str, found: &[f32], expected: &[f32]) {
 }
 
 fn unet_against(base: &str, golden: &str) {
+    engines().iter().for_each(|engine| unet_on(engine, base, golden));
+}
+
+fn unet_on(engine: &CandleEngine, base: &str, golden: &str) {
     let golden = tensors(&format!("{base}/golden/{golden}.safetensors"));
-    let unet = network(&format!("{base}/unet"), "diffusion_pytorch_model.safetensors", true, UNet::new);
+    let unet =
+        network(engine, &format!("{base}/unet"), "diffusion_pytorch_model.safetensors", true, UNet::new);
     let added = golden.get("text_embeds").map(|embeds| AddedConditioning {
         text_embeds: Tensor::constant(embeds.clone()),
         time_ids: values(&golden["time_ids"]),
@@ -30,7 +35,7 @@ fn unet_against(base: &str, golden: &str) {
         added,
         lora_scale: 1.0,
     };
-    let output = unet.forward(&CandleEngine::cpu(), &input).unwrap();
+    let output = unet.forward(engine, &input).unwrap();
     let output = nchw::to_channels_first(&output).unwrap();
     assert_eq!(output.dims(), golden["out.sample"].dims());
     assert_close(base, &values(&output), &values(&golden["out.sample"]));
@@ -57,8 +62,12 @@ fn sd21_unet() {
 }
 
 fn text_encoder_against(base: &str, folder: &str, golden: &str, true_eos: bool) {
+    engines().iter().for_each(|engine| text_encoder_on(engine, base, folder, golden, true_eos));
+}
+
+fn text_encoder_on(engine: &CandleEngine, base: &str, folder: &str, golden: &str, true_eos: bool) {
     let golden = tensors(&format!("{base}/golden/{golden}.safetensors"));
-    let mut encoder = network(&format!("{base}/{folder}"), "model.safetensors", true, ClipText::new);
+    let mut encoder = network(engine, &format!("{base}/{folder}"), "model.safetensors", true, ClipText::new);
     if true_eos {
         let vocabulary = std::fs::read_to_string(fixture(&format!("{base}/tokenizer_2/vocab.json"))).unwrap();
         let vocabulary: serde_json::Value = serde_json::from_str(&vocabulary).unwrap();
@@ -66,7 +75,7 @@ fn text_encoder_against(base: &str, folder: &str, golden: &str, true_eos: bool) 
     }
     let ids: Vec<u32> = values(&golden["input_ids"]).iter().map(|&id| id as u32).collect();
     let batch = golden["input_ids"].dims()[0];
-    let text = encoder.forward(&CandleEngine::cpu(), &ids, batch).unwrap();
+    let text = encoder.forward(engine, &ids, batch).unwrap();
     for (name, tensor) in [
         ("out.hidden_states", Some(&text.penultimate)),
         ("out.last_hidden_state", Some(&text.last)),
@@ -93,11 +102,14 @@ fn text_encoder_pools_at_the_end_token_of_its_configuration() {
 
 #[test]
 fn vae() {
-    let engine = CandleEngine::cpu();
+    engines().iter().for_each(vae_on);
+}
+
+fn vae_on(engine: &CandleEngine) {
     let weights = "diffusion_pytorch_model.safetensors";
-    let encoder = network("sdxl-tiny/vae", weights, false, |config, p| VaeEncoder::new(&config, p));
+    let encoder = network(engine, "sdxl-tiny/vae", weights, false, |config, p| VaeEncoder::new(&config, p));
     let golden = tensors("sdxl-tiny/golden/vae_encoder.safetensors");
-    let moments = encoder.forward(&engine, &nchw::to_channels_last(&golden["sample"]).unwrap()).unwrap();
+    let moments = encoder.forward(engine, &nchw::to_channels_last(&golden["sample"]).unwrap()).unwrap();
     let moments = nchw::to_channels_first(&moments).unwrap();
     let channels = moments.dims()[1] / 2;
     for (name, from) in [("out.sample", 0), ("out.logvar", channels)] {
@@ -105,9 +117,9 @@ fn vae() {
         assert_close(&format!("vae encoder {name}"), &values(&found), &values(&golden[name]));
     }
 
-    let decoder = network("sdxl-tiny/vae", weights, false, |config, p| VaeDecoder::new(&config, p));
+    let decoder = network(engine, "sdxl-tiny/vae", weights, false, |config, p| VaeDecoder::new(&config, p));
     let golden = tensors("sdxl-tiny/golden/vae_decoder.safetensors");
-    let image = decoder.forward(&engine, &nchw::to_channels_last(&golden["sample"]).unwrap()).unwrap();
+    let image = decoder.forward(engine, &nchw::to_channels_last(&golden["sample"]).unwrap()).unwrap();
     let image = nchw::to_channels_first(&image).unwrap();
     assert_close("vae decoder", &values(&image), &values(&golden["out.sample"]));
 }

@@ -4,7 +4,7 @@ use mudi_diffusion::Engine;
 use mudi_engine_candle::{CandleEngine, Tensor, backward};
 
 mod common;
-use common::{Case, cases, inputs, random, seed, tensors, value, values};
+use common::{Case, engines, inputs, random, runs, seed, tensors, value, values};
 
 /// Half the distance between the two points of a difference.
 const STEP: f32 = 1e-2;
@@ -14,28 +14,34 @@ const TOLERANCE: f64 = 1e-3;
 const COORDINATE_TOLERANCE: f64 = 1e-2;
 
 /// `sum(output * seed)`, in double precision.
-fn objective(case: &Case, at: &[Vec<f32>], seed: &[f32]) -> f64 {
-    let engine = CandleEngine::cpu();
-    let y = (case.run)(&engine, &tensors(case, at, |_| false)).expect("the shapes fit");
+fn objective(engine: &CandleEngine, case: &Case, at: &[Vec<f32>], seed: &[f32]) -> f64 {
+    let y = (case.run)(engine, &tensors(case, at, |_| false)).expect("the shapes fit");
     let y = values(y.value());
     y.iter().zip(seed).map(|(&y, &seed)| f64::from(y) * f64::from(seed)).sum()
 }
 
 /// The derivative of [`objective`] as `input` moves along `direction`.
-fn difference(case: &Case, at: &[Vec<f32>], seed: &[f32], input: usize, direction: &[f32]) -> f64 {
+fn difference(
+    engine: &CandleEngine,
+    case: &Case,
+    at: &[Vec<f32>],
+    seed: &[f32],
+    input: usize,
+    direction: &[f32],
+) -> f64 {
     let moved = |step: f32| {
         let mut at = at.to_vec();
         at[input].iter_mut().zip(direction).for_each(|(x, d)| *x += step * d);
-        objective(case, &at, seed)
+        objective(engine, case, &at, seed)
     };
     (moved(STEP) - moved(-STEP)) / (2.0 * f64::from(STEP))
 }
 
 /// Compares one case; returns the largest errors along directions and of coordinates.
-fn compare(case: &Case) -> [f64; 2] {
+fn compare(engine: &CandleEngine, case: &Case) -> [f64; 2] {
     let at = inputs(case);
     let leaves = tensors(case, &at, |_| true);
-    let y = (case.run)(&CandleEngine::cpu(), &leaves).expect("the shapes fit");
+    let y = (case.run)(engine, &leaves).expect("the shapes fit");
     let seed = seed(&y);
     let gradients = backward(&[(&y, seed.clone())]).expect("a first backward pass");
     let seed = values(&seed);
@@ -57,7 +63,7 @@ fn compare(case: &Case) -> [f64; 2] {
             directions.push((direction, norm / (count as f64).sqrt()));
         }
         for (index, (direction, scale)) in directions.into_iter().enumerate() {
-            let expected = difference(case, &at, &seed, input, &direction);
+            let expected = difference(engine, case, &at, &seed, input, &direction);
             let found: f64 =
                 gradient.iter().zip(&direction).map(|(&g, &d)| f64::from(g) * f64::from(d)).sum();
             let error = (found - expected).abs() / scale;
@@ -65,7 +71,7 @@ fn compare(case: &Case) -> [f64; 2] {
                 if index < 4 { (&mut worst[0], TOLERANCE) } else { (&mut worst[1], COORDINATE_TOLERANCE) };
             assert!(
                 error < tolerance,
-                "{}: input {input}, direction {index}: {found}, expected {expected}",
+                "{}: input {input}, direction {index}: {found}, expected {expected}, on {engine:?}",
                 case.name
             );
             *worst = worst.max(error);
@@ -76,19 +82,19 @@ fn compare(case: &Case) -> [f64; 2] {
 
 #[test]
 fn gradients_agree_with_differences() {
-    for case in cases() {
-        let [directions, coordinates] = compare(&case);
+    for (engine, case) in runs() {
+        let [directions, coordinates] = compare(&engine, &case);
         println!("{directions:.1e}  {coordinates:.1e}  {}", case.name);
     }
 }
 
 #[test]
 fn gradients_are_computed_only_where_asked() {
-    for case in cases() {
+    for (engine, case) in runs() {
         let at = inputs(&case);
         let run = |tracked: usize| {
             let tensors = tensors(&case, &at, |index| tracked >> index & 1 == 1);
-            let y = (case.run)(&CandleEngine::cpu(), &tensors).expect("the shapes fit");
+            let y = (case.run)(&engine, &tensors).expect("the shapes fit");
             assert_eq!(y.is_tracked(), tracked != 0, "{}", case.name);
             let gradients = backward(&[(&y, seed(&y))]).expect("a first backward pass");
             assert_eq!(gradients.len(), tracked.count_ones() as usize, "{}: {tracked:b}", case.name);
@@ -114,22 +120,23 @@ fn leaf(values: &[f32]) -> Tensor {
 
 #[test]
 fn gradients_of_a_tensor_used_twice_add_up() {
-    let engine = CandleEngine::cpu();
-    let x = leaf(&[1.0, -2.0, 3.0]);
-    // x + 2 x + (x + x), and x itself as one more output.
-    let twice = engine.scale(&x, 2.0).unwrap();
-    let sum = engine.add(&x, &twice).unwrap();
-    let y = engine.add(&sum, &engine.add(&x, &x).unwrap()).unwrap();
-    let ones = value(&[1.0; 3], &[3]);
-    let tens = value(&[10.0; 3], &[3]);
-    let outputs = [(&y, ones.clone()), (&x, tens.clone()), (&twice, ones.clone())];
-    let gradients = backward(&outputs).unwrap();
-    assert_eq!(values(gradients.get(&x).unwrap()), [17.0; 3]);
-    assert!(gradients.get(&y).is_none() && gradients.get(&twice).is_none());
-    let mut gradients = backward(&[(&x, ones)]).unwrap();
-    gradients.accumulate(backward(&[(&x, tens)]).unwrap()).unwrap();
-    assert_eq!(values(&gradients.take(&x).unwrap()), [11.0; 3]);
-    assert!(gradients.is_empty());
+    for engine in engines() {
+        let x = leaf(&[1.0, -2.0, 3.0]);
+        // x + 2 x + (x + x), and x itself as one more output.
+        let twice = engine.scale(&x, 2.0).unwrap();
+        let sum = engine.add(&x, &twice).unwrap();
+        let y = engine.add(&sum, &engine.add(&x, &x).unwrap()).unwrap();
+        let ones = value(&[1.0; 3], &[3]);
+        let tens = value(&[10.0; 3], &[3]);
+        let outputs = [(&y, ones.clone()), (&x, tens.clone()), (&twice, ones.clone())];
+        let gradients = backward(&outputs).unwrap();
+        assert_eq!(values(gradients.get(&x).unwrap()), [17.0; 3]);
+        assert!(gradients.get(&y).is_none() && gradients.get(&twice).is_none());
+        let mut gradients = backward(&[(&x, ones)]).unwrap();
+        gradients.accumulate(backward(&[(&x, tens)]).unwrap()).unwrap();
+        assert_eq!(values(&gradients.take(&x).unwrap()), [11.0; 3]);
+        assert!(gradients.is_empty());
+    }
 }
 
 #[test]
@@ -145,9 +152,9 @@ fn nothing_flows_past_a_detached_tensor() {
 
 #[test]
 fn a_graph_is_walked_once() {
-    for case in cases() {
+    for (engine, case) in runs() {
         let leaves = tensors(&case, &inputs(&case), |_| true);
-        let y = (case.run)(&CandleEngine::cpu(), &leaves).expect("the shapes fit");
+        let y = (case.run)(&engine, &leaves).expect("the shapes fit");
         backward(&[(&y, seed(&y))]).expect("a first backward pass");
         let Err(error) = backward(&[(&y, seed(&y))]) else { panic!("{}: walked twice", case.name) };
         assert!(error.to_string().contains("walked already"), "{error}");
@@ -156,9 +163,9 @@ fn a_graph_is_walked_once() {
 
 #[test]
 fn a_seed_of_another_shape_is_an_error() {
-    for case in cases() {
+    for (engine, case) in runs() {
         let leaves = tensors(&case, &inputs(&case), |_| true);
-        let y = (case.run)(&CandleEngine::cpu(), &leaves).expect("the shapes fit");
+        let y = (case.run)(&engine, &leaves).expect("the shapes fit");
         assert!(backward(&[(&y, value(&[1.0; 3], &[3]))]).is_err(), "{}", case.name);
     }
 }

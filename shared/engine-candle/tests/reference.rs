@@ -6,7 +6,7 @@ use mudi_engine_candle::{CandleEngine, Tensor};
 use proptest::prelude::*;
 
 mod common;
-use common::{cases, inputs, random, tensors, value, values};
+use common::{engines, inputs, random, runs, tensors, value, values};
 
 /// Largest error, relative to the largest value of the result.
 const TOLERANCE: f64 = 1e-5;
@@ -86,8 +86,11 @@ fn check_attention(sizes: [usize; 5], causal: bool) {
     let (q, qv) = drawn(1, &[batch, queries, heads * width]);
     let (k, kv) = drawn(2, &[batch, keys, heads * width]);
     let (v, vv) = drawn(3, &[batch, keys, heads * width]);
-    let y = CandleEngine::cpu().attention(&q, &k, &v, heads, causal).unwrap();
-    assert_close(&y, &[batch, queries, heads * width], &attend(&qv, &kv, &vv, sizes, causal));
+    let expected = attend(&qv, &kv, &vv, sizes, causal);
+    for engine in engines() {
+        let y = engine.attention(&q, &k, &v, heads, causal).unwrap();
+        assert_close(&y, &[batch, queries, heads * width], &expected);
+    }
 }
 
 #[test]
@@ -99,7 +102,10 @@ fn attention_over_several_tiles() {
 
 #[test]
 fn activations_over_their_range() {
-    let engine = CandleEngine::cpu();
+    engines().iter().for_each(over_their_range);
+}
+
+fn over_their_range(engine: &CandleEngine) {
     let xs: Vec<f32> = (-1200i16..=1200).map(|i| f32::from(i) * 0.01).collect();
     let x = Tensor::constant(value(&xs, &[xs.len()]));
     for kind in [Activation::Silu, Activation::Gelu, Activation::QuickGelu] {
@@ -132,9 +138,9 @@ proptest! {
         let (x, xv) = drawn(1, &[batch, height, width, inputs]);
         let (w, wv) = drawn(2, &[outputs, kh, kw, inputs]);
         let (bias, bv) = drawn(3, &[outputs]);
-        let y = CandleEngine::cpu().conv2d(&x, &w, with_bias.then_some(&bias), geometry);
+        let ys = engines().map(|engine| engine.conv2d(&x, &w, with_bias.then_some(&bias), geometry));
         if oh == 0 || ow == 0 || before.max(after) >= kh.min(kw) {
-            prop_assert!(y.is_err());
+            prop_assert!(ys.iter().all(Result::is_err));
             return Ok(());
         }
         let mut expected = vec![];
@@ -154,7 +160,9 @@ proptest! {
                 expected.push(sum);
             }
         }
-        assert_close(&y.unwrap(), &[batch, oh, ow, outputs], &expected);
+        for y in ys {
+            assert_close(&y.unwrap(), &[batch, oh, ow, outputs], &expected);
+        }
     }
 
     #[test]
@@ -162,17 +170,18 @@ proptest! {
         let (x, xv) = drawn(1, &[1, rows, inputs]);
         let (w, wv) = drawn(2, &[outputs, inputs]);
         let (bias, bv) = drawn(3, &[outputs]);
-        let y = CandleEngine::cpu().linear(&x, &w, with_bias.then_some(&bias)).unwrap();
         let dot = |r: usize, o: usize| (0..inputs).map(|i| xv[r * inputs + i] * wv[o * inputs + i]).sum::<f64>();
         let expected: Vec<f64> = (0..rows * outputs)
             .map(|i| dot(i / outputs, i % outputs) + if with_bias { bv[i % outputs] } else { 0.0 })
             .collect();
-        assert_close(&y, &[1, rows, outputs], &expected);
+        for engine in engines() {
+            let y = engine.linear(&x, &w, with_bias.then_some(&bias)).unwrap();
+            assert_close(&y, &[1, rows, outputs], &expected);
+        }
     }
 
     #[test]
     fn norms(batch in 1usize..4, positions in 1usize..50, groups in 1usize..5, each in 1usize..9, silu in any::<bool>()) {
-        let engine = CandleEngine::cpu();
         let channels = groups * each;
         let shape = [batch, positions, channels];
         let (x, xv) = drawn(1, &shape);
@@ -191,14 +200,15 @@ proptest! {
         if silu {
             expected.iter_mut().for_each(|x| *x = activation(Activation::Silu, *x));
         }
-        let y = engine.group_norm(&x, &w, &b, groups, 1e-3, silu.then_some(Activation::Silu)).unwrap();
-        assert_close(&y, &shape, &expected);
-
         let mut rows = xv;
         for row in 0..batch * positions {
             normalize(&mut rows, &(row * channels..(row + 1) * channels).collect::<Vec<_>>(), 1e-3);
         }
-        assert_close(&engine.layer_norm(&x, &w, &b, 1e-3).unwrap(), &shape, &affine(&rows));
+        for engine in engines() {
+            let y = engine.group_norm(&x, &w, &b, groups, 1e-3, silu.then_some(Activation::Silu)).unwrap();
+            assert_close(&y, &shape, &expected);
+            assert_close(&engine.layer_norm(&x, &w, &b, 1e-3).unwrap(), &shape, &affine(&rows));
+        }
     }
 
     #[test]
@@ -208,41 +218,43 @@ proptest! {
 
     #[test]
     fn pointwise(batch in 1usize..4, length in 1usize..9, channels in 1usize..9, other in 1usize..5, factor in -3f32..3.0) {
-        let engine = CandleEngine::cpu();
         let shape = [batch, length, channels];
         let ((x, xv), (z, zv)) = (drawn(1, &shape), drawn(2, &shape));
         let map = |f: &dyn Fn(usize) -> f64| -> Vec<f64> { (0..xv.len()).map(f).collect() };
-        assert_close(&engine.add(&x, &z).unwrap(), &shape, &map(&|i| xv[i] + zv[i]));
-        assert_close(&engine.scale(&x, factor).unwrap(), &shape, &map(&|i| xv[i] * f64::from(factor)));
-        assert_close(&engine.reshape(&x, &[batch * length, channels]).unwrap(), &[batch * length, channels], &xv);
+        let (sum, scaled) = (map(&|i| xv[i] + zv[i]), map(&|i| xv[i] * f64::from(factor)));
         let (v, vv) = drawn(3, &[batch, channels]);
         let per_sample = map(&|i| xv[i] + vv[i / (length * channels) * channels + i % channels]);
-        assert_close(&engine.add_per_sample(&x, &v).unwrap(), &shape, &per_sample);
         let (table, tv) = drawn(4, &[length + other, channels]);
         let positions = map(&|i| xv[i] + tv[i % (length * channels)]);
-        assert_close(&engine.add_positions(&x, &table).unwrap(), &shape, &positions);
         let (b, bv) = drawn(5, &[batch, length, other]);
         let joined: Vec<f64> = xv
             .chunks(channels)
             .zip(bv.chunks(other))
             .flat_map(|(a, b)| [a, b].concat())
             .collect();
-        assert_close(&engine.concat(&x, &b).unwrap(), &[batch, length, channels + other], &joined);
         let at: Vec<usize> = (0..batch).map(|sample| (sample * 5 + other) % length).collect();
         let selected: Vec<f64> = (0..batch * channels)
             .map(|i| xv[(i / channels * length + at[i / channels]) * channels + i % channels])
             .collect();
-        assert_close(&engine.select_positions(&x, &at).unwrap(), &[batch, channels], &selected);
         let ids: Vec<u32> = (0..batch * other).map(|i| ((i * 7 + 3) % (length + other)) as u32).collect();
         let rows: Vec<f64> =
             ids.iter().flat_map(|&id| tv[id as usize * channels..][..channels].to_vec()).collect();
-        assert_close(&engine.embedding(&table, &ids, batch).unwrap(), &[batch, other, channels], &rows);
         let (g, gv) = drawn(6, &[batch, length, 2 * channels]);
         let gated: Vec<f64> = gv
             .chunks(2 * channels)
             .flat_map(|row| (0..channels).map(|c| row[c] * activation(Activation::Gelu, row[channels + c])).collect::<Vec<_>>())
             .collect();
-        assert_close(&engine.geglu(&g).unwrap(), &shape, &gated);
+        for engine in engines() {
+            assert_close(&engine.add(&x, &z).unwrap(), &shape, &sum);
+            assert_close(&engine.scale(&x, factor).unwrap(), &shape, &scaled);
+            assert_close(&engine.reshape(&x, &[batch * length, channels]).unwrap(), &[batch * length, channels], &xv);
+            assert_close(&engine.add_per_sample(&x, &v).unwrap(), &shape, &per_sample);
+            assert_close(&engine.add_positions(&x, &table).unwrap(), &shape, &positions);
+            assert_close(&engine.concat(&x, &b).unwrap(), &[batch, length, channels + other], &joined);
+            assert_close(&engine.select_positions(&x, &at).unwrap(), &[batch, channels], &selected);
+            assert_close(&engine.embedding(&table, &ids, batch).unwrap(), &[batch, other, channels], &rows);
+            assert_close(&engine.geglu(&g).unwrap(), &shape, &gated);
+        }
     }
 
     #[test]
@@ -254,13 +266,15 @@ proptest! {
             ((b * h + y * h / height) * w + x * w / width) * c + i % c
         };
         let expected: Vec<f64> = (0..batch * height * width * c).map(|i| xv[from(i)]).collect();
-        let y = CandleEngine::cpu().upsample_nearest(&x, height, width).unwrap();
-        assert_close(&y, &[batch, height, width, c], &expected);
+        for engine in engines() {
+            let y = engine.upsample_nearest(&x, height, width).unwrap();
+            assert_close(&y, &[batch, height, width, c], &expected);
+        }
     }
 
     #[test]
     fn shapes_that_do_not_fit_never_panic(input in 0usize..3, axis in 0usize..4, length in 0usize..4, fewer in any::<bool>()) {
-        for mut case in cases() {
+        for (engine, mut case) in runs() {
             let index = input % case.inputs.len();
             let shape = &mut case.inputs[index];
             if fewer {
@@ -270,7 +284,7 @@ proptest! {
                 shape[axis] = length;
             }
             let leaves = tensors(&case, &inputs(&case), |_| true);
-            if let Ok(y) = (case.run)(&CandleEngine::cpu(), &leaves) {
+            if let Ok(y) = (case.run)(&engine, &leaves) {
                 let _ = mudi_engine_candle::backward(&[(&y, common::seed(&y))]);
             }
         }

@@ -1,7 +1,7 @@
 //! What the tests of the engine share: every operation with inputs to try it on, and reproducible random values.
 #![allow(dead_code)]
 
-use candle_core::{Device, Tensor as Value};
+use candle_core::{DType, Device, Tensor as Value};
 use mudi_diffusion::{Activation, ConvGeometry, Engine, Result};
 use mudi_engine_candle::{CandleEngine, Tensor};
 use rand::{Rng, SeedableRng};
@@ -14,6 +14,16 @@ pub(crate) struct Case {
     pub(crate) name: String,
     pub(crate) inputs: Vec<Vec<usize>>,
     pub(crate) run: Run,
+}
+
+/// Every path of the engine that a CPU can run: its kernels, and the compositions that GPUs use.
+pub(crate) fn engines() -> [CandleEngine; 2] {
+    [CandleEngine::cpu(), CandleEngine::composed(Device::Cpu, DType::F32).expect("f32 is supported")]
+}
+
+/// Every operation on every path.
+pub(crate) fn runs() -> impl Iterator<Item = (CandleEngine, Case)> {
+    engines().into_iter().flat_map(|engine| cases().into_iter().map(move |case| (engine.clone(), case)))
 }
 
 /// Values uniform in -1..1, the same for the same seed.
