@@ -12,6 +12,8 @@ use mudi_diffusion::{Engine, Parameters};
 use mudi_engine_candle::weights::{FileWeights, Precision, WeightsError};
 use mudi_engine_candle::{CandleEngine, Tensor, on_pool};
 
+use crate::plan::TooLarge;
+
 /// Why a base model cannot be used. Every message names the file or the tensor.
 #[derive(Debug, thiserror::Error)]
 pub enum BaseError {
@@ -66,6 +68,9 @@ pub enum BaseError {
     /// A network failed.
     #[error(transparent)]
     Network(#[from] mudi_diffusion::Error),
+    /// It does not fit into memory.
+    #[error(transparent)]
+    TooLarge(Box<TooLarge>),
     /// A picture's sides do not fit the autoencoder.
     #[error("{width} x {height} pixels: both sides must be multiples of {multiple} for this base model")]
     Size {
@@ -162,6 +167,15 @@ pub struct EncodedPrompts {
     pub pooled: Option<Vec<f32>>,
     /// How many texts lost their end.
     pub truncated: usize,
+}
+
+/// How weights are held under a recipe.
+#[must_use]
+pub fn precision(chosen: mudi_domain::recipe::Precision) -> Precision {
+    match chosen {
+        mudi_domain::recipe::Precision::Single => Precision::Single,
+        mudi_domain::recipe::Precision::Half => Precision::Half,
+    }
 }
 
 /// A base model in memory.

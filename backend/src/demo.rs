@@ -15,6 +15,7 @@ use crate::base::{Base, BaseError};
 use crate::dataset::{Dataset, DatasetError};
 use crate::files::{WriteError, create_folder};
 use crate::generate::{GenerateError, Settings, Start, layout_start, pictures};
+use crate::plan::peak_memory;
 use crate::report::{Grid, GridRow, JSON_NAME, MethodSection, Report, ReportError, SubjectCard, TimeRow};
 use crate::train::{self, LORA_FILE, TrainError};
 
@@ -183,6 +184,7 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
             recipe: recipe(options, method),
             resume: false,
             stop_after: None,
+            memory: None,
         };
         let outcome = train::run(&run, |event| {
             if let train::Progress::Step(..) = event {
@@ -221,7 +223,7 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
         });
     }
     report.times.push(TimeRow { what: "all".to_owned(), seconds: begin.elapsed().as_secs_f64() });
-    report.peak_memory_bytes = peak_memory();
+    report.peak_memory_bytes = peak_memory().map(|bytes| bytes as u64);
     report.write(&options.out)?;
     Ok(options.out.join(crate::report::HTML_NAME))
 }
@@ -274,13 +276,4 @@ fn grid(
     }
     let gamma = (method == Method::Mudi).then_some(gamma);
     Ok(Grid { gamma, layouts, rows, seconds: begin.elapsed().as_secs_f64() })
-}
-
-/// The most memory that this process has held, in bytes, where the system tells.
-#[must_use]
-pub fn peak_memory() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
-    let kibibytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kibibytes * 1024)
 }

@@ -41,7 +41,7 @@ pub fn serve(input: impl BufRead, mut output: impl Write) -> Result<(), BenchErr
 
 fn answer(line: &str, prepared: &mut Option<Prepared>) -> Result<String, BenchError> {
     match (line, prepared) {
-        ("peak", _) => Ok(crate::demo::peak_memory().unwrap_or_default().to_string()),
+        ("peak", _) => Ok(crate::plan::peak_memory().unwrap_or_default().to_string()),
         ("run", Some(work)) => {
             let begin = Instant::now();
             work()?;

@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use mudi::base::Base;
+use mudi::base::{Base, precision};
 use mudi::dataset::Dataset;
 use mudi::files::create_folder;
 use mudi::generate::{Parameters, SOFTWARE, Settings, Start, layout_start, pictures, write_png};
+use mudi::plan;
 use mudi::train::{LORA_FILE, RunInfo};
 use mudi_diffusion::schedule::SamplerKind;
 use mudi_domain::layout::Layout;
@@ -62,12 +63,22 @@ pub(super) struct Arguments {
     /// Folder for the pictures.
     #[arg(long)]
     out: PathBuf,
+    /// How the base's weights are held: single, or half the memory [default: as in training, or single].
+    #[arg(long, value_parser = precision_words())]
+    precision: Option<String>,
+    /// Memory that may be used, in GiB; what does not fit is refused before it begins [default: what is free].
+    #[arg(long, value_name = "GIB")]
+    memory: Option<f64>,
     /// Leave the parameters out of the pictures.
     #[arg(long)]
     no_metadata: bool,
     /// No progress bar.
     #[arg(long)]
     quiet: bool,
+}
+
+fn precision_words() -> clap::builder::PossibleValuesParser {
+    clap::builder::PossibleValuesParser::new(mudi_domain::recipe::Precision::WORDS)
 }
 
 /// Pictures sampled in one go.
@@ -89,7 +100,20 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         (None, Some(base)) => super::base_folder(base),
         (None, None) => return Err("name a --run or a --base".into()),
     };
-    let mut base = Base::load(&folder, Precision::Single)?;
+    let recipe = info.as_ref().map(|info| &info.recipe);
+    let precision = match arguments.precision.as_deref() {
+        Some("half") => Precision::Half,
+        Some(_) => Precision::Single,
+        None => recipe.map_or(Precision::Single, |recipe| precision(recipe.precision)),
+    };
+    let job = plan::Job::Generate {
+        size: recipe.map(|recipe| recipe.resolution as usize).filter(|&side| side > 0).map(|side| [side; 2]),
+        count: BATCH.min(usize::try_from(arguments.count).unwrap_or(BATCH)),
+        rank: recipe.map_or(0, |recipe| recipe.rank as usize),
+        precision,
+    };
+    plan::check(&folder, job, arguments.memory.map(super::bytes).or_else(plan::available_memory))?;
+    let mut base = Base::load(&folder, precision)?;
     if let Some(run) = &arguments.run {
         attach(&mut base, run, info.as_ref())?;
     }

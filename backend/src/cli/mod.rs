@@ -4,6 +4,7 @@ mod bench;
 mod demo;
 mod forward;
 mod generate;
+mod plan;
 mod pretrain;
 mod toybox;
 mod train;
@@ -26,6 +27,7 @@ struct Arguments {
 enum Command {
     Demo(demo::Arguments),
     Bench(bench::Arguments),
+    Plan(Box<plan::Arguments>),
     Toybox(toybox::Arguments),
     Pretrain(pretrain::Arguments),
     /// Train a LoRA on photos of your subjects (folder with `metadata.jsonl`).
@@ -44,6 +46,7 @@ pub(crate) fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Plan(arguments) => plan::run(&arguments),
         Command::Toybox(arguments) => toybox::run(&arguments),
         Command::Pretrain(arguments) => pretrain::run(arguments),
         Command::Train(arguments) => train::run(&arguments),
@@ -70,6 +73,11 @@ fn base_folder(base: &Path) -> PathBuf {
         program.ancestors().map(|folder| folder.join(&shipped)).find(|folder| folder.is_dir())
     });
     if shipped.is_dir() { shipped } else { beside.unwrap_or(shipped) }
+}
+
+/// Bytes of so many GiB, as a flag gives them.
+fn bytes(gigabytes: f64) -> usize {
+    (gigabytes.max(0.0) * (1u64 << 30) as f64) as usize
 }
 
 /// A progress bar with rate and time left.

@@ -37,6 +37,9 @@ struct Files {
     /// Stop after this step as if interrupted; --resume goes on.
     #[arg(long, value_name = "STEP")]
     stop_after: Option<u64>,
+    /// Memory that may be used, in GiB; what does not fit is refused before it begins [default: what is free].
+    #[arg(long, value_name = "GIB")]
+    memory: Option<f64>,
     /// Print the result as JSON.
     #[arg(long)]
     json: bool,
@@ -47,7 +50,7 @@ struct Files {
 
 /// Parameters that were given on the command line or in the environment.
 #[derive(Debug, Default)]
-struct Overrides(BTreeMap<&'static str, (String, bool)>);
+pub(super) struct Overrides(BTreeMap<&'static str, (String, bool)>);
 
 impl Args for Overrides {
     fn augment_args(command: clap::Command) -> clap::Command {
@@ -114,7 +117,7 @@ impl FromArgMatches for Arguments {
 }
 
 /// Defaults, then the environment, then the file, then flags.
-fn recipe(file: Option<&PathBuf>, overrides: &Overrides) -> Result<Recipe, Failure> {
+pub(super) fn recipe(file: Option<&PathBuf>, overrides: &Overrides) -> Result<Recipe, Failure> {
     let mut recipe = match file {
         Some(path) => {
             let text = std::fs::read_to_string(path)
@@ -142,6 +145,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         recipe,
         resume: files.resume,
         stop_after: files.stop_after,
+        memory: files.memory.map(super::bytes),
     };
     let bar = bar(files.quiet, u64::from(options.recipe.steps));
     let outcome = train::run(&options, |progress| match progress {

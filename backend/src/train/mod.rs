@@ -20,7 +20,7 @@ use mudi_diffusion::Engine;
 use mudi_diffusion::unet::UNetInput;
 use mudi_domain::recipe::{Recipe, Regularization};
 use mudi_domain::rng;
-use mudi_engine_candle::weights::{Precision, Trainable};
+use mudi_engine_candle::weights::Trainable;
 use mudi_engine_candle::{
     AdamW, AdamWConfig, CandleEngine, Gradients, backward, checkpoint, gradient_norm, lora, on_pool,
 };
@@ -28,10 +28,11 @@ use samples::{Batch, Source};
 use state::RunFolder;
 pub use state::{LORA_FILE, Metric, RunInfo, read_metrics};
 
-use crate::base::Base;
+use crate::base::{Base, precision};
 use crate::dataset::Dataset;
 use crate::files::{create_folder, write_atomically};
 use crate::generate::{Settings, Start, pictures};
+use crate::plan;
 use crate::report::sheet::sheet;
 
 /// What to train.
@@ -48,6 +49,8 @@ pub struct Options {
     pub resume: bool,
     /// Stop after this step, with a checkpoint, as if interrupted.
     pub stop_after: Option<u64>,
+    /// Memory that may be used, in bytes; what can be had where none.
+    pub memory: Option<usize>,
 }
 
 /// What a run tells while it goes.
@@ -80,7 +83,8 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
     let recipe = &options.recipe;
     recipe.validate()?;
     let dataset = Dataset::load(&options.photos)?;
-    let mut base = Base::load(&options.base, Precision::Single)?;
+    plan::check(&options.base, plan::Job::Train(recipe), options.memory.or_else(plan::available_memory))?;
+    let mut base = Base::load(&options.base, precision(recipe.precision))?;
     let absolute = |path: &PathBuf| path.canonicalize().unwrap_or_else(|_| path.clone());
     let info =
         RunInfo { photos: absolute(&options.photos), base: absolute(&options.base), recipe: recipe.clone() };

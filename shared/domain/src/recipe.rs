@@ -16,7 +16,7 @@ mod value;
 pub use error::RecipeError;
 pub use parameter::{Kind, Parameter};
 pub use table::{PARAMETERS, Recipe};
-pub use value::{Method, Regularization, RelativeSizes};
+pub use value::{Method, Precision, Regularization, RelativeSizes};
 
 impl Recipe {
     /// The table's entry for `name`; names are in kebab case, and `_` counts as `-`.

@@ -97,6 +97,17 @@ pub enum Precision {
     Half,
 }
 
+impl Precision {
+    /// Bytes of one value of a weight of that kind.
+    #[must_use]
+    pub fn bytes_of(self, kind: ParameterKind) -> usize {
+        match (self, kind) {
+            (Self::Half, ParameterKind::Linear | ParameterKind::Convolution) => 2,
+            _ => 4,
+        }
+    }
+}
+
 /// Weights read from one file, for one or more networks. Each is read when it is asked for.
 pub struct FileWeights {
     path: PathBuf,

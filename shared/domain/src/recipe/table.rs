@@ -3,7 +3,7 @@
 use serde_json::Value as Json;
 
 use super::parameter::{Kind, Parameter};
-use super::value::{Method, Regularization, RelativeSizes, Value};
+use super::value::{Method, Precision, Regularization, RelativeSizes, Value};
 
 /// Makes of one table the struct, its defaults, the list of parameters and the access by name.
 macro_rules! recipe {
@@ -89,6 +89,8 @@ recipe! {
             "Batches whose gradients are averaged into one step. 2 with batch 1 takes less memory than batch 2.";
         gradient_checkpointing: bool = "gradient-checkpointing", "true", Kind::Flag,
             "Recompute activations in the backward pass: about a third slower, and far less memory.";
+        precision: Precision = "precision", "single", Kind::Choice(Precision::WORDS),
+            "How the base's frozen weights are held: single (4 bytes each), or half (2 bytes; products are still computed in single).";
         checkpoint_every: u32 = "checkpoint-every", "200", integer(0, 1_000_000),
             "Steps between checkpoints from which a run can resume. 0: only at the end.";
         sample_every: u32 = "sample-every", "0", integer(0, 1_000_000),

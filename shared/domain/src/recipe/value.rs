@@ -105,6 +105,16 @@ choice! {
     }
 }
 
+choice! {
+    /// How the base's frozen weights are held.
+    Precision {
+        /// As `f32`.
+        Single = "single",
+        /// Those of linear layers and convolutions in two bytes; products are computed in `f32`.
+        Half = "half",
+    }
+}
+
 /// How large subjects are beside each other, for example `a=1,b=0.6`; a subject that is not named has 1.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct RelativeSizes(Vec<(SubjectId, f64)>);

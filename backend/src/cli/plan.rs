@@ -1,0 +1,89 @@
+//! `mudi plan`.
+
+use std::path::PathBuf;
+
+use mudi::plan::{self, Job, Plan, gigabytes};
+use mudi_domain::recipe::{Precision, Recipe};
+use serde::Serialize;
+
+use super::{Failure, train};
+
+/// Tell how much memory training and generating need, without loading the base model's weights.
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// Base model: a folder in diffusers' layout, or `pocket`. Its configurations are enough.
+    #[arg(long, default_value = "pocket")]
+    base: PathBuf,
+    /// Recipe file (JSON) to start from; flags override it.
+    #[arg(long, id = "recipe-file", value_name = "FILE")]
+    recipe: Option<PathBuf>,
+    /// Pictures generated at a time.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    count: u16,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    overrides: train::Overrides,
+}
+
+#[derive(Serialize)]
+struct Row {
+    job: String,
+    precision: &'static str,
+    #[serde(flatten)]
+    plan: Plan,
+    fits: Option<bool>,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let base = super::base_folder(&arguments.base);
+    let recipe = train::recipe(arguments.recipe.as_ref(), &arguments.overrides)?;
+    let available = plan::available_memory();
+    let mut rows = Vec::new();
+    for precision in [Precision::Single, Precision::Half] {
+        let mut add = |job: String, planned: Job<'_>| -> Result<(), Failure> {
+            let plan = plan::plan(&base, planned)?;
+            let fits = available.map(|available| plan.total <= available);
+            rows.push(Row { job, precision: precision.word(), plan, fits });
+            Ok(())
+        };
+        for gradient_checkpointing in [false, true] {
+            let recipe = Recipe { precision, gradient_checkpointing, ..recipe.clone() };
+            let how = if gradient_checkpointing { "with" } else { "without" };
+            add(format!("train, {how} gradient checkpointing"), Job::Train(&recipe))?;
+        }
+        let size = Some(recipe.resolution as usize).filter(|&side| side > 0).map(|side| [side; 2]);
+        let generate = Job::Generate {
+            size,
+            count: usize::from(arguments.count),
+            rank: recipe.rank as usize,
+            precision: mudi::base::precision(precision),
+        };
+        add(format!("generate, {} at a time", arguments.count), generate)?;
+    }
+    if arguments.json {
+        println!("{}", serde_json::json!({ "rows": rows, "available": available }));
+        return Ok(());
+    }
+    println!("| job | precision | weights | LoRA | optimizer | activations | all | fits |");
+    println!("|---|---|---|---|---|---|---|---|");
+    for row in &rows {
+        let plan = &row.plan;
+        let [weights, lora, optimizer, activations, total] =
+            [plan.weights, plan.lora, plan.optimizer, plan.activations, plan.total].map(gigabytes);
+        let fits = match row.fits {
+            Some(true) => "yes",
+            Some(false) => "no",
+            None => "?",
+        };
+        println!(
+            "| {} | {} | {weights} | {lora} | {optimizer} | {activations} | {total} | {fits} |",
+            row.job, row.precision
+        );
+    }
+    if let Some(available) = available {
+        println!("\n{} of memory can be had now.", gigabytes(available));
+    }
+    Ok(())
+}

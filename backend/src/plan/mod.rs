@@ -1,0 +1,402 @@
+//! What a job will need of memory, found out before anything is loaded.
+//!
+//! The networks are built from their configurations on an engine that counts instead of computing, and run as training and
+//! generation run them.
+
+mod counting;
+
+use std::path::{Path, PathBuf};
+
+use counting::{Counted, CountingEngine};
+use mudi_diffusion::Engine;
+use mudi_diffusion::clip::{ClipText, ClipTextConfig};
+use mudi_diffusion::lora::LoraFactors;
+use mudi_diffusion::unet::{AddedConditioning, Conditioning, Skip, UNet, UNetConfig, UNetInput};
+use mudi_diffusion::vae::{VaeConfig, VaeDecoder, VaeEncoder};
+use mudi_domain::recipe::{self, Recipe, Regularization};
+use mudi_engine_candle::CandleEngine;
+use mudi_engine_candle::shapes::Shapes;
+use mudi_engine_candle::weights::Precision;
+use serde::Serialize;
+
+use crate::base::{BaseError, read_config};
+
+/// Memory in bytes that a job on a base model needs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Plan {
+    /// The program itself, before it loads anything.
+    pub program: usize,
+    /// Weights of text encoders, autoencoder and UNet.
+    pub weights: usize,
+    /// A LoRA's factors, for training.
+    pub lora: usize,
+    /// AdamW's two moments of each factor.
+    pub optimizer: usize,
+    /// Activations and gradients at the moment when most are held.
+    pub activations: usize,
+    /// All of these.
+    pub total: usize,
+}
+
+impl Plan {
+    /// Adds up. The counts are of what is in use; the allocator rounds large blocks up, and what it keeps for reuse does
+    /// not always fit what comes next: measured, a twenty-fifth of weights and a third of activations.
+    fn sum(mut self) -> Self {
+        self.weights += self.weights / 25;
+        self.activations += self.activations / 3;
+        self.total = self.program + self.weights + self.lora + self.optimizer + self.activations;
+        self
+    }
+}
+
+/// What is planned.
+#[derive(Clone, Copy, Debug)]
+pub enum Job<'a> {
+    /// Training by a recipe.
+    Train(&'a Recipe),
+    /// Generating `count` pictures of `size` (height, width; the base's own where none) at a time.
+    Generate {
+        /// Height and width in pixels.
+        size: Option<[usize; 2]>,
+        /// Pictures at a time.
+        count: usize,
+        /// Rank of the LoRA that is attached; 0 for none.
+        rank: usize,
+        /// How the base's weights are held; training has this in its recipe.
+        precision: Precision,
+    },
+}
+
+/// What there is in a base model's folder; one that holds a UNet alone can be planned, too.
+struct Configs {
+    unet: UNetConfig,
+    vae: Option<VaeConfig>,
+    text: Vec<ClipTextConfig>,
+}
+
+impl Configs {
+    fn read(base: &Path) -> Result<Self, BaseError> {
+        let unet = read_config(&base.join("unet"))?;
+        let mut text = Vec::new();
+        for name in ["text_encoder", "text_encoder_2"] {
+            let folder = base.join(name);
+            if folder.is_dir() {
+                text.push(read_config(&folder)?);
+            }
+        }
+        let vae = base.join("vae");
+        let vae = vae.is_dir().then(|| read_config(&vae)).transpose()?;
+        Ok(Self { unet, vae, text })
+    }
+
+    /// Bytes of all weights.
+    fn weights(&self, precision: Precision) -> Result<usize, BaseError> {
+        let mut shapes = Shapes::default();
+        UNet::<CandleEngine>::new(self.unet.clone(), &mut shapes)?;
+        if let Some(vae) = &self.vae {
+            VaeEncoder::<CandleEngine>::new(vae, &mut shapes)?;
+            VaeDecoder::<CandleEngine>::new(vae, &mut shapes)?;
+        }
+        for config in &self.text {
+            ClipText::<CandleEngine>::new(config.clone(), &mut shapes)?;
+        }
+        Ok(shapes.made.iter().map(|weight| weight.elements() * precision.bytes_of(weight.kind)).sum())
+    }
+
+    /// Pixels to a latent, in each direction.
+    fn reduction(&self) -> usize {
+        self.vae.as_ref().map_or(8, VaeConfig::reduction)
+    }
+
+    fn side(&self) -> usize {
+        self.unet.sample_size.unwrap_or(64) * self.reduction()
+    }
+}
+
+/// Plans a job on the base model in the folder `base`.
+///
+/// # Errors
+/// A folder without configurations, or with ones that are not supported.
+pub fn plan(base: &Path, job: Job<'_>) -> Result<Plan, BaseError> {
+    let configs = Configs::read(base)?;
+    let precision = match job {
+        Job::Train(recipe) => crate::base::precision(recipe.precision),
+        Job::Generate { precision, .. } => precision,
+    };
+    let half = precision == Precision::Half;
+    let mut plan = Plan { program: resident(), weights: configs.weights(precision)?, ..Plan::default() };
+    match job {
+        Job::Generate { size, count, rank, .. } => {
+            let [height, width] = size.unwrap_or([configs.side(); 2]);
+            let mut unet = unet(&configs, half)?;
+            plan.lora = attach(&mut unet, rank, &[], false);
+            let latent = [height, width].map(|length| length / configs.reduction());
+            plan.activations =
+                unet.sampling(&configs, 2 * count, latent)?.max(decoding(&configs, half, count, latent)?);
+        }
+        Job::Train(recipe) => {
+            let side = if recipe.resolution == 0 { configs.side() } else { recipe.resolution as usize };
+            let latent = [side / configs.reduction(); 2];
+            let mut unet = unet(&configs, half)?;
+            plan.lora = attach(&mut unet, recipe.rank as usize, &recipe.targets, true);
+            plan.optimizer = 2 * plan.lora;
+            let prior = recipe.regularization == Regularization::Prior;
+            let batch = recipe.batch as usize * if prior { 2 } else { 1 };
+            let step = if recipe.gradient_checkpointing {
+                unet.checkpointed_step(&configs, batch, latent)?
+            } else {
+                unet.step(&configs, batch, latent)?
+            };
+            // Photos are encoded one at a time before the first step.
+            plan.activations = step.max(encoding(&configs, half, side)?);
+        }
+    }
+    Ok(plan.sum())
+}
+
+struct Counting {
+    engine: CountingEngine,
+    unet: UNet<CountingEngine>,
+}
+
+fn unet(configs: &Configs, half: bool) -> Result<Counting, BaseError> {
+    let mut engine = CountingEngine::new(half);
+    let unet = UNet::new(configs.unet.clone(), &mut engine)?;
+    Ok(Counting { engine, unet })
+}
+
+/// Attaches factors of `rank`; returns their bytes. No targets are all projections.
+fn attach(counting: &mut Counting, rank: usize, targets: &[String], learns: bool) -> usize {
+    let mut bytes = 0;
+    if rank == 0 {
+        return 0;
+    }
+    for projection in counting.unet.projections() {
+        if targets.is_empty() || targets.iter().any(|target| projection.path.ends_with(target.as_str())) {
+            bytes += 4 * rank * (projection.inputs + projection.outputs);
+            projection.lora = Some(LoraFactors {
+                down: counting.engine.weight(&[rank, projection.inputs], learns),
+                up: counting.engine.weight(&[projection.outputs, rank], learns),
+                scale: 1.0,
+            });
+        }
+    }
+    bytes
+}
+
+impl Counting {
+    fn input(
+        &self,
+        configs: &Configs,
+        batch: usize,
+        [h, w]: [usize; 2],
+    ) -> Result<UNetInput<CountingEngine>, BaseError> {
+        let of = |shape: &[usize]| self.engine.from_slice(&[], shape);
+        let config = &configs.unet;
+        let added = match (config.projection_class_embeddings_input_dim, config.addition_time_embed_dim) {
+            (Some(all), Some(sizes)) => Some(AddedConditioning {
+                text_embeds: of(&[batch, all.saturating_sub(6 * sizes)])?,
+                time_ids: vec![0.0; 6 * batch],
+            }),
+            _ => None,
+        };
+        let tokens = configs.text.first().map_or(77, |text| text.max_position_embeddings);
+        let width = config.cross_attention_dim.at(0, "cross_attention_dim")?;
+        Ok(UNetInput {
+            sample: of(&[batch, h, w, config.in_channels])?,
+            timesteps: vec![0.0; batch],
+            encoder_hidden_states: of(&[batch, tokens, width])?,
+            added,
+            lora_scale: 1.0,
+        })
+    }
+
+    fn sampling(&self, configs: &Configs, batch: usize, latent: [usize; 2]) -> Result<usize, BaseError> {
+        let input = self.input(configs, batch, latent)?;
+        self.unet.forward(&self.engine, &input)?;
+        Ok(self.engine.peak())
+    }
+
+    fn step(&self, configs: &Configs, batch: usize, latent: [usize; 2]) -> Result<usize, BaseError> {
+        let input = self.input(configs, batch, latent)?;
+        let output = self.unet.forward(&self.engine, &input)?;
+        self.engine.backward(&[(&output, self.engine.seed(&output))]);
+        Ok(self.engine.peak())
+    }
+
+    /// As `mudi_engine_candle::checkpoint` does it.
+    fn checkpointed_step(
+        &self,
+        configs: &Configs,
+        batch: usize,
+        latent: [usize; 2],
+    ) -> Result<usize, BaseError> {
+        let (engine, unet) = (&self.engine, &self.unet);
+        let input = self.input(configs, batch, latent)?;
+        let with = unet.condition(engine, &input)?;
+        let with = Conditioning {
+            time: CountingEngine::detached(&with.time),
+            context: CountingEngine::detached(&with.context),
+            lora_scale: with.lora_scale,
+        };
+        let mut x = CountingEngine::detached(&input.sample);
+        let mut skips: Vec<Counted> = Vec::new();
+        let mut kept = Vec::new();
+        for index in 0..unet.stage_count() {
+            let skip = if unet.skip(index) == Skip::Pop { skips.pop() } else { None };
+            let size = skips.last().map(|skip| {
+                let shape = engine.shape(skip);
+                [shape[1], shape[2]]
+            });
+            let y = unet.run_stage(engine, index, &x, skip.as_ref(), size, &with)?;
+            let y = CountingEngine::detached(&y);
+            kept.push((x, skip, size));
+            if unet.skip(index) == Skip::Push {
+                skips.push(y.clone());
+            }
+            x = y;
+        }
+        let mut dx = Some(engine.seed(&x));
+        let mut skip_gradients = Vec::new();
+        let mut leaves = Vec::new();
+        for index in (0..unet.stage_count()).rev() {
+            let Some((x, skip, size)) = kept.pop() else { break };
+            let x = engine.leaf(&x);
+            let skip = skip.map(|skip| engine.leaf(&skip));
+            let y = unet.run_stage(engine, index, &x, skip.as_ref(), size, &with)?;
+            let mut seeds: Vec<_> = dx.take().map(|dx| (&y, dx)).into_iter().collect();
+            if unet.skip(index) == Skip::Push {
+                seeds.extend(skip_gradients.pop().map(|gradient| (&y, gradient)));
+            }
+            let mut gradients = engine.backward(&seeds);
+            drop(seeds);
+            dx = CountingEngine::take(&mut gradients, &x);
+            if let Some(skip) = &skip {
+                skip_gradients.extend(CountingEngine::take(&mut gradients, skip));
+            }
+            leaves.push(gradients);
+        }
+        Ok(engine.peak())
+    }
+}
+
+/// Encoding one square picture.
+fn encoding(configs: &Configs, half: bool, side: usize) -> Result<usize, BaseError> {
+    let Some(vae) = &configs.vae else { return Ok(0) };
+    let mut engine = CountingEngine::new(half);
+    let encoder = VaeEncoder::new(vae, &mut engine)?;
+    let x = engine.from_slice(&[], &[1, side, side, vae.in_channels])?;
+    encoder.forward(&engine, &x)?;
+    Ok(engine.peak())
+}
+
+/// Decoding `count` latents.
+fn decoding(configs: &Configs, half: bool, count: usize, [h, w]: [usize; 2]) -> Result<usize, BaseError> {
+    let Some(vae) = &configs.vae else { return Ok(0) };
+    let mut engine = CountingEngine::new(half);
+    let decoder = VaeDecoder::new(vae, &mut engine)?;
+    let z = engine.from_slice(&[], &[count, h, w, vae.latent_channels])?;
+    decoder.forward(&engine, &z)?;
+    Ok(engine.peak())
+}
+
+fn status(field: &str) -> Option<usize> {
+    kibibytes(&std::fs::read_to_string("/proc/self/status").ok()?, field)
+}
+
+/// The value of a line `field:  123 kB`, in bytes.
+fn kibibytes(text: &str, field: &str) -> Option<usize> {
+    let line = text.lines().find(|line| line.starts_with(field))?;
+    Some(line.split_whitespace().nth(1)?.parse::<usize>().ok()? * 1024)
+}
+
+/// Memory that this process holds now; 0 where the system does not tell.
+fn resident() -> usize {
+    status("VmRSS:").unwrap_or(0)
+}
+
+/// The most memory that this process has held, where the system tells.
+#[must_use]
+pub fn peak_memory() -> Option<usize> {
+    status("VmHWM:")
+}
+
+/// Memory that could be had without swapping, where the system tells.
+#[must_use]
+pub fn available_memory() -> Option<usize> {
+    kibibytes(&std::fs::read_to_string("/proc/meminfo").ok()?, "MemAvailable:")
+}
+
+/// A job that does not fit.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{}: this needs {} of memory ({} of weights, {} of activations) and {} can be had; {}",
+    base.display(), gigabytes(needs.total), gigabytes(needs.weights), gigabytes(needs.activations),
+    gigabytes(*available), cure
+)]
+pub struct TooLarge {
+    /// The base model's folder.
+    pub base: PathBuf,
+    /// What it would need.
+    pub needs: Plan,
+    /// What there is.
+    pub available: usize,
+    /// What would fit.
+    pub cure: String,
+}
+
+/// Bytes for people.
+#[must_use]
+pub fn gigabytes(bytes: usize) -> String {
+    const GIB: f64 = (1u64 << 30) as f64;
+    let gib = bytes as f64 / GIB;
+    if gib < 1.0 { format!("{:.0} MiB", 1024.0 * gib) } else { format!("{gib:.1} GiB") }
+}
+
+/// Plans a job and refuses one that does not fit into `available` bytes.
+///
+/// # Errors
+/// [`BaseError::TooLarge`], with what would fit; those of [`plan`].
+pub fn check(base: &Path, job: Job<'_>, available: Option<usize>) -> Result<Plan, BaseError> {
+    let needs = plan(base, job)?;
+    match available {
+        Some(available) if needs.total > available => {
+            let cure = cure(base, job, available)?;
+            Err(BaseError::TooLarge(Box::new(TooLarge { base: base.to_owned(), needs, available, cure })))
+        }
+        _ => Ok(needs),
+    }
+}
+
+/// The first of the things that save memory with which the job fits.
+fn cure(base: &Path, job: Job<'_>, available: usize) -> Result<String, BaseError> {
+    match job {
+        Job::Train(recipe) => {
+            let half = Recipe { precision: recipe::Precision::Half, ..recipe.clone() };
+            let checkpointed = Recipe { gradient_checkpointing: true, ..half.clone() };
+            let accumulation = recipe.accumulation.max(recipe.batch);
+            let small = Recipe { batch: 1, accumulation, ..checkpointed.clone() };
+            let flags = "--precision half --gradient-checkpointing true";
+            for (flags, recipe) in [
+                ("--precision half".to_owned(), half),
+                (flags.to_owned(), checkpointed),
+                (format!("{flags} --batch 1 --accumulation {accumulation}"), small),
+            ] {
+                let needs = plan(base, Job::Train(&recipe))?;
+                if needs.total <= available {
+                    return Ok(format!("with {flags} it would need {}", gigabytes(needs.total)));
+                }
+            }
+        }
+        Job::Generate { size, rank, count, .. } => {
+            for (flags, count) in [("--precision half", count), ("--precision half --count 1", 1)] {
+                let needs = plan(base, Job::Generate { size, count, rank, precision: Precision::Half })?;
+                if needs.total <= available {
+                    return Ok(format!("with {flags} it would need {}", gigabytes(needs.total)));
+                }
+            }
+        }
+    }
+    Ok("nothing that saves memory makes it fit; use a smaller base model or a machine with more memory"
+        .to_owned())
+}
