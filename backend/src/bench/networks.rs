@@ -33,10 +33,10 @@ impl Network {
     fn config(self) -> Value {
         let own = match self {
             Self::Medium => json!({
-                "block_out_channels": [96, 192, 320],
+                "block_out_channels": [96, 192, 288],
                 "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
                 "up_block_types": ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
-                "attention_head_dim": [2, 4, 5], "transformer_layers_per_block": [1, 1, 2],
+                "attention_head_dim": [2, 4, 6], "transformer_layers_per_block": [1, 1, 2],
                 "cross_attention_dim": 768, "addition_time_embed_dim": 64,
                 "projection_class_embeddings_input_dim": 768 + 6 * 64, "sample_size": 32,
             }),

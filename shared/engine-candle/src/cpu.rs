@@ -147,8 +147,13 @@ pub(crate) fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f32) -
     let [x_value, w_value] = [x, weight].map(|t| t.value().clone());
     Ok(Tensor::recorded(y, &[x, weight, bias], move |dy| {
         let dy = contiguous(dy)?;
-        let (dx, dw, db) =
-            norm::layer_norm_gradient(&Slice::of(&x_value)?, &Slice::of(&dy)?, &Slice::of(&w_value)?, eps);
+        let (dx, dw, db) = norm::layer_norm_gradient(
+            &Slice::of(&x_value)?,
+            &Slice::of(&dy)?,
+            &Slice::of(&w_value)?,
+            eps,
+            learns,
+        );
         let learned = |v: Vec<f32>| if learns { value(v, last(&w_value)).map(Some) } else { Ok(None) };
         Ok(vec![Some(value(dx, dims)?), learned(dw)?, learned(db)?])
     }))

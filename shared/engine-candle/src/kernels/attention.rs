@@ -19,12 +19,17 @@ pub(crate) struct AttentionShape {
     pub(crate) causal: bool,
 }
 
-/// Queries in one tile.
+/// Most queries in one tile.
 const TILE: usize = 128;
 
 impl AttentionShape {
     fn channels(&self) -> usize {
         self.heads * self.width
+    }
+
+    /// Queries in one tile; tiles are about equally large.
+    fn tile(&self) -> usize {
+        self.queries.div_ceil(self.queries.div_ceil(TILE).max(1)).max(1)
     }
 
     fn scale(&self) -> f32 {
@@ -68,23 +73,9 @@ impl AttentionShape {
                     let seen = if self.causal { (first + index + 1).min(self.keys) } else { self.keys };
                     let (row, hidden) = row.split_at_mut(seen);
                     hidden.fill(0.0);
-                    let mut lanes = [f32::NEG_INFINITY; 16];
-                    for chunk in row.chunks(16) {
-                        for (lane, &value) in lanes.iter_mut().zip(chunk) {
-                            *lane = if value > *lane { value } else { *lane };
-                        }
-                    }
-                    let max = lanes.iter().fold(f32::NEG_INFINITY, |a, &b| a.max(b));
-                    for value in row.iter_mut() {
-                        *value = exp((*value - max) * scale);
-                    }
-                    let mut sums = [0f32; 16];
-                    for chunk in row.chunks(16) {
-                        for (sum, &value) in sums.iter_mut().zip(chunk) {
-                            *sum += value;
-                        }
-                    }
-                    let inverse = 1.0 / sums.iter().sum::<f32>();
+                    let max = lane_max(row);
+                    let sum = exponentials(row, max, scale);
+                    let inverse = 1.0 / sum;
                     for value in row.iter_mut() {
                         *value *= inverse;
                     }
@@ -92,6 +83,53 @@ impl AttentionShape {
             },
         );
     }
+}
+
+/// The largest value, in sixteen lanes, which vectorizes.
+#[inline(always)]
+fn lane_max(x: &[f32]) -> f32 {
+    let mut lanes = [f32::NEG_INFINITY; 16];
+    let chunks = x.chunks_exact(16);
+    let rest = chunks.remainder().iter().fold(f32::NEG_INFINITY, |a, &b| a.max(b));
+    for chunk in chunks {
+        for (lane, &value) in lanes.iter_mut().zip(chunk) {
+            *lane = if value > *lane { value } else { *lane };
+        }
+    }
+    lanes.iter().fold(rest, |a, &b| a.max(b))
+}
+
+/// `e^((x - max) * scale)` in place; returns the sum.
+#[inline(always)]
+fn exponentials(x: &mut [f32], max: f32, scale: f32) -> f32 {
+    let mut lanes = [0f32; 16];
+    let mut chunks = x.chunks_exact_mut(16);
+    for chunk in &mut chunks {
+        for (lane, value) in lanes.iter_mut().zip(chunk) {
+            *value = exp((*value - max) * scale);
+            *lane += *value;
+        }
+    }
+    let mut rest = 0.0;
+    for value in chunks.into_remainder() {
+        *value = exp((*value - max) * scale);
+        rest += *value;
+    }
+    lanes.iter().sum::<f32>() + rest
+}
+
+/// The sum of products.
+#[inline(always)]
+fn lane_dot(a: &[f32], b: &[f32]) -> f32 {
+    let mut lanes = [0f32; 16];
+    let (a, b) = (a.chunks_exact(16), b.chunks_exact(16));
+    let rest: f32 = a.remainder().iter().zip(b.remainder()).map(|(a, b)| a * b).sum();
+    for (a, b) in a.zip(b) {
+        for ((lane, &a), &b) in lanes.iter_mut().zip(a).zip(b) {
+            *lane += a * b;
+        }
+    }
+    lanes.iter().sum::<f32>() + rest
 }
 
 /// Attention, `[B, queries, channels]`.
@@ -104,8 +142,8 @@ pub(crate) fn forward(q: &[f32], k: &[f32], v: &[f32], shape: &AttentionShape) -
             let at = (index / heads, index % heads);
             let k = shape.head(k, keys, at, 0, keys);
             let v = shape.head(v, keys, at, 0, keys);
-            for (tile, out) in out.chunks_mut(TILE * width).enumerate() {
-                let (first, rows) = (tile * TILE, out.len() / width);
+            for (tile, out) in out.chunks_mut(shape.tile() * width).enumerate() {
+                let (first, rows) = (tile * shape.tile(), out.len() / width);
                 scores.resize(rows * keys, 0.0);
                 product_into(scores, keys, shape.head(q, queries, at, first, rows), k.t(), false);
                 shape.softmax(scores, first);
@@ -138,8 +176,8 @@ pub(crate) fn gradient(
                 let at = (index / heads, index % heads);
                 let keys_matrix = shape.head(k, keys, at, 0, keys);
                 let values = shape.head(v, keys, at, 0, keys);
-                for (tile, dq) in dq.chunks_mut(TILE * width).enumerate() {
-                    let (first, rows) = (tile * TILE, dq.len() / width);
+                for (tile, dq) in dq.chunks_mut(shape.tile() * width).enumerate() {
+                    let (first, rows) = (tile * shape.tile(), dq.len() / width);
                     weights.resize(rows * keys, 0.0);
                     dscores.resize(rows * keys, 0.0);
                     let q = shape.head(q, queries, at, first, rows);
@@ -164,13 +202,7 @@ fn softmax_gradient(weights: &[f32], dweights: &mut [f32], keys: usize, scale: f
         #[inline(always)]
         || {
             for (w, dw) in weights.chunks_exact(keys).zip(dweights.chunks_exact_mut(keys)) {
-                let mut lanes = [0f32; 16];
-                for (w, dw) in w.chunks(16).zip(dw.chunks(16)) {
-                    for ((lane, &w), &dw) in lanes.iter_mut().zip(w).zip(dw) {
-                        *lane += w * dw;
-                    }
-                }
-                let dot = lanes.iter().sum::<f32>();
+                let dot = lane_dot(w, dw);
                 for (&w, dw) in w.iter().zip(dw.iter_mut()) {
                     *dw = w * (*dw - dot) * scale;
                 }

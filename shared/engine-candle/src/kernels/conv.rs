@@ -3,8 +3,10 @@
 use mudi_diffusion::ConvGeometry;
 use rayon::prelude::*;
 
-use super::raw::{Matrix, build, build_with, product_by_columns, product_fresh, product_into};
-use super::weights::{DecodedTransposed, Weights, band};
+use super::raw::{
+    Matrix, build, build_with, product, product_by_columns, product_fresh, product_into, zeros,
+};
+use super::weights::{Decoded, DecodedTransposed, Weights, band};
 use super::{linear, par_rows, simd};
 
 /// Sizes of a convolution of `[B, height, width, inputs]` with `[outputs, kernel.0, kernel.1, inputs]`.
@@ -139,6 +141,12 @@ pub(crate) fn input_gradient(dy: &[f32], w: Weights<'_>, shape: &ConvShape) -> V
     if shape.is_linear() {
         return linear::input_gradient(dy, w, shape.inputs, shape.outputs);
     }
+    let positions = shape.batch * shape.output[0] * shape.output[1];
+    let turned = shape.geometry.stride == 1 && shape.kernel[0] == shape.kernel[1];
+    // Turning the weights is a pass over all of them, so it pays where there are more positions than weights to each.
+    if !turned || positions <= shape.outputs {
+        return gathered_gradient(dy, w, shape);
+    }
     let decoded;
     let w = match w {
         Weights::F32(w) => w,
@@ -147,57 +155,77 @@ pub(crate) fn input_gradient(dy: &[f32], w: Weights<'_>, shape: &ConvShape) -> V
             &decoded
         }
     };
-    if shape.geometry.stride == 1 && shape.kernel[0] == shape.kernel[1] {
-        return forward(dy, Weights::F32(&flipped(w, shape)), None, &shape.transposed());
-    }
-    scatter_gradient(dy, w, shape)
+    forward(dy, Weights::F32(&flipped(w, shape)), None, &shape.transposed())
 }
 
 /// `[O, kh, kw, I]` to `[I, kh, kw, O]`, the kernel turned by half a turn.
 fn flipped(w: &[f32], shape: &ConvShape) -> Vec<f32> {
+    /// Inputs that are read together: a few lines of the cache, since each next output is a page away.
+    const LINE: usize = 64;
     let taps = shape.kernel[0] * shape.kernel[1];
     let (inputs, outputs) = (shape.inputs, shape.outputs);
-    par_rows(w.len(), taps * outputs, |first, rows| {
-        for (index, row) in rows.chunks_exact_mut(taps * outputs).enumerate() {
-            let input = first + index;
-            for (tap, row) in row.chunks_exact_mut(outputs).enumerate() {
-                let from = (taps - 1 - tap) * inputs + input;
-                for (output, value) in row.iter_mut().enumerate() {
-                    *value = w[output * taps * inputs + from];
+    let width = taps * outputs;
+    build(w.len(), LINE * width, |band, rows| {
+        let rows = zeros(rows);
+        let (first, count) = (band * LINE, rows.len() / width);
+        for tap in 0..taps {
+            for output in 0..outputs {
+                let line = &w[(output * taps + taps - 1 - tap) * inputs + first..][..count];
+                for (row, &value) in line.iter().enumerate() {
+                    rows[row * width + tap * outputs + output] = value;
                 }
             }
         }
+        rows
     })
 }
 
-/// Gradient of the input for any stride and kernel: patches of gradients, added where the patches came from.
-fn scatter_gradient(dy: &[f32], w: &[f32], shape: &ConvShape) -> Vec<f32> {
+/// Gradient of the input for any stride and kernel: gradients of the patches, summed where the patches came from. One
+/// sample at a time.
+fn gathered_gradient(dy: &[f32], w: Weights<'_>, shape: &ConvShape) -> Vec<f32> {
     let [height, width] = shape.input;
     let (c, patch, outputs) = (shape.inputs, shape.patch(), shape.outputs);
-    let kw = shape.kernel[1];
+    let [kh, kw] = shape.kernel;
     let ConvGeometry { stride, before, .. } = shape.geometry;
     let positions = shape.output[0] * shape.output[1];
-    let weight = Matrix::new(w, outputs, patch);
-    let mut dx = vec![0f32; shape.batch * height * width * c];
-    dx.par_chunks_mut((height * width * c).max(1)).zip(dy.par_chunks((positions * outputs).max(1))).for_each(
-        |(dx, dy)| {
-            let mut patches = vec![0f32; positions * patch];
-            product_into(&mut patches, patch, Matrix::new(dy, positions, outputs), weight, false);
-            for (position, patch) in patches.chunks_exact(patch).enumerate() {
-                let (y, x) = (position / shape.output[1] * stride, position % shape.output[1] * stride);
-                for (tap, values) in patch.chunks_exact(c).enumerate() {
-                    let iy = (y + tap / kw).checked_sub(before).filter(|&iy| iy < height);
-                    let ix = (x + tap % kw).checked_sub(before).filter(|&ix| ix < width);
-                    if let (Some(iy), Some(ix)) = (iy, ix) {
-                        for (dx, &value) in dx[(iy * width + ix) * c..][..c].iter_mut().zip(values) {
-                            *dx += value;
+    // The output position whose patch shows input position `at` at `tap`.
+    let shows = |at: usize, tap: usize, length: usize| {
+        let start = (at + before).checked_sub(tap)?;
+        (start.is_multiple_of(stride) && start / stride < length).then_some(start / stride)
+    };
+    let decoded = Decoded { w, rows: outputs, cols: patch };
+    let dx: Vec<Vec<f32>> = dy
+        .par_chunks(positions * outputs)
+        .map(|dy| {
+            let dy = Matrix::new(dy, positions, outputs);
+            let patches = match w {
+                Weights::F32(w) => product(dy, Matrix::new(w, outputs, patch), None),
+                _ => build(positions * patch, positions * patch, |_, patches| {
+                    product_by_columns(patches, dy, patch, band(outputs), None, &decoded)
+                }),
+            };
+            par_rows(height * width * c, c, |first, rows| {
+                simd(
+                    #[inline(always)]
+                    || {
+                        for (index, dx) in rows.chunks_exact_mut(c).enumerate() {
+                            let (y, x) = ((first + index) / width, (first + index) % width);
+                            for tap in 0..kh * kw {
+                                let row = shows(y, tap / kw, shape.output[0]);
+                                let column = shows(x, tap % kw, shape.output[1]);
+                                let (Some(row), Some(column)) = (row, column) else { continue };
+                                let from = (row * shape.output[1] + column) * patch + tap * c;
+                                for (dx, &value) in dx.iter_mut().zip(&patches[from..][..c]) {
+                                    *dx += value;
+                                }
+                            }
                         }
-                    }
-                }
-            }
-        },
-    );
-    dx
+                    },
+                );
+            })
+        })
+        .collect();
+    dx.concat()
 }
 
 /// Gradient of the weight, `[O, kh, kw, I]`.

@@ -1,7 +1,7 @@
 //! Additions, copies and resampling.
 
-use super::raw::{build, map, map2};
-use super::{CHUNK, par_rows, simd};
+use super::raw::{beside, build, map, map2};
+use super::{CHUNK, chunk_of_rows, par_rows, simd};
 
 /// `a + b`.
 pub(crate) fn add(a: &[f32], b: &[f32]) -> Vec<f32> {
@@ -44,13 +44,11 @@ pub(crate) fn add_rows(
 
 /// `[rows, left]` and `[rows, right]` to `[rows, left + right]`.
 pub(crate) fn concat(a: &[f32], b: &[f32], left: usize, right: usize) -> Vec<f32> {
-    let width = left + right;
-    par_rows(a.len() + b.len(), width, |first, rows| {
-        for (index, y) in rows.chunks_exact_mut(width).enumerate() {
-            let row = first + index;
-            y[..left].copy_from_slice(&a[row * left..][..left]);
-            y[left..].copy_from_slice(&b[row * right..][..right]);
-        }
+    let chunk = chunk_of_rows(left + right);
+    let rows = chunk / (left + right);
+    build(a.len() + b.len(), chunk, |index, y| {
+        let first = index * rows;
+        beside(y, &a[first * left..], left, &b[first * right..], right)
     })
 }
 

@@ -76,6 +76,23 @@ pub(crate) fn copy<'a>(out: &'a mut Fresh, x: &[f32]) -> &'a mut [f32] {
     map(out, x, |x| x)
 }
 
+/// Rows of `a`, of `left` values, each followed by the row of `b`, of `right` values.
+pub(crate) fn beside<'a>(
+    out: &'a mut Fresh,
+    a: &[f32],
+    left: usize,
+    b: &[f32],
+    right: usize,
+) -> &'a mut [f32] {
+    assert!(left + right > 0 && out.len().is_multiple_of(left + right), "rows of another width");
+    for (index, row) in out.chunks_exact_mut(left + right).enumerate() {
+        let (first, second) = row.split_at_mut(left);
+        copy(first, &a[index * left..][..left]);
+        copy(second, &b[index * right..][..right]);
+    }
+    written(out)
+}
+
 /// Zeros.
 pub(crate) fn zeros(out: &mut Fresh) -> &mut [f32] {
     out.fill(MaybeUninit::new(0.0));

@@ -4,5 +4,5 @@
 mod fresh;
 mod gemm;
 
-pub(crate) use fresh::{build, build_with, map, map2, zeros};
+pub(crate) use fresh::{Fresh, beside, build, build_with, map, map2, zeros};
 pub(crate) use gemm::{Matrix, RightSide, product, product_by_columns, product_fresh, product_into};
