@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use mudi::bench;
 
-use super::Failure;
+use super::{Failure, print};
 
 /// Time training and sampling; with --python, beside PyTorch, diffusers and peft on the same weights.
 #[derive(clap::Args)]
@@ -18,7 +18,7 @@ pub(super) struct Arguments {
     /// Runs that count, of each line; the median is shown.
     #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u16).range(1..=1000))]
     runs: u16,
-    /// Print JSON.
+    /// Print the result as JSON.
     #[arg(long)]
     json: bool,
 }
@@ -26,22 +26,18 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let base = super::base_folder(&arguments.base);
     let table = bench::run(&base, usize::from(arguments.runs), arguments.python.as_deref())?;
-    if arguments.json {
-        println!("{}", serde_json::to_string(&table)?);
-        return Ok(());
-    }
-    println!("| work | ours | reference | ratio |\n|---|---|---|---|");
+    let mut text = "| work | ours | reference | ratio |\n|---|---|---|---|".to_owned();
     for row in &table.rows {
         let figure =
             |value: Option<f64>, unit: &str| value.map_or("-".to_owned(), |v| format!("{v:.1}{unit}"));
         let unit = format!(" {}", row.unit);
-        println!(
-            "| {} | {} | {} | {} |",
+        text += &format!(
+            "\n| {} | {} | {} | {} |",
             row.name,
             figure(Some(row.ours), &unit),
             figure(row.reference, &unit),
             row.ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.2}")),
         );
     }
-    Ok(())
+    print(arguments.json, &serde_json::to_value(&table)?, &text)
 }

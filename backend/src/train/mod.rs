@@ -82,8 +82,12 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
     let dataset = Dataset::load(&options.photos)?;
     let mut base = Base::load(&options.base)?;
     let absolute = |path: &PathBuf| path.canonicalize().unwrap_or_else(|_| path.clone());
-    let info =
-        RunInfo { photos: absolute(&options.photos), base: absolute(&options.base), recipe: recipe.clone() };
+    let info = RunInfo {
+        photos: absolute(&options.photos),
+        base: absolute(&options.base),
+        recipe: recipe.clone(),
+        files: dataset.digests.clone(),
+    };
     let folder = RunFolder::open(&options.out, &info, options.resume)?;
 
     let before = Instant::now();
