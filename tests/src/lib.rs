@@ -2,3 +2,5 @@
 
 pub mod fixtures;
 pub mod golden;
+pub mod outside;
+pub mod workshop;

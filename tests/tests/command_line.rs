@@ -1,102 +1,11 @@
 //! The program as a user meets it: files in, files out, exit codes and messages.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
 
 use mudi_engine_candle::nchw;
 use mudi_engine_candle::weights::{NamedTensors, read_safetensors, to_safetensors};
 use mudi_tests::golden::{error_of_range, fixture, tensors, values};
-
-/// The program, built once for all tests.
-fn mudi(arguments: &[&str]) -> Output {
-    Command::new(program()).args(arguments).output().expect("the program runs")
-}
-
-fn program() -> PathBuf {
-    static BUILT: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
-    BUILT
-        .get_or_init(|| {
-            let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-            let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-            let built = Command::new(cargo)
-                .args(["build", "--package", "mudi", "--message-format", "json"])
-                .current_dir(root)
-                .output()
-                .expect("cargo runs");
-            assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-            String::from_utf8_lossy(&built.stdout)
-                .lines()
-                .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-                .filter_map(|message| message["executable"].as_str().map(PathBuf::from))
-                .next_back()
-                .expect("cargo names the program")
-        })
-        .clone()
-}
-
-fn ok(arguments: &[&str]) -> String {
-    let output = mudi(arguments);
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-/// The command must fail with exit code 2 and a message that has all of `words`.
-fn refused(arguments: &[&str], words: &[&str]) {
-    let output = mudi(arguments);
-    let message = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {message}");
-    for word in words {
-        assert!(message.contains(word), "{arguments:?}: {word:?} is not in: {message}");
-    }
-}
-
-struct Workshop {
-    folder: tempfile::TempDir,
-    base: String,
-}
-
-impl Workshop {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        Self { folder, base: fixture("sdxl-tiny").display().to_string() }
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.folder.path().join(name).display().to_string()
-    }
-
-    fn bytes(&self, name: &str) -> Vec<u8> {
-        std::fs::read(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
-    }
-
-    fn toys(&self) -> String {
-        let toys = self.path("toys");
-        ok(&["toybox", "--photos", "3", "--seed", "4", "--size", "64", "--out", &toys]);
-        toys
-    }
-
-    fn train(&self, run: &str, further: &[&str]) -> Vec<String> {
-        let mut arguments: Vec<String> = [
-            "train",
-            "--photos",
-            &self.path("toys"),
-            "--base",
-            &self.base,
-            "--out",
-            &self.path(run),
-            "--quiet",
-        ]
-        .map(String::from)
-        .to_vec();
-        let small = ["--steps", "6", "--prior-images", "2", "--rank", "4", "--segmix-probability", "0.6"];
-        arguments.extend(small.iter().chain(further).map(|text| (*text).to_owned()));
-        arguments
-    }
-}
-
-fn refs(arguments: &[String]) -> Vec<&str> {
-    arguments.iter().map(String::as_str).collect()
-}
+use mudi_tests::workshop::{Workshop, copy_folder, failed, json, mudi, ok, refs, refused};
 
 #[test]
 fn a_resumed_run_gives_the_bytes_of_an_uninterrupted_one() {
@@ -257,6 +166,92 @@ fn a_run_folder_is_never_overwritten() {
 }
 
 #[test]
+fn a_recipe_given_back_gives_the_same_lora() {
+    let shop = Workshop::new();
+    shop.toys();
+    let odd = ["--learning-rate", "0.00012345678", "--seed", "7", "--targets", "to_q,to_v", "--batch", "2"];
+    ok(&refs(&shop.train("first", &odd)));
+    let (photos, recipe, out) = (shop.path("toys"), shop.path("first/recipe.json"), shop.path("second"));
+    let files = ["train", "--photos", &photos, "--base", &shop.base, "--out", &out, "--recipe", &recipe];
+    ok(&[&files[..], &["--quiet"]].concat());
+    for file in ["pytorch_lora_weights.safetensors", "recipe.json", "metrics.jsonl"] {
+        let (first, second) = (shop.bytes(&format!("first/{file}")), shop.bytes(&format!("second/{file}")));
+        assert!(first == second, "{file} differs");
+    }
+}
+
+#[test]
+fn a_run_does_not_go_on_with_other_photos() {
+    let shop = Workshop::new();
+    shop.toys();
+    ok(&refs(&shop.train("run", &["--stop-after", "2"])));
+    let resume = shop.train("run", &["--resume"]);
+    let before = shop.bytes("run/checkpoint.safetensors");
+    let text = String::from_utf8(shop.bytes("toys/metadata.jsonl")).expect("text");
+    let changed = |file: &str, bytes: &[u8]| {
+        let old = shop.bytes(file);
+        std::fs::write(shop.path(file), bytes).expect("write");
+        refused(&refs(&resume), &[file.trim_start_matches("toys/"), "changed", "--out"]);
+        std::fs::write(shop.path(file), old).expect("write");
+    };
+    changed("toys/a01.png", &shop.bytes("toys/a02.png"));
+    changed("toys/mask_b00.png", &shop.bytes("toys/mask_b01.png"));
+    changed("toys/metadata.jsonl", text.replace("A photo of", "A picture of").as_bytes());
+    // A photo that is taken away is named, too.
+    let fewer: Vec<&str> = text.lines().filter(|line| !line.contains("b02.png")).collect();
+    std::fs::write(shop.path("toys/metadata.jsonl"), fewer.join("\n")).expect("write");
+    refused(&refs(&resume), &["b02.png, mask_b02.png and metadata.jsonl", "have changed"]);
+    std::fs::write(shop.path("toys/metadata.jsonl"), &text).expect("write");
+    assert!(before == shop.bytes("run/checkpoint.safetensors"), "nothing was trained");
+    // With the old files back, it goes on.
+    ok(&refs(&resume));
+}
+
+#[test]
+fn every_command_prints_one_json_object() {
+    let shop = Workshop::new();
+    let toys = shop.path("toys");
+    let made = json(&["toybox", "--photos", "3", "--size", "64", "--out", &toys]);
+    assert_eq!((&made["out"], &made["photos"]), (&toys.clone().into(), &6.into()));
+    assert_eq!(made["toys"].as_array().map(Vec::len), Some(2));
+
+    let trained = json(&refs(&shop.train("run", &[])));
+    assert_eq!((&trained["run"], &trained["steps"]), (&shop.path("run").into(), &6.into()));
+    assert!(trained["loss"].as_f64().is_some_and(f64::is_finite), "{trained}");
+
+    let (run, out) = (shop.path("run"), shop.path("pictures"));
+    let one = ["--steps", "1", "--count", "2", "--seed", "5", "--layout", "random", "--out", &out];
+    let drawn = json(&[&["generate", "--run", &run, "--prompt", "olis"], &one[..]].concat());
+    let pictures = drawn["pictures"].as_array().expect("pictures");
+    assert_eq!(pictures.len(), 2);
+    for (index, picture) in pictures.iter().enumerate() {
+        assert_eq!(picture["seed"], 5 + index);
+        assert!(Path::new(picture["file"].as_str().expect("a path")).is_file(), "{picture}");
+    }
+
+    let inputs = fixture("sdxl-tiny/golden/text_encoder.safetensors").display().to_string();
+    let out = shop.path("out.safetensors");
+    let network = ["--network", "text_encoder", "--inputs", &inputs, "--out", &out];
+    let found = json(&[&["forward", "--base", &shop.base], &network[..]].concat());
+    assert_eq!(found["out"], out);
+    assert!(found["tensors"]["hidden_states"].is_array(), "{found}");
+
+    let out = shop.path("demo");
+    let demo = json(&["demo", "--base", &shop.base, "--out", &out, "--steps", "1", "--count", "1"]);
+    for file in ["page", "report"] {
+        assert!(Path::new(demo[file].as_str().expect("a path")).is_file(), "{demo}");
+    }
+
+    let table = json(&["bench", "--base", &shop.base, "--runs", "1"]);
+    assert!(table["rows"].as_array().is_some_and(|rows| !rows.is_empty()), "{table}");
+    // `pretrain` is asked in a file of its own.
+
+    let output = mudi(&["toybox", "--json", "--out", &toys]);
+    failed(&output, &["not empty"]);
+    assert!(output.stdout.is_empty(), "a failure prints no object");
+}
+
+#[test]
 fn weights_that_do_not_fit_are_named() {
     let shop = Workshop::new();
     let base = shop.path("base");
@@ -284,19 +279,6 @@ fn weights_that_do_not_fit_are_named() {
     std::fs::write(&weights, b"short").expect("write");
     refused(&forward, &["diffusion_pytorch_model", "safetensors"]);
     assert!(!Path::new(&out).exists(), "nothing is written");
-}
-
-fn copy_folder(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).expect("a folder");
-    for entry in std::fs::read_dir(from).expect("a folder") {
-        let entry = entry.expect("an entry");
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy_folder(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).expect("a copy");
-        }
-    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use mudi::bench::{self, Set};
 
-use super::Failure;
+use super::{Failure, print};
 
 /// Time training and sampling; with --python, beside PyTorch, diffusers and peft on the same weights.
 #[derive(clap::Args)]
@@ -24,7 +24,7 @@ pub(super) struct Arguments {
     /// Folder for the random weights of the sets `medium` and `sdxl`; they are kept there for the next time.
     #[arg(long)]
     scratch: Option<PathBuf>,
-    /// Print JSON.
+    /// Print the result as JSON.
     #[arg(long)]
     json: bool,
     /// Do jobs that come on standard input (this is how a benchmark starts itself).
@@ -46,21 +46,17 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         scratch: &scratch,
     };
     let table = bench::run(&options, |name| eprintln!("{name}"))?;
-    if arguments.json {
-        println!("{}", serde_json::to_string(&table)?);
-        return Ok(());
-    }
-    println!("| work | ours | reference | ratio |\n|---|---|---|---|");
+    let mut text = "| work | ours | reference | ratio |\n|---|---|---|---|".to_owned();
     for row in &table.rows {
         let figure =
             |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.1} {}", row.unit));
-        println!(
-            "| {} | {} | {} | {} |",
+        text += &format!(
+            "\n| {} | {} | {} | {} |",
             row.name,
             figure(Some(row.ours)),
             figure(row.reference),
             row.ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.2}")),
         );
     }
-    Ok(())
+    print(arguments.json, &serde_json::to_value(&table)?, &text)
 }

@@ -1,10 +1,12 @@
 //! `mudi demo`.
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use mudi::demo::{self, Options, Progress};
+use mudi::report::JSON_NAME;
 
-use super::{Failure, bar};
+use super::{Failure, bar, print};
 
 /// Show identity mixing and its cure: two similar toys, taught by DreamBooth, Cut-Mix and MuDI, and a page to look at.
 #[derive(clap::Args)]
@@ -24,6 +26,9 @@ pub(super) struct Arguments {
     /// Pictures for each prompt.
     #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u64).range(1..=64))]
     count: u64,
+    /// Print the result as JSON.
+    #[arg(long)]
+    json: bool,
     /// No progress bars.
     #[arg(long)]
     quiet: bool,
@@ -37,6 +42,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         steps: arguments.steps,
         count: arguments.count,
     };
+    let begin = Instant::now();
     let bar = bar(arguments.quiet, 1);
     let page = demo::run(&options, |progress| match progress {
         Progress::Stage(name, steps) => {
@@ -48,6 +54,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Progress::Note(text) => bar.println(text),
     })?;
     bar.finish_and_clear();
-    println!("Open {} in a browser.", page.canonicalize().unwrap_or(page).display());
-    Ok(())
+    let page = page.canonicalize().unwrap_or(page);
+    let object = serde_json::json!({
+        "page": page, "report": page.with_file_name(JSON_NAME),
+        "seconds": begin.elapsed().as_secs_f64(), "peak_memory_bytes": demo::peak_memory(),
+    });
+    print(arguments.json, &object, &format!("Open {} in a browser.", page.display()))
 }

@@ -1,5 +1,6 @@
 //! `mudi forward`: one network on given tensors, to hold it against a reference.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Tensor as Value};
@@ -11,7 +12,7 @@ use mudi_diffusion::unet::{AddedConditioning, UNet, UNetInput};
 use mudi_engine_candle::weights::{NamedTensors, Precision, read_safetensors, to_safetensors};
 use mudi_engine_candle::{CandleEngine, Tensor, nchw};
 
-use super::Failure;
+use super::{Failure, print};
 
 /// Run one network of a base model on the tensors of a file, named as diffusers names its arguments.
 #[derive(clap::Args)]
@@ -30,6 +31,9 @@ pub(super) struct Arguments {
     /// `text_embeds`.
     #[arg(long)]
     out: PathBuf,
+    /// Print the result as JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -89,8 +93,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Network::VaeDecoder => vae_decoder(&base.join("vae"), &inputs)?,
     };
     write_atomically(&arguments.out, &to_safetensors(&outputs, None)?)?;
-    println!("{} tensors are in {}.", outputs.len(), arguments.out.display());
-    Ok(())
+    let shapes: BTreeMap<&str, &[usize]> =
+        outputs.iter().map(|(name, value)| (name.as_str(), value.dims())).collect();
+    let object = serde_json::json!({ "out": arguments.out, "tensors": shapes });
+    let text = format!("{} tensors are in {}.", outputs.len(), arguments.out.display());
+    print(arguments.json, &object, &text)
 }
 
 fn unet(folder: &Path, inputs: &Inputs) -> Result<NamedTensors, Failure> {

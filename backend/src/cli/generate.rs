@@ -1,9 +1,11 @@
 //! `mudi generate`.
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use mudi::base::{Base, precision};
 use mudi::dataset::Dataset;
+use mudi::demo::peak_memory;
 use mudi::files::create_folder;
 use mudi::generate::{Parameters, SOFTWARE, Settings, Start, layout_start, pictures, write_png};
 use mudi::plan;
@@ -13,7 +15,7 @@ use mudi_domain::layout::Layout;
 use mudi_engine_candle::lora;
 use mudi_engine_candle::weights::{Precision, read_safetensors};
 
-use super::{Failure, bar};
+use super::{Failure, bar, print};
 
 /// Make pictures with a trained run, or with a base model alone.
 #[derive(clap::Args)]
@@ -72,6 +74,9 @@ pub(super) struct Arguments {
     /// Leave the parameters out of the pictures.
     #[arg(long)]
     no_metadata: bool,
+    /// Print the result as JSON.
+    #[arg(long)]
+    json: bool,
     /// No progress bar.
     #[arg(long)]
     quiet: bool,
@@ -131,6 +136,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     let starts = starts(arguments, &base, info.as_ref(), settings.size[0])?;
     create_folder(&arguments.out)?;
+    let begin = Instant::now();
+    let mut written = Vec::with_capacity(starts.len());
     let bar = bar(arguments.quiet, (starts.len().div_ceil(BATCH) * settings.steps) as u64);
     for (chunk, group) in starts.chunks(BATCH).enumerate() {
         let plain: Vec<Start> = group.iter().map(|made| made.start.clone()).collect();
@@ -151,15 +158,21 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
                 software: SOFTWARE,
             };
             let parameters = (!arguments.no_metadata).then_some(&parameters);
-            write_png(&arguments.out.join(format!("{number:04}.png")), image, parameters)?;
+            let file = arguments.out.join(format!("{number:04}.png"));
+            write_png(&file, image, parameters)?;
             if let Some(canvas) = &made.canvas {
-                write_png(&arguments.out.join(format!("{number:04}.layout.png")), canvas, None)?;
+                write_png(&file.with_extension("layout.png"), canvas, None)?;
             }
+            written.push(serde_json::json!({ "file": file, "seed": made.start.seed }));
         }
     }
     bar.finish();
-    println!("{} pictures are in {}.", starts.len(), arguments.out.display());
-    Ok(())
+    let object = serde_json::json!({
+        "out": arguments.out, "pictures": written,
+        "seconds": begin.elapsed().as_secs_f64(), "peak_memory_bytes": peak_memory(),
+    });
+    let text = format!("{} pictures are in {}.", starts.len(), arguments.out.display());
+    print(arguments.json, &object, &text)
 }
 
 fn attach(base: &mut Base, run: &Path, info: Option<&RunInfo>) -> Result<(), Failure> {

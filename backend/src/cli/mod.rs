@@ -9,6 +9,7 @@ mod pretrain;
 mod toybox;
 mod train;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -78,6 +79,18 @@ fn base_folder(base: &Path) -> PathBuf {
 /// Bytes of so many GiB, as a flag gives them.
 fn bytes(gigabytes: f64) -> usize {
     (gigabytes.max(0.0) * (1u64 << 30) as f64) as usize
+}
+
+/// Prints what a command has made: `object` alone with `--json`, otherwise `text`.
+///
+/// # Errors
+/// Where nobody can take it: a closed pipe, a full disk.
+fn print(json: bool, object: &serde_json::Value, text: &str) -> Result<(), Failure> {
+    let text = if json { object.to_string() } else { text.to_owned() };
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{text}").and_then(|()| out.flush()).map_err(|error| {
+        format!("the work is done, but standard output cannot be written ({error}); send it elsewhere").into()
+    })
 }
 
 /// A progress bar with rate and time left.

@@ -6,7 +6,7 @@ use mudi::plan::{self, Job, Plan, gigabytes};
 use mudi_domain::recipe::{Precision, Recipe};
 use serde::Serialize;
 
-use super::{Failure, train};
+use super::{Failure, print, train};
 
 /// Tell how much memory training and generating need, without loading the base model's weights.
 #[derive(clap::Args)]
@@ -20,7 +20,7 @@ pub(super) struct Arguments {
     /// Pictures generated at a time.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     count: u16,
-    /// Print JSON.
+    /// Print the result as JSON.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -62,28 +62,20 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         };
         add(format!("generate, {} at a time", arguments.count), generate)?;
     }
-    if arguments.json {
-        println!("{}", serde_json::json!({ "rows": rows, "available": available }));
-        return Ok(());
-    }
-    println!("| job | precision | weights | LoRA | optimizer | activations | all | fits |");
-    println!("|---|---|---|---|---|---|---|---|");
+    let mut text = "| job | precision | weights | LoRA | optimizer | activations | all | fits |\n".to_owned();
+    text += "|---|---|---|---|---|---|---|---|\n";
     for row in &rows {
         let plan = &row.plan;
         let [weights, lora, optimizer, activations, total] =
             [plan.weights, plan.lora, plan.optimizer, plan.activations, plan.total].map(gigabytes);
-        let fits = match row.fits {
-            Some(true) => "yes",
-            Some(false) => "no",
-            None => "?",
-        };
-        println!(
-            "| {} | {} | {weights} | {lora} | {optimizer} | {activations} | {total} | {fits} |",
+        let fits = row.fits.map_or("?", |fits| if fits { "yes" } else { "no" });
+        text += &format!(
+            "| {} | {} | {weights} | {lora} | {optimizer} | {activations} | {total} | {fits} |\n",
             row.job, row.precision
         );
     }
     if let Some(available) = available {
-        println!("\n{} of memory can be had now.", gigabytes(available));
+        text += &format!("\n{} of memory can be had now.", gigabytes(available));
     }
-    Ok(())
+    print(arguments.json, &serde_json::json!({ "rows": rows, "available": available }), &text)
 }

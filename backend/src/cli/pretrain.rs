@@ -1,10 +1,12 @@
 //! `mudi pretrain`.
 
 use std::path::PathBuf;
+use std::time::Instant;
 
+use mudi::demo::peak_memory;
 use mudi::pretrain::{self, Options};
 
-use super::Failure;
+use super::{Failure, print};
 
 /// Train the pocket base model on the toybox. Stop it at will: the same command resumes.
 #[derive(clap::Args)]
@@ -33,13 +35,17 @@ pub(super) struct Arguments {
     /// Write the model from the checkpoints that there are, without training.
     #[arg(long)]
     export_only: bool,
+    /// Print the result as JSON.
+    #[arg(long)]
+    json: bool,
     /// No progress bars.
     #[arg(long)]
     quiet: bool,
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
-    let out = arguments.out.clone();
+    let (run, out, json) = (arguments.run.clone(), arguments.out.clone(), arguments.json);
+    let begin = Instant::now();
     pretrain::run(&Options {
         run: arguments.run,
         out: arguments.out,
@@ -51,6 +57,8 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         export_only: arguments.export_only,
         quiet: arguments.quiet,
     })?;
-    println!("The model is in {}.", out.display());
-    Ok(())
+    let object = serde_json::json!({
+        "out": out, "run": run, "seconds": begin.elapsed().as_secs_f64(), "peak_memory_bytes": peak_memory(),
+    });
+    print(json, &object, &format!("The model is in {}.", out.display()))
 }

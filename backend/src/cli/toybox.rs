@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use mudi_domain::rng;
-use mudi_toybox::{photo_set, similar_group, write_data_set};
+use mudi_toybox::{Toy, photo_set, similar_group, write_data_set};
 
-use super::Failure;
+use super::{Failure, print};
 
 /// Draw a data set of toys that are easily mixed up: photos, masks, `metadata.jsonl` and `truth.json`.
 #[derive(clap::Args)]
@@ -25,6 +25,9 @@ pub(super) struct Arguments {
     /// Folder to write; must not hold anything yet.
     #[arg(long)]
     out: PathBuf,
+    /// Print the result as JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
@@ -32,9 +35,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let toys = similar_group(&mut stream, usize::from(arguments.subjects));
     let photos = photo_set(&toys, usize::from(arguments.photos), arguments.seed, arguments.size);
     write_data_set(&arguments.out, &toys, &photos)?;
-    println!("{} photos of {} toys are in {}.", photos.len(), toys.len(), arguments.out.display());
-    for toy in &toys {
-        println!("  {}", toy.phrase());
+    let phrases: Vec<String> = toys.iter().map(Toy::phrase).collect();
+    let object = serde_json::json!({ "out": arguments.out, "photos": photos.len(), "toys": phrases });
+    let mut text =
+        format!("{} photos of {} toys are in {}.", photos.len(), toys.len(), arguments.out.display());
+    for phrase in &phrases {
+        text += &format!("\n  {phrase}");
     }
-    Ok(())
+    print(arguments.json, &object, &text)
 }

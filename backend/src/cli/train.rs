@@ -5,10 +5,11 @@ use std::path::PathBuf;
 
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Args, FromArgMatches};
+use mudi::demo::peak_memory;
 use mudi::train::{self, Options, Progress};
 use mudi_domain::recipe::{PARAMETERS, Recipe};
 
-use super::{Failure, bar};
+use super::{Failure, bar, print};
 
 /// Train a LoRA on photos of your subjects (folder with `metadata.jsonl`); then `mudi generate --run` uses it.
 #[derive(Debug)]
@@ -166,19 +167,16 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let recent: Vec<f64> = outcome.metrics.iter().rev().take(50).map(|metric| metric.loss).collect();
     let mean = recent.iter().sum::<f64>() / recent.len().max(1) as f64;
     let steps = outcome.metrics.last().map_or(0, |metric| metric.step);
-    if files.json {
-        let summary = serde_json::json!({
-            "run": outcome.folder, "steps": steps, "loss": mean,
-            "seconds": outcome.training.as_secs_f64(), "prior_seconds": outcome.priors.as_secs_f64(),
-        });
-        println!("{summary}");
-    } else {
-        println!(
-            "{steps} steps in {:.0} s, mean loss of the last {}: {mean:.4}. The run is in {}.",
-            outcome.training.as_secs_f64(),
-            recent.len(),
-            outcome.folder.display()
-        );
-    }
-    Ok(())
+    let object = serde_json::json!({
+        "run": outcome.folder, "steps": steps, "loss": mean,
+        "seconds": outcome.training.as_secs_f64(), "prior_seconds": outcome.priors.as_secs_f64(),
+        "peak_memory_bytes": peak_memory(),
+    });
+    let text = format!(
+        "{steps} steps in {:.0} s, mean loss of the last {}: {mean:.4}. The run is in {}.",
+        outcome.training.as_secs_f64(),
+        recent.len(),
+        outcome.folder.display()
+    );
+    print(files.json, &object, &text)
 }

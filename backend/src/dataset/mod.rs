@@ -4,6 +4,7 @@
 //! everything that a file can have wrong is a variant of [`DatasetError`] that names the file, the fault and the cure.
 
 pub mod decode;
+mod digest;
 mod error;
 mod photo;
 #[cfg(test)]
@@ -20,6 +21,7 @@ use mudi_domain::metadata::{FILE_NAME, Metadata, PhotoEntry};
 use mudi_domain::subject::{Subject, SubjectId};
 
 use decode::Decoded;
+pub use digest::Digests;
 pub use error::DatasetError;
 pub use photo::{Photo, Square};
 
@@ -37,6 +39,8 @@ pub struct Dataset {
     pub folder: PathBuf,
     /// The subjects, in the order of the metadata. Each has at least one photo.
     pub subjects: Vec<SubjectData>,
+    /// What its files hold: the text, the photos and the masks.
+    pub digests: Digests,
 }
 
 /// A subject and its photos.
@@ -57,19 +61,20 @@ impl Dataset {
         if !dir.is_dir() {
             return Err(DatasetError::NoFolder { path: dir.to_owned() });
         }
-        let metadata = read_metadata(dir)?;
+        let mut digests = Digests::default();
+        let metadata = read_metadata(dir, &mut digests)?;
         let subjects = metadata
             .subjects
             .values()
             .map(|subject| {
                 let photos = metadata
                     .photos_of(subject.id())
-                    .map(|entry| load_photo(dir, entry))
+                    .map(|entry| load_photo(dir, entry, &mut digests))
                     .collect::<Result<Vec<_>, _>>()?;
                 Ok(SubjectData { subject: subject.clone(), photos })
             })
             .collect::<Result<Vec<_>, DatasetError>>()?;
-        Ok(Self { folder: dir.to_owned(), subjects })
+        Ok(Self { folder: dir.to_owned(), subjects, digests })
     }
 
     /// Every photo's cutout, by subject, in the order of the photos.
@@ -88,9 +93,10 @@ impl Dataset {
 }
 
 /// Reads and parses the folder's text.
-fn read_metadata(dir: &Path) -> Result<Metadata, DatasetError> {
+fn read_metadata(dir: &Path, digests: &mut Digests) -> Result<Metadata, DatasetError> {
     let file = dir.join(FILE_NAME);
     let bytes = read(&file, MAX_TEXT)?;
+    digests.add(FILE_NAME, &bytes);
     let text = std::str::from_utf8(&bytes)
         .map_err(|error| DatasetError::NotUtf8 { file: file.clone(), offset: error.valid_up_to() })?;
     Metadata::parse(text).map_err(|source| DatasetError::Metadata { folder: dir.to_owned(), source })
@@ -118,14 +124,19 @@ fn read(file: &Path, most: u64) -> Result<Vec<u8>, DatasetError> {
 }
 
 /// Reads the photo and the mask of one line.
-fn load_photo(dir: &Path, entry: &PhotoEntry) -> Result<Photo, DatasetError> {
+fn load_photo(dir: &Path, entry: &PhotoEntry, digests: &mut Digests) -> Result<Photo, DatasetError> {
     let path = dir.join(&entry.file_name);
-    let mask_file = match &entry.mask_path {
-        Some(mask) => dir.join(mask),
-        None => return Err(DatasetError::NoMask { photo: path }),
+    let Some(mask) = &entry.mask_path else {
+        return Err(DatasetError::NoMask { photo: path });
     };
-    let photo = decode::decode(&path, &read(&path, decode::MAX_BYTES)?)?;
-    let drawn = decode::decode(&mask_file, &read(&mask_file, decode::MAX_BYTES)?)?;
+    let mask_file = dir.join(mask);
+    let mut decoded = |name: &str, file: &Path| {
+        let bytes = read(file, decode::MAX_BYTES)?;
+        digests.add(name, &bytes);
+        decode::decode(file, &bytes)
+    };
+    let photo = decoded(&entry.file_name, &path)?;
+    let drawn = decoded(mask, &mask_file)?;
     let mask = fit_mask(&photo, &drawn, &path, &mask_file)?;
     if mask.is_empty() {
         return Err(DatasetError::EmptyMask { mask: mask_file, peak: mask.peak() });

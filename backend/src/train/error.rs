@@ -1,6 +1,6 @@
 //! Why training did not start, or stopped.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::base::BaseError;
 use crate::dataset::DatasetError;
@@ -71,6 +71,19 @@ pub enum TrainError {
         /// What differs.
         what: &'static str,
     },
+    /// `--resume` with photos, masks or captions that were changed, added or taken away since.
+    #[error(
+        "{}: {} since this run was started; put the old files back, or start a new run with another --out",
+        path.display(), changes(photos, names)
+    )]
+    ChangedFiles {
+        /// The run's folder.
+        path: PathBuf,
+        /// The photos' folder.
+        photos: PathBuf,
+        /// The files' names in it.
+        names: Vec<String>,
+    },
     /// A checkpoint does not fit.
     #[error("{}: this checkpoint does not fit the recipe; name another --out", path.display())]
     Checkpoint {
@@ -86,4 +99,16 @@ pub enum TrainError {
     /// The thread that makes samples has stopped.
     #[error("the thread that makes training samples has stopped")]
     Loader,
+}
+
+/// `a00.png and b00.png in photos have changed`; of many files the first few.
+fn changes(photos: &Path, names: &[String]) -> String {
+    const SHOWN: usize = 8;
+    let mut words: Vec<String> = names.iter().take(SHOWN).cloned().collect();
+    if names.len() > SHOWN {
+        words.push(format!("{} more files", names.len() - SHOWN));
+    }
+    let last = words.pop().unwrap_or_default();
+    let all = if words.is_empty() { last } else { format!("{} and {last}", words.join(", ")) };
+    format!("{all} in {} {} changed", photos.display(), if names.len() == 1 { "has" } else { "have" })
 }

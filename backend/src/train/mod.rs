@@ -86,8 +86,12 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
     plan::check(&options.base, plan::Job::Train(recipe), options.memory.or_else(plan::available_memory))?;
     let mut base = Base::load(&options.base, precision(recipe.precision))?;
     let absolute = |path: &PathBuf| path.canonicalize().unwrap_or_else(|_| path.clone());
-    let info =
-        RunInfo { photos: absolute(&options.photos), base: absolute(&options.base), recipe: recipe.clone() };
+    let info = RunInfo {
+        photos: absolute(&options.photos),
+        base: absolute(&options.base),
+        recipe: recipe.clone(),
+        files: dataset.digests.clone(),
+    };
     let folder = RunFolder::open(&options.out, &info, options.resume)?;
 
     let before = Instant::now();

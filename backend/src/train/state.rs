@@ -14,6 +14,7 @@ use mudi_engine_candle::{AdamW, Moments};
 use serde::{Deserialize, Serialize};
 
 use super::TrainError;
+use crate::dataset::Digests;
 use crate::files::{create_folder, write_atomically};
 
 /// Name of the LoRA's file, as diffusers calls it.
@@ -31,6 +32,9 @@ pub struct RunInfo {
     pub base: PathBuf,
     /// Its recipe.
     pub recipe: Recipe,
+    /// The photos' files. Folders of runs from before they were kept have none, and can be used but not resumed.
+    #[serde(default)]
+    pub files: Digests,
 }
 
 impl RunInfo {
@@ -94,9 +98,14 @@ impl RunFolder {
             (before.base == info.base, "the base model"),
             (before.photos == info.photos, "the photos' folder"),
         ];
-        match same.iter().find(|(same, _)| !same) {
-            Some((_, what)) => Err(TrainError::Changed { path: path.to_owned(), what }),
-            None => Ok(folder),
+        if let Some((_, what)) = same.iter().find(|(same, _)| !same) {
+            return Err(TrainError::Changed { path: path.to_owned(), what });
+        }
+        let names = before.files.changed(&info.files);
+        if names.is_empty() {
+            Ok(folder)
+        } else {
+            Err(TrainError::ChangedFiles { path: path.to_owned(), photos: info.photos.clone(), names })
         }
     }
 

@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use image::{ImageBuffer, ImageFormat, PixelWithColorType};
 use mudi_domain::rng::stream;
 use serde::Serialize;
 use serde_json::json;
@@ -40,7 +41,10 @@ pub enum DataSetError {
     #[error("{} does not name a folder", .0.display())]
     NoName(PathBuf),
     /// The file system refused.
-    #[error("could not write {}: {cause}", path.display())]
+    #[error(
+        "{}: cannot be written ({cause}); check the folder's permissions and the free space of the disk",
+        path.display()
+    )]
     Io {
         /// What could not be written.
         path: PathBuf,
@@ -48,8 +52,8 @@ pub enum DataSetError {
         #[source]
         cause: io::Error,
     },
-    /// A picture could not be encoded or written.
-    #[error("could not write the picture {}: {cause}", path.display())]
+    /// A picture could not be encoded.
+    #[error("{}: the picture cannot be encoded: {cause}", path.display())]
     Picture {
         /// The file.
         path: PathBuf,
@@ -175,11 +179,9 @@ fn write_files(dir: &Path, toys: &[Toy], photos: &[Photo]) -> Result<(), DataSet
         .collect();
     for (photo, [file_name, mask_path]) in photos.iter().zip(&files) {
         let id = &ids[photo.subject];
-        let path = dir.join(file_name);
-        photo.rendered.image.save(&path).map_err(|cause| DataSetError::Picture { path, cause })?;
+        write_picture(&dir.join(file_name), &photo.rendered.image)?;
         if let Some(mask) = photo.rendered.masks.first() {
-            let path = dir.join(mask_path);
-            mask.save(&path).map_err(|cause| DataSetError::Picture { path, cause })?;
+            write_picture(&dir.join(mask_path), mask)?;
         }
         let line = Line { id, file_name, mask_path, text: &photo.caption };
         lines += &serde_json::to_string(&line).map_err(json_error(&meta_path))?;
@@ -204,6 +206,19 @@ fn write_files(dir: &Path, toys: &[Toy], photos: &[Photo]) -> Result<(), DataSet
     let truth = serde_json::to_string_pretty(&json!({ "subjects": subjects, "photos": truths }))
         .map_err(json_error(&truth_path))?;
     fs::write(&truth_path, truth + "\n").map_err(io_error(&truth_path))
+}
+
+/// Writes a PNG. (The image's own `save` would not notice a disk that is full: the last bytes stay in a buffer, and are
+/// written, or not, when that is dropped.)
+fn write_picture<P>(path: &Path, image: &ImageBuffer<P, Vec<u8>>) -> Result<(), DataSetError>
+where
+    P: PixelWithColorType<Subpixel = u8>,
+{
+    let mut bytes = io::Cursor::new(Vec::new());
+    image
+        .write_to(&mut bytes, ImageFormat::Png)
+        .map_err(|cause| DataSetError::Picture { path: path.to_owned(), cause })?;
+    fs::write(path, bytes.into_inner()).map_err(io_error(path))
 }
 
 /// `a` to `z`, then `s26` and so on.

@@ -1,0 +1,133 @@
+//! Inputs to begin with: for each function of [`super`] a few that it accepts, small and of different kinds.
+
+use std::io::Cursor;
+
+use candle_core::{DType, Device, Tensor};
+use image::{DynamicImage, GrayImage, ImageFormat, Luma, Rgb, RgbImage, Rgba, RgbaImage};
+use mudi_diffusion::tokenizer::Tokenizer;
+use mudi_domain::recipe::Recipe;
+use mudi_engine_candle::weights::{NamedTensors, to_safetensors};
+
+use super::SEPARATOR;
+use crate::fixtures;
+
+/// Inputs for the function that has the name `target` in [`super::TARGETS`]; none for another name.
+#[must_use]
+pub fn seeds(target: &str) -> Vec<Vec<u8>> {
+    match target {
+        "image" => images(),
+        "mask" => masks(),
+        "metadata" => texts(&[METADATA, "{\"id\":{\"a\":\"x y\"}}\n{\"id\":\"a\",\"file_name\":\"a.png\"}"]),
+        "layout" => texts(&[LAYOUT]),
+        "recipe" => texts(&["{}", r#"{"steps": 3, "learning_rate": 1e-3}"#, &Recipe::default().to_json()]),
+        "config" => configs(),
+        "weights" => weights(),
+        "tokenizer" => tokenizers(),
+        _ => Vec::new(),
+    }
+}
+
+const METADATA: &str = r#"{"id": {"a": "olis Weimaraner", "b": "hta orange tabby cat"}}
+{"id": "a", "file_name": "a00.jpg", "mask_path": "masks/a00.png", "text": "A photo of a olis Weimaraner."}
+{"id": "b", "file_name": "b00.jpg"}
+"#;
+
+const LAYOUT: &str = r#"{"version": 1, "subjects": [
+{"subject": "a", "photo": 2, "x": 0.1, "y": 0.3, "width": 0.4, "z": 1},
+{"subject": "b", "x": -0.2, "y": 0.5, "width": 0.5, "height": 0.25}]}"#;
+
+fn texts(texts: &[&str]) -> Vec<Vec<u8>> {
+    texts.iter().map(|text| text.as_bytes().to_vec()).collect()
+}
+
+fn encoded(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
+    let mut bytes = Cursor::new(Vec::new());
+    image.write_to(&mut bytes, format).expect("an image in memory");
+    bytes.into_inner()
+}
+
+fn images() -> Vec<Vec<u8>> {
+    let color: DynamicImage = RgbImage::from_fn(12, 9, |x, y| Rgb([20 * x as u8, 25 * y as u8, 90])).into();
+    let clear: DynamicImage =
+        RgbaImage::from_fn(7, 8, |x, y| Rgba([30 * x as u8, 200, 30 * y as u8, 36 * x as u8])).into();
+    let deep = DynamicImage::from(color.to_rgb16());
+    let plain =
+        [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP].map(|format| encoded(&color, format));
+    let rare = [
+        encoded(&clear, ImageFormat::Png),
+        encoded(&clear, ImageFormat::WebP),
+        encoded(&deep, ImageFormat::Png),
+        encoded(&color.to_luma8().into(), ImageFormat::Jpeg),
+    ];
+    plain.into_iter().chain(rare).collect()
+}
+
+fn masks() -> Vec<Vec<u8>> {
+    let disc = GrayImage::from_fn(16, 12, |x, y| {
+        let (x, y) = (x as i32 - 9, y as i32 - 5);
+        Luma([if x * x + y * y < 16 { 255 } else { 0 }])
+    });
+    let disc = DynamicImage::from(disc);
+    let clear = DynamicImage::from(disc.to_rgba8());
+    vec![
+        encoded(&disc, ImageFormat::Png),
+        encoded(&clear, ImageFormat::Png),
+        encoded(&disc, ImageFormat::Jpeg),
+    ]
+}
+
+fn configs() -> Vec<Vec<u8>> {
+    ["unet/config.json", "vae/config.json", "text_encoder/config.json", "scheduler/scheduler_config.json"]
+        .iter()
+        .flat_map(|file| ["sdxl-tiny", "sd15-tiny"].map(|base| fixtures::text(&format!("{base}/{file}"))))
+        .map(String::into_bytes)
+        .collect()
+}
+
+fn weights() -> Vec<Vec<u8>> {
+    let tensor =
+        |shape: &[usize], dtype: DType| Tensor::ones(shape, dtype, &Device::Cpu).expect("a tensor in memory");
+    let file = |tensors: Vec<(&str, Tensor)>| {
+        let tensors: NamedTensors =
+            tensors.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        to_safetensors(&tensors, None).expect("a file in memory")
+    };
+    const PATH: &str = "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q";
+    let kohya = format!("lora_unet_{}", PATH.replace('.', "_"));
+    let peft = format!("unet.{PATH}");
+    vec![
+        file(vec![]),
+        file(vec![
+            ("a", tensor(&[2, 3], DType::F32)),
+            ("b", tensor(&[], DType::F16)),
+            ("c", tensor(&[1, 0, 4], DType::BF16)),
+            ("d", tensor(&[5], DType::I64)),
+        ]),
+        file(vec![
+            (&format!("{peft}.lora_A.weight"), tensor(&[1, 64], DType::F32)),
+            (&format!("{peft}.lora_B.weight"), tensor(&[64, 1], DType::F32)),
+        ]),
+        file(vec![
+            (&format!("{kohya}.lora_down.weight"), tensor(&[1, 64], DType::F16)),
+            (&format!("{kohya}.lora_up.weight"), tensor(&[64, 1], DType::F16)),
+            (&format!("{kohya}.alpha"), tensor(&[], DType::F32)),
+        ]),
+    ]
+}
+
+fn tokenizers() -> Vec<Vec<u8>> {
+    let file = |name: &str| fixtures::text(&format!("sdxl-tiny/tokenizer_2/{name}"));
+    let (vocab, merges) =
+        Tokenizer::train(["a red bear".to_owned(), "a blue cat".to_owned()], 520).expect("a vocabulary");
+    let parts = [
+        [vocab, merges, String::new(), String::new(), "a red cat".to_owned()],
+        [
+            file("vocab.json"),
+            file("merges.txt"),
+            file("tokenizer_config.json"),
+            file("special_tokens_map.json"),
+            "A photo of olis, hta.".to_owned(),
+        ],
+    ];
+    parts.map(|parts| parts.join(&SEPARATOR.to_string()).into_bytes()).into()
+}
