@@ -57,7 +57,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let page = page.canonicalize().unwrap_or(page);
     let object = serde_json::json!({
         "page": page, "report": page.with_file_name(JSON_NAME),
-        "seconds": begin.elapsed().as_secs_f64(), "peak_memory_bytes": demo::peak_memory(),
+        "seconds": begin.elapsed().as_secs_f64(), "peak_memory_bytes": mudi::plan::peak_memory(),
     });
     print(arguments.json, &object, &format!("Open {} in a browser.", page.display()))
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use mudi::base::{Base, precision};
 use mudi::dataset::Dataset;
-use mudi::demo::peak_memory;
+use mudi::plan::peak_memory;
 use mudi::files::create_folder;
 use mudi::generate::{Parameters, SOFTWARE, Settings, Start, layout_start, pictures, write_png};
 use mudi::plan;

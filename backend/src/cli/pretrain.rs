@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use mudi::demo::peak_memory;
+use mudi::plan::peak_memory;
 use mudi::pretrain::{self, Options};
 
 use super::{Failure, print};

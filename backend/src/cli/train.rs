@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Args, FromArgMatches};
-use mudi::demo::peak_memory;
+use mudi::plan::peak_memory;
 use mudi::train::{self, Options, Progress};
 use mudi_domain::recipe::{PARAMETERS, Recipe};
 
