@@ -282,6 +282,29 @@ fn weights_that_do_not_fit_are_named() {
 }
 
 #[test]
+fn a_plan_tells_what_training_takes_and_what_does_not_fit_is_refused() {
+    let shop = Workshop::new();
+    shop.toys();
+    let plan = json(&["plan", "--base", &shop.base, "--rank", "4", "--gradient-checkpointing", "true"]);
+    let rows = plan["rows"].as_array().expect("rows");
+    let planned = rows
+        .iter()
+        .find(|row| row["job"] == "train, with gradient checkpointing" && row["precision"] == "single")
+        .and_then(|row| row["total"].as_f64())
+        .expect("the row");
+    let trained = json(&refs(&shop.train("run", &[])));
+    let measured = trained["peak_memory_bytes"].as_f64().expect("the peak");
+    assert!((planned / measured - 1.0).abs() < 0.15, "planned {planned}, measured {measured}");
+
+    // A mebibyte is never enough.
+    failed(&mudi(&refs(&shop.train("small", &["--memory", "0.001"]))), &["needs", "MiB", "nothing"]);
+    assert!(!std::path::Path::new(&shop.path("small")).exists(), "nothing is written");
+    let pictures = shop.path("pictures");
+    let arguments = ["generate", "--base", &shop.base, "--prompt", "a", "--memory", "0.001", "--out", &pictures];
+    failed(&mudi(&arguments), &["needs", "MiB", "nothing"]);
+}
+
+#[test]
 fn the_demonstration_writes_its_page() {
     let shop = Workshop::new();
     let out = shop.path("demo");

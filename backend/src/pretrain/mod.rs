@@ -3,6 +3,7 @@
 //! Every stage is a pure function of (options, seed) and resumes from its last checkpoint as if it had never stopped.
 
 pub mod architecture;
+mod card;
 mod data;
 mod diffusion;
 mod export;
@@ -62,6 +63,12 @@ pub enum PretrainError {
     /// The noise schedule was asked for something that it does not have.
     #[error(transparent)]
     Schedule(#[from] mudi_diffusion::schedule::ScheduleError),
+    /// The finished model cannot be loaded.
+    #[error(transparent)]
+    Base(#[from] crate::base::BaseError),
+    /// The finished model draws nothing.
+    #[error(transparent)]
+    Generate(#[from] crate::generate::GenerateError),
     /// A file cannot be written.
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -184,7 +191,8 @@ pub fn run(options: &Options) -> Result<(), PretrainError> {
     let diffusion_options = Options { steps: finished(options.steps), ..options.clone() };
     let diffusion = diffusion::train(&diffusion_options, &tokenizer, pool, &diffusion_path, &progress)?;
 
-    export::model(&options.out, &vae, &diffusion, scaling_factor, &tokenizer, (&vocab, &merges))
+    export::model(&options.out, &vae, &diffusion, scaling_factor, &tokenizer, (&vocab, &merges))?;
+    card::write(options, &vae, &diffusion)
 }
 
 /// The vocabulary, learnt from captions once.

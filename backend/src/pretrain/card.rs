@@ -1,0 +1,145 @@
+//! The model card: what a pretrained model is, how it was made, how its losses went, and what it draws.
+
+use image::{ImageFormat, RgbImage};
+use mudi_domain::rng;
+use mudi_engine_candle::shapes::Shapes;
+use mudi_engine_candle::weights::Precision;
+
+use super::state::State;
+use super::{Options, PretrainError, architecture, data};
+use crate::base::Base;
+use crate::files::write_atomically;
+use crate::generate::{Settings, Start, pictures};
+use crate::report::chart::loss_chart;
+use crate::report::sheet::sheet;
+
+/// What the sample grid shows, a row each.
+const PROMPTS: [&str; 6] = [
+    "a photo of a red striped bear in the garden",
+    "a blue cat with a yellow scarf on the beach",
+    "a green robot, simple background",
+    "a photo of a pink rabbit in the kitchen",
+    "a brown dog and a grey cat in the garden",
+    "a yellow spotted bear and a purple robot on the beach",
+];
+const SEEDS: u64 = 6;
+
+/// Writes `README.md` and its pictures into `options.out`, where the model is already.
+pub(super) fn write(options: &Options, vae: &State, diffusion: &State) -> Result<(), PretrainError> {
+    let base = Base::load(&options.out, Precision::Single)?;
+    let folder = &options.out;
+    write_png(&folder.join("samples.png"), &samples(&base)?)?;
+    write_png(&folder.join("reconstructions.png"), &reconstructions(&base)?)?;
+    for (name, state) in [("autoencoder", vae), ("denoiser", diffusion)] {
+        let chart = standalone(&loss_chart(&state.losses));
+        write_atomically(&folder.join(format!("loss-{name}.svg")), chart.as_bytes())?;
+    }
+    Ok(write_atomically(&folder.join("README.md"), text(options, vae, diffusion)?.as_bytes())?)
+}
+
+fn samples(base: &Base) -> Result<RgbImage, PretrainError> {
+    let settings = Settings::for_base(base);
+    let starts: Vec<Start> = (0..SEEDS).map(|seed| Start { seed, ..Start::default() }).collect();
+    let mut rows = Vec::new();
+    for prompt in PROMPTS {
+        rows.push(pictures(base, prompt, "", &settings, &starts, |_| {})?);
+    }
+    Ok(sheet(&rows, 2))
+}
+
+/// Pictures that the autoencoder has not seen, above what comes back.
+fn reconstructions(base: &Base) -> Result<RgbImage, PretrainError> {
+    // Of another seed than any that is trained with by default.
+    const SEED: u64 = 0x7e57;
+    let images: Vec<RgbImage> = (0..8).map(|index| data::scene(SEED, index).render().image).collect();
+    let latents = base.encode_images(&images.iter().collect::<Vec<_>>())?;
+    let side = architecture::RESOLUTION;
+    let back = base.decode_latents(&latents, base.latent_size(side, side)?)?;
+    Ok(sheet(&[images, back], 2))
+}
+
+fn write_png(path: &std::path::Path, image: &RgbImage) -> Result<(), PretrainError> {
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    image
+        .write_to(&mut bytes, ImageFormat::Png)
+        .map_err(|error| PretrainError::Serialize(error.to_string()))?;
+    Ok(write_atomically(path, &bytes.into_inner())?)
+}
+
+/// A chart that is a file of its own: the page that usually holds it brings its styles.
+fn standalone(chart: &str) -> String {
+    const STYLE: &str = "<style>svg{background:#fff;font:12px sans-serif}.grid{stroke:#ddd}.label,text{fill:#444}\
+        .raw{fill:none;stroke:#bcd}.smooth{fill:none;stroke:#06c;stroke-width:2}</style>";
+    let chart = chart.replacen("<svg ", "<svg xmlns=\"http://www.w3.org/2000/svg\" ", 1);
+    chart.replacen('>', &format!(">{STYLE}"), 1)
+}
+
+/// Mean of the last hundred losses.
+fn recent(losses: &[f32]) -> f32 {
+    let recent = &losses[losses.len().saturating_sub(100)..];
+    recent.iter().sum::<f32>() / recent.len().max(1) as f32
+}
+
+/// Millions of parameters.
+fn millions(build: impl FnOnce(&mut Shapes) -> mudi_diffusion::Result<()>) -> Result<f64, PretrainError> {
+    let mut shapes = Shapes::default();
+    build(&mut shapes)?;
+    Ok(shapes.elements() as f64 / 1e6)
+}
+
+fn text(options: &Options, vae: &State, diffusion: &State) -> Result<String, PretrainError> {
+    use mudi_diffusion::{unet::UNet, vae::VaeDecoder, vae::VaeEncoder};
+    type Engine = mudi_engine_candle::CandleEngine;
+    let autoencoder = millions(|shapes| {
+        VaeEncoder::<Engine>::new(&architecture::vae()?, shapes)?;
+        VaeDecoder::<Engine>::new(&architecture::vae()?, shapes).map(|_| ())
+    })?;
+    let unet = millions(|shapes| UNet::<Engine>::new(architecture::unet()?, shapes).map(|_| ()))?;
+    let (seed, vae_steps, steps, pool) = (options.seed, vae.step(), diffusion.step(), options.pool);
+    let example = data::scene(seed, 0).caption(&mut rng::stream(seed, "card", 0));
+    let prompts: Vec<String> = PROMPTS.iter().map(|prompt| format!("\"{prompt}\"")).collect();
+    Ok(format!(
+        "---
+license: mit
+library_name: diffusers
+pipeline_tag: text-to-image
+---
+# Pocket: SDXL's architecture in miniature, for toys
+
+A text-to-image model of plush toys and robots, {side} x {side} pixels, small enough to be trained and personalized on a laptop's
+processor. It exists to show and test personalization; it draws nothing else. The folder is in diffusers' layout
+(`StableDiffusionXLPipeline`), weights in half precision: two CLIP text encoders, a UNet with {unet:.1} million parameters, an
+autoencoder with {autoencoder:.1} million ({side} x {side} pixels to {latent} x {latent} x {channels}).
+
+## Data
+Pictures and captions of the toybox, the renderer in `backend/toybox`, drawn while training goes on: nobody's photos, no licence
+but this repository's (MIT OR Apache-2.0). A caption: \"{example}\" Now and then a toy bears a meaningless identifier, so that the
+text encoders keep rare words apart; a tenth of the captions is empty.
+
+## Training
+    mudi pretrain --seed {seed} --vae-steps {vae_steps} --steps {steps} --pool {pool}
+
+The autoencoder saw {vae_steps} batches of 24 crops, the text encoders and the UNet, together, {steps} batches of 32 pictures out of
+{pool}. Mean loss of the last hundred steps: autoencoder {vae_loss:.4}, denoiser {loss:.4}. The weights are running averages.
+
+![Loss of the autoencoder](loss-autoencoder.svg)
+![Loss of the denoiser](loss-denoiser.svg)
+
+## What it draws
+Twenty Euler steps, guidance 5, seeds 0 to {last}; a row each: {prompts}.
+
+![Samples](samples.png)
+
+What the autoencoder makes of pictures that it has not seen:
+
+![Reconstructions](reconstructions.png)
+",
+        side = architecture::RESOLUTION,
+        latent = architecture::RESOLUTION / architecture::vae()?.reduction(),
+        channels = architecture::vae()?.latent_channels,
+        vae_loss = recent(&vae.losses),
+        loss = recent(&diffusion.losses),
+        last = SEEDS - 1,
+        prompts = prompts.join(", "),
+    ))
+}
