@@ -300,7 +300,8 @@ fn a_plan_tells_what_training_takes_and_what_does_not_fit_is_refused() {
     failed(&mudi(&refs(&shop.train("small", &["--memory", "0.001"]))), &["needs", "MiB", "nothing"]);
     assert!(!std::path::Path::new(&shop.path("small")).exists(), "nothing is written");
     let pictures = shop.path("pictures");
-    let arguments = ["generate", "--base", &shop.base, "--prompt", "a", "--memory", "0.001", "--out", &pictures];
+    let arguments =
+        ["generate", "--base", &shop.base, "--prompt", "a", "--memory", "0.001", "--out", &pictures];
     failed(&mudi(&arguments), &["needs", "MiB", "nothing"]);
 }
 

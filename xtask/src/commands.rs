@@ -1,7 +1,7 @@
 //! What each command does.
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::Failure;
 use crate::process::{cargo, component, root, step};
@@ -18,6 +18,44 @@ pub(crate) fn test() -> Result<(), Failure> {
     step(cargo(&["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))?;
     step(&mut cargo(&["test", "--workspace"]))?;
     eprintln!("\nEverything passed.");
+    Ok(())
+}
+
+/// Processors that QEMU emulates, and which of the engine's loops run on them.
+const PROCESSORS: [(&str, &str); 2] = [("Haswell", "AVX2"), ("Nehalem", "portable")];
+
+/// Values, gradients and parity on the code paths that this machine's processor does not choose.
+pub(crate) fn test_paths() -> Result<(), Failure> {
+    const QEMU: &str = "qemu-x86_64";
+    let found = Command::new(QEMU).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    if !cfg!(all(target_arch = "x86_64", target_os = "linux")) || !found.is_ok_and(|status| status.success())
+    {
+        let cure =
+            "on Linux with an x86-64 processor, install QEMU's user mode (Debian's package `qemu-user`)";
+        return Err(Failure::step(format!("`{QEMU}` cannot be run; {cure}"), 127));
+    }
+    for (processor, path) in PROCESSORS {
+        eprintln!("\n{path} loops, on an emulated {processor}:");
+        let runner = format!("{QEMU} -cpu {processor}");
+        for tests in [
+            &[
+                "-p",
+                "mudi-engine-candle",
+                "--lib",
+                "--test",
+                "finite_differences",
+                "--test",
+                "reference",
+                "--test",
+                "half",
+            ][..],
+            &["-p", "mudi-tests", "--test", "networks", "--test", "gradients"],
+        ] {
+            let mut test = cargo(&["test"]);
+            step(test.args(tests).env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER", &runner))?;
+        }
+    }
+    eprintln!("\nEverything passed on every path.");
     Ok(())
 }
 

@@ -10,6 +10,7 @@ const HELP: &str = "\
 The commands of this repository.
 
   cargo xtask test                    format, lints, documentation and every test, as CI runs them
+  cargo xtask test-paths              the engine's tests on emulated processors without AVX-512, and without AVX
   cargo xtask demo [--out DIR]        build `mudi` in release mode and run its demo into DIR (default: demo)
   cargo xtask fixtures --python PATH  make the parity fixtures again with a Python that has diffusers
   cargo xtask help                    this text
@@ -20,6 +21,7 @@ The commands of this repository.
 enum Command {
     Help,
     Test,
+    TestPaths,
     Demo { out: PathBuf },
     Fixtures { python: PathBuf },
 }
@@ -49,6 +51,7 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Command, Failure> {
     match name.as_str() {
         "help" | "--help" | "-h" => Ok(Command::Help),
         "test" => option(words, "test", None).map(|_| Command::Test),
+        "test-paths" => option(words, "test-paths", None).map(|_| Command::TestPaths),
         "demo" => {
             let out = option(words, "demo", Some("--out"))?;
             Ok(Command::Demo { out: out.unwrap_or_else(|| PathBuf::from("demo")) })
@@ -90,6 +93,7 @@ fn main() -> ExitCode {
             Ok(())
         }
         Command::Test => commands::test(),
+        Command::TestPaths => commands::test_paths(),
         Command::Demo { out } => commands::demo(&out),
         Command::Fixtures { python } => commands::fixtures(&python),
     });
@@ -114,6 +118,7 @@ mod tests {
     fn command_lines() {
         assert_eq!(parsed(""), Ok(Command::Help));
         assert_eq!(parsed("test"), Ok(Command::Test));
+        assert_eq!(parsed("test-paths"), Ok(Command::TestPaths));
         assert_eq!(parsed("demo"), Ok(Command::Demo { out: "demo".into() }));
         assert_eq!(parsed("demo --out a/b"), Ok(Command::Demo { out: "a/b".into() }));
         assert_eq!(parsed("demo --out=a"), Ok(Command::Demo { out: "a".into() }));

@@ -5,10 +5,10 @@ use std::time::Instant;
 
 use mudi::base::{Base, precision};
 use mudi::dataset::Dataset;
-use mudi::plan::peak_memory;
 use mudi::files::create_folder;
 use mudi::generate::{Parameters, SOFTWARE, Settings, Start, layout_start, pictures, write_png};
 use mudi::plan;
+use mudi::plan::peak_memory;
 use mudi::train::{LORA_FILE, RunInfo};
 use mudi_diffusion::schedule::SamplerKind;
 use mudi_domain::layout::Layout;
