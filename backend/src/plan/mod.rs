@@ -4,6 +4,7 @@
 //! generation run them.
 
 mod counting;
+mod system;
 
 use std::path::{Path, PathBuf};
 
@@ -18,6 +19,8 @@ use mudi_engine_candle::CandleEngine;
 use mudi_engine_candle::shapes::Shapes;
 use mudi_engine_candle::weights::Precision;
 use serde::Serialize;
+use system::resident;
+pub use system::{available_memory, gigabytes, peak_memory};
 
 use crate::base::{BaseError, read_config};
 
@@ -300,33 +303,6 @@ fn decoding(configs: &Configs, half: bool, count: usize, [h, w]: [usize; 2]) -> 
     Ok(engine.peak())
 }
 
-fn status(field: &str) -> Option<usize> {
-    kibibytes(&std::fs::read_to_string("/proc/self/status").ok()?, field)
-}
-
-/// The value of a line `field:  123 kB`, in bytes.
-fn kibibytes(text: &str, field: &str) -> Option<usize> {
-    let line = text.lines().find(|line| line.starts_with(field))?;
-    Some(line.split_whitespace().nth(1)?.parse::<usize>().ok()? * 1024)
-}
-
-/// Memory that this process holds now; 0 where the system does not tell.
-fn resident() -> usize {
-    status("VmRSS:").unwrap_or(0)
-}
-
-/// The most memory that this process has held, where the system tells.
-#[must_use]
-pub fn peak_memory() -> Option<usize> {
-    status("VmHWM:")
-}
-
-/// Memory that could be had without swapping, where the system tells.
-#[must_use]
-pub fn available_memory() -> Option<usize> {
-    kibibytes(&std::fs::read_to_string("/proc/meminfo").ok()?, "MemAvailable:")
-}
-
 /// A job that does not fit.
 #[derive(Debug, thiserror::Error)]
 #[error(
@@ -343,14 +319,6 @@ pub struct TooLarge {
     pub available: usize,
     /// What would fit.
     pub cure: String,
-}
-
-/// Bytes for people.
-#[must_use]
-pub fn gigabytes(bytes: usize) -> String {
-    const GIB: f64 = (1u64 << 30) as f64;
-    let gib = bytes as f64 / GIB;
-    if gib < 1.0 { format!("{:.0} MiB", 1024.0 * gib) } else { format!("{gib:.1} GiB") }
 }
 
 /// Plans a job and refuses one that does not fit into `available` bytes.
