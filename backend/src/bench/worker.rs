@@ -9,16 +9,17 @@ use std::time::Instant;
 
 use mudi_diffusion::clip::ClipTextConfig;
 use mudi_diffusion::unet::{AddedConditioning, UNet, UNetConfig, UNetInput};
-use mudi_diffusion::{Activation, ConvGeometry, Engine, Parameters};
+use mudi_diffusion::{Activation, ConvGeometry, Engine};
 use mudi_domain::rng;
 use mudi_engine_candle::lora::{DEFAULT_TARGETS, attach_trainable};
-use mudi_engine_candle::weights::{FileWeights, Precision as Weights, TrainableWeights};
+use mudi_engine_candle::weights::{Precision as Weights, TrainableWeights};
 use mudi_engine_candle::{AdamW, AdamWConfig, CandleEngine, Tensor, backward, checkpoint, gradient_norm};
 
 use super::BenchError;
 use super::job::{Job, Operation, Precision, RANK};
-use crate::base::{Base, load_network, read_config, weights_file};
+use crate::base::{Base, load_network, read_config};
 use crate::generate::{Settings, Start, pictures};
+use crate::pretrain::earlier::EarlierWeights;
 use crate::pretrain::learner::{Batch, Learner};
 use crate::pretrain::state::State;
 
@@ -185,24 +186,10 @@ fn pretraining_step(base: &Path, batch: usize) -> Result<Prepared, BenchError> {
     let unet_config: UNetConfig = read_config(&base.join("unet"))?;
     let text_configs: [ClipTextConfig; 2] =
         [read_config(&base.join("text_encoder"))?, read_config(&base.join("text_encoder_2"))?];
-    let mut files = Vec::new();
-    for name in ["text_encoder", "text_encoder_2", "unet"] {
-        files.push((name, FileWeights::open(&engine, &weights_file(&base.join(name))?)?));
-    }
-    let mut failed = None;
-    let mut source = TrainableWeights::new(|name, shape, kind| {
-        let value = files
-            .iter_mut()
-            .find_map(|(folder, file)| {
-                let name = name.strip_prefix(*folder)?.strip_prefix('.')?;
-                Some(file.get(name, shape, kind).and_then(|weight| engine.to_vec(&weight)))
-            })
-            .unwrap_or_else(|| Ok(vec![0.0; shape.iter().product()]));
-        value.unwrap_or_else(|error| {
-            failed = Some(error);
-            vec![0.0; shape.iter().product()]
-        })
-    });
+    let networks =
+        [("text_encoder", "text_encoder."), ("text_encoder_2", "text_encoder_2."), ("unet", "unet.")];
+    let mut earlier = EarlierWeights::open(base, &networks)?;
+    let mut source = TrainableWeights::new(|name, shape, kind| earlier.values(name, shape, kind));
     let side = unet_config.sample_size.unwrap_or(64);
     let channels = unet_config.in_channels;
     let tokens = text_configs[0].max_position_embeddings;
@@ -210,9 +197,7 @@ fn pretraining_step(base: &Path, batch: usize) -> Result<Prepared, BenchError> {
     let learner = Learner::new(unet_config, first, second, &mut source)?;
     let mut state = State::new(std::mem::take(&mut source.made))?;
     drop(source);
-    if let Some(error) = failed {
-        return Err(error.into());
-    }
+    earlier.finish()?;
     let latents = batch * side * side * channels;
     let batch = Batch {
         // Any tokens will do.

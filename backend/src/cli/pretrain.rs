@@ -17,6 +17,9 @@ pub(super) struct Arguments {
     /// Folder that the model is written to.
     #[arg(long, default_value = "models/pocket")]
     out: PathBuf,
+    /// Model to go on from, in a new --run folder: its weights and vocabulary are taken over, the optimizer starts anew.
+    #[arg(long, value_name = "MODEL")]
+    from: Option<PathBuf>,
     /// Seed of weights, pictures and noise.
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -49,6 +52,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     pretrain::run(&Options {
         run: arguments.run,
         out: arguments.out,
+        from: arguments.from,
         seed: arguments.seed,
         vae_steps: arguments.vae_steps,
         steps: arguments.steps,

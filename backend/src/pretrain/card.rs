@@ -113,11 +113,15 @@ autoencoder with {autoencoder:.1} million ({side} x {side} pixels to {latent} x 
 
 ## Data
 Pictures and captions of the toybox, the renderer in `backend/toybox`, drawn while training goes on: nobody's photos, no licence
-but this repository's (MIT OR Apache-2.0). A caption: \"{example}\" Now and then a toy bears a meaningless identifier, so that the
+but this repository's (MIT OR Apache-2.0). A caption:
+
+> {example}
+
+Now and then a toy bears a meaningless identifier, so that the
 text encoders keep rare words apart; a tenth of the captions is empty.
 
 ## Training
-    mudi pretrain --seed {seed} --vae-steps {vae_steps} --steps {steps} --pool {pool}
+    mudi pretrain --seed {seed}{from} --vae-steps {vae_steps} --steps {steps} --pool {pool}
 
 The autoencoder saw {vae_steps} batches of 24 crops, the text encoders and the UNet, together, {steps} batches of 32 pictures out of
 {pool}. Mean loss of the last hundred steps: autoencoder {vae_loss:.4}, denoiser {loss:.4}. The weights are running averages.
@@ -126,7 +130,7 @@ The autoencoder saw {vae_steps} batches of 24 crops, the text encoders and the U
 ![Loss of the denoiser](loss-denoiser.svg)
 
 ## What it draws
-Twenty Euler steps, guidance 5, seeds 0 to {last}; a row each: {prompts}.
+Twenty Euler steps, guidance 5, seeds 0 to {last}. Rows: {prompts}.
 
 ![Samples](samples.png)
 
@@ -137,6 +141,7 @@ What the autoencoder makes of pictures that it has not seen:
         side = architecture::RESOLUTION,
         latent = architecture::RESOLUTION / architecture::vae()?.reduction(),
         channels = architecture::vae()?.latent_channels,
+        from = options.from.as_ref().map_or(String::new(), |model| format!(" --from {}", model.display())),
         vae_loss = recent(&vae.losses),
         loss = recent(&diffusion.losses),
         last = SEEDS - 1,

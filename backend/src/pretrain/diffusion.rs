@@ -16,6 +16,7 @@ use rand::Rng;
 use rayon::prelude::*;
 
 use super::data::{ahead, scene, to_unit};
+use super::earlier::EarlierWeights;
 use super::learner::{Batch, Learner};
 use super::state::{State, initial};
 use super::{Options, PretrainError, Progress, architecture, rate};
@@ -134,13 +135,21 @@ pub(super) fn train(
 ) -> Result<State, PretrainError> {
     let engine = CandleEngine::cpu();
     let seed = options.seed;
-    let mut source =
-        TrainableWeights::new(|name, shape, kind: ParameterKind| initial(seed, name, shape, kind));
+    let networks =
+        [("text_encoder", "text_encoder."), ("text_encoder_2", "text_encoder_2."), ("unet", "unet.")];
+    let mut earlier =
+        options.from.as_ref().map(|model| EarlierWeights::open(model, &networks)).transpose()?;
+    let mut source = TrainableWeights::new(|name, shape, kind: ParameterKind| match &mut earlier {
+        Some(earlier) => earlier.values(name, shape, kind),
+        None => initial(seed, name, shape, kind),
+    });
     let text = [false, true]
         .map(|second| architecture::text_encoder(tokenizer.vocab_size(), tokenizer.end_id(), second));
     let [first, second] = text;
     let learner = Learner::new(architecture::unet()?, first?, second?, &mut source)?;
-    let mut state = State::new(source.made)?;
+    let mut state = State::new(std::mem::take(&mut source.made))?;
+    drop(source);
+    earlier.map_or(Ok(()), EarlierWeights::finish)?;
     if path.exists() {
         state.restore(path)?;
     }

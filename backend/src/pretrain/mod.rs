@@ -6,6 +6,7 @@ pub mod architecture;
 mod card;
 mod data;
 mod diffusion;
+pub(crate) mod earlier;
 mod export;
 pub(crate) mod learner;
 pub(crate) mod state;
@@ -29,6 +30,8 @@ pub struct Options {
     pub run: PathBuf,
     /// Folder that the model is written to, in diffusers' layout.
     pub out: PathBuf,
+    /// A model whose weights and vocabulary a new run starts from; none for random weights.
+    pub from: Option<PathBuf>,
     /// Seed of everything.
     pub seed: u64,
     /// Steps of the autoencoder.
@@ -198,7 +201,12 @@ pub fn run(options: &Options) -> Result<(), PretrainError> {
 /// The vocabulary, learnt from captions once.
 fn vocabulary(options: &Options) -> Result<(String, String), PretrainError> {
     let paths = [options.run.join("vocab.json"), options.run.join("merges.txt")];
-    if paths.iter().any(|path| !path.exists()) {
+    if let Some(model) = options.from.as_ref().filter(|_| paths.iter().any(|path| !path.exists())) {
+        for path in &paths {
+            let name = path.file_name().unwrap_or_default();
+            write_atomically(path, read_text(&model.join("tokenizer").join(name))?.as_bytes())?;
+        }
+    } else if paths.iter().any(|path| !path.exists()) {
         let captions = (0..20_000).map(|index| {
             data::scene(options.seed, index).caption(&mut rng::stream(options.seed, "vocabulary", index))
         });

@@ -10,6 +10,7 @@ use mudi_engine_candle::{CandleEngine, Gradients, Tensor, backward, on_pool};
 use rand::Rng;
 
 use super::data::{ahead, scene, to_unit};
+use super::earlier::EarlierWeights;
 use super::state::{State, initial};
 use super::{Options, PretrainError, Progress, architecture, rate};
 
@@ -49,11 +50,18 @@ pub(super) fn train(options: &Options, path: &Path, progress: &Progress) -> Resu
     let engine = CandleEngine::cpu();
     let config = architecture::vae()?;
     let seed = options.seed;
-    let mut source =
-        TrainableWeights::new(|name, shape, kind: ParameterKind| initial(seed, name, shape, kind));
+    let networks = [("vae", "")];
+    let mut earlier =
+        options.from.as_ref().map(|model| EarlierWeights::open(model, &networks)).transpose()?;
+    let mut source = TrainableWeights::new(|name, shape, kind: ParameterKind| match &mut earlier {
+        Some(earlier) => earlier.values(name, shape, kind),
+        None => initial(seed, name, shape, kind),
+    });
     let encoder = VaeEncoder::new(&config, &mut source)?;
     let decoder = VaeDecoder::new(&config, &mut source)?;
-    let mut state = State::new(source.made)?;
+    let mut state = State::new(std::mem::take(&mut source.made))?;
+    drop(source);
+    earlier.map_or(Ok(()), EarlierWeights::finish)?;
     if path.exists() {
         state.restore(path)?;
     }
