@@ -292,7 +292,8 @@ impl Engine for CountingEngine {
         ];
         let positions: usize = shape[..3].iter().product();
         let tile = TILES[usize::from(self.half)].min(positions);
-        let tiles = self.threads.min(positions.div_ceil(tile));
+        // Tiles with decoded weights go one after the other.
+        let tiles = if self.half { 1 } else { self.threads.min(positions.div_ceil(tile)) };
         let patches =
             |channels: usize| if kh * kw == 1 { 0 } else { F32 * tiles * tile * kh * kw * channels };
         let decoded = if self.half { weight.bytes() } else { 0 };

@@ -23,11 +23,12 @@ use system::resident;
 pub use system::{available_memory, gigabytes, peak_memory};
 
 use crate::base::{BaseError, read_config};
+use crate::train::PRIOR_BATCH;
 
 /// Memory in bytes that a job on a base model needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Plan {
-    /// The program itself, before it loads anything.
+    /// The program itself, with its threads and buffers, without a model.
     pub program: usize,
     /// Weights of text encoders, autoencoder and UNet.
     pub weights: usize,
@@ -116,6 +117,10 @@ impl Configs {
     }
 }
 
+/// Tokenizers, threads and their buffers, what a job leaves in the allocator: measured with models of a few thousand
+/// weights.
+const WORKING: usize = 26 << 20;
+
 /// Plans a job on the base model in the folder `base`.
 ///
 /// # Errors
@@ -127,7 +132,8 @@ pub fn plan(base: &Path, job: Job<'_>) -> Result<Plan, BaseError> {
         Job::Generate { precision, .. } => precision,
     };
     let half = precision == Precision::Half;
-    let mut plan = Plan { program: resident(), weights: configs.weights(precision)?, ..Plan::default() };
+    let mut plan =
+        Plan { program: resident() + WORKING, weights: configs.weights(precision)?, ..Plan::default() };
     match job {
         Job::Generate { size, count, rank, .. } => {
             let [height, width] = size.unwrap_or([configs.side(); 2]);
@@ -150,8 +156,13 @@ pub fn plan(base: &Path, job: Job<'_>) -> Result<Plan, BaseError> {
             } else {
                 unet.step(&configs, batch, latent)?
             };
-            // Photos are encoded one at a time before the first step.
+            // Photos are encoded one at a time before the first step, and the base draws the prior images.
             plan.activations = step.max(encoding(&configs, half, side)?);
+            if prior {
+                let count = PRIOR_BATCH.min(recipe.prior_images as usize).max(1);
+                let base = self::unet(&configs, half)?;
+                plan.activations = plan.activations.max(base.sampling(&configs, 2 * count, latent)?);
+            }
         }
     }
     Ok(plan.sum())

@@ -24,6 +24,7 @@ use mudi_engine_candle::weights::Trainable;
 use mudi_engine_candle::{
     AdamW, AdamWConfig, CandleEngine, Gradients, backward, checkpoint, gradient_norm, lora, on_pool,
 };
+pub(crate) use prior::BATCH as PRIOR_BATCH;
 use samples::{Batch, Source};
 use state::RunFolder;
 pub use state::{LORA_FILE, Metric, RunInfo, read_metrics};

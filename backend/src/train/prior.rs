@@ -10,7 +10,7 @@ use crate::dataset::Dataset;
 use crate::generate::{Settings, Start, sample};
 
 /// Pictures sampled in one go.
-const BATCH: u64 = 8;
+pub(crate) const BATCH: usize = 8;
 
 /// Latents of prior images for each class of the data set. They are drawn before a LoRA is attached; seeds start at the
 /// recipe's.
@@ -35,8 +35,8 @@ pub(super) fn make(
     for class in classes {
         let caption = prompt::prior(class);
         let mut latents = Vec::new();
-        for first in (0..count).step_by(BATCH as usize) {
-            let starts: Vec<Start> = (first..(first + BATCH).min(count))
+        for first in (0..count).step_by(BATCH) {
+            let starts: Vec<Start> = (first..(first + BATCH as u64).min(count))
                 .map(|index| Start { seed: recipe.seed.wrapping_add(index), ..Start::default() })
                 .collect();
             let made = sample(base, &caption, "", &settings, &starts, |_| {})?;

@@ -126,14 +126,21 @@ fn forward_half(x: &[f32], w: Weights<'_>, b: Option<&[f32]>, shape: &ConvShape)
     let width = shape.output[1];
     let rows = (HALF_TILE / width.max(1)).max(1);
     let len = shape.batch * shape.output[0] * width * outputs;
-    build(len, rows * width * outputs, |tile, y| {
-        let positions = y.len() / outputs;
-        let patches = par_rows(positions * patch, width * patch, |first, patches| {
-            shape.gather(x, tile * rows + first, patches.len() / (width * patch), patches);
+    // One tile after the other, each on all threads: two at a time would hold the patches of two.
+    let mut y = Vec::with_capacity(len);
+    for first in (0..shape.batch * shape.output[0]).step_by(rows) {
+        let rows = rows.min(shape.batch * shape.output[0] - first);
+        let positions = rows * width;
+        let patches = par_rows(positions * patch, width * patch, |row, patches| {
+            shape.gather(x, first + row, patches.len() / (width * patch), patches);
         });
         let patches = Matrix::new(&patches, positions, patch);
-        product_by_columns(y, patches, outputs, band(patch), b, &DecodedTransposed { w, cols: patch })
-    })
+        let w = DecodedTransposed { w, cols: patch };
+        y.extend(build(positions * outputs, positions * outputs, |_, y| {
+            product_by_columns(y, patches, outputs, band(patch), b, &w)
+        }));
+    }
+    y
 }
 
 /// Gradient of the input.
