@@ -75,9 +75,12 @@ fn standalone(chart: &str) -> String {
 }
 
 /// Mean of the last hundred losses.
-fn recent(losses: &[f32]) -> f32 {
+fn recent(losses: &[f32]) -> String {
     let recent = &losses[losses.len().saturating_sub(100)..];
-    recent.iter().sum::<f32>() / recent.len().max(1) as f32
+    if recent.is_empty() {
+        return "not trained here".to_owned();
+    }
+    format!("{:.4}", recent.iter().sum::<f32>() / recent.len() as f32)
 }
 
 /// Millions of parameters.
@@ -124,7 +127,7 @@ text encoders keep rare words apart; a tenth of the captions is empty.
     mudi pretrain --seed {seed}{from} --vae-steps {vae_steps} --steps {steps} --pool {pool}
 
 The autoencoder saw {vae_steps} batches of 24 crops, the text encoders and the UNet, together, {steps} batches of 32 pictures out of
-{pool}. Mean loss of the last hundred steps: autoencoder {vae_loss:.4}, denoiser {loss:.4}. The weights are running averages.
+{pool}. Mean loss of the last hundred steps: autoencoder {vae_loss}, denoiser {loss}. The weights are running averages.
 
 ![Loss of the autoencoder](loss-autoencoder.svg)
 ![Loss of the denoiser](loss-denoiser.svg)
