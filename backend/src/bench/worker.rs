@@ -205,6 +205,7 @@ fn pretraining_step(base: &Path, batch: usize) -> Result<Prepared, BenchError> {
         noisy: normal("noisy", latents),
         noise: normal("noise", latents),
         timesteps: vec![500.0; batch],
+        weights: vec![1.0; batch],
     };
     Ok(Box::new(move || {
         let (loss, gradients) = learner.gradients(&engine, &batch, 8 * side)?;

@@ -18,16 +18,16 @@ fn config<C: serde::de::DeserializeOwned>(value: serde_json::Value) -> Result<C,
     serde_json::from_value(value).map_err(|error| mudi_diffusion::Error::Config(error.to_string()))
 }
 
-/// The autoencoder: 96 x 96 pixels to 12 x 12 latents of 8 channels.
+/// The autoencoder: 96 x 96 pixels to 24 x 24 latents of 4 channels.
 ///
 /// # Errors
 /// None in practice: the configuration is fixed.
 pub fn vae() -> Result<VaeConfig, mudi_diffusion::Error> {
     config(json!({
-        "block_out_channels": [16, 32, 64, 128],
-        "down_block_types": ["DownEncoderBlock2D", "DownEncoderBlock2D", "DownEncoderBlock2D", "DownEncoderBlock2D"],
-        "up_block_types": ["UpDecoderBlock2D", "UpDecoderBlock2D", "UpDecoderBlock2D", "UpDecoderBlock2D"],
-        "latent_channels": 8, "layers_per_block": 1, "norm_num_groups": 4, "sample_size": RESOLUTION,
+        "block_out_channels": [16, 32, 64],
+        "down_block_types": ["DownEncoderBlock2D", "DownEncoderBlock2D", "DownEncoderBlock2D"],
+        "up_block_types": ["UpDecoderBlock2D", "UpDecoderBlock2D", "UpDecoderBlock2D"],
+        "latent_channels": 4, "layers_per_block": 1, "norm_num_groups": 4, "sample_size": RESOLUTION,
         "scaling_factor": 1.0,
     }))
 }
@@ -56,14 +56,14 @@ pub fn text_encoder(
 /// None in practice: the configuration is fixed.
 pub fn unet() -> Result<UNetConfig, mudi_diffusion::Error> {
     config(json!({
-        "in_channels": 8, "out_channels": 8, "block_out_channels": [96, 192],
-        "down_block_types": ["CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
-        "up_block_types": ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D"],
+        "in_channels": 4, "out_channels": 4, "block_out_channels": [64, 128, 192],
+        "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
+        "up_block_types": ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
         "mid_block_type": "UNetMidBlock2DCrossAttn",
-        "layers_per_block": 1, "attention_head_dim": [3, 6], "transformer_layers_per_block": [1, 1],
+        "layers_per_block": 1, "attention_head_dim": [2, 4, 6], "transformer_layers_per_block": [1, 1, 1],
         "cross_attention_dim": 2 * TEXT_WIDTH, "use_linear_projection": true, "norm_num_groups": 32,
         "addition_embed_type": "text_time", "addition_time_embed_dim": 16,
         "projection_class_embeddings_input_dim": TEXT_WIDTH + 6 * 16,
-        "sample_size": RESOLUTION / 8,
+        "sample_size": RESOLUTION / 4,
     }))
 }

@@ -18,6 +18,8 @@ pub(crate) struct Batch {
     pub(crate) noise: Vec<f32>,
     /// One for each sample.
     pub(crate) timesteps: Vec<f32>,
+    /// What each sample's error counts, one for each sample.
+    pub(crate) weights: Vec<f32>,
 }
 
 /// A source whose names are put below a prefix, so that one state holds several networks.
@@ -59,7 +61,7 @@ impl Learner {
         })
     }
 
-    /// The mean squared error of the predicted noise, and its gradients; `side` is the pictures', in pixels.
+    /// The mean squared error of the predicted noise, and the gradients of its weighted mean; `side` is the pictures', in pixels.
     pub(crate) fn gradients(
         &self,
         engine: &CandleEngine,
@@ -93,9 +95,12 @@ impl Learner {
         };
         let output = self.unet.forward(engine, &input)?;
         let found = engine.to_vec(&output)?;
-        let scale = 2.0 / found.len() as f32;
-        let gradient: Vec<f32> = found.iter().zip(&batch.noise).map(|(a, b)| scale * (a - b)).collect();
-        let loss = gradient.iter().map(|g| f64::from(g / scale).powi(2)).sum::<f64>() / found.len() as f64;
+        let mut gradient: Vec<f32> = found.iter().zip(&batch.noise).map(|(a, b)| a - b).collect();
+        let loss = gradient.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>() / found.len() as f64;
+        for (gradient, weight) in gradient.chunks_exact_mut(found.len() / count).zip(&batch.weights) {
+            let scale = 2.0 * weight / found.len() as f32;
+            gradient.iter_mut().for_each(|g| *g *= scale);
+        }
         let gradient = engine.from_slice(&gradient, &shape)?;
         Ok((loss, backward(&[(&output, gradient.value().clone())])?))
     }

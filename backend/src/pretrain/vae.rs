@@ -18,7 +18,7 @@ use super::{Options, PretrainError, Progress, architecture, rate};
 const CROP: usize = 48;
 const BATCH: usize = 24;
 /// Weight of the Kullback-Leibler term for each latent value, against a mean absolute error for each pixel value.
-const KL_WEIGHT: f32 = 5e-5;
+const KL_WEIGHT: f32 = 5e-4;
 /// Weight of the errors of differences between neighbours, which keep edges sharp.
 const EDGE_WEIGHT: f32 = 0.3;
 /// Weight of the errors of colour (what is left when grey is taken away): without it, the decoder learns two colours and

@@ -131,6 +131,24 @@ impl NoiseSchedule {
         }
     }
 
+    /// The weight of timestep `t`'s squared error by min-SNR-gamma (Hang et al. 2023, section 3.4): clean latents weigh
+    /// `min(SNR, gamma)`, whatever the network predicts. In 0..=1 for noise and velocity.
+    ///
+    /// # Errors
+    /// [`ScheduleError::TimestepOutOfRange`].
+    pub fn min_snr_weight(&self, t: usize, gamma: f64) -> Result<f64, ScheduleError> {
+        let (signal, deviation) = self.coefficients(t)?;
+        let (signal, noise) = (signal.powi(2), deviation.powi(2));
+        // min(SNR, gamma) / SNR and so on, without a division by a signal of 0.
+        let clipped = signal.min(gamma * noise);
+        Ok(match self.prediction_type() {
+            PredictionType::Sample => clipped / noise,
+            PredictionType::Epsilon if signal > 0.0 => clipped / signal,
+            PredictionType::Epsilon => 1.0,
+            PredictionType::VPrediction => clipped,
+        })
+    }
+
     /// `(sqrt(ab_t), sqrt(1 - ab_t))`.
     ///
     /// # Errors

@@ -131,6 +131,25 @@ proptest! {
     }
 
     #[test]
+    fn min_snr_weighs_clean_latents_alike_whatever_is_predicted(t in 0_usize..1000, gamma in 0.5_f64..20.0) {
+        // An error of 1 in the clean latents is one of signal / deviation in the noise, and of 1 / deviation in the velocity.
+        let weight = |prediction| {
+            let schedule = schedule(|config| config.prediction_type = prediction);
+            let (signal, deviation) = schedule.coefficients(t).unwrap();
+            let error = match prediction {
+                PredictionType::Epsilon => signal / deviation,
+                PredictionType::VPrediction => 1.0 / deviation,
+                PredictionType::Sample => 1.0,
+            };
+            (schedule.min_snr_weight(t, gamma).unwrap() * error * error, (signal / deviation).powi(2))
+        };
+        for prediction in [PredictionType::Epsilon, PredictionType::VPrediction, PredictionType::Sample] {
+            let (found, snr) = weight(prediction);
+            prop_assert!((found / snr.min(gamma) - 1.0).abs() < 1e-9);
+        }
+    }
+
+    #[test]
     fn elements_do_not_see_each_other((kind, karras) in kinds(), x in unit(6), out in unit(6), noise in unit(6)) {
         let schedule = NoiseSchedule::stable_diffusion();
         let step = |x: &[f32], out: &[f32], noise: &[f32]| {
