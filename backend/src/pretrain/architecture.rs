@@ -64,6 +64,6 @@ pub fn unet() -> Result<UNetConfig, mudi_diffusion::Error> {
         "cross_attention_dim": 2 * TEXT_WIDTH, "use_linear_projection": true, "norm_num_groups": 32,
         "addition_embed_type": "text_time", "addition_time_embed_dim": 16,
         "projection_class_embeddings_input_dim": TEXT_WIDTH + 6 * 16,
-        "sample_size": RESOLUTION / 4,
+        "sample_size": RESOLUTION / vae()?.reduction(),
     }))
 }

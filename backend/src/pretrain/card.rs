@@ -99,6 +99,8 @@ fn text(options: &Options, vae: &State, diffusion: &State) -> Result<String, Pre
     })?;
     let unet = millions(|shapes| UNet::<Engine>::new(architecture::unet()?, shapes).map(|_| ()))?;
     let (seed, vae_steps, steps, pool) = (options.seed, vae.step(), diffusion.step(), options.pool);
+    // The learning rate follows from the planned steps, so the command names those.
+    let early = if steps < options.steps { ", written before its end" } else { "" };
     let example = data::scene(seed, 0).caption(&mut rng::stream(seed, "card", 0));
     let prompts: Vec<String> = PROMPTS.iter().map(|prompt| format!("\"{prompt}\"")).collect();
     Ok(format!(
@@ -124,10 +126,10 @@ Now and then a toy bears a meaningless identifier, so that the
 text encoders keep rare words apart; a tenth of the captions is empty.
 
 ## Training
-    mudi pretrain --seed {seed}{from} --vae-steps {vae_steps} --steps {steps} --pool {pool}
+    mudi pretrain --seed {seed}{from} --vae-steps {planned_vae} --steps {planned} --pool {pool}
 
 The autoencoder saw {vae_steps} batches of 24 crops, the text encoders and the UNet, together, {steps} batches of 32 pictures out of
-{pool}. Mean loss of the last hundred steps: autoencoder {vae_loss}, denoiser {loss}. The weights are running averages.
+{pool}{early}. Mean loss of the last hundred steps: autoencoder {vae_loss}, denoiser {loss}. The weights are running averages.
 
 ![Loss of the autoencoder](loss-autoencoder.svg)
 ![Loss of the denoiser](loss-denoiser.svg)
@@ -141,6 +143,8 @@ What the autoencoder makes of pictures that it has not seen:
 
 ![Reconstructions](reconstructions.png)
 ",
+        planned_vae = options.vae_steps,
+        planned = options.steps,
         side = architecture::RESOLUTION,
         latent = architecture::RESOLUTION / architecture::vae()?.reduction(),
         channels = architecture::vae()?.latent_channels,

@@ -61,7 +61,8 @@ impl Learner {
         })
     }
 
-    /// The mean squared error of the predicted noise, and the gradients of its weighted mean; `side` is the pictures', in pixels.
+    /// The mean squared error of the predicted noise, and the gradients of its weighted mean; `side` is the pictures', in
+    /// pixels.
     pub(crate) fn gradients(
         &self,
         engine: &CandleEngine,
