@@ -102,10 +102,16 @@ impl Precision {
     #[must_use]
     pub fn bytes_of(self, kind: ParameterKind) -> usize {
         match (self, kind) {
-            (Self::Half, ParameterKind::Linear | ParameterKind::Convolution) => 2,
+            (Self::Half, kind) if held_in_half(kind) => 2,
             _ => 4,
         }
     }
+}
+
+/// Whether a weight of that kind is read in the precision that it is held in.
+fn held_in_half(kind: ParameterKind) -> bool {
+    use ParameterKind::{Convolution, Linear, TransposedConvolution};
+    matches!(kind, Linear | Convolution | TransposedConvolution)
 }
 
 /// Weights read from one file, for one or more networks. Each is read when it is asked for.
@@ -119,8 +125,8 @@ pub struct FileWeights {
     failed: Option<WeightsError>,
 }
 
-/// Buffers that old versions of transformers saved, and that no network needs.
-const NOT_WEIGHTS: [&str; 2] = ["text_model.embeddings.position_ids", "embeddings.position_ids"];
+/// The end of the names of buffers that old versions of transformers saved, and that no network needs.
+const NOT_WEIGHTS: &str = "embeddings.position_ids";
 
 impl FileWeights {
     /// Opens `path`; weights become `f32`.
@@ -166,7 +172,7 @@ impl FileWeights {
     /// # Errors
     /// [`WeightsError::Extra`].
     pub fn finish(self) -> Result<(), WeightsError> {
-        let unused = |name: &&String| !self.used.contains(*name) && !NOT_WEIGHTS.contains(&name.as_str());
+        let unused = |name: &&String| !self.used.contains(*name) && !name.ends_with(NOT_WEIGHTS);
         let names: Vec<String> = self.file.names().filter(unused).cloned().collect();
         if names.is_empty() { Ok(()) } else { Err(WeightsError::Extra { path: self.path, names }) }
     }
@@ -176,6 +182,7 @@ impl FileWeights {
 fn from_file_layout(value: &Value, kind: ParameterKind) -> candle_core::Result<Value> {
     match (kind, value.rank()) {
         (ParameterKind::Convolution, 4) => value.permute((0, 2, 3, 1)),
+        (ParameterKind::TransposedConvolution, 4) => value.permute((2, 3, 1, 0)),
         (ParameterKind::Linear, 4) if value.dims()[2..] == [1, 1] => value.flatten_from(1),
         _ => Ok(value.clone()),
     }
@@ -185,6 +192,7 @@ fn from_file_layout(value: &Value, kind: ParameterKind) -> candle_core::Result<V
 fn to_file_layout(value: &Value, kind: ParameterKind) -> candle_core::Result<Value> {
     match kind {
         ParameterKind::Convolution => value.permute((0, 3, 1, 2))?.contiguous(),
+        ParameterKind::TransposedConvolution => value.permute((3, 2, 0, 1))?.contiguous(),
         _ => value.contiguous(),
     }
 }
@@ -208,8 +216,12 @@ impl Parameters<CandleEngine> for FileWeights {
         }
         self.used.insert(name.to_owned());
         let dtype = match (self.precision, kind, value.dtype()) {
-            (Precision::Half, ParameterKind::Linear | ParameterKind::Convolution, own) => {
-                if own == DType::F16 { DType::F16 } else { DType::BF16 }
+            (Precision::Half, kind, own) if held_in_half(kind) => {
+                if own == DType::F16 {
+                    DType::F16
+                } else {
+                    DType::BF16
+                }
             }
             _ => DType::F32,
         };
@@ -223,6 +235,10 @@ impl Parameters<CandleEngine> for FileWeights {
 
     fn contains(&self, name: &str) -> bool {
         self.file.contains(name)
+    }
+
+    fn pass_over(&mut self, name: &str) {
+        self.used.insert(name.to_owned());
     }
 }
 
