@@ -5,6 +5,7 @@
 //! pixel, the collage that the server encodes.
 
 pub mod collage;
+pub mod compare;
 pub mod cutmix;
 pub mod cutout;
 pub mod geometry;
@@ -15,4 +16,5 @@ pub mod prompt;
 pub mod recipe;
 pub mod rng;
 pub mod segmix;
+pub mod statistics;
 pub mod subject;
