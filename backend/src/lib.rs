@@ -11,3 +11,4 @@ pub mod plan;
 pub mod pretrain;
 pub mod report;
 pub mod train;
+pub mod vision;

@@ -1,5 +1,7 @@
 //! `mudi forward`: one network on given tensors, to hold it against a reference.
 
+mod vision;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -14,21 +16,22 @@ use mudi_engine_candle::{CandleEngine, Tensor, nchw};
 
 use super::{Failure, print};
 
-/// Run one network of a base model on the tensors of a file, named as diffusers names its arguments.
+/// Run one network on the tensors of a file, named as diffusers and transformers name their arguments.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// Folder of the base model, or `pocket`.
+    /// Folder of the base model, or `pocket`; of `dinov2`, `owlv2` and `dreamsim` the folder of the network itself.
     #[arg(long)]
     base: PathBuf,
     /// The network.
     #[arg(long)]
     network: Network,
     /// Safetensors file with the inputs: `sample`, `timestep`, `encoder_hidden_states`, `text_embeds`, `time_ids`,
-    /// `input_ids`.
+    /// `input_ids`, `pixel_values`.
     #[arg(long)]
     inputs: PathBuf,
     /// Safetensors file to write: `sample` (and `logvar` of the encoder), or `hidden_states`, `last_hidden_state` and
-    /// `text_embeds`.
+    /// `text_embeds`; `last_hidden_state`, `pooler_output` and `mean` of `dinov2`; `logits`, `objectness_logits` and `pred_boxes` of
+    /// `owlv2`; `embeds` of `dreamsim`, whose `pixel_values` are 0 to 1.
     #[arg(long)]
     out: PathBuf,
     /// Print the result as JSON.
@@ -45,6 +48,9 @@ enum Network {
     TextEncoder2,
     VaeEncoder,
     VaeDecoder,
+    Dinov2,
+    Owlv2,
+    Dreamsim,
 }
 
 struct Inputs {
@@ -91,6 +97,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Network::TextEncoder2 => text_encoder(&base.join("text_encoder_2"), &inputs)?,
         Network::VaeEncoder => vae_encoder(&base.join("vae"), &inputs)?,
         Network::VaeDecoder => vae_decoder(&base.join("vae"), &inputs)?,
+        Network::Dinov2 => vision::dinov2(&base, &inputs)?,
+        Network::Owlv2 => vision::owlv2(&base, &inputs)?,
+        Network::Dreamsim => vision::dreamsim(&base, &inputs)?,
     };
     write_atomically(&arguments.out, &to_safetensors(&outputs, None)?)?;
     let shapes: BTreeMap<&str, &[usize]> =
