@@ -5,6 +5,7 @@ pub mod base;
 pub mod bench;
 pub mod dataset;
 pub mod demo;
+pub mod evaluate;
 pub mod files;
 pub mod generate;
 pub mod plan;

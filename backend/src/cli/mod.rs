@@ -2,6 +2,7 @@
 
 mod bench;
 mod demo;
+mod evaluate;
 mod forward;
 mod generate;
 mod plan;
@@ -34,6 +35,7 @@ enum Command {
     /// Train a LoRA on photos of your subjects (folder with `metadata.jsonl`).
     Train(Box<train::Arguments>),
     Generate(Box<generate::Arguments>),
+    Evaluate(evaluate::Arguments),
     Forward(forward::Arguments),
 }
 
@@ -52,6 +54,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Pretrain(arguments) => pretrain::run(arguments),
         Command::Train(arguments) => train::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),
+        Command::Evaluate(arguments) => evaluate::run(&arguments),
         Command::Forward(arguments) => forward::run(&arguments),
     };
     match result {
