@@ -15,6 +15,7 @@ pub(crate) mod pointwise;
 pub(crate) mod raw;
 pub(crate) mod score_bias;
 pub(crate) mod weights;
+pub(crate) mod winograd;
 
 /// Runs a loop with the widest vectors of this processor.
 #[inline]
