@@ -10,4 +10,5 @@ pub mod generate;
 pub mod plan;
 pub mod pretrain;
 pub mod report;
+pub mod segment;
 pub mod train;
