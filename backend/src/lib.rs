@@ -11,5 +11,6 @@ pub mod generate;
 pub mod plan;
 pub mod pretrain;
 pub mod report;
+pub mod segment;
 pub mod train;
 pub mod vision;

@@ -3,7 +3,9 @@
 
 use image::RgbImage;
 use mudi_tests::golden::{tensors, values};
-use mudi_vision::preprocess::{CLIP, Edge, Filter, IMAGENET, OwlProcessor, Pixels, Processor, Size, resize};
+use mudi_vision::preprocess::{
+    CLIP, Edge, Filter, IMAGENET, OwlProcessor, Pixels, Processor, Size, resize_image,
+};
 
 fn image(name: &str) -> RgbImage {
     let golden = &tensors("vision/preprocess.safetensors")[name];
@@ -27,7 +29,7 @@ fn resized_images_are_pillows_to_the_bit() {
             for (width, height) in [(16, 24), (80, 13), (30, 100)] {
                 let name = format!("out.{name}.{kind}.{width}x{height}");
                 let expected = values(&tensors("vision/preprocess.safetensors")[&name]);
-                let found = resize(&image, width, height, filter);
+                let found = resize_image(&image, width, height, filter);
                 let found: Vec<f32> = found.as_raw().iter().map(|&value| f32::from(value)).collect();
                 // Without the values, of which there are thousands.
                 assert!(found == expected, "{name}");

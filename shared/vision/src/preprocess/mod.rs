@@ -5,7 +5,7 @@
 
 mod owl;
 mod processor;
-mod resample;
+pub mod resize;
 mod smooth;
 
 use image::RgbImage;
@@ -13,9 +13,9 @@ use mudi_diffusion::{Engine, Error, Result};
 
 pub use owl::OwlProcessor;
 pub use processor::{Edge, Processor, Size};
-pub use resample::{Filter, resize};
+pub use resize::{Filter, resize, resize_image};
 
-/// Mean and deviation of each channel of ImageNet's photos, of values 0..=1: DINO's and DINOv2's.
+/// Mean and deviation of each channel of ImageNet's photos, of values 0..=1: SAM's, DINO's and DINOv2's.
 pub const IMAGENET: Normalization =
     Normalization { mean: [0.485, 0.456, 0.406], deviation: [0.229, 0.224, 0.225] };
 
@@ -32,6 +32,19 @@ pub struct Normalization {
     pub mean: [f32; 3],
     /// Red, green, blue; not 0.
     pub deviation: [f32; 3],
+}
+
+impl Normalization {
+    /// Normalized values of `rgb`, three bytes a pixel, in the same order.
+    #[must_use]
+    pub fn apply(&self, rgb: &[u8]) -> Vec<f32> {
+        let normalized = |(at, &value): (usize, &u8)| self.of(at % 3, f32::from(value) / 255.0);
+        rgb.iter().enumerate().map(normalized).collect()
+    }
+
+    fn of(&self, channel: usize, value: f32) -> f32 {
+        (value - self.mean[channel]) / self.deviation[channel]
+    }
 }
 
 /// An image as a network takes it.
@@ -58,7 +71,7 @@ impl Pixels {
     pub fn normalized(mut self, by: &Normalization) -> Self {
         for pixel in self.values.as_chunks_mut::<3>().0 {
             for (channel, value) in pixel.iter_mut().enumerate() {
-                *value = (*value - by.mean[channel]) / by.deviation[channel];
+                *value = by.of(channel, *value);
             }
         }
         self

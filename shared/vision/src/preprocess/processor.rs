@@ -4,7 +4,7 @@ use image::{RgbImage, imageops};
 use mudi_diffusion::{Error, Result};
 use serde::Deserialize;
 
-use super::resample::{Filter, resize};
+use super::resize::{Filter, resize_image};
 use super::{CLIP, IMAGENET, Normalization, Pixels, bad_image, check_not_empty};
 
 /// What an image is resized to.
@@ -139,7 +139,7 @@ impl Processor {
             Some(Size::Exact { height, width }) => (width, height),
             Some(Size::Shortest(edge)) => shortest(image.dimensions(), edge.pixels())?,
         };
-        let resized = resize(image, width, height, self.filter);
+        let resized = resize_image(image, width, height, self.filter);
         let cropped = match self.crop {
             None => resized,
             Some([height, width]) => center_crop(&resized, width, height),
