@@ -53,11 +53,14 @@ pub(super) fn table(
 
 fn cell(value: f64, expected: Option<f64>) -> String {
     let depth = value.clamp(0.0, 1.0);
-    let off = expected.map_or_else(String::new, |expected| {
-        let off = value - expected;
-        // A minus sign is as wide as a plus, a hyphen is not; nothing is `-0.00`.
-        let sign = if off <= -0.005 { "−" } else { "+" };
+    let off = expected.map(|expected| value - expected).map_or_else(String::new, |off| {
+        let sign = if off <= -HALF_STEP { "−" } else { "+" };
         format!("<small>{sign}{:.2}</small>", off.abs())
     });
-    format!("<td style=\"--v:{depth:.3}\">{value:.2}{off}</td>")
+    // A minus sign is as wide as a digit, a hyphen is not.
+    let sign = if value <= -HALF_STEP { "−" } else { "" };
+    format!("<td style=\"--v:{depth:.3}\">{sign}{:.2}{off}</td>", value.abs())
 }
+
+/// What is below rounds to nothing, which has no sign.
+const HALF_STEP: f64 = 0.005;
