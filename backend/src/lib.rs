@@ -6,6 +6,7 @@ pub mod dataset;
 pub mod demo;
 pub mod files;
 pub mod generate;
+pub mod interrupt;
 pub mod plan;
 pub mod pretrain;
 pub mod report;
