@@ -10,4 +10,5 @@ pub mod interrupt;
 pub mod plan;
 pub mod pretrain;
 pub mod report;
+pub mod server;
 pub mod train;

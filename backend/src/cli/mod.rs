@@ -6,6 +6,7 @@ mod forward;
 mod generate;
 mod plan;
 mod pretrain;
+mod serve;
 mod toybox;
 mod train;
 
@@ -35,6 +36,8 @@ enum Command {
     Train(Box<train::Arguments>),
     Generate(Box<generate::Arguments>),
     Forward(forward::Arguments),
+    /// Serve projects, jobs and links over HTTP, until told to stop.
+    Serve(serve::Arguments),
 }
 
 /// What a command fails with; its text is shown to the user.
@@ -53,6 +56,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Train(arguments) => train::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),
         Command::Forward(arguments) => forward::run(&arguments),
+        Command::Serve(arguments) => serve::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
