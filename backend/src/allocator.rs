@@ -15,8 +15,14 @@ const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
 const KEEP: std::ffi::c_long = 100;
 
 /// Sets how long freed memory is kept.
-pub(crate) fn keep_freed_memory() {
+pub fn keep_freed_memory() {
     // SAFETY: the function takes two integers by value, and the option's number is that of the header that the bindings
     // are compiled with; an unknown number would be ignored.
     unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, KEEP) }
+}
+
+/// Gives freed memory back to the system at once: between phases, the next of which has blocks of other sizes.
+pub(crate) fn give_back() {
+    // SAFETY: the function takes one boolean by value.
+    unsafe { libmimalloc_sys::mi_collect(true) }
 }

@@ -1,5 +1,6 @@
 //! MuDI Studio's backend: data sets, training, generation, evaluation and the server, behind one binary.
 
+pub mod allocator;
 pub mod base;
 pub mod bench;
 pub mod dataset;

@@ -158,6 +158,7 @@ impl Base {
             UNet::new(unet_config, parameters)
         })?;
         let zeros_for_empty_prompt = zeros_for_empty_prompt(&path.join("model_index.json"))?;
+        crate::allocator::give_back();
         Ok(Self { engine, path: path.to_owned(), unet, vae, schedule, zeros_for_empty_prompt, encoders })
     }
 

@@ -243,6 +243,9 @@ impl Parameters<CountingEngine> for CountingEngine {
 
 /// Positions in one tile of a convolution, with weights in four and in two bytes.
 const TILES: [usize; 2] = [512, 1024];
+/// A convolution by minimal filtering: values of its transformed weights for each output and input, positions of a block
+/// of tiles (its inputs and products are held), the most weights that are transformed.
+const FILTERING: [usize; 3] = [16, 16 * 64, 1 << 19];
 /// Values that a thread decodes of weights in two bytes.
 const DECODED: usize = 1 << 18;
 
@@ -296,14 +299,23 @@ impl Engine for CountingEngine {
         let tiles = if self.half { 1 } else { self.threads.min(positions.div_ceil(tile)) };
         let patches =
             |channels: usize| if kh * kw == 1 { 0 } else { F32 * tiles * tile * kh * kw * channels };
+        let (outputs, channels) = (weight.shape[0], x.last());
+        let [values, block, most] = FILTERING;
+        let filters = kh * kw == 9 && geometry.stride == 1 && !self.half && outputs * channels <= most;
+        let filtering = if filters {
+            F32 * (values * outputs * channels + self.threads * block * (outputs + channels))
+        } else {
+            0
+        };
         let decoded = if self.half { weight.bytes() } else { 0 };
         let mut inputs = vec![x, weight];
         inputs.extend(bias);
         let cost = Cost {
             saved: if weight.tracked() { vec![x] } else { vec![] },
-            forward: patches(x.last()) + decoded.min(self.threads * F32 * DECODED),
+            forward: patches(channels).max(filtering) + decoded.min(self.threads * F32 * DECODED),
             // The turned weights, beside the decoded ones.
-            backward: patches(weight.shape[0]) + if kh * kw == 1 { 0 } else { weight.bytes() + decoded },
+            backward: patches(outputs).max(filtering)
+                + if kh * kw == 1 { 0 } else { weight.bytes() + decoded },
             passes_on: false,
         };
         Ok(self.result(shape, &inputs, &cost))

@@ -44,10 +44,10 @@ pub struct Plan {
 
 impl Plan {
     /// Adds up. The counts are of what is in use; the allocator rounds large blocks up, and what it keeps for reuse does
-    /// not always fit what comes next: measured, a twenty-fifth of weights and a third of activations.
+    /// not always fit what comes next: measured, a twenty-fifth of weights and a quarter of activations.
     fn sum(mut self) -> Self {
         self.weights += self.weights / 25;
-        self.activations += self.activations / 3;
+        self.activations += self.activations / 4;
         self.total = self.program + self.weights + self.lora + self.optimizer + self.activations;
         self
     }
@@ -121,6 +121,9 @@ impl Configs {
 /// weights.
 const WORKING: usize = 26 << 20;
 
+/// What training has besides: its photos, the batches and collages that are made ahead, the thread that makes them.
+const WORKING_TRAINING: usize = 8 << 20;
+
 /// Plans a job on the base model in the folder `base`.
 ///
 /// # Errors
@@ -144,6 +147,7 @@ pub fn plan(base: &Path, job: Job<'_>) -> Result<Plan, BaseError> {
                 unet.sampling(&configs, 2 * count, latent)?.max(decoding(&configs, half, count, latent)?);
         }
         Job::Train(recipe) => {
+            plan.program += WORKING_TRAINING;
             let side = if recipe.resolution == 0 { configs.side() } else { recipe.resolution as usize };
             let latent = [side / configs.reduction(); 2];
             let mut unet = unet(&configs, half)?;
@@ -156,8 +160,11 @@ pub fn plan(base: &Path, job: Job<'_>) -> Result<Plan, BaseError> {
             } else {
                 unet.step(&configs, batch, latent)?
             };
-            // Photos are encoded one at a time before the first step, and the base draws the prior images.
-            plan.activations = step.max(encoding(&configs, half, side)?);
+            // Photos are encoded one at a time before the first step; collages while a step goes on.
+            let encoding = encoding(&configs, half, side)?;
+            let collages = recipe.collage_probability() > 0.0;
+            plan.activations = if collages { step + encoding } else { step.max(encoding) };
+            // The base draws the prior images, before all that.
             if prior {
                 let count = PRIOR_BATCH.min(recipe.prior_images as usize).max(1);
                 let base = self::unet(&configs, half)?;

@@ -103,6 +103,7 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
         progress(Progress::Prior(class, made, wanted));
     })?;
     let prior_time = before.elapsed();
+    crate::allocator::give_back();
 
     let weights = attach(&mut base, recipe)?;
     let mut optimizer = AdamW::new(AdamWConfig {

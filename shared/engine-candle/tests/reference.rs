@@ -54,6 +54,36 @@ fn normalize(x: &mut [f64], members: &[usize], eps: f64) {
     members.iter().for_each(|&i| x[i] = (x[i] - mean) / (variance + eps).sqrt());
 }
 
+/// A convolution, one product at a time.
+fn convolve(
+    [x, w]: [&[f64]; 2],
+    bias: Option<&[f64]>,
+    [batch, height, width, inputs]: [usize; 4],
+    [outputs, kh, kw]: [usize; 3],
+    geometry: ConvGeometry,
+) -> Vec<f64> {
+    let ConvGeometry { stride, before, .. } = geometry;
+    let (oh, ow) = (geometry.output(height, kh), geometry.output(width, kw));
+    let mut expected = vec![];
+    for position in 0..batch * oh * ow {
+        let (sample, oy, ox) = (position / (oh * ow), position / ow % oh, position % ow);
+        for output in 0..outputs {
+            let mut sum = bias.map_or(0.0, |bias| bias[output]);
+            for tap in 0..kh * kw {
+                let (iy, ix) = (oy * stride + tap / kw, ox * stride + tap % kw);
+                if (before..before + height).contains(&iy) && (before..before + width).contains(&ix) {
+                    let from = (sample * height + iy - before) * width + ix - before;
+                    for c in 0..inputs {
+                        sum += x[from * inputs + c] * w[(output * kh * kw + tap) * inputs + c];
+                    }
+                }
+            }
+            expected.push(sum);
+        }
+    }
+    expected
+}
+
 /// Multi-head attention, one query of one head at a time.
 fn attend(
     q: &[f64],
@@ -101,6 +131,26 @@ fn attention_over_several_tiles() {
 }
 
 #[test]
+fn convolutions_by_minimal_filtering() {
+    // Channels in eights and many positions: the kernels transform tiles of 2x2 outputs. Blocks of tiles that end within
+    // a sample, at its end and across samples; one tile across; more inputs than outputs.
+    for (x, outputs) in
+        [([3, 10, 14, 16], 24), ([2, 66, 2, 8], 16), ([1, 8, 130, 24], 8), ([5, 6, 6, 64], 32)]
+    {
+        let [batch, height, width, inputs] = x;
+        let geometry = ConvGeometry::same(3);
+        let (input, xv) = drawn(1, &x);
+        let (weight, wv) = drawn(2, &[outputs, 3, 3, inputs]);
+        let (bias, bv) = drawn(3, &[outputs]);
+        let expected = convolve([&xv, &wv], Some(&bv), x, [outputs, 3, 3], geometry);
+        for engine in engines() {
+            let y = engine.conv2d(&input, &weight, Some(&bias), geometry).unwrap();
+            assert_close(&y, &[batch, height, width, outputs], &expected);
+        }
+    }
+}
+
+#[test]
 fn activations_over_their_range() {
     engines().iter().for_each(over_their_range);
 }
@@ -143,23 +193,8 @@ proptest! {
             prop_assert!(ys.iter().all(Result::is_err));
             return Ok(());
         }
-        let mut expected = vec![];
-        for position in 0..batch * oh * ow {
-            let (sample, oy, ox) = (position / (oh * ow), position / ow % oh, position % ow);
-            for output in 0..outputs {
-                let mut sum = if with_bias { bv[output] } else { 0.0 };
-                for tap in 0..kh * kw {
-                    let (iy, ix) = (oy * stride + tap / kw, ox * stride + tap % kw);
-                    if (before..before + height).contains(&iy) && (before..before + width).contains(&ix) {
-                        let from = (sample * height + iy - before) * width + ix - before;
-                        for c in 0..inputs {
-                            sum += xv[from * inputs + c] * wv[(output * kh * kw + tap) * inputs + c];
-                        }
-                    }
-                }
-                expected.push(sum);
-            }
-        }
+        let bias = with_bias.then_some(&bv[..]);
+        let expected = convolve([&xv, &wv], bias, [batch, height, width, inputs], [outputs, kh, kw], geometry);
         for y in ys {
             assert_close(&y.unwrap(), &[batch, oh, ow, outputs], &expected);
         }

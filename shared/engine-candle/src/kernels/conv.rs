@@ -1,4 +1,4 @@
-//! Convolutions, as matrix products over tiles of gathered patches.
+//! Convolutions, as matrix products over tiles of gathered patches; 3x3 ones by [`winograd`] where that is quicker.
 
 use mudi_diffusion::ConvGeometry;
 use rayon::prelude::*;
@@ -7,7 +7,7 @@ use super::raw::{
     Matrix, build, build_with, product, product_by_columns, product_fresh, product_into, zeros,
 };
 use super::weights::{Decoded, DecodedTransposed, Weights, band};
-use super::{linear, par_rows, simd};
+use super::{linear, par_rows, simd, winograd};
 
 /// Sizes of a convolution of `[B, height, width, inputs]` with `[outputs, kernel.0, kernel.1, inputs]`.
 #[derive(Clone, Copy)]
@@ -104,6 +104,9 @@ pub(crate) fn forward(x: &[f32], w: Weights<'_>, b: Option<&[f32]>, shape: &Conv
         Weights::F32(w) => w,
         half => return forward_half(x, half, b, shape),
     };
+    if winograd::suits(shape) {
+        return winograd::forward(x, w, b, shape);
+    }
     let (patch, outputs) = (shape.patch(), shape.outputs);
     let len = shape.batch * shape.output[0] * shape.output[1] * outputs;
     let rows = shape.tile_rows();
@@ -239,6 +242,9 @@ fn gathered_gradient(dy: &[f32], w: Weights<'_>, shape: &ConvShape) -> Vec<f32> 
 pub(crate) fn weight_gradient(dy: &[f32], x: &[f32], shape: &ConvShape) -> Vec<f32> {
     if shape.is_linear() {
         return linear::weight_gradient(dy, x, shape.inputs, shape.outputs);
+    }
+    if winograd::suits(shape) {
+        return winograd::weight_gradient(dy, x, shape);
     }
     let (patch, outputs) = (shape.patch(), shape.outputs);
     let total = shape.batch * shape.output[0];

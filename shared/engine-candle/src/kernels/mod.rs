@@ -12,6 +12,7 @@ pub(crate) mod norm;
 pub(crate) mod pointwise;
 pub(crate) mod raw;
 pub(crate) mod weights;
+pub(crate) mod winograd;
 
 /// Runs a loop with the widest vectors of this processor.
 #[inline]

@@ -80,6 +80,8 @@ pub(crate) fn cases() -> Vec<Case> {
         case("linear, few rows", &[&[3, 300], &[400, 300]], |e, t| e.linear(&t[0], &t[1], None)),
         case("linear, deep", &[&[20, 2000], &[40, 2000]], |e, t| e.linear(&t[0], &t[1], None)),
         conv_case("3x3, several channels", [1, 16, 16, 32], [48, 3, 3, 32], [1, 1], 1, true),
+        conv_case("3x3, blocks of tiles", [3, 10, 14, 16], [24, 3, 3, 16], [1, 1], 1, true),
+        conv_case("3x3, one tile across", [2, 66, 2, 8], [16, 3, 3, 8], [1, 1], 1, false),
         conv_case("3x3", [2, 4, 6, 3], [4, 3, 3, 3], [1, 1], 1, false),
         conv_case("3x3 with bias", [2, 5, 7, 3], [4, 3, 3, 3], [1, 1], 1, true),
         conv_case("3x3, many tiles", [2, 31, 29, 3], [5, 3, 3, 3], [1, 1], 1, true),
