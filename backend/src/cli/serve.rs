@@ -90,9 +90,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         EnvFilter::try_new(&settings.log).map_err(|error| format!("--log {}: {error}", settings.log))?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if settings.log_json {
-        log.json().init()
+        log.json().init();
     } else {
-        log.init()
+        log.init();
     }
     let public = settings.public_url.clone();
     server::run(settings, |address| {
