@@ -11,5 +11,6 @@ pub mod interrupt;
 pub mod plan;
 pub mod pretrain;
 pub mod report;
+pub mod segment;
 pub mod server;
 pub mod train;

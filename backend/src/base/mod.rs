@@ -201,7 +201,7 @@ impl Base {
             let text = on_pool(|| encoder.forward(engine, &ids, prompts.len()))?;
             let states = if self.encoders.len() > 1 { text.penultimate } else { text.last };
             context = Some(match context {
-                Some(first) => engine.concat(&first, &states)?,
+                Some(first) => engine.concat(&first, &states, 2)?,
                 None => states,
             });
             pooled = text.pooled;

@@ -266,7 +266,7 @@ fn operation(operation: &Operation, gradient: bool, repeat: usize) -> Result<Pre
         }
         Operation::Concat { rows, channels } => {
             let (a, b) = (input("a", &[rows, channels])?, input("b", &[rows, channels])?);
-            Box::new(move || with.concat(&a, &b))
+            Box::new(move || with.concat(&a, &b, 1))
         }
     };
     let shape = engine.shape(&work()?);

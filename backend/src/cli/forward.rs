@@ -1,5 +1,7 @@
 //! `mudi forward`: one network on given tensors, to hold it against a reference.
 
+mod sam;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -14,21 +16,22 @@ use mudi_engine_candle::{CandleEngine, Tensor, nchw};
 
 use super::{Failure, print};
 
-/// Run one network of a base model on the tensors of a file, named as diffusers names its arguments.
+/// Run one network of a base model on the tensors of a file, named as diffusers and transformers name its arguments.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// Folder of the base model, or `pocket`.
+    /// Folder of the base model, or `pocket`; for the networks of SAM, the folder with its weights.
     #[arg(long)]
     base: PathBuf,
     /// The network.
     #[arg(long)]
     network: Network,
     /// Safetensors file with the inputs: `sample`, `timestep`, `encoder_hidden_states`, `text_embeds`, `time_ids`,
-    /// `input_ids`.
+    /// `input_ids`; of SAM `pixel_values`, or `image_embeddings`, `input_points`, `input_labels`, `input_boxes`,
+    /// `input_masks` and `multimask_output`.
     #[arg(long)]
     inputs: PathBuf,
     /// Safetensors file to write: `sample` (and `logvar` of the encoder), or `hidden_states`, `last_hidden_state` and
-    /// `text_embeds`.
+    /// `text_embeds`; of SAM `last_hidden_state`, or `pred_masks` and `iou_scores`.
     #[arg(long)]
     out: PathBuf,
     /// Print the result as JSON.
@@ -45,6 +48,8 @@ enum Network {
     TextEncoder2,
     VaeEncoder,
     VaeDecoder,
+    SamImageEncoder,
+    SamMaskDecoder,
 }
 
 struct Inputs {
@@ -91,6 +96,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Network::TextEncoder2 => text_encoder(&base.join("text_encoder_2"), &inputs)?,
         Network::VaeEncoder => vae_encoder(&base.join("vae"), &inputs)?,
         Network::VaeDecoder => vae_decoder(&base.join("vae"), &inputs)?,
+        Network::SamImageEncoder => sam::image_encoder(&base, &inputs)?,
+        Network::SamMaskDecoder => sam::mask_decoder(&base, &inputs)?,
     };
     write_atomically(&arguments.out, &to_safetensors(&outputs, None)?)?;
     let shapes: BTreeMap<&str, &[usize]> =

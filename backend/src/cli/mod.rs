@@ -6,6 +6,7 @@ mod forward;
 mod generate;
 mod plan;
 mod pretrain;
+mod segment;
 mod serve;
 mod toybox;
 mod train;
@@ -35,6 +36,7 @@ enum Command {
     /// Train a LoRA on photos of your subjects (folder with `metadata.jsonl`).
     Train(Box<train::Arguments>),
     Generate(Box<generate::Arguments>),
+    Segment(segment::Arguments),
     Forward(forward::Arguments),
     /// Serve projects, jobs and links over HTTP, until told to stop.
     Serve(serve::Arguments),
@@ -55,6 +57,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Pretrain(arguments) => pretrain::run(arguments),
         Command::Train(arguments) => train::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),
+        Command::Segment(arguments) => segment::run(&arguments),
         Command::Forward(arguments) => forward::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
     };

@@ -123,6 +123,14 @@ fn read(file: &Path, most: u64) -> Result<Vec<u8>, DatasetError> {
     Ok(bytes)
 }
 
+/// Reads one image file.
+///
+/// # Errors
+/// What [`decode::decode`] says; a file that is missing, empty or too large.
+pub fn read_image(file: &Path) -> Result<Decoded, DatasetError> {
+    decode::decode(file, &read(file, decode::MAX_BYTES)?)
+}
+
 /// Reads the photo and the mask of one line.
 fn load_photo(dir: &Path, entry: &PhotoEntry, digests: &mut Digests) -> Result<Photo, DatasetError> {
     let path = dir.join(&entry.file_name);

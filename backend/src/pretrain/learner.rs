@@ -87,7 +87,7 @@ impl Learner {
         let input = UNetInput {
             sample: engine.from_slice(&batch.noisy, &shape)?,
             timesteps: batch.timesteps.clone(),
-            encoder_hidden_states: engine.concat(&text.penultimate, &text_2.penultimate)?,
+            encoder_hidden_states: engine.concat(&text.penultimate, &text_2.penultimate, 2)?,
             added: Some(AddedConditioning {
                 text_embeds: pooled,
                 time_ids: [side, side, 0.0, 0.0, side, side].repeat(count),

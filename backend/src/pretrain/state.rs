@@ -49,6 +49,8 @@ pub(super) fn initial(seed: u64, name: &str, shape: &[usize], kind: ParameterKin
             let fan_in: usize = shape[1..].iter().product();
             uniform(gain / (fan_in as f32).sqrt())
         }
+        // As long as its stride is its kernel, each value sums over the inputs of one position.
+        ParameterKind::TransposedConvolution => uniform(gain / (shape[3] as f32).sqrt()),
         // The encoder starts sure of itself: with unit noise on its latents the decoder would learn nothing for long.
         ParameterKind::Bias { .. } if name == "quant_conv.bias" => {
             (0..count).map(|at| if at < count / 2 { 0.0 } else { INITIAL_LOGVAR }).collect()

@@ -18,7 +18,35 @@ pub enum Activation {
     Gelu,
     /// `x * sigmoid(1.702 x)`, of OpenAI's CLIP.
     QuickGelu,
+    /// `max(x, 0)`; its derivative at 0 is 0.
+    Relu,
 }
+
+/// What [`Engine::biased_attention`] adds to its scaled scores.
+#[derive(Debug)]
+pub enum ScoreBias<'a, T> {
+    /// `[heads, T, S]`, the same for all samples, or `[batch * heads, T, S]`. Finite values.
+    Full(&'a T),
+    /// For self-attention over the positions of a grid: the sum of a part for the distance in rows and one for that in
+    /// columns, as SAM decomposes relative positions. Query `(y, x)` and key `(y', x')` of a head get
+    /// `rows[.., y - y' + height - 1] + columns[.., x - x' + width - 1]`.
+    Relative {
+        /// Height and width of the grid, `T = S = height * width`.
+        grid: [usize; 2],
+        /// `[batch, T, heads * (2 height - 1)]`.
+        rows: &'a T,
+        /// `[batch, T, heads * (2 width - 1)]`.
+        columns: &'a T,
+    },
+}
+
+// Derived, these would ask the same of tensors.
+impl<T> Clone for ScoreBias<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T> Copy for ScoreBias<'_, T> {}
 
 /// How a convolution walks over its input; lengths in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +106,14 @@ pub trait Engine {
         bias: Option<&Self::Tensor>,
         geometry: ConvGeometry,
     ) -> Result<Self::Tensor>;
+    /// Convolution of each channel of `x [B, H, W, C]` by itself, with `weight [C, kh, kw, 1]`, plus `bias [C]`.
+    fn depthwise_conv2d(
+        &self,
+        x: &Self::Tensor,
+        weight: &Self::Tensor,
+        bias: Option<&Self::Tensor>,
+        geometry: ConvGeometry,
+    ) -> Result<Self::Tensor>;
     /// Group normalization of `x [B, .., C]` over all but the first axis within each of `groups` groups of channels, then
     /// scale, shift and, where asked, an activation.
     fn group_norm(
@@ -107,6 +143,15 @@ pub trait Engine {
         heads: usize,
         causal: bool,
     ) -> Result<Self::Tensor>;
+    /// [`attention`](Self::attention) with `bias` added to the scaled scores, without a causal mask.
+    fn biased_attention(
+        &self,
+        q: &Self::Tensor,
+        k: &Self::Tensor,
+        v: &Self::Tensor,
+        heads: usize,
+        bias: ScoreBias<'_, Self::Tensor>,
+    ) -> Result<Self::Tensor>;
     /// A pointwise non-linearity.
     fn activation(&self, x: &Self::Tensor, kind: Activation) -> Result<Self::Tensor>;
     /// `x [.., 2 C]` split in halves `a`, `b`: `a * gelu(b)`, with the exact (erf) GELU.
@@ -121,8 +166,14 @@ pub trait Engine {
     fn add_positions(&self, x: &Self::Tensor, table: &Self::Tensor) -> Result<Self::Tensor>;
     /// Every value times `factor`.
     fn scale(&self, x: &Self::Tensor, factor: f32) -> Result<Self::Tensor>;
-    /// Concatenation along the last axis.
-    fn concat(&self, a: &Self::Tensor, b: &Self::Tensor) -> Result<Self::Tensor>;
+    /// `x` times `by`, which has the shape of `x` or of its last axes, and is repeated over the first.
+    fn mul(&self, x: &Self::Tensor, by: &Self::Tensor) -> Result<Self::Tensor>;
+    /// Concatenation along `axis`; the other axes are equal.
+    fn concat(&self, a: &Self::Tensor, b: &Self::Tensor, axis: usize) -> Result<Self::Tensor>;
+    /// Places `start..start + length` of `axis`.
+    fn slice(&self, x: &Self::Tensor, axis: usize, start: usize, length: usize) -> Result<Self::Tensor>;
+    /// The axes in another order: axis `i` of the result is axis `axes[i]` of `x`.
+    fn permute(&self, x: &Self::Tensor, axes: &[usize]) -> Result<Self::Tensor>;
     /// Rows of `table [N, C]`, one for each of `ids`: `[batch, ids.len() / batch, C]`.
     fn embedding(&self, table: &Self::Tensor, ids: &[u32], batch: usize) -> Result<Self::Tensor>;
     /// Position `at[b]` of each sample of `x [B, T, C]`: `[B, C]`.
@@ -136,6 +187,8 @@ pub enum ParameterKind {
     Linear,
     /// `[O, kh, kw, I]` here, `[O, I, kh, kw]` in files.
     Convolution,
+    /// Of a transposed convolution: `[kh, kw, O, I]` here, `[I, O, kh, kw]` in files.
+    TransposedConvolution,
     /// `[O]`, of a linear layer or convolution with this many inputs to each output.
     Bias {
         /// Inputs that each output sums over.
@@ -145,7 +198,7 @@ pub enum ParameterKind {
     NormScale,
     /// Shift of a normalization, `[C]`.
     NormShift,
-    /// A table of vectors, `[N, C]`.
+    /// A table of vectors, `[N, C]`, or other values that are as they are in the file.
     Embedding,
 }
 

@@ -67,12 +67,24 @@ impl<'a, E: Engine> Builder<'a, E> {
         kernel: usize,
         geometry: ConvGeometry,
     ) -> Result<Conv2d<E>> {
-        let mut at = self.at(name);
-        let weight =
-            at.parameter("weight", &[outputs, kernel, kernel, inputs], ParameterKind::Convolution)?;
+        let mut conv = self.conv_no_bias(name, inputs, outputs, kernel, geometry)?;
         let fan_in = inputs * kernel * kernel;
-        let bias = at.parameter("bias", &[outputs], ParameterKind::Bias { fan_in })?;
-        Ok(Conv2d { weight, bias, geometry })
+        conv.bias = Some(self.at(name).parameter("bias", &[outputs], ParameterKind::Bias { fan_in })?);
+        Ok(conv)
+    }
+
+    /// A square convolution without bias.
+    pub fn conv_no_bias(
+        &mut self,
+        name: &str,
+        inputs: usize,
+        outputs: usize,
+        kernel: usize,
+        geometry: ConvGeometry,
+    ) -> Result<Conv2d<E>> {
+        let shape = [outputs, kernel, kernel, inputs];
+        let weight = self.at(name).parameter("weight", &shape, ParameterKind::Convolution)?;
+        Ok(Conv2d { weight, bias: None, geometry })
     }
 
     /// A 3x3 convolution that keeps the size.
@@ -136,17 +148,17 @@ impl<E: Engine> Linear<E> {
     }
 }
 
-/// A convolution with bias.
+/// A convolution, perhaps with bias.
 pub struct Conv2d<E: Engine> {
     weight: E::Tensor,
-    bias: E::Tensor,
+    bias: Option<E::Tensor>,
     geometry: ConvGeometry,
 }
 
 impl<E: Engine> Conv2d<E> {
     /// `x [B, H, W, I]` to `[B, H', W', O]`.
     pub fn forward(&self, engine: &E, x: &E::Tensor) -> Result<E::Tensor> {
-        engine.conv2d(x, &self.weight, Some(&self.bias), self.geometry)
+        engine.conv2d(x, &self.weight, self.bias.as_ref(), self.geometry)
     }
 }
 

@@ -2,16 +2,23 @@
 //!
 //! Shapes have been checked by the engine. A gradient is computed only where the input that it belongs to is tracked.
 
+mod attention;
+mod depthwise;
+mod layout;
+
 use candle_core::Tensor as Value;
 use mudi_diffusion::{Activation, ConvGeometry, Error, Result};
 
-use crate::kernels::attention::{self, AttentionShape};
 use crate::kernels::conv::{self, ConvShape};
 use crate::kernels::norm::{self, GroupShape};
 use crate::kernels::pointwise::{self, Enlargement};
 use crate::kernels::{activation as act, linear as lin, sum_rows};
 use crate::slices::{Slice, WeightSlice, value};
 use crate::tape::Tensor;
+
+pub(crate) use attention::{attention, biased_attention};
+pub(crate) use depthwise::depthwise_conv2d;
+pub(crate) use layout::{concat, permute, slice};
 
 /// The gradient's values, contiguous.
 fn contiguous(dy: &Value) -> Result<Value> {
@@ -65,6 +72,19 @@ pub(crate) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Resu
     }))
 }
 
+/// Sizes of a convolution of `x [B, H, W, I]` with `w [O, kh, kw, _]`.
+fn conv_shape(x: &[usize], w: &[usize], geometry: ConvGeometry) -> ConvShape {
+    ConvShape {
+        batch: x[0],
+        input: [x[1], x[2]],
+        output: [geometry.output(x[1], w[1]), geometry.output(x[2], w[2])],
+        inputs: x[3],
+        outputs: w[0],
+        kernel: [w[1], w[2]],
+        geometry,
+    }
+}
+
 pub(crate) fn conv2d(
     x: &Tensor,
     weight: &Tensor,
@@ -72,15 +92,7 @@ pub(crate) fn conv2d(
     geometry: ConvGeometry,
 ) -> Result<Tensor> {
     let (xd, wd) = (x.value().dims().to_vec(), weight.value().dims().to_vec());
-    let shape = ConvShape {
-        batch: xd[0],
-        input: [xd[1], xd[2]],
-        output: [geometry.output(xd[1], wd[1]), geometry.output(xd[2], wd[2])],
-        inputs: xd[3],
-        outputs: wd[0],
-        kernel: [wd[1], wd[2]],
-        geometry,
-    };
+    let shape = conv_shape(&xd, &wd, geometry);
     let b = bias.map(|bias| Slice::of(bias.value())).transpose()?;
     let y = conv::forward(
         &Slice::of(x.value())?,
@@ -156,28 +168,6 @@ pub(crate) fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f32) -
         );
         let learned = |v: Vec<f32>| if learns { value(v, last(&w_value)).map(Some) } else { Ok(None) };
         Ok(vec![Some(value(dx, dims)?), learned(dw)?, learned(db)?])
-    }))
-}
-
-pub(crate) fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize, causal: bool) -> Result<Tensor> {
-    let (q_dims, k_dims) = (q.value().dims().to_vec(), k.value().dims().to_vec());
-    let shape = AttentionShape {
-        batch: q_dims[0],
-        queries: q_dims[1],
-        keys: k_dims[1],
-        heads,
-        width: q_dims[2] / heads,
-        causal,
-    };
-    let y =
-        attention::forward(&Slice::of(q.value())?, &Slice::of(k.value())?, &Slice::of(v.value())?, &shape);
-    let y = value(y, q_dims.clone())?;
-    let [qv, kv, vv] = [q, k, v].map(|t| t.value().clone());
-    Ok(Tensor::recorded(y, &[q, k, v], move |dy| {
-        let dy = contiguous(dy)?;
-        let [q, k, v] = [Slice::of(&qv)?, Slice::of(&kv)?, Slice::of(&vv)?];
-        let (dq, dk, dv) = attention::gradient(&q, &k, &v, &Slice::of(&dy)?, &shape);
-        Ok(vec![Some(value(dq, q_dims)?), Some(value(dk, k_dims.clone())?), Some(value(dv, k_dims)?)])
     }))
 }
 
@@ -268,21 +258,27 @@ pub(crate) fn scale(x: &Tensor, factor: f32) -> Result<Tensor> {
     Ok(Tensor::recorded(y, &[x], move |dy| Ok(vec![Some(scaled(&contiguous(dy)?)?)])))
 }
 
-pub(crate) fn concat(a: &Tensor, b: &Tensor) -> Result<Tensor> {
-    let (left, right) = (last(a.value()), last(b.value()));
-    let y = pointwise::concat(&Slice::of(a.value())?, &Slice::of(b.value())?, left, right);
-    let y = value(y, with_last(a.value(), left + right))?;
-    let needs = [a.is_tracked(), b.is_tracked()];
-    let dims = [a.value().dims().to_vec(), b.value().dims().to_vec()];
-    Ok(Tensor::recorded(y, &[a, b], move |dy| {
+pub(crate) fn mul(x: &Tensor, by: &Tensor) -> Result<Tensor> {
+    let dims = x.value().dims().to_vec();
+    let y = value(pointwise::mul(&Slice::of(x.value())?, &Slice::of(by.value())?), dims.clone())?;
+    let (saved_x, saved_by) =
+        (by.is_tracked().then(|| x.value().clone()), x.is_tracked().then(|| by.value().clone()));
+    let by_dims = by.value().dims().to_vec();
+    Ok(Tensor::recorded(y, &[x, by], move |dy| {
         let dy = contiguous(dy)?;
         let dy = Slice::of(&dy)?;
-        let [a_dims, b_dims] = dims;
-        let part =
-            |from, width, dims: Vec<usize>| value(pointwise::columns(&dy, left + right, from, width), dims);
-        let da = if needs[0] { Some(part(0, left, a_dims)?) } else { None };
-        let db = if needs[1] { Some(part(left, right, b_dims)?) } else { None };
-        Ok(vec![da, db])
+        let dx = match saved_by {
+            Some(by) => Some(value(pointwise::mul(&dy, &Slice::of(&by)?), dims)?),
+            None => None,
+        };
+        let dby = match saved_x {
+            Some(x) => {
+                let products = pointwise::mul(&dy, &Slice::of(&x)?);
+                Some(value(sum_rows(&products, by_dims.iter().product()), by_dims)?)
+            }
+            None => None,
+        };
+        Ok(vec![dx, dby])
     }))
 }
 

@@ -1,7 +1,7 @@
 //! [`CandleEngine`]: the operations of [`Engine`] on candle tensors.
 
 use candle_core::{DType, Device, Tensor as Value};
-use mudi_diffusion::{Activation, ConvGeometry, Engine, Error, Result};
+use mudi_diffusion::{Activation, ConvGeometry, Engine, Error, Result, ScoreBias};
 
 use crate::composed::{self, Placement};
 use crate::cpu;
@@ -125,6 +125,30 @@ fn check(fits: bool, operation: &'static str, shapes: &[&Value]) -> Result<()> {
     Err(input_error(operation, format!("the shapes {shapes:?} do not fit each other, or are empty")))
 }
 
+/// The sizes of the queries, where queries, keys and values fit each other.
+fn check_attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize) -> Result<(usize, usize, usize)> {
+    let (batch, queries, channels) = q.value().dims3().map_err(Error::engine)?;
+    let (k_batch, keys, k_channels) = k.value().dims3().map_err(Error::engine)?;
+    let fits = k.value().dims() == v.value().dims()
+        && (batch, channels) == (k_batch, k_channels)
+        && keys > 0
+        && heads > 0
+        && channels.is_multiple_of(heads);
+    check(fits, "attention", &[q.value(), k.value(), v.value()])?;
+    Ok((batch, queries, channels))
+}
+
+/// Whether a convolution of that geometry has a result, and its bias fits.
+fn conv_fits(x: &[usize], w: &[usize], bias: Option<&Tensor>, geometry: ConvGeometry) -> bool {
+    let (kh, kw) = (w[1], w[2]);
+    geometry.stride > 0
+        && geometry.before < kh.min(kw)
+        && geometry.after < kh.min(kw)
+        && geometry.output(x[1], kh) > 0
+        && geometry.output(x[2], kw) > 0
+        && bias.is_none_or(|bias| bias.value().dims() == [w[0]])
+}
+
 impl Engine for CandleEngine {
     type Tensor = Tensor;
 
@@ -166,17 +190,26 @@ impl Engine for CandleEngine {
         bias: Option<&Tensor>,
         geometry: ConvGeometry,
     ) -> Result<Tensor> {
-        let (_, height, width, inputs) = x.value().dims4().map_err(Error::engine)?;
-        let (outputs, kh, kw, expected) = weight.value().dims4().map_err(Error::engine)?;
-        let fits = inputs == expected
-            && geometry.stride > 0
-            && geometry.before < kh.min(kw)
-            && geometry.after < kh.min(kw)
-            && geometry.output(height, kh) > 0
-            && geometry.output(width, kw) > 0
-            && bias.is_none_or(|bias| bias.value().dims() == [outputs]);
+        let (_, _, _, inputs) = x.value().dims4().map_err(Error::engine)?;
+        let (_, _, _, expected) = weight.value().dims4().map_err(Error::engine)?;
+        let fits = inputs == expected && conv_fits(x.value().dims(), weight.value().dims(), bias, geometry);
         check(fits, "conv2d", &[x.value(), weight.value()])?;
         run!(self.conv2d(x, weight, bias, geometry))
+    }
+
+    fn depthwise_conv2d(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        bias: Option<&Tensor>,
+        geometry: ConvGeometry,
+    ) -> Result<Tensor> {
+        let (_, _, _, channels) = x.value().dims4().map_err(Error::engine)?;
+        let (expected, _, _, each) = weight.value().dims4().map_err(Error::engine)?;
+        let fits = (channels, 1) == (expected, each)
+            && conv_fits(x.value().dims(), weight.value().dims(), bias, geometry);
+        check(fits, "depthwise_conv2d", &[x.value(), weight.value()])?;
+        run!(self.depthwise_conv2d(x, weight, bias, geometry))
     }
 
     fn group_norm(
@@ -213,15 +246,38 @@ impl Engine for CandleEngine {
     }
 
     fn attention(&self, q: &Tensor, k: &Tensor, v: &Tensor, heads: usize, causal: bool) -> Result<Tensor> {
-        let (batch, _, channels) = q.value().dims3().map_err(Error::engine)?;
-        let (k_batch, keys, k_channels) = k.value().dims3().map_err(Error::engine)?;
-        let fits = k.value().dims() == v.value().dims()
-            && (batch, channels) == (k_batch, k_channels)
-            && keys > 0
-            && heads > 0
-            && channels.is_multiple_of(heads);
-        check(fits, "attention", &[q.value(), k.value(), v.value()])?;
+        check_attention(q, k, v, heads)?;
         run!(self.attention(q, k, v, heads, causal))
+    }
+
+    fn biased_attention(
+        &self,
+        q: &Tensor,
+        k: &Tensor,
+        v: &Tensor,
+        heads: usize,
+        bias: ScoreBias<'_, Tensor>,
+    ) -> Result<Tensor> {
+        let (batch, queries, _) = check_attention(q, k, v, heads)?;
+        let keys = k.value().dims()[1];
+        match bias {
+            ScoreBias::Full(bias) => {
+                let dims = bias.value().dims();
+                let fits = dims == [heads, queries, keys] || dims == [batch * heads, queries, keys];
+                check(fits, "biased_attention", &[q.value(), k.value(), bias.value()])?;
+            }
+            ScoreBias::Relative { grid, rows, columns } => {
+                let positions = grid[0].checked_mul(grid[1]).filter(|&positions| positions > 0);
+                // Within that product neither length can overflow.
+                let dims = |length: usize| [batch, queries, heads * (2 * length).saturating_sub(1)];
+                let fits = positions == Some(queries)
+                    && queries == keys
+                    && rows.value().dims() == dims(grid[0])
+                    && columns.value().dims() == dims(grid[1]);
+                check(fits, "biased_attention", &[q.value(), k.value(), rows.value(), columns.value()])?;
+            }
+        }
+        run!(self.biased_attention(q, k, v, heads, bias))
     }
 
     fn activation(&self, x: &Tensor, kind: Activation) -> Result<Tensor> {
@@ -262,11 +318,32 @@ impl Engine for CandleEngine {
         run!(self.scale(x, factor))
     }
 
-    fn concat(&self, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    fn mul(&self, x: &Tensor, by: &Tensor) -> Result<Tensor> {
+        check(x.value().dims().ends_with(by.value().dims()), "mul", &[x.value(), by.value()])?;
+        run!(self.mul(x, by))
+    }
+
+    fn concat(&self, a: &Tensor, b: &Tensor, axis: usize) -> Result<Tensor> {
         let (da, db) = (a.value().dims(), b.value().dims());
-        let fits = !da.is_empty() && da.len() == db.len() && da[..da.len() - 1] == db[..db.len() - 1];
+        let fits = axis < da.len()
+            && da.len() == db.len()
+            && (0..da.len()).all(|other| other == axis || da[other] == db[other]);
         check(fits, "concat", &[a.value(), b.value()])?;
-        run!(self.concat(a, b))
+        run!(self.concat(a, b, axis))
+    }
+
+    fn slice(&self, x: &Tensor, axis: usize, start: usize, length: usize) -> Result<Tensor> {
+        let places = x.value().dims().get(axis).copied().unwrap_or(0);
+        let fits = length > 0 && start.checked_add(length).is_some_and(|end| end <= places);
+        check(fits, "slice", &[x.value()])?;
+        run!(self.slice(x, axis, start, length))
+    }
+
+    fn permute(&self, x: &Tensor, axes: &[usize]) -> Result<Tensor> {
+        let rank = x.value().rank();
+        let fits = axes.len() == rank && (0..rank).all(|axis| axes.contains(&axis));
+        check(fits, "permute", &[x.value()])?;
+        run!(self.permute(x, axes))
     }
 
     fn embedding(&self, table: &Tensor, ids: &[u32], batch: usize) -> Result<Tensor> {

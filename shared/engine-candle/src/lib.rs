@@ -9,11 +9,13 @@ pub mod lora;
 pub mod nchw;
 mod optimizer;
 mod pool;
+mod pth;
 mod safetensors_file;
 pub mod shapes;
 mod slices;
 mod tape;
 pub mod weights;
+mod weights_file;
 
 pub use engine::CandleEngine;
 pub use optimizer::{AdamW, AdamWConfig, Moments, follow, gradient_norm};

@@ -65,8 +65,9 @@ impl SafetensorsFile {
         self.tensors.keys()
     }
 
-    pub(crate) fn contains(&self, name: &str) -> bool {
-        self.tensors.contains_key(name)
+    /// The shape of the tensor of that name.
+    pub(crate) fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.tensors.get(name).map(|info| info.shape.as_slice())
     }
 
     /// The tensor of that name, on the CPU; none where there is none.

@@ -29,6 +29,9 @@ impl ParameterShape {
     pub fn in_file(&self) -> Vec<usize> {
         match (self.kind, self.shape.as_slice()) {
             (ParameterKind::Convolution, &[outputs, kh, kw, inputs]) => vec![outputs, inputs, kh, kw],
+            (ParameterKind::TransposedConvolution, &[kh, kw, outputs, inputs]) => {
+                vec![inputs, outputs, kh, kw]
+            }
             _ => self.shape.clone(),
         }
     }

@@ -9,6 +9,7 @@ use mudi_diffusion::{Error as NetworkError, ParameterKind, Parameters};
 use crate::engine::CandleEngine;
 use crate::safetensors_file::SafetensorsFile;
 use crate::tape::Tensor;
+use crate::weights_file::WeightsFile;
 
 /// What is wrong with a weights file. Every message names the file.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +29,17 @@ pub enum WeightsError {
         /// The file.
         path: PathBuf,
         /// What the parser says.
+        reason: String,
+    },
+    /// The file is not one of `torch.save`, or one that is damaged or made to do harm.
+    #[error(
+        "{}: not a PyTorch file that can be read ({reason}); download or copy it again, or save it again as safetensors",
+        path.display()
+    )]
+    Pth {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
         reason: String,
     },
     /// A tensor is missing or misshapen, or the configuration is impossible.
@@ -102,16 +114,23 @@ impl Precision {
     #[must_use]
     pub fn bytes_of(self, kind: ParameterKind) -> usize {
         match (self, kind) {
-            (Self::Half, ParameterKind::Linear | ParameterKind::Convolution) => 2,
+            (Self::Half, kind) if held_in_half(kind) => 2,
             _ => 4,
         }
     }
 }
 
-/// Weights read from one file, for one or more networks. Each is read when it is asked for.
+/// Whether a weight of that kind is read in the precision that it is held in.
+fn held_in_half(kind: ParameterKind) -> bool {
+    use ParameterKind::{Convolution, Linear, TransposedConvolution};
+    matches!(kind, Linear | Convolution | TransposedConvolution)
+}
+
+/// Weights read from one file, for one or more networks. Each is read when it is asked for. The file is a safetensors
+/// file, or one of PyTorch's `torch.save`, whose pickle is interpreted and never executed.
 pub struct FileWeights {
     path: PathBuf,
-    file: SafetensorsFile,
+    file: WeightsFile,
     used: BTreeSet<String>,
     device: Device,
     precision: Precision,
@@ -126,7 +145,7 @@ impl FileWeights {
     /// Opens `path`; weights become `f32`.
     ///
     /// # Errors
-    /// [`WeightsError::Read`] and [`WeightsError::Format`].
+    /// [`WeightsError::Read`], [`WeightsError::Format`] and [`WeightsError::Pth`].
     pub fn open(engine: &CandleEngine, path: &Path) -> Result<Self, WeightsError> {
         Self::open_as(engine, path, Precision::Single)
     }
@@ -134,11 +153,11 @@ impl FileWeights {
     /// Opens `path`.
     ///
     /// # Errors
-    /// [`WeightsError::Read`] and [`WeightsError::Format`].
+    /// [`WeightsError::Read`], [`WeightsError::Format`] and [`WeightsError::Pth`].
     pub fn open_as(engine: &CandleEngine, path: &Path, precision: Precision) -> Result<Self, WeightsError> {
         Ok(Self {
             path: path.to_owned(),
-            file: SafetensorsFile::open(path)?,
+            file: WeightsFile::open(path)?,
             used: BTreeSet::new(),
             device: engine.device().clone(),
             precision,
@@ -161,6 +180,17 @@ impl FileWeights {
         built.map_err(|source| WeightsError::Network { path: self.path.clone(), source })
     }
 
+    /// The shape of the tensor of that name, in the file's layout; none where there is none.
+    #[must_use]
+    pub fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.file.shape(name)
+    }
+
+    /// Counts tensors as taken that a file may hold although the network has no use for them.
+    pub fn pass_over(&mut self, is_no_weight: impl Fn(&str) -> bool) {
+        self.used.extend(self.file.names().filter(|name| is_no_weight(name)).cloned());
+    }
+
     /// Says so where the file holds tensors that no network took.
     ///
     /// # Errors
@@ -176,6 +206,7 @@ impl FileWeights {
 fn from_file_layout(value: &Value, kind: ParameterKind) -> candle_core::Result<Value> {
     match (kind, value.rank()) {
         (ParameterKind::Convolution, 4) => value.permute((0, 2, 3, 1)),
+        (ParameterKind::TransposedConvolution, 4) => value.permute((2, 3, 1, 0)),
         (ParameterKind::Linear, 4) if value.dims()[2..] == [1, 1] => value.flatten_from(1),
         _ => Ok(value.clone()),
     }
@@ -185,6 +216,7 @@ fn from_file_layout(value: &Value, kind: ParameterKind) -> candle_core::Result<V
 fn to_file_layout(value: &Value, kind: ParameterKind) -> candle_core::Result<Value> {
     match kind {
         ParameterKind::Convolution => value.permute((0, 3, 1, 2))?.contiguous(),
+        ParameterKind::TransposedConvolution => value.permute((3, 2, 0, 1))?.contiguous(),
         _ => value.contiguous(),
     }
 }
@@ -208,8 +240,12 @@ impl Parameters<CandleEngine> for FileWeights {
         }
         self.used.insert(name.to_owned());
         let dtype = match (self.precision, kind, value.dtype()) {
-            (Precision::Half, ParameterKind::Linear | ParameterKind::Convolution, own) => {
-                if own == DType::F16 { DType::F16 } else { DType::BF16 }
+            (Precision::Half, kind, own) if held_in_half(kind) => {
+                if own == DType::F16 {
+                    DType::F16
+                } else {
+                    DType::BF16
+                }
             }
             _ => DType::F32,
         };

@@ -1,12 +1,12 @@
 //! Every operation's values against plain loops in double precision, and shapes that do not fit.
 #![allow(clippy::unwrap_used)] // In the helpers of tests too.
 
-use mudi_diffusion::{Activation, ConvGeometry, Engine};
+use mudi_diffusion::{Activation, ConvGeometry, Engine, ScoreBias};
 use mudi_engine_candle::{CandleEngine, Tensor};
 use proptest::prelude::*;
 
 mod common;
-use common::{engines, inputs, random, runs, tensors, value, values};
+use common::{ACTIVATIONS, engines, inputs, random, runs, tensors, value, values};
 
 /// Largest error, relative to the largest value of the result.
 const TOLERANCE: f64 = 1e-5;
@@ -43,6 +43,7 @@ fn activation(kind: Activation, x: f64) -> f64 {
         Activation::Silu => x / (1.0 + (-x).exp()),
         Activation::Gelu => 0.5 * x * (1.0 + erf(x / 2f64.sqrt())),
         Activation::QuickGelu => x / (1.0 + (-1.702 * x).exp()),
+        Activation::Relu => x.max(0.0),
     }
 }
 
@@ -84,13 +85,13 @@ fn convolve(
     expected
 }
 
-/// Multi-head attention, one query of one head at a time.
-fn attend(
+/// Multi-head attention, one query of one head at a time; `bias(sample, head, query, key)` is added to scores.
+fn attend_with(
     q: &[f64],
     k: &[f64],
     v: &[f64],
     [batch, queries, keys, heads, width]: [usize; 5],
-    causal: bool,
+    bias: impl Fn([usize; 4]) -> f64,
 ) -> Vec<f64> {
     let channels = heads * width;
     let mut y = vec![0.0; batch * queries * channels];
@@ -99,13 +100,14 @@ fn attend(
     {
         let q = &q[(b * queries + i) * channels + h * width..][..width];
         let of = |x: &[f64], j: usize, c: usize| x[(b * keys + j) * channels + h * width + c];
-        let seen = if causal { keys.min(i + 1) } else { keys };
-        let score = |j| (0..width).map(|c| q[c] * of(k, j, c)).sum::<f64>() / (width as f64).sqrt();
-        let weights: Vec<f64> = (0..seen).map(|j| f64::exp(score(j))).collect();
+        let score = |j| {
+            (0..width).map(|c| q[c] * of(k, j, c)).sum::<f64>() / (width as f64).sqrt() + bias([b, h, i, j])
+        };
+        let weights: Vec<f64> = (0..keys).map(|j| f64::exp(score(j))).collect();
         let total: f64 = weights.iter().sum();
         for c in 0..width {
             y[(b * queries + i) * channels + h * width + c] =
-                (0..seen).map(|j| weights[j] * of(v, j, c)).sum::<f64>() / total;
+                (0..keys).map(|j| weights[j] * of(v, j, c)).sum::<f64>() / total;
         }
     }
     y
@@ -116,15 +118,52 @@ fn check_attention(sizes: [usize; 5], causal: bool) {
     let (q, qv) = drawn(1, &[batch, queries, heads * width]);
     let (k, kv) = drawn(2, &[batch, keys, heads * width]);
     let (v, vv) = drawn(3, &[batch, keys, heads * width]);
-    let expected = attend(&qv, &kv, &vv, sizes, causal);
+    let hidden = |[_, _, query, key]: [usize; 4]| if causal && key > query { f64::NEG_INFINITY } else { 0.0 };
+    let expected = attend_with(&qv, &kv, &vv, sizes, hidden);
     for engine in engines() {
         let y = engine.attention(&q, &k, &v, heads, causal).unwrap();
         assert_close(&y, &[batch, queries, heads * width], &expected);
     }
 }
 
+fn check_biased_attention([batch, queries, keys, heads, width]: [usize; 5], each_sample: bool) {
+    let sizes = [batch, queries, keys, heads, width];
+    let (q, qv) = drawn(1, &[batch, queries, heads * width]);
+    let (k, kv) = drawn(2, &[batch, keys, heads * width]);
+    let (v, vv) = drawn(3, &[batch, keys, heads * width]);
+    let (bias, bv) = drawn(4, &[if each_sample { batch * heads } else { heads }, queries, keys]);
+    let expected = attend_with(&qv, &kv, &vv, sizes, |[b, h, i, j]| {
+        let head = if each_sample { b * heads + h } else { h };
+        bv[(head * queries + i) * keys + j]
+    });
+    for engine in engines() {
+        let y = engine.biased_attention(&q, &k, &v, heads, ScoreBias::Full(&bias)).unwrap();
+        assert_close(&y, &[batch, queries, heads * width], &expected);
+    }
+}
+
+fn check_relative_attention(batch: usize, grid: [usize; 2], heads: usize, width: usize) {
+    let tokens = grid[0] * grid[1];
+    let [(q, qv), (k, kv), (v, vv)] = [1, 2, 3].map(|seed| drawn(seed, &[batch, tokens, heads * width]));
+    let [h, w] = grid.map(|length| 2 * length - 1);
+    let ((rows, rv), (columns, cv)) =
+        (drawn(4, &[batch, tokens, heads * h]), drawn(5, &[batch, tokens, heads * w]));
+    let expected = attend_with(&qv, &kv, &vv, [batch, tokens, tokens, heads, width], |[b, head, i, j]| {
+        let place = (b * tokens + i) * heads + head;
+        let [(y, x), (ky, kx)] = [i, j].map(|at| (at / grid[1], at % grid[1]));
+        rv[place * h + y + grid[0] - 1 - ky] + cv[place * w + x + grid[1] - 1 - kx]
+    });
+    for engine in engines() {
+        let bias = ScoreBias::Relative { grid, rows: &rows, columns: &columns };
+        let y = engine.biased_attention(&q, &k, &v, heads, bias).unwrap();
+        assert_close(&y, &[batch, tokens, heads * width], &expected);
+    }
+}
+
 #[test]
 fn attention_over_several_tiles() {
+    check_biased_attention([2, 300, 40, 2, 8], true);
+    check_relative_attention(2, [13, 14], 2, 8);
     check_attention([2, 300, 300, 2, 8], false);
     check_attention([1, 257, 257, 3, 5], true);
     check_attention([1, 129, 77, 2, 40], false);
@@ -158,7 +197,7 @@ fn activations_over_their_range() {
 fn over_their_range(engine: &CandleEngine) {
     let xs: Vec<f32> = (-1200i16..=1200).map(|i| f32::from(i) * 0.01).collect();
     let x = Tensor::constant(value(&xs, &[xs.len()]));
-    for kind in [Activation::Silu, Activation::Gelu, Activation::QuickGelu] {
+    for kind in ACTIVATIONS {
         let y = values(engine.activation(&x, kind).unwrap().value());
         for (&x, &y) in xs.iter().zip(&y) {
             // Relative to the input: results next to zero are differences of larger numbers.
@@ -167,7 +206,7 @@ fn over_their_range(engine: &CandleEngine) {
         }
     }
     let far = Tensor::constant(value(&[-1e30, -1e4, -100.0, 0.0, 100.0, 1e30], &[6]));
-    for kind in [Activation::Silu, Activation::Gelu, Activation::QuickGelu] {
+    for kind in ACTIVATIONS {
         let y = values(engine.activation(&far, kind).unwrap().value());
         assert!(y[..4].iter().all(|y| y.abs() < 1e-6), "{kind:?}: {y:?}");
         assert_eq!(y[4..], [100.0, 1e30]);
@@ -252,11 +291,106 @@ proptest! {
     }
 
     #[test]
+    fn biased_attention(batch in 1usize..3, queries in 1usize..20, keys in 1usize..40, heads in 1usize..4, width in 1usize..9, each in any::<bool>()) {
+        check_biased_attention([batch, queries, keys, heads, width], each);
+    }
+
+    #[test]
+    fn relative_attention(batch in 1usize..3, height in 1usize..6, columns in 1usize..6, heads in 1usize..4, width in 1usize..9) {
+        check_relative_attention(batch, [height, columns], heads, width);
+    }
+
+    #[test]
+    fn depthwise_convolution(
+        (batch, height, width, channels) in (1usize..3, 1usize..9, 1usize..9, 1usize..6),
+        (kh, kw, stride, before, after) in (1usize..5, 1usize..5, 1usize..4, 0usize..4, 0usize..4),
+    ) {
+        let geometry = ConvGeometry { stride, before, after };
+        let (oh, ow) = (geometry.output(height, kh), geometry.output(width, kw));
+        let (x, xv) = drawn(1, &[batch, height, width, channels]);
+        let ((w, wv), (bias, bv)) = (drawn(2, &[channels, kh, kw, 1]), drawn(3, &[channels]));
+        let ys = engines().map(|engine| engine.depthwise_conv2d(&x, &w, Some(&bias), geometry));
+        if oh == 0 || ow == 0 || before.max(after) >= kh.min(kw) {
+            prop_assert!(ys.iter().all(Result::is_err));
+            return Ok(());
+        }
+        let expected: Vec<f64> = (0..batch * oh * ow * channels)
+            .map(|at| {
+                let (position, c) = (at / channels, at % channels);
+                let (sample, oy, ox) = (position / (oh * ow), position / ow % oh, position % ow);
+                let tap = |tap: usize| {
+                    let (y, x) = ((oy * stride + tap / kw).wrapping_sub(before), (ox * stride + tap % kw).wrapping_sub(before));
+                    if y < height && x < width {
+                        xv[((sample * height + y) * width + x) * channels + c] * wv[c * kh * kw + tap]
+                    } else {
+                        0.0
+                    }
+                };
+                bv[c] + (0..kh * kw).map(tap).sum::<f64>()
+            })
+            .collect();
+        for y in ys {
+            assert_close(&y.unwrap(), &[batch, oh, ow, channels], &expected);
+        }
+    }
+
+    #[test]
+    fn layout(dims in proptest::collection::vec(1usize..6, 1..5), order in any::<u64>(), from in 0usize..6, length in 1usize..6, axis in 0usize..4) {
+        let (x, xv) = drawn(1, &dims);
+        let rank = dims.len();
+        let at = |place: &[usize]| xv[place.iter().zip(&dims).fold(0, |sum, (place, dim)| sum * dim + place)];
+        // Places of a shape, in order.
+        let places = |shape: &[usize]| -> Vec<Vec<usize>> {
+            (0..shape.iter().product()).map(|mut flat: usize| {
+                let mut place: Vec<usize> = shape.iter().rev().map(|&dim| { let at = flat % dim; flat /= dim; at }).collect();
+                place.reverse();
+                place
+            }).collect()
+        };
+        let mut axes: Vec<usize> = (0..rank).collect();
+        axes.sort_by_key(|&axis| order.rotate_left(7 * axis as u32) % 97);
+        let turned: Vec<usize> = axes.iter().map(|&axis| dims[axis]).collect();
+        let permuted: Vec<f64> = places(&turned).iter().map(|place| {
+            let mut source = vec![0; rank];
+            axes.iter().zip(place).for_each(|(&axis, &place)| source[axis] = place);
+            at(&source)
+        }).collect();
+        let axis = axis % rank;
+        let fits = from + length <= dims[axis];
+        let mut part = dims.clone();
+        part[axis] = length;
+        for engine in engines() {
+            assert_close(&engine.permute(&x, &axes).unwrap(), &turned, &permuted);
+            let sliced = engine.slice(&x, axis, from, length);
+            prop_assert_eq!(sliced.is_ok(), fits);
+            if let Ok(sliced) = sliced {
+                let expected: Vec<f64> = places(&part).iter().map(|place| {
+                    let mut source = place.clone();
+                    source[axis] += from;
+                    at(&source)
+                }).collect();
+                assert_close(&sliced, &part, &expected);
+                // What was taken apart is put together again.
+                let before = if from > 0 { Some(engine.slice(&x, axis, 0, from).unwrap()) } else { None };
+                let rest = dims[axis] - from - length;
+                let after = if rest > 0 { Some(engine.slice(&x, axis, from + length, rest).unwrap()) } else { None };
+                let mut whole = sliced;
+                if let Some(before) = before { whole = engine.concat(&before, &whole, axis).unwrap(); }
+                if let Some(after) = after { whole = engine.concat(&whole, &after, axis).unwrap(); }
+                assert_close(&whole, &dims, &xv);
+            }
+        }
+    }
+
+    #[test]
     fn pointwise(batch in 1usize..4, length in 1usize..9, channels in 1usize..9, other in 1usize..5, factor in -3f32..3.0) {
         let shape = [batch, length, channels];
         let ((x, xv), (z, zv)) = (drawn(1, &shape), drawn(2, &shape));
         let map = |f: &dyn Fn(usize) -> f64| -> Vec<f64> { (0..xv.len()).map(f).collect() };
         let (sum, scaled) = (map(&|i| xv[i] + zv[i]), map(&|i| xv[i] * f64::from(factor)));
+        let product = map(&|i| xv[i] * zv[i]);
+        let (channel_factors, cv) = drawn(7, &[channels]);
+        let by_channel = map(&|i| xv[i] * cv[i % channels]);
         let (v, vv) = drawn(3, &[batch, channels]);
         let per_sample = map(&|i| xv[i] + vv[i / (length * channels) * channels + i % channels]);
         let (table, tv) = drawn(4, &[length + other, channels]);
@@ -281,11 +415,13 @@ proptest! {
             .collect();
         for engine in engines() {
             assert_close(&engine.add(&x, &z).unwrap(), &shape, &sum);
+            assert_close(&engine.mul(&x, &z).unwrap(), &shape, &product);
+            assert_close(&engine.mul(&x, &channel_factors).unwrap(), &shape, &by_channel);
             assert_close(&engine.scale(&x, factor).unwrap(), &shape, &scaled);
             assert_close(&engine.reshape(&x, &[batch * length, channels]).unwrap(), &[batch * length, channels], &xv);
             assert_close(&engine.add_per_sample(&x, &v).unwrap(), &shape, &per_sample);
             assert_close(&engine.add_positions(&x, &table).unwrap(), &shape, &positions);
-            assert_close(&engine.concat(&x, &b).unwrap(), &[batch, length, channels + other], &joined);
+            assert_close(&engine.concat(&x, &b, 2).unwrap(), &[batch, length, channels + other], &joined);
             assert_close(&engine.select_positions(&x, &at).unwrap(), &[batch, channels], &selected);
             assert_close(&engine.embedding(&table, &ids, batch).unwrap(), &[batch, other, channels], &rows);
             assert_close(&engine.geglu(&g).unwrap(), &shape, &gated);

@@ -18,12 +18,13 @@ use mudi_diffusion::schedule::NoiseSchedule;
 use mudi_diffusion::tokenizer::Tokenizer;
 use mudi_diffusion::unet::{UNet, UNetConfig};
 use mudi_diffusion::vae::VaeConfig;
+use mudi_diffusion::{Engine, ParameterKind};
 use mudi_domain::cutout::Cutout;
 use mudi_domain::layout::Layout;
 use mudi_domain::mask::Mask;
 use mudi_domain::metadata::Metadata;
 use mudi_domain::recipe::Recipe;
-use mudi_engine_candle::weights::{Precision, read_safetensors, to_safetensors};
+use mudi_engine_candle::weights::{FileWeights, Precision, read_safetensors, to_safetensors};
 use mudi_engine_candle::{CandleEngine, lora};
 
 use crate::golden::{fixture, network};
@@ -32,7 +33,7 @@ use crate::golden::{fixture, network};
 pub type Target = fn(&[u8]) -> bool;
 
 /// All of them, by the name that they have in `fuzz/`.
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 9] = [
     ("image", image),
     ("mask", mask),
     ("metadata", metadata),
@@ -40,6 +41,7 @@ pub const TARGETS: [(&str, Target); 8] = [
     ("recipe", recipe),
     ("config", config),
     ("weights", weights),
+    ("pth", pth),
     ("tokenizer", tokenizer),
 ];
 
@@ -174,6 +176,27 @@ pub fn weights(bytes: &[u8]) -> bool {
         tensors.iter().map(|(name, value)| (name.clone(), value.dims().to_vec())).collect()
     };
     assert_eq!(shapes(&tensors), shapes(&read_safetensors(&path).expect("what was written can be read")));
+    true
+}
+
+/// A file of `torch.save`, with tensors called `a` to `e`.
+///
+/// # Panics
+/// Where a tensor has not the shape that was promised.
+#[must_use]
+pub fn pth(bytes: &[u8]) -> bool {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("model.pth");
+    std::fs::write(&path, bytes).expect("a file");
+    let engine = CandleEngine::cpu();
+    let Ok(mut weights) = FileWeights::open(&engine, &path) else { return false };
+    for name in ["a", "b", "c", "d", "e"] {
+        let Some(shape) = weights.shape(name).map(<[usize]>::to_vec) else { continue };
+        let tensor = weights.build(|source| source.get(name, &shape, ParameterKind::Embedding));
+        if let Ok(tensor) = tensor {
+            assert_eq!(engine.shape(&tensor), shape);
+        }
+    }
     true
 }
 

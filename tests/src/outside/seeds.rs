@@ -22,6 +22,7 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
         "recipe" => texts(&["{}", r#"{"steps": 3, "learning_rate": 1e-3}"#, &Recipe::default().to_json()]),
         "config" => configs(),
         "weights" => weights(),
+        "pth" => vec![std::fs::read(fixtures::path("torch_save.pth")).expect("a fixture")],
         "tokenizer" => tokenizers(),
         _ => Vec::new(),
     }

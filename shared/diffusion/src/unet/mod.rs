@@ -226,7 +226,7 @@ impl<E: Engine> UNet<E> {
         size: Option<[usize; 2]>,
         with: &Conditioning<E>,
     ) -> Result<E::Tensor> {
-        let joined = skip.map(|skip| engine.concat(x, skip)).transpose()?;
+        let joined = skip.map(|skip| engine.concat(x, skip, 3)).transpose()?;
         let x = joined.as_ref().unwrap_or(x);
         match &self.stages[index].operation {
             Operation::Convolution(conv) => conv.forward(engine, x),

@@ -91,7 +91,7 @@ impl<E: Engine> TimeEmbedding<E> {
                 }
                 let sizes = sinusoids(&added.time_ids, *each, self.flip_sin_to_cos, self.freq_shift);
                 let sizes = engine.from_slice(&sizes, &[batch, 6 * each])?;
-                let both = engine.concat(&added.text_embeds, &sizes)?;
+                let both = engine.concat(&added.text_embeds, &sizes, 1)?;
                 embedding = engine.add(&embedding, &mlp.forward(engine, &both)?)?;
             }
         }

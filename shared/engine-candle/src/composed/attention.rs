@@ -2,6 +2,9 @@
 
 use candle_core::{D, Result, Tensor as Value};
 
+use mudi_diffusion::ScoreBias;
+
+use super::score_bias::{Bias, BiasGradient};
 use super::{Placement, record, wide};
 use crate::tape::Tensor;
 
@@ -24,7 +27,8 @@ struct Shape {
 impl Shape {
     /// `[B, T, heads * width]` to `[B * heads, T, width]`.
     fn split(&self, x: &Value) -> Result<Value> {
-        let Self { batch, heads, width, .. } = *self;
+        let Self { batch, heads, .. } = *self;
+        let width = x.dim(2)? / heads;
         x.reshape((batch, (), heads, width))?.transpose(1, 2)?.contiguous()?.reshape((
             batch * heads,
             (),
@@ -34,7 +38,8 @@ impl Shape {
 
     /// `[B * heads, T, width]` to `[B, T, heads * width]`.
     fn join(&self, x: &Value) -> Result<Value> {
-        let Self { batch, heads, width, .. } = *self;
+        let Self { batch, heads, .. } = *self;
+        let width = x.dim(2)?;
         x.reshape((batch, heads, (), width))?.transpose(1, 2)?.contiguous()?.reshape((
             batch,
             (),
@@ -58,8 +63,11 @@ impl Shape {
     }
 
     /// Softmax of the scores of queries `first..`, in `f32`: `[B * heads, tile, keys]`.
-    fn weights(&self, q: &Value, k: &Value, first: usize) -> Result<Value> {
+    fn weights(&self, q: &Value, k: &Value, bias: Option<&Bias>, first: usize) -> Result<Value> {
         let mut scores = wide(&q.matmul(&k.t()?)?)?;
+        if let Some(bias) = bias {
+            scores = bias.add_to(&scores, first)?;
+        }
         if self.causal {
             let (rows, keys) = (q.dim(1)?, k.dim(1)?);
             let mask = (first..first + rows)
@@ -71,24 +79,25 @@ impl Shape {
         scores.broadcast_div(&scores.sum_keepdim(D::Minus1)?)
     }
 
-    fn forward(&self, q: &Value, k: &Value, v: &Value) -> Result<Value> {
+    fn forward(&self, q: &Value, k: &Value, v: &Value, bias: Option<&Bias>) -> Result<Value> {
         let (q, k, v) = (self.queries(q)?, self.split(k)?, self.split(v)?);
         let mut tiles = Vec::new();
         for (first, count) in self.tiles(q.dim(1)?) {
             let q = q.narrow(1, first, count)?.contiguous()?;
-            tiles.push(self.weights(&q, &k, first)?.to_dtype(v.dtype())?.matmul(&v)?);
+            tiles.push(self.weights(&q, &k, bias, first)?.to_dtype(v.dtype())?.matmul(&v)?);
         }
         self.join(&Value::cat(&tiles, 1)?)
     }
 
-    /// Gradients of queries, keys and values, where `needs` asks for them.
+    /// Gradients of queries, keys and values, where `needs` asks for them; `dbias` takes up that of the bias.
     fn gradient(
         &self,
-        q: &Value,
-        k: &Value,
+        [q, k]: [&Value; 2],
         v: Option<&Value>,
+        bias: Option<&Bias>,
         dy: &Value,
         needs: [bool; 3],
+        mut dbias: Option<&mut BiasGradient>,
     ) -> Result<Vec<Option<Value>>> {
         let dtype = q.dtype();
         let (q, k, dy) = (self.queries(q)?, self.split(k)?, self.split(dy)?);
@@ -97,14 +106,18 @@ impl Shape {
         for (first, count) in self.tiles(q.dim(1)?) {
             let (q, dy) =
                 (q.narrow(1, first, count)?.contiguous()?, dy.narrow(1, first, count)?.contiguous()?);
-            let weights = self.weights(&q, &k, first)?;
+            let weights = self.weights(&q, &k, bias, first)?;
             if needs[2] {
                 add_to(&mut dv, &weights.to_dtype(dtype)?.t()?.matmul(&dy)?)?;
             }
             let Some(v) = &v else { continue };
             let dweights = wide(&dy.matmul(&v.t()?)?)?;
             let mean = (&weights * &dweights)?.sum_keepdim(D::Minus1)?;
-            let dscores = (weights * dweights.broadcast_sub(&mean)?)?.to_dtype(dtype)?;
+            let dscores = (weights * dweights.broadcast_sub(&mean)?)?;
+            if let (Some(bias), Some(dbias)) = (bias, dbias.as_deref_mut()) {
+                dbias.add(bias, &dscores, first)?;
+            }
+            let dscores = dscores.to_dtype(dtype)?;
             if needs[0] {
                 dq.push(dscores.matmul(&k)?);
             }
@@ -128,6 +141,13 @@ fn add_to(sum: &mut Option<Value>, part: &Value) -> Result<()> {
     Ok(())
 }
 
+/// The sizes of an attention, with tiles as large as the working set allows.
+fn shape_of(place: &Placement, q: &Tensor, k: &Tensor, heads: usize, causal: bool) -> Result<Shape> {
+    let (batch, queries, channels) = q.value().dims3()?;
+    let tile = (place.working_set() / (batch * heads * k.value().dim(1)?)).clamp(1, queries);
+    Ok(Shape { batch, heads, width: channels / heads, causal, tile })
+}
+
 pub(crate) fn attention(
     place: &Placement,
     q: &Tensor,
@@ -137,14 +157,58 @@ pub(crate) fn attention(
     causal: bool,
 ) -> Result<Tensor> {
     let [q, k, v] = place.all([q, k, v])?;
-    let (batch, queries, channels) = q.value().dims3()?;
-    let keys = k.value().dim(1)?;
-    let tile = (place.working_set() / (batch * heads * keys)).clamp(1, queries);
-    let shape = Shape { batch, heads, width: channels / heads, causal, tile };
-    let y = shape.forward(q.value(), k.value(), v.value())?;
+    let shape = shape_of(place, &q, &k, heads, causal)?;
+    let y = shape.forward(q.value(), k.value(), v.value(), None)?;
     let needs = [&q, &k, &v].map(Tensor::is_tracked);
     let (q_value, k_value) = (q.value().clone(), k.value().clone());
     // The gradient of the values alone does not need the values.
     let v_value = (needs[0] || needs[1]).then(|| v.value().clone());
-    Ok(record(y, &[&q, &k, &v], move |dy| shape.gradient(&q_value, &k_value, v_value.as_ref(), dy, needs)))
+    Ok(record(y, &[&q, &k, &v], move |dy| {
+        shape.gradient([&q_value, &k_value], v_value.as_ref(), None, dy, needs, None)
+    }))
+}
+
+pub(crate) fn biased_attention(
+    place: &Placement,
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    heads: usize,
+    bias: ScoreBias<'_, Tensor>,
+) -> Result<Tensor> {
+    let [q, k, v] = place.all([q, k, v])?;
+    let shape = shape_of(place, &q, &k, heads, false)?;
+    let parts = match bias {
+        ScoreBias::Full(bias) => vec![place.one(bias)?],
+        ScoreBias::Relative { rows, columns, .. } => vec![place.one(rows)?, place.one(columns)?],
+    };
+    let bias = match bias {
+        ScoreBias::Full(_) => Bias::Full(parts[0].value().clone()),
+        ScoreBias::Relative { grid, .. } => {
+            let parts = [shape.split(parts[0].value())?, shape.split(parts[1].value())?];
+            Bias::Relative { grid, parts }
+        }
+    };
+    let y = shape.forward(q.value(), k.value(), v.value(), Some(&bias))?;
+    let mut inputs = vec![&q, &k, &v];
+    inputs.extend(&parts);
+    let needs = [&q, &k, &v].map(Tensor::is_tracked);
+    let learns = parts.iter().any(Tensor::is_tracked);
+    let (q_value, k_value) = (q.value().clone(), k.value().clone());
+    let v_value = (needs[0] || needs[1] || learns).then(|| v.value().clone());
+    let count = parts.len();
+    Ok(record(y, &inputs, move |dy| {
+        let mut dbias = learns.then(BiasGradient::default);
+        let values = [&q_value, &k_value];
+        let mut all = shape.gradient(values, v_value.as_ref(), Some(&bias), dy, needs, dbias.as_mut())?;
+        match dbias {
+            None => all.resize(3 + count, None),
+            Some(dbias) => {
+                for part in dbias.finish(&bias, dy.dtype(), |part| shape.join(part))? {
+                    all.push(Some(part));
+                }
+            }
+        }
+        Ok(all)
+    }))
 }

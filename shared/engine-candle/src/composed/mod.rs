@@ -5,19 +5,24 @@
 //! an operation returns is contiguous. Sums, norms, softmax and non-linearities are computed in `f32`, whatever the tensors are in.
 
 mod attention;
+mod depthwise;
+mod layout;
 mod norm;
 mod pointwise;
 mod product;
 mod rows;
+mod score_bias;
 
 use candle_core::{DType, Device, Result, Tensor as Value};
 use mudi_diffusion::Error;
 
 use crate::tape::Tensor;
 
-pub(crate) use attention::attention;
+pub(crate) use attention::{attention, biased_attention};
+pub(crate) use depthwise::depthwise_conv2d;
+pub(crate) use layout::{concat, permute, slice};
 pub(crate) use norm::{group_norm, layer_norm};
-pub(crate) use pointwise::{activation, add, add_per_sample, add_positions, concat, geglu, scale};
+pub(crate) use pointwise::{activation, add, add_per_sample, add_positions, geglu, mul, scale};
 pub(crate) use product::{conv2d, linear};
 pub(crate) use rows::{embedding, select_positions, upsample_nearest};
 

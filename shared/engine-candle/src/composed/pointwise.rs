@@ -1,4 +1,4 @@
-//! Non-linearities, additions and concatenation.
+//! Non-linearities, sums and products.
 
 use std::f64::consts::{FRAC_1_SQRT_2, PI};
 
@@ -21,6 +21,7 @@ fn activate(x: &Value, kind: Activation) -> Result<Value> {
         Activation::Silu => x.silu(),
         Activation::Gelu => x.gelu_erf(),
         Activation::QuickGelu => x * sigmoid(x, QUICK)?,
+        Activation::Relu => x.relu(),
     }
 }
 
@@ -47,6 +48,7 @@ fn slope(x: &Value, kind: Activation) -> Result<Value> {
         Activation::Silu => silu_slope(x),
         Activation::Gelu => gelu_slope(x),
         Activation::QuickGelu => gated_slope(x, QUICK),
+        Activation::Relu => x.gt(0.0)?.to_dtype(x.dtype()),
     }
 }
 
@@ -120,15 +122,19 @@ pub(crate) fn scale(place: &Placement, x: &Tensor, factor: f32) -> Result<Tensor
     Ok(record(y, &[&x], move |dy| Ok(vec![Some(dy.affine(f64::from(factor), 0.0)?)])))
 }
 
-pub(crate) fn concat(place: &Placement, a: &Tensor, b: &Tensor) -> Result<Tensor> {
-    let [a, b] = place.all([a, b])?;
-    let y = Value::cat(&[a.value(), b.value()], D::Minus1)?;
-    let needs = [a.is_tracked(), b.is_tracked()];
-    let (left, right) = (a.value().dim(D::Minus1)?, b.value().dim(D::Minus1)?);
-    Ok(record(y, &[&a, &b], move |dy| {
-        let part = |needed: bool, from, width| {
-            needed.then(|| dy.narrow(D::Minus1, from, width)?.contiguous()).transpose()
-        };
-        Ok(vec![part(needs[0], 0, left)?, part(needs[1], left, right)?])
+pub(crate) fn mul(place: &Placement, x: &Tensor, by: &Tensor) -> Result<Tensor> {
+    let [x, by] = place.all([x, by])?;
+    let y = x.value().broadcast_mul(by.value())?;
+    let (saved_x, saved_by) =
+        (by.is_tracked().then(|| x.value().clone()), x.is_tracked().then(|| by.value().clone()));
+    let by_dims = by.value().dims().to_vec();
+    Ok(record(y, &[&x, &by], move |dy| {
+        let dx = saved_by.map(|by| dy.broadcast_mul(&by)).transpose()?;
+        let count: usize = by_dims.iter().product();
+        let dby = saved_x.map(|x| {
+            let products = (wide(dy)? * wide(&x)?)?.reshape(((), count))?;
+            products.sum(0)?.to_dtype(dy.dtype())?.reshape(by_dims)
+        });
+        Ok(vec![dx, dby.transpose()?])
     }))
 }

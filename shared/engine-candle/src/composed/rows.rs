@@ -6,7 +6,7 @@ use super::{Placement, as_rows, record, wide};
 use crate::tape::Tensor;
 
 /// Zeros of shape `to`, plus the slices of `dy` along `axis` at the places `ids`; a place may be named more than once.
-fn add_up(dy: &Value, ids: &Value, axis: usize, count: usize) -> Result<Value> {
+pub(super) fn add_up(dy: &Value, ids: &Value, axis: usize, count: usize) -> Result<Value> {
     let mut to = dy.dims().to_vec();
     to[axis] = count;
     Value::zeros(to, DType::F32, dy.device())?.index_add(ids, &wide(dy)?, axis)

@@ -87,6 +87,7 @@ pub(crate) fn forward(x: &[f32], kind: Activation) -> Vec<f32> {
             Activation::Silu => each(y, x, silu),
             Activation::Gelu => each(y, x, gelu),
             Activation::QuickGelu => each(y, x, |x| x * sigmoid(QUICK * x)),
+            Activation::Relu => each(y, x, |x| x.max(0.0)),
         }
     })
 }
@@ -110,6 +111,7 @@ pub(crate) fn gradient(x: &[f32], dy: &[f32], kind: Activation) -> Vec<f32> {
                 let s = sigmoid(QUICK * x);
                 s * (1.0 + QUICK * x * (1.0 - s))
             }),
+            Activation::Relu => each2(dx, x, dy, |x| if x > 0.0 { 1.0 } else { 0.0 }),
         }
     })
 }

@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use super::activation::exp;
 use super::raw::{Matrix, product_into};
+use super::score_bias::{Bias, BiasGradient};
 use super::simd;
 
 /// Sizes of an attention of `[B, queries, heads * width]` over `[B, keys, heads * width]`.
@@ -32,7 +33,7 @@ impl AttentionShape {
         self.queries.div_ceil(self.queries.div_ceil(TILE).max(1)).max(1)
     }
 
-    fn scale(&self) -> f32 {
+    pub(super) fn scale(&self) -> f32 {
         1.0 / (self.width as f32).sqrt()
     }
 
@@ -51,8 +52,9 @@ impl AttentionShape {
     }
 
     /// `[B, heads, length, width]` to `[B, length, heads * width]`.
-    fn join(&self, x: &[f32], length: usize) -> Vec<f32> {
-        let (heads, width, channels) = (self.heads, self.width, self.channels());
+    pub(super) fn join(&self, x: &[f32], length: usize, width: usize) -> Vec<f32> {
+        let heads = self.heads;
+        let channels = heads * width;
         super::par_rows(x.len(), channels, |first, rows| {
             for (index, row) in rows.chunks_exact_mut(channels).enumerate() {
                 let (sample, position) = ((first + index) / length, (first + index) % length);
@@ -63,9 +65,15 @@ impl AttentionShape {
         })
     }
 
-    /// Softmax of the scaled scores of a tile, in place; query `first + i` is row `i`.
-    fn softmax(&self, scores: &mut [f32], first: usize) {
-        let scale = self.scale();
+    /// Softmax of a tile's scores, scaled and with `bias`, in place; query `first + i` of head `at` is row `i`.
+    fn softmax(&self, scores: &mut [f32], at: (usize, usize), first: usize, bias: Option<Bias<'_>>) {
+        let scale = match bias {
+            None => self.scale(),
+            Some(bias) => {
+                bias.add_to_scaled(scores, self, at, first);
+                1.0
+            }
+        };
         simd(
             #[inline(always)]
             || {
@@ -133,7 +141,13 @@ fn lane_dot(a: &[f32], b: &[f32]) -> f32 {
 }
 
 /// Attention, `[B, queries, channels]`.
-pub(crate) fn forward(q: &[f32], k: &[f32], v: &[f32], shape: &AttentionShape) -> Vec<f32> {
+pub(crate) fn forward(
+    q: &[f32],
+    k: &[f32],
+    v: &[f32],
+    bias: Option<Bias<'_>>,
+    shape: &AttentionShape,
+) -> Vec<f32> {
     let &AttentionShape { batch, queries, keys, heads, width, .. } = shape;
     let mut out = vec![0f32; batch * heads * queries * width];
     out.par_chunks_mut((queries * width).max(1)).enumerate().for_each_init(
@@ -146,33 +160,36 @@ pub(crate) fn forward(q: &[f32], k: &[f32], v: &[f32], shape: &AttentionShape) -
                 let (first, rows) = (tile * shape.tile(), out.len() / width);
                 scores.resize(rows * keys, 0.0);
                 product_into(scores, keys, shape.head(q, queries, at, first, rows), k.t(), false);
-                shape.softmax(scores, first);
+                shape.softmax(scores, at, first, bias);
                 product_into(out, width, Matrix::new(scores, rows, keys), v, false);
             }
         },
     );
-    shape.join(&out, queries)
+    shape.join(&out, queries, width)
 }
 
-/// Gradients of queries, keys and values.
+/// Gradients of queries, keys and values, and of the bias where `bias_learns`.
 pub(crate) fn gradient(
-    q: &[f32],
-    k: &[f32],
-    v: &[f32],
+    [q, k, v]: [&[f32]; 3],
+    bias: Option<Bias<'_>>,
+    bias_learns: bool,
     dy: &[f32],
     shape: &AttentionShape,
-) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
+) -> ([Vec<f32>; 3], BiasGradient) {
     let &AttentionShape { batch, queries, keys, heads, width, .. } = shape;
     let scale = shape.scale();
     let mut dq = vec![0f32; batch * heads * queries * width];
     let mut dk = vec![0f32; batch * heads * keys * width];
     let mut dv = vec![0f32; batch * heads * keys * width];
+    let learning = bias.filter(|_| bias_learns);
+    let mut dbias = BiasGradient::new(learning, shape);
     dq.par_chunks_mut((queries * width).max(1))
         .zip(dk.par_chunks_mut((keys * width).max(1)).zip(dv.par_chunks_mut((keys * width).max(1))))
+        .zip(dbias.heads())
         .enumerate()
         .for_each_init(
             || (Vec::new(), Vec::new()),
-            |(weights, dscores), (index, (dq, (dk, dv)))| {
+            |(weights, dscores), (index, ((dq, (dk, dv)), dbias))| {
                 let at = (index / heads, index % heads);
                 let keys_matrix = shape.head(k, keys, at, 0, keys);
                 let values = shape.head(v, keys, at, 0, keys);
@@ -183,17 +200,22 @@ pub(crate) fn gradient(
                     let q = shape.head(q, queries, at, first, rows);
                     let dy = shape.head(dy, queries, at, first, rows);
                     product_into(weights, keys, q, keys_matrix.t(), false);
-                    shape.softmax(weights, first);
+                    shape.softmax(weights, at, first, bias);
                     product_into(dv, width, Matrix::new(weights, rows, keys).t(), dy, true);
                     product_into(dscores, keys, dy, values.t(), false);
                     softmax_gradient(weights, dscores, keys, scale);
+                    if let Some(bias) = learning {
+                        dbias.add(bias, dscores, shape, first);
+                    }
                     let dscores = Matrix::new(dscores, rows, keys);
                     product_into(dq, width, dscores, keys_matrix, false);
                     product_into(dk, width, dscores.t(), q, true);
                 }
             },
         );
-    (shape.join(&dq, queries), shape.join(&dk, keys), shape.join(&dv, keys))
+    let joined =
+        [shape.join(&dq, queries, width), shape.join(&dk, keys, width), shape.join(&dv, keys, width)];
+    (joined, dbias)
 }
 
 /// Gradient of the scores from that of the weights, in place of the latter; with the scores' scale.

@@ -7,10 +7,13 @@
 pub(crate) mod activation;
 pub(crate) mod attention;
 pub(crate) mod conv;
+pub(crate) mod depthwise;
+pub(crate) mod layout;
 pub(crate) mod linear;
 pub(crate) mod norm;
 pub(crate) mod pointwise;
 pub(crate) mod raw;
+pub(crate) mod score_bias;
 pub(crate) mod weights;
 pub(crate) mod winograd;
 

@@ -19,6 +19,32 @@ pub(crate) fn scale(x: &[f32], factor: f32) -> Vec<f32> {
     build(x.len(), CHUNK, |index, y| map(y, &x[index * CHUNK..], |x| factor * x))
 }
 
+/// `x [rows, N]` times `by [N]`.
+pub(crate) fn mul(x: &[f32], by: &[f32]) -> Vec<f32> {
+    if by.len() == x.len() {
+        return build(x.len(), CHUNK, |index, y| {
+            let first = index * CHUNK;
+            simd(
+                #[inline(always)]
+                || map2(y, &x[first..], &by[first..], |a, b| a * b),
+            )
+        });
+    }
+    par_rows(x.len(), by.len(), |first, rows| {
+        simd(
+            #[inline(always)]
+            || {
+                let x = x[first * by.len()..].chunks_exact(by.len());
+                for (y, x) in rows.chunks_exact_mut(by.len()).zip(x) {
+                    for ((y, &x), &by) in y.iter_mut().zip(x).zip(by) {
+                        *y = x * by;
+                    }
+                }
+            },
+        );
+    })
+}
+
 /// `x [rows, width]` plus row `row_of(index)` of `v`.
 pub(crate) fn add_rows(
     x: &[f32],

@@ -2,10 +2,14 @@
 #![allow(dead_code)]
 
 use candle_core::{DType, Device, Tensor as Value};
-use mudi_diffusion::{Activation, ConvGeometry, Engine, Result};
+use mudi_diffusion::{Activation, ConvGeometry, Engine, Result, ScoreBias};
 use mudi_engine_candle::{CandleEngine, Tensor};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+
+/// Every non-linearity.
+pub(crate) const ACTIVATIONS: [Activation; 4] =
+    [Activation::Silu, Activation::Gelu, Activation::QuickGelu, Activation::Relu];
 
 type Run = Box<dyn Fn(&CandleEngine, &[Tensor]) -> Result<Tensor> + Send + Sync>;
 
@@ -70,6 +74,60 @@ fn attention_case(name: &str, queries: usize, keys: usize, heads: usize, causal:
     })
 }
 
+fn depthwise_case(
+    name: &str,
+    x: [usize; 4],
+    kernel: usize,
+    pad: [usize; 2],
+    stride: usize,
+    bias: bool,
+) -> Case {
+    let geometry = ConvGeometry { stride, before: pad[0], after: pad[1] };
+    let w = [x[3], kernel, kernel, 1];
+    let shapes: &[&[usize]] = if bias { &[&x, &w, &w[..1]] } else { &[&x, &w] };
+    case(format!("depthwise {name}"), shapes, move |e, t| {
+        e.depthwise_conv2d(&t[0], &t[1], t.get(2), geometry)
+    })
+}
+
+fn full_bias_case(name: &str, queries: usize, keys: usize, heads: usize, each_sample: bool) -> Case {
+    let (q, k) = ([2, queries, 4 * heads], [2, keys, 4 * heads]);
+    let bias = [if each_sample { 2 * heads } else { heads }, queries, keys];
+    case(format!("attention with a bias {name}"), &[&q, &k, &k, &bias], move |e, t| {
+        e.biased_attention(&t[0], &t[1], &t[2], heads, ScoreBias::Full(&t[3]))
+    })
+}
+
+fn relative_case(name: &str, grid: [usize; 2], heads: usize) -> Case {
+    let tokens = grid[0] * grid[1];
+    let x = [2, tokens, 4 * heads];
+    let [rows, columns] = grid.map(|length| [2, tokens, heads * (2 * length - 1)]);
+    case(format!("attention with relative positions, {name}"), &[&x, &x, &x, &rows, &columns], move |e, t| {
+        let bias = ScoreBias::Relative { grid, rows: &t[3], columns: &t[4] };
+        e.biased_attention(&t[0], &t[1], &t[2], heads, bias)
+    })
+}
+
+/// Values on both sides of the bend at 0, and none so near that a difference would reach over it.
+fn relu_case() -> Case {
+    case("activation Relu", &[&[3, 7]], |e, t| {
+        let sides: Vec<f32> = (0..21).map(|at| if at % 2 == 0 { 1.5 } else { -1.5 }).collect();
+        e.activation(&e.add(&t[0], &e.from_slice(&sides, &[3, 7])?)?, Activation::Relu)
+    })
+}
+
+/// A grid of one row, whose part of the bias is the same for all keys: its gradient is zero but for rounding, so it is no
+/// input.
+fn one_row_case(length: usize, heads: usize) -> Case {
+    let x = [2, length, 4 * heads];
+    let columns = [2, length, heads * (2 * length - 1)];
+    case("attention with relative positions, one row", &[&x, &x, &x, &columns], move |e, t| {
+        let rows = e.from_slice(&random(7, 2 * length * heads), &[2, length, heads])?;
+        let bias = ScoreBias::Relative { grid: [1, length], rows: &rows, columns: &t[3] };
+        e.biased_attention(&t[0], &t[1], &t[2], heads, bias)
+    })
+}
+
 /// Every operation of the engine.
 pub(crate) fn cases() -> Vec<Case> {
     let mut cases = vec![
@@ -124,7 +182,30 @@ pub(crate) fn cases() -> Vec<Case> {
         case("add_positions", &[&[3, 5, 4], &[5, 4]], |e, t| e.add_positions(&t[0], &t[1])),
         case("add_positions, longer table", &[&[3, 5, 4], &[9, 4]], |e, t| e.add_positions(&t[0], &t[1])),
         case("scale", &[&[3, 5]], |e, t| e.scale(&t[0], -1.75)),
-        case("concat", &[&[2, 3, 4], &[2, 3, 7]], |e, t| e.concat(&t[0], &t[1])),
+        case("concat", &[&[2, 3, 4], &[2, 3, 7]], |e, t| e.concat(&t[0], &t[1], 2)),
+        case("concat of tokens", &[&[2, 1, 4], &[2, 5, 4]], |e, t| e.concat(&t[0], &t[1], 1)),
+        case("concat of samples", &[&[2, 3], &[1, 3]], |e, t| e.concat(&t[0], &t[1], 0)),
+        case("slice of channels", &[&[2, 3, 7]], |e, t| e.slice(&t[0], 2, 3, 2)),
+        case("slice of tokens", &[&[2, 5, 4]], |e, t| e.slice(&t[0], 1, 0, 3)),
+        case("slice of samples", &[&[4, 5]], |e, t| e.slice(&t[0], 0, 3, 1)),
+        case("permute, last axis kept", &[&[2, 3, 4, 5]], |e, t| e.permute(&t[0], &[0, 2, 1, 3])),
+        case("permute, last axis moved", &[&[2, 3, 4, 5]], |e, t| e.permute(&t[0], &[3, 1, 0, 2])),
+        case("permute, transposed", &[&[33, 41]], |e, t| e.permute(&t[0], &[1, 0])),
+        case("permute, as it is", &[&[3, 4]], |e, t| e.permute(&t[0], &[0, 1])),
+        case("mul", &[&[2, 3, 4], &[2, 3, 4]], |e, t| e.mul(&t[0], &t[1])),
+        case("mul by channels", &[&[2, 3, 4], &[4]], |e, t| e.mul(&t[0], &t[1])),
+        case("mul by a map", &[&[3, 5, 4], &[5, 4]], |e, t| e.mul(&t[0], &t[1])),
+        depthwise_case("3x3", [2, 5, 7, 3], 3, [1, 1], 1, true),
+        depthwise_case("3x3, wide", [1, 9, 8, 40], 3, [1, 1], 1, false),
+        depthwise_case("3x3 stride 2", [2, 8, 7, 5], 3, [1, 1], 2, true),
+        depthwise_case("3x3 without padding, stride 3", [1, 8, 9, 2], 3, [0, 0], 3, true),
+        depthwise_case("2x2 padded after", [1, 4, 5, 2], 2, [0, 1], 1, true),
+        full_bias_case("for all samples", 5, 7, 2, false),
+        full_bias_case("for each sample", 5, 7, 2, true),
+        full_bias_case("two tiles", 150, 20, 1, false),
+        relative_case("3x4", [3, 4], 2),
+        one_row_case(5, 2),
+        relative_case("two tiles", [12, 12], 1),
         case("reshape", &[&[2, 3, 4]], |e, t| e.reshape(&t[0], &[4, 6])),
         case("embedding", &[&[6, 4]], |e, t| e.embedding(&t[0], &[0, 3, 3, 5, 1, 3], 2)),
         case("select_positions", &[&[3, 5, 4]], |e, t| e.select_positions(&t[0], &[4, 0, 2])),
@@ -134,7 +215,11 @@ pub(crate) fn cases() -> Vec<Case> {
             e.add(&t[0], &e.scale(&h, 0.5)?)
         }),
     ];
-    for kind in [Activation::Silu, Activation::Gelu, Activation::QuickGelu] {
+    for kind in ACTIVATIONS {
+        if kind == Activation::Relu {
+            cases.push(relu_case());
+            continue;
+        }
         cases.push(case(format!("activation {kind:?}"), &[&[3, 7]], move |e, t| e.activation(&t[0], kind)));
         cases.push(group_norm_case(&[2, 3, 5, 6], 3, Some(kind)));
     }

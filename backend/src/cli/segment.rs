@@ -1,0 +1,141 @@
+//! `mudi segment`.
+
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Instant;
+
+use image::{ImageFormat, RgbImage};
+use mudi::dataset::read_image;
+use mudi::files::write_atomically;
+use mudi::segment::{Segmenter, check_inside, cut_out};
+use mudi_domain::mask::Mask;
+use mudi_vision::sam::{Point, Prompt};
+
+use super::{Failure, print};
+
+/// Cut a subject out of a photo: the mask of what points or a box point at, by Segment Anything, or without any weights by
+/// the colours inside and outside of a box.
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// Folder with the weights of a SAM: transformers' `config.json` and `model.safetensors`, or the file that the authors
+    /// publish (sam_vit_b_01ec64.pth and its like, or mobile_sam.pt). Without it --box is needed.
+    #[arg(long)]
+    base: Option<PathBuf>,
+    /// The photo: JPEG, PNG or WebP.
+    #[arg(long)]
+    image: PathBuf,
+    /// PNG file to write: white on the subject, black elsewhere, of the photo's size.
+    #[arg(long)]
+    out: PathBuf,
+    /// A place on the subject, in pixels from the photo's left and top; may be given several times.
+    #[arg(long = "point", value_name = "X,Y", allow_hyphen_values = true)]
+    points: Vec<Numbers<2>>,
+    /// A place that is not on the subject; may be given several times.
+    #[arg(long = "not", value_name = "X,Y", allow_hyphen_values = true)]
+    others: Vec<Numbers<2>>,
+    /// A box around the subject, in pixels: left, top, width, height.
+    #[arg(long = "box", value_name = "X,Y,WIDTH,HEIGHT", allow_hyphen_values = true)]
+    bounds: Option<Numbers<4>>,
+    /// Print the result as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// As many numbers, with commas between them.
+#[derive(Clone, Copy)]
+struct Numbers<const N: usize>([f32; N]);
+
+impl<const N: usize> FromStr for Numbers<N> {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let numbers =
+            text.split(',').map(|number| number.trim().parse::<f32>().ok().filter(|n| n.is_finite()));
+        let numbers: Option<Vec<f32>> = numbers.collect();
+        numbers
+            .and_then(|numbers| <[f32; N]>::try_from(numbers).ok())
+            .map(Self)
+            .ok_or_else(|| format!("expected {N} numbers with commas between them"))
+    }
+}
+
+impl Arguments {
+    fn prompt(&self) -> Result<Prompt, Failure> {
+        let point = |&Numbers([x, y]): &Numbers<2>, on_subject| Point { x, y, on_subject };
+        let mut points: Vec<Point> = self.points.iter().map(|place| point(place, true)).collect();
+        points.extend(self.others.iter().map(|place| point(place, false)));
+        let bounds = self.bounds.map(|Numbers([x, y, width, height])| [x, y, x + width, y + height]);
+        if let Some([left, top, right, bottom]) = bounds
+            && (right <= left || bottom <= top)
+        {
+            return Err("--box: width and height have to be more than 0".into());
+        }
+        if self.points.is_empty() && bounds.is_none() {
+            return Err("nothing is pointed at; give --point or --box".into());
+        }
+        Ok(Prompt { points, bounds, mask: None })
+    }
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let prompt = arguments.prompt()?;
+    if !arguments.image.exists() {
+        return Err(
+            format!("{}: there is no such photo; name one with --image", arguments.image.display()).into()
+        );
+    }
+    let photo = read_image(&arguments.image)?.rgb();
+    check_inside(&prompt, [photo.height() as usize, photo.width() as usize])?;
+    let start = Instant::now();
+    let (mask, word) = match &arguments.base {
+        Some(base) => by_network(base, &photo, &prompt)?,
+        None if prompt.bounds.is_none() => {
+            return Err("without --base, a folder with weights, draw a box around the subject: --box".into());
+        }
+        None => (cut_out(&photo, &prompt), serde_json::json!({})),
+    };
+    let seconds = start.elapsed().as_secs_f64();
+    if mask.is_empty() {
+        let file = arguments.image.display();
+        return Err(format!(
+            "{file}: there is no subject where you point; point at its middle, or draw a box around it"
+        )
+        .into());
+    }
+    let mut png = Cursor::new(Vec::new());
+    mask.as_gray().write_to(&mut png, ImageFormat::Png)?;
+    write_atomically(&arguments.out, &png.into_inner())?;
+    let area = mask.area_fraction();
+    let object = serde_json::json!({
+        "out": arguments.out,
+        "area": area,
+        "box": mask.bounding_box(),
+        "seconds": seconds,
+        "network": word,
+    });
+    let out = arguments.out.display();
+    let text =
+        format!("The mask in {out} covers {:.1} % of the photo; it took {seconds:.1} s.", 100.0 * area);
+    print(arguments.json, &object, &text)
+}
+
+/// The best mask of a network, and what it says of it.
+fn by_network(base: &Path, photo: &RgbImage, prompt: &Prompt) -> Result<(Mask, serde_json::Value), Failure> {
+    let segmenter = Segmenter::load(base)?;
+    let start = Instant::now();
+    let embedded = segmenter.embed(photo)?;
+    let embedding = start.elapsed().as_secs_f64();
+    let start = Instant::now();
+    // A single point may mean a part or the whole; then the network offers three masks, and the best of them is taken.
+    let several = prompt.points.len() == 1 && prompt.bounds.is_none();
+    let best = segmenter.masks(&embedded, prompt, several)?.into_iter().next();
+    let best = best.ok_or("the network gave no mask")?;
+    let word = serde_json::json!({
+        "iou": best.iou,
+        "stability": best.stability,
+        "embedding_seconds": embedding,
+        "mask_seconds": start.elapsed().as_secs_f64(),
+    });
+    Ok((best.mask, word))
+}

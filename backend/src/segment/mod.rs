@@ -1,0 +1,187 @@
+//! Masks by Segment Anything: weights in a folder, a photo, and what is pointed at in it. Without weights there is
+//! [`cut_out`].
+
+mod error;
+mod manual;
+
+use std::path::{Path, PathBuf};
+
+use image::{GrayImage, RgbImage};
+use mudi_diffusion::{Engine, Parameters};
+use mudi_domain::mask::Mask;
+use mudi_engine_candle::weights::FileWeights;
+use mudi_engine_candle::{CandleEngine, Tensor, on_pool};
+use mudi_vision::sam::names::FromTransformers;
+use mudi_vision::sam::{Fit, Prompt, Published, Sam, SamConfig, mask};
+
+pub use error::SegmentError;
+pub use manual::cut_out;
+
+use crate::base::read_config;
+
+/// Tensors that published files hold and no network of ours needs: the head of MobileSAM's classifier, counters of batch
+/// normalizations, and transformers' second copy of the frequencies.
+fn is_no_weight(name: &str) -> bool {
+    name.starts_with("image_encoder.head.")
+        || name.starts_with("image_encoder.norm_head.")
+        || name.ends_with(".num_batches_tracked")
+        || name == "prompt_encoder.shared_embedding.positional_embedding"
+}
+
+/// The file of weights in `folder`: `model.safetensors`, or else the only `.pth`, `.pt` or `.safetensors` file.
+fn weights_file(folder: &Path) -> Result<PathBuf, SegmentError> {
+    let usual = folder.join("model.safetensors");
+    if usual.is_file() {
+        return Ok(usual);
+    }
+    let list = std::fs::read_dir(folder)
+        .map_err(|source| SegmentError::Folder { path: folder.to_owned(), source })?;
+    let mut found: Vec<PathBuf> = list
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|ending| ["pth", "pt", "safetensors"].iter().any(|known| ending == *known))
+        })
+        .collect();
+    found.sort();
+    match (found.pop(), found.is_empty()) {
+        (Some(path), true) => Ok(path),
+        (Some(_), false) => Err(SegmentError::SeveralFiles { path: folder.to_owned() }),
+        (None, _) => Err(SegmentError::NoWeights { path: folder.to_owned() }),
+    }
+}
+
+/// The published model that a file of the authors holds, told by its width.
+fn published(weights: &FileWeights) -> Option<Published> {
+    if weights.shape("image_encoder.patch_embed.seq.0.c.weight").is_some() {
+        return Some(Published::Mobile);
+    }
+    match weights.shape("image_encoder.patch_embed.proj.weight")?.first()? {
+        768 => Some(Published::VitB),
+        1024 => Some(Published::VitL),
+        1280 => Some(Published::VitH),
+        _ => None,
+    }
+}
+
+/// Whether everything that is pointed at lies in a photo of `size` (height and width, in pixels).
+///
+/// # Errors
+/// [`SegmentError::Outside`], with the place.
+pub fn check_inside(prompt: &Prompt, size: [usize; 2]) -> Result<(), SegmentError> {
+    let [height, width] = size.map(|length| length as f32);
+    let corners =
+        prompt.bounds.into_iter().flat_map(|[left, top, right, bottom]| [(left, top), (right, bottom)]);
+    for (x, y) in prompt.points.iter().map(|point| (point.x, point.y)).chain(corners) {
+        if !(0.0..=width).contains(&x) || !(0.0..=height).contains(&y) {
+            return Err(SegmentError::Outside { x, y, width, height });
+        }
+    }
+    Ok(())
+}
+
+/// A SAM, loaded.
+pub struct Segmenter {
+    /// What they run on.
+    pub engine: CandleEngine,
+    /// The networks.
+    pub sam: Sam<CandleEngine>,
+}
+
+/// A photo's embedding, which every prompt in it starts from.
+pub struct Embedded {
+    fit: Fit,
+    features: Tensor,
+}
+
+/// A mask, and how good it is.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The mask, of the photo's size.
+    pub mask: Mask,
+    /// The network's estimate of its intersection over union with the truth.
+    pub iou: f32,
+    /// How little it depends on the threshold, 0 to 1.
+    pub stability: f32,
+}
+
+impl Segmenter {
+    /// Loads the weights in `folder`, as transformers saves them or as the authors publish them. Without a `config.json`
+    /// the authors' models are told apart by their widths.
+    ///
+    /// # Errors
+    /// [`SegmentError`], naming the file.
+    pub fn load(folder: &Path) -> Result<Self, SegmentError> {
+        let engine = CandleEngine::cpu();
+        let path = weights_file(folder)?;
+        let mut weights = FileWeights::open(&engine, &path)?;
+        let config: SamConfig = if folder.join("config.json").is_file() {
+            read_config(folder)?
+        } else {
+            let model = published(&weights).ok_or(SegmentError::Unknown { path })?;
+            SamConfig::published(model)
+        };
+        let depth = config.mask_decoder_config.iou_head_depth;
+        let sam = weights.build(|source: &mut dyn Parameters<CandleEngine>| {
+            if FromTransformers::fits(source) {
+                Sam::new(&engine, config, &mut FromTransformers::new(source, depth))
+            } else {
+                Sam::new(&engine, config, source)
+            }
+        })?;
+        weights.pass_over(is_no_weight);
+        weights.finish()?;
+        Ok(Self { engine, sam })
+    }
+
+    /// Embeds a photo.
+    ///
+    /// # Errors
+    /// Engine errors.
+    pub fn embed(&self, photo: &RgbImage) -> Result<Embedded, SegmentError> {
+        let side = self.sam.config.image_size();
+        let size = [photo.height() as usize, photo.width() as usize];
+        let fit = Fit { size, image_size: side };
+        let features = on_pool(|| {
+            let pixels = self.engine.from_slice(&fit.pixels(photo.as_raw()), &[1, side, side, 3])?;
+            self.sam.embed(&self.engine, &pixels)
+        })?;
+        Ok(Embedded { fit, features })
+    }
+
+    /// The masks for a prompt whose points and box are in the photo's pixels: three where `several`, else one; the best
+    /// by the network's estimate first.
+    ///
+    /// # Errors
+    /// A prompt that points at nothing, or outside of the photo.
+    pub fn masks(
+        &self,
+        photo: &Embedded,
+        prompt: &Prompt,
+        several: bool,
+    ) -> Result<Vec<Found>, SegmentError> {
+        check_inside(prompt, photo.fit.size)?;
+        let (logits, ious) = on_pool(|| {
+            let prompts = [photo.fit.prompt(prompt)];
+            let found = self.sam.predict(&self.engine, &photo.features, &prompts, several)?;
+            Ok::<_, mudi_diffusion::Error>((
+                self.engine.to_vec(&found.logits)?,
+                self.engine.to_vec(&found.ious)?,
+            ))
+        })?;
+        let side = self.sam.config.mask_size();
+        let mut masks: Vec<Found> = logits
+            .chunks_exact(side * side)
+            .zip(ious)
+            .map(|(logits, iou)| {
+                let coverage = mask::to_photo(logits, side, photo.fit.image_size, photo.fit.size);
+                let coverage = coverage.iter().map(|&logit| if logit > 0.0 { 255 } else { 0 }).collect();
+                let [height, width] = photo.fit.size.map(|length| length as u32);
+                let gray = GrayImage::from_raw(width, height, coverage).unwrap_or_default();
+                Found { mask: Mask::from_gray(gray), iou, stability: mask::stability(logits, 1.0) }
+            })
+            .collect();
+        masks.sort_by(|a, b| b.iou.total_cmp(&a.iou));
+        Ok(masks)
+    }
+}

@@ -1,0 +1,56 @@
+//! From the decoder's logits to a mask of the photo's size, and how sure it is.
+
+/// The share of positions above `offset` among those above `-offset`: the intersection over union of the masks that a
+/// threshold a little higher and a little lower would give (*Segment Anything*, appendix B). 1 where there are none.
+///
+/// The authors use an offset of 1.
+#[must_use]
+pub fn stability(logits: &[f32], offset: f32) -> f32 {
+    let above = |threshold: f32| logits.iter().filter(|&&logit| logit > threshold).count();
+    let (sure, likely) = (above(offset), above(-offset));
+    if likely == 0 { 1.0 } else { sure as f32 / likely as f32 }
+}
+
+/// Height and width, in pixels, of a photo of `size` when its longer side becomes `longest`.
+#[must_use]
+pub fn fitted(size: [usize; 2], longest: usize) -> [usize; 2] {
+    let most = size[0].max(size[1]).max(1);
+    // Rounded half up, in double precision, as the reference does; a thin photo keeps one row.
+    size.map(|length| ((length as f64 * (longest as f64 / most as f64) + 0.5) as usize).max(1))
+}
+
+/// The logits of one mask, a square of `side`, as a photo of `size` (height and width) sees them: `[height * width]`.
+///
+/// They are enlarged to the encoder's square of `image_size`, what had been padded is cut off, and the rest is brought to
+/// the photo's size; bilinear both times, as in the reference.
+#[must_use]
+pub fn to_photo(logits: &[f32], side: usize, image_size: usize, size: [usize; 2]) -> Vec<f32> {
+    let square = bilinear(logits, side, [side, side], [image_size, image_size]);
+    bilinear(&square, image_size, fitted(size, image_size), size)
+}
+
+/// The upper left part, `from` high and wide, of `x` (rows of `stride` values), brought `to` another size: bilinear with
+/// the centres of pixels in their middle, without antialiasing.
+fn bilinear(x: &[f32], stride: usize, from: [usize; 2], to: [usize; 2]) -> Vec<f32> {
+    let weights = |axis: usize| -> Vec<(usize, usize, f32)> {
+        let (length, count) = (from[axis], to[axis]);
+        let scale = length as f32 / count as f32;
+        (0..count)
+            .map(|at| {
+                let place = ((at as f32 + 0.5) * scale - 0.5).max(0.0);
+                let first = (place as usize).min(length - 1);
+                (first, (first + 1).min(length - 1), place - first as f32)
+            })
+            .collect()
+    };
+    let (rows, columns) = (weights(0), weights(1));
+    let mut y = Vec::with_capacity(to[0] * to[1]);
+    for &(top, bottom, down) in &rows {
+        let (upper, lower) = (&x[top * stride..], &x[bottom * stride..]);
+        for &(left, right, across) in &columns {
+            let along = |row: &[f32]| (1.0 - across) * row[left] + across * row[right];
+            y.push((1.0 - down) * along(upper) + down * along(lower));
+        }
+    }
+    y
+}
