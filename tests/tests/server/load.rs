@@ -1,4 +1,4 @@
-//! How quick the server stays while it trains. `docs/benchmarks.md` has the numbers.
+//! How quick the server stays while it trains. `docs/benchmarks.md` says how to run these.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
