@@ -116,7 +116,7 @@ settings! {
     listen: SocketAddr = "listen", "127.0.0.1:8787", "Address and port to listen on; port 0 takes a free one.";
     models: PathBuf = "models", "models", "Folder of base models, each a folder in diffusers' layout.";
     public_url: String = "public-url", "",
-        "Address under which browsers reach the server, as https://mudi.example.org; with https cookies are secure.";
+        "Address under which browsers reach the server, with its scheme; with https cookies are sent by TLS only.";
     proxy: bool = "proxy", "false",
         "A reverse proxy passes requests on: none counts as local, and the client is the last X-Forwarded-For.";
     password_file: PathBuf = "password-file", "",
