@@ -184,6 +184,7 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
             recipe: recipe(options, method),
             resume: false,
             stop_after: None,
+            interrupt: crate::interrupt::Interrupt::default(),
             memory: None,
         };
         let outcome = train::run(&run, |event| {

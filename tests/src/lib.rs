@@ -3,4 +3,5 @@
 pub mod fixtures;
 pub mod golden;
 pub mod outside;
+pub mod served;
 pub mod workshop;

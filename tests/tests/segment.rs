@@ -20,7 +20,7 @@ fn photo(width: u32, height: u32) -> RgbImage {
     })
 }
 
-fn png(image: &DynamicImage) -> Vec<u8> {
+fn as_png(image: &DynamicImage) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
     image.write_to(&mut bytes, ImageFormat::Png).expect("a PNG");
     bytes.into_inner()
@@ -30,7 +30,7 @@ fn png(image: &DynamicImage) -> Vec<u8> {
 fn a_mask_has_the_photos_size_and_the_networks_word_on_it() {
     let shop = Workshop::new();
     let image = shop.path("photo.png");
-    std::fs::write(&image, png(&photo(70, 53).into())).expect("a photo");
+    std::fs::write(&image, as_png(&photo(70, 53).into())).expect("a photo");
     let out = shop.path("mask.png");
     for base in ["sam-tiny", "sam-authors-tiny", "sam-mobile-tiny"] {
         let base = folder(base);
@@ -50,6 +50,26 @@ fn a_mask_has_the_photos_size_and_the_networks_word_on_it() {
             }
         }
     }
+}
+
+/// A PNG of 40 x 30 pixels whose palette has a transparent colour, with as many frames.
+fn palette(frames: u32) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, 40, 30);
+    encoder.set_color(png::ColorType::Indexed);
+    encoder.set_depth(png::BitDepth::Eight);
+    encoder.set_palette(vec![200, 30, 60, 20, 90, 200]);
+    encoder.set_trns(vec![255, 0]);
+    if frames > 1 {
+        encoder.set_animated(frames, 0).expect("an animation");
+    }
+    let mut writer = encoder.write_header().expect("a header");
+    for frame in 0..frames {
+        let pixels: Vec<u8> = (0..1200).map(|at| u8::from(at / 40 % 2 == frame)).collect();
+        writer.write_image_data(&pixels).expect("a frame");
+    }
+    writer.finish().expect("an end");
+    bytes
 }
 
 /// The share that two masks have in common of what either covers.
@@ -82,6 +102,23 @@ fn toys_are_cut_out_of_their_boxes_without_weights() {
     agreements.sort_by(f64::total_cmp);
     println!("intersection over union of toys cut out of their boxes: {agreements:.3?}");
     assert!(agreements[agreements.len() / 2] > 0.8, "{agreements:?}");
+}
+
+#[test]
+fn a_stroke_is_enough_without_weights() {
+    let shop = Workshop::new();
+    let (image, out) = (shop.path("photo.png"), shop.path("mask.png"));
+    std::fs::write(&image, as_png(&photo(90, 70).into())).expect("a photo");
+    let truth = image::GrayImage::from_fn(90, 70, |x, y| {
+        Luma([if photo(90, 70).get_pixel(x, y).0 == [220, 60, 40] { 255 } else { 0 }])
+    });
+    for further in [&[][..], &["--not-stroke", "3,3,80,5"], &["--box", "10,8,70,55"]] {
+        let common = ["segment", "--image", &image, "--out", &out, "--stroke", "35,35,50,40,52,30"];
+        let printed = json(&[&common[..], further].concat());
+        assert!(printed["network"].is_null(), "{printed}");
+        let found = agreement(&image::open(&out).expect("a mask").into_luma8(), &truth);
+        assert!(found > 0.95, "{further:?}: {found}");
+    }
 }
 
 #[test]
@@ -124,13 +161,19 @@ fn photos_of_all_kinds_are_read_or_refused_with_a_reason() {
     };
     let gray16 = image::ImageBuffer::<Luma<u16>, _>::from_fn(40, 30, |x, y| Luma([(x * y * 50) as u16]));
     let clear = RgbaImage::from_fn(40, 30, |x, _| Rgba([200, 30, 60, (x * 6) as u8]));
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../backend/src/dataset/testdata");
+    let inks = |name: &str| std::fs::read(folder.join(name)).expect("a photo in inks");
     let read = [
-        ("black", png(&RgbImage::new(40, 30).into())),
-        ("one pixel", png(&RgbImage::new(1, 1).into())),
-        ("one row", png(&photo(90, 1).into())),
-        ("16 bit", png(&gray16.into())),
-        ("transparent", png(&clear.into())),
-        ("gray with alpha", png(&GrayAlphaImage::new(40, 30).into())),
+        ("CMYK", inks("cmyk.jpg")),
+        ("YCCK", inks("ycck.jpg")),
+        ("a palette with a transparent colour", palette(1)),
+        ("animated", palette(2)),
+        ("black", as_png(&RgbImage::new(40, 30).into())),
+        ("one pixel", as_png(&RgbImage::new(1, 1).into())),
+        ("one row", as_png(&photo(90, 1).into())),
+        ("16 bit", as_png(&gray16.into())),
+        ("transparent", as_png(&clear.into())),
+        ("gray with alpha", as_png(&GrayAlphaImage::new(40, 30).into())),
     ];
     for (what, bytes) in read {
         let output = run(&bytes, "0,0,1,1");
@@ -139,7 +182,7 @@ fn photos_of_all_kinds_are_read_or_refused_with_a_reason() {
         assert!(output.status.success() || said.contains("there is no subject"), "{what}: {said}");
         assert!(!said.contains("panicked"), "{what}: {said}");
     }
-    let whole = png(&photo(40, 30).into());
+    let whole = as_png(&photo(40, 30).into());
     let animated = b"GIF89a\x01\x00\x01\x00\x00\x00\x00;".to_vec();
     // A PNG whose header says 20,000 x 20,000.
     let mut huge = whole.clone();
@@ -162,7 +205,7 @@ fn photos_of_all_kinds_are_read_or_refused_with_a_reason() {
 fn prompts_and_weights_that_cannot_be_are_refused() {
     let shop = Workshop::new();
     let (base, out, image) = (folder("sam-tiny"), shop.path("mask.png"), shop.path("photo.png"));
-    std::fs::write(&image, png(&photo(40, 30).into())).expect("a photo");
+    std::fs::write(&image, as_png(&photo(40, 30).into())).expect("a photo");
     let run = |base: &str, prompt: &[&str], words: &[&str]| {
         refused(&[&["segment", "--base", base, "--image", &image, "--out", &out], prompt].concat(), words);
         assert!(!Path::new(&out).exists());
@@ -177,8 +220,16 @@ fn prompts_and_weights_that_cannot_be_are_refused() {
     run(&base, &["--point", "nan,3"], &["2 numbers"]);
     let place = ["--point", "3,3"];
     run(&folder("sdxl-tiny/text_encoder"), &place, &["model.safetensors", "image_encoder"]);
+    run(&base, &["--stroke", "3,3,9,9"], &["no strokes", "--point"]);
     let bare_arguments = ["segment", "--image", &image, "--out", &out];
-    refused(&[&bare_arguments[..], &place].concat(), &["--base", "--box"]);
+    for (hints, words) in [
+        (&[][..], &["--box", "--stroke"][..]),
+        (&["--not-stroke", "3,3,9,9"], &["--box", "--stroke"]),
+        (&["--stroke", "3,3,9"], &["pairs of numbers"]),
+        (&["--stroke", "3,3,41,9"], &["41,9", "40 x 30"]),
+    ] {
+        refused(&[&bare_arguments[..], hints].concat(), words);
+    }
     run(&shop.path("nowhere"), &place, &["nowhere", "--base"]);
     let bare = shop.path("bare");
     std::fs::create_dir(&bare).expect("a folder");

@@ -83,6 +83,14 @@ pub(crate) fn demo(out: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Builds the program and serves the data folder `data`; the program prints its address.
+pub(crate) fn serve(data: &Path) -> Result<(), Failure> {
+    let data = std::path::absolute(data)
+        .map_err(|error| Failure::usage(format!("`--data {}`: {error}", data.display())))?;
+    step(&mut cargo(&["build", "--release", "-p", "mudi"]))?;
+    step(cargo(&["run", "--quiet", "--release", "-p", "mudi", "--", "serve", "--data"]).arg(&data))
+}
+
 /// Runs the script that makes the parity fixtures.
 pub(crate) fn fixtures(python: &Path) -> Result<(), Failure> {
     const NEEDS: &str = "import torch, diffusers, transformers, peft, safetensors, tokenizers";

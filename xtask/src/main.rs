@@ -12,6 +12,7 @@ The commands of this repository.
   cargo xtask test                    format, lints, documentation and every test, as CI runs them
   cargo xtask test-paths              the engine's tests on emulated processors without AVX-512, and without AVX
   cargo xtask demo [--out DIR]        build `mudi` in release mode and run its demo into DIR (default: demo)
+  cargo xtask serve [--data DIR]      build `mudi` in release mode and serve DIR (default: mudi-data) until Ctrl-C
   cargo xtask fixtures --python PATH  make the parity fixtures again with a Python that has diffusers
   cargo xtask help                    this text
 ";
@@ -23,6 +24,7 @@ enum Command {
     Test,
     TestPaths,
     Demo { out: PathBuf },
+    Serve { data: PathBuf },
     Fixtures { python: PathBuf },
 }
 
@@ -55,6 +57,10 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Command, Failure> {
         "demo" => {
             let out = option(words, "demo", Some("--out"))?;
             Ok(Command::Demo { out: out.unwrap_or_else(|| PathBuf::from("demo")) })
+        }
+        "serve" => {
+            let data = option(words, "serve", Some("--data"))?;
+            Ok(Command::Serve { data: data.unwrap_or_else(|| PathBuf::from("mudi-data")) })
         }
         "fixtures" => option(words, "fixtures", Some("--python"))?
             .map(|python| Command::Fixtures { python })
@@ -95,6 +101,7 @@ fn main() -> ExitCode {
         Command::Test => commands::test(),
         Command::TestPaths => commands::test_paths(),
         Command::Demo { out } => commands::demo(&out),
+        Command::Serve { data } => commands::serve(&data),
         Command::Fixtures { python } => commands::fixtures(&python),
     });
     match result {
@@ -122,6 +129,8 @@ mod tests {
         assert_eq!(parsed("demo"), Ok(Command::Demo { out: "demo".into() }));
         assert_eq!(parsed("demo --out a/b"), Ok(Command::Demo { out: "a/b".into() }));
         assert_eq!(parsed("demo --out=a"), Ok(Command::Demo { out: "a".into() }));
+        assert_eq!(parsed("serve"), Ok(Command::Serve { data: "mudi-data".into() }));
+        assert_eq!(parsed("serve --data d"), Ok(Command::Serve { data: "d".into() }));
         assert_eq!(parsed("fixtures --python p"), Ok(Command::Fixtures { python: "p".into() }));
     }
 

@@ -8,6 +8,7 @@ mod generate;
 mod plan;
 mod pretrain;
 mod segment;
+mod serve;
 mod toybox;
 mod train;
 
@@ -39,6 +40,8 @@ enum Command {
     Segment(segment::Arguments),
     Evaluate(evaluate::Arguments),
     Forward(forward::Arguments),
+    /// Serve projects, jobs and links over HTTP, until told to stop.
+    Serve(serve::Arguments),
 }
 
 /// What a command fails with; its text is shown to the user.
@@ -59,6 +62,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Segment(arguments) => segment::run(&arguments),
         Command::Evaluate(arguments) => evaluate::run(&arguments),
         Command::Forward(arguments) => forward::run(&arguments),
+        Command::Serve(arguments) => serve::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -8,18 +8,18 @@ use std::time::Instant;
 use image::{ImageFormat, RgbImage};
 use mudi::dataset::read_image;
 use mudi::files::write_atomically;
-use mudi::segment::{Segmenter, check_inside, cut_out};
+use mudi::segment::{Hints, Segmenter, Stroke, check_inside, cut_out};
 use mudi_domain::mask::Mask;
 use mudi_vision::sam::{Point, Prompt};
 
 use super::{Failure, print};
 
 /// Cut a subject out of a photo: the mask of what points or a box point at, by Segment Anything, or without any weights by
-/// the colours inside and outside of a box.
+/// the colours that strokes and a box say are the subject's or not.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// Folder with the weights of a SAM: transformers' `config.json` and `model.safetensors`, or the file that the authors
-    /// publish (sam_vit_b_01ec64.pth and its like, or mobile_sam.pt). Without it --box is needed.
+    /// publish (sam_vit_b_01ec64.pth and its like, or mobile_sam.pt). Without it --box or --stroke is needed.
     #[arg(long)]
     base: Option<PathBuf>,
     /// The photo: JPEG, PNG or WebP.
@@ -37,9 +37,35 @@ pub(super) struct Arguments {
     /// A box around the subject, in pixels: left, top, width, height.
     #[arg(long = "box", value_name = "X,Y,WIDTH,HEIGHT", allow_hyphen_values = true)]
     bounds: Option<Numbers<4>>,
+    /// A line on the subject: the places that it goes through; may be given several times. Not with --base.
+    #[arg(long = "stroke", value_name = "X,Y,X,Y..", allow_hyphen_values = true)]
+    strokes: Vec<Line>,
+    /// A line that is not on the subject; may be given several times. Not with --base.
+    #[arg(long = "not-stroke", value_name = "X,Y,X,Y..", allow_hyphen_values = true)]
+    other_strokes: Vec<Line>,
     /// Print the result as JSON.
     #[arg(long)]
     json: bool,
+}
+
+/// Numbers with commas between them.
+fn numbers(text: &str) -> Option<Vec<f32>> {
+    text.split(',').map(|number| number.trim().parse::<f32>().ok().filter(|n| n.is_finite())).collect()
+}
+
+/// Places: pairs of numbers, with commas between all of them.
+#[derive(Clone)]
+struct Line(Vec<[f32; 2]>);
+
+impl FromStr for Line {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let numbers = numbers(text).filter(|numbers| numbers.len() % 2 == 0);
+        let numbers =
+            numbers.ok_or("expected pairs of numbers with commas between them, such as 10,20,30,25")?;
+        Ok(Self(numbers.as_chunks().0.to_vec()))
+    }
 }
 
 /// As many numbers, with commas between them.
@@ -50,10 +76,7 @@ impl<const N: usize> FromStr for Numbers<N> {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let numbers =
-            text.split(',').map(|number| number.trim().parse::<f32>().ok().filter(|n| n.is_finite()));
-        let numbers: Option<Vec<f32>> = numbers.collect();
-        numbers
+        numbers(text)
             .and_then(|numbers| <[f32; N]>::try_from(numbers).ok())
             .map(Self)
             .ok_or_else(|| format!("expected {N} numbers with commas between them"))
@@ -61,39 +84,79 @@ impl<const N: usize> FromStr for Numbers<N> {
 }
 
 impl Arguments {
+    /// The corners of the box: left, top, right, bottom.
+    fn bounds(&self) -> Result<Option<[f32; 4]>, Failure> {
+        match self.bounds {
+            Some(Numbers([_, _, width, height])) if width <= 0.0 || height <= 0.0 => {
+                Err("--box: width and height have to be more than 0".into())
+            }
+            bounds => Ok(bounds.map(|Numbers([x, y, width, height])| [x, y, x + width, y + height])),
+        }
+    }
+
+    /// What a network is asked for.
     fn prompt(&self) -> Result<Prompt, Failure> {
         let point = |&Numbers([x, y]): &Numbers<2>, on_subject| Point { x, y, on_subject };
         let mut points: Vec<Point> = self.points.iter().map(|place| point(place, true)).collect();
         points.extend(self.others.iter().map(|place| point(place, false)));
-        let bounds = self.bounds.map(|Numbers([x, y, width, height])| [x, y, x + width, y + height]);
-        if let Some([left, top, right, bottom]) = bounds
-            && (right <= left || bottom <= top)
-        {
-            return Err("--box: width and height have to be more than 0".into());
+        let bounds = self.bounds()?;
+        if !self.strokes.is_empty() || !self.other_strokes.is_empty() {
+            return Err(
+                "the network takes points and a box, no strokes; give --point, or leave --base out".into()
+            );
         }
         if self.points.is_empty() && bounds.is_none() {
             return Err("nothing is pointed at; give --point or --box".into());
         }
         Ok(Prompt { points, bounds, mask: None })
     }
+
+    /// What is known where there is no network.
+    fn hints(&self) -> Result<Hints, Failure> {
+        let stroke = |places: Vec<[f32; 2]>, on_subject| Stroke { places, on_subject };
+        let lines = |lines: &[Line], points: &[Numbers<2>], on_subject| -> Vec<Stroke> {
+            let lines = lines.iter().map(|line| stroke(line.0.clone(), on_subject));
+            lines.chain(points.iter().map(|point| stroke(vec![point.0], on_subject))).collect()
+        };
+        let mut strokes = lines(&self.strokes, &self.points, true);
+        let bounds = self.bounds()?;
+        if strokes.is_empty() && bounds.is_none() {
+            return Err(
+                "nothing is pointed at; draw a box around the subject (--box) or a line on it (--stroke)"
+                    .into(),
+            );
+        }
+        strokes.extend(lines(&self.other_strokes, &self.others, false));
+        Ok(Hints { bounds, strokes })
+    }
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let prompt = arguments.prompt()?;
     if !arguments.image.exists() {
         return Err(
             format!("{}: there is no such photo; name one with --image", arguments.image.display()).into()
         );
     }
-    let photo = read_image(&arguments.image)?.rgb();
-    check_inside(&prompt, [photo.height() as usize, photo.width() as usize])?;
-    let start = Instant::now();
+    let read = || read_image(&arguments.image).map(|image| image.rgb());
+    let size = |photo: &RgbImage| [photo.height() as usize, photo.width() as usize];
+    let start;
     let (mask, word) = match &arguments.base {
-        Some(base) => by_network(base, &photo, &prompt)?,
-        None if prompt.bounds.is_none() => {
-            return Err("without --base, a folder with weights, draw a box around the subject: --box".into());
+        Some(base) => {
+            let prompt = arguments.prompt()?;
+            let photo = read()?;
+            // Said before the weights are read.
+            check_inside(prompt.points.iter().map(|point| [point.x, point.y]), prompt.bounds, size(&photo))?;
+            start = Instant::now();
+            by_network(base, &photo, &prompt)?
         }
-        None => (cut_out(&photo, &prompt), serde_json::json!({})),
+        None => {
+            let hints = arguments.hints()?;
+            let photo = read()?;
+            let places = hints.strokes.iter().flat_map(|stroke| stroke.places.iter().copied());
+            check_inside(places, hints.bounds, size(&photo))?;
+            start = Instant::now();
+            (cut_out(&photo, &hints), serde_json::Value::Null)
+        }
     };
     let seconds = start.elapsed().as_secs_f64();
     if mask.is_empty() {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Args, FromArgMatches};
+use mudi::interrupt::Interrupt;
 use mudi::plan::peak_memory;
 use mudi::train::{self, Options, Progress};
 use mudi_domain::recipe::{PARAMETERS, Recipe};
@@ -147,6 +148,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         resume: files.resume,
         stop_after: files.stop_after,
         memory: files.memory.map(super::bytes),
+        interrupt: Interrupt::default(),
     };
     let bar = bar(files.quiet, u64::from(options.recipe.steps));
     let outcome = train::run(&options, |progress| match progress {

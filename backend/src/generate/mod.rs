@@ -3,7 +3,7 @@
 pub(crate) mod picture;
 mod start;
 
-pub use picture::{Parameters, SOFTWARE, write_png};
+pub use picture::{Parameters, SOFTWARE, encode_png, write_png};
 pub use start::{Start, layout_start};
 
 use image::RgbImage;
@@ -13,6 +13,7 @@ use mudi_domain::rng;
 use mudi_engine_candle::on_pool;
 
 use crate::base::{Base, BaseError, EncodedPrompts};
+use crate::interrupt::Interrupt;
 
 /// Why no picture was made.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +38,9 @@ pub enum GenerateError {
         /// Values of one picture's latents.
         expected: usize,
     },
+    /// It was asked to stop.
+    #[error("sampling was interrupted")]
+    Interrupted,
 }
 
 /// How pictures are sampled.
@@ -56,6 +60,8 @@ pub struct Settings {
     pub gamma: f32,
     /// Multiplies the LoRA's own scale.
     pub lora_scale: f32,
+    /// Looked at before each step.
+    pub interrupt: Interrupt,
 }
 
 impl Settings {
@@ -71,6 +77,7 @@ impl Settings {
             karras: false,
             gamma: 0.0,
             lora_scale: 1.0,
+            interrupt: Interrupt::default(),
         }
     }
 }
@@ -138,6 +145,9 @@ pub fn sample(
         }
     }
     for step in 0..settings.steps {
+        if settings.interrupt.is_set() {
+            return Err(GenerateError::Interrupted);
+        }
         let mut scaled = latents.clone();
         sampler.scale_model_input(&mut scaled, step)?;
         if guided {

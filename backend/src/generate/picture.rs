@@ -44,12 +44,16 @@ const KEYWORD: &str = "parameters";
 /// # Errors
 /// [`WriteError`]; nothing half-written is left.
 pub fn write_png(path: &Path, image: &RgbImage, parameters: Option<&Parameters>) -> Result<(), WriteError> {
-    let encoded = encode(image, parameters)
+    let encoded = encode_png(image, parameters)
         .map_err(|error| WriteError { path: path.to_owned(), source: std::io::Error::other(error) })?;
     write_atomically(path, &encoded)
 }
 
-fn encode(
+/// The bytes of a PNG; `parameters` go into a text chunk that other tools read too.
+///
+/// # Errors
+/// Sides of no pixels.
+pub fn encode_png(
     image: &RgbImage,
     parameters: Option<&Parameters>,
 ) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {

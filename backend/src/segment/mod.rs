@@ -15,7 +15,7 @@ use mudi_vision::sam::names::FromTransformers;
 use mudi_vision::sam::{Fit, Prompt, Published, Sam, SamConfig, mask};
 
 pub use error::SegmentError;
-pub use manual::cut_out;
+pub use manual::{Hints, Stroke, cut_out};
 
 use crate::base::read_config;
 
@@ -64,15 +64,18 @@ fn published(weights: &FileWeights) -> Option<Published> {
     }
 }
 
-/// Whether everything that is pointed at lies in a photo of `size` (height and width, in pixels).
+/// Whether all of those places, and the corners of the box, lie in a photo of `size` (height and width, in pixels).
 ///
 /// # Errors
 /// [`SegmentError::Outside`], with the place.
-pub fn check_inside(prompt: &Prompt, size: [usize; 2]) -> Result<(), SegmentError> {
+pub fn check_inside(
+    places: impl IntoIterator<Item = [f32; 2]>,
+    bounds: Option<[f32; 4]>,
+    size: [usize; 2],
+) -> Result<(), SegmentError> {
     let [height, width] = size.map(|length| length as f32);
-    let corners =
-        prompt.bounds.into_iter().flat_map(|[left, top, right, bottom]| [(left, top), (right, bottom)]);
-    for (x, y) in prompt.points.iter().map(|point| (point.x, point.y)).chain(corners) {
+    let corners = bounds.into_iter().flat_map(|[left, top, right, bottom]| [[left, top], [right, bottom]]);
+    for [x, y] in places.into_iter().chain(corners) {
         if !(0.0..=width).contains(&x) || !(0.0..=height).contains(&y) {
             return Err(SegmentError::Outside { x, y, width, height });
         }
@@ -160,7 +163,7 @@ impl Segmenter {
         prompt: &Prompt,
         several: bool,
     ) -> Result<Vec<Found>, SegmentError> {
-        check_inside(prompt, photo.fit.size)?;
+        check_inside(prompt.points.iter().map(|point| [point.x, point.y]), prompt.bounds, photo.fit.size)?;
         let (logits, ious) = on_pool(|| {
             let prompts = [photo.fit.prompt(prompt)];
             let found = self.sam.predict(&self.engine, &photo.features, &prompts, several)?;

@@ -27,7 +27,7 @@ pub enum TrainError {
     Schedule(#[from] mudi_diffusion::schedule::ScheduleError),
     /// Prior images or samples could not be made.
     #[error(transparent)]
-    Generate(#[from] GenerateError),
+    Generate(GenerateError),
     /// The recipe is not right.
     #[error("recipe: {0}")]
     Recipe(#[from] mudi_domain::recipe::RecipeError),
@@ -96,9 +96,21 @@ pub enum TrainError {
         /// The step.
         step: u64,
     },
+    /// It was asked to stop.
+    #[error("training was interrupted; the steps so far are in the checkpoint")]
+    Interrupted,
     /// The thread that makes samples has stopped.
     #[error("the thread that makes training samples has stopped")]
     Loader,
+}
+
+impl From<GenerateError> for TrainError {
+    fn from(error: GenerateError) -> Self {
+        match error {
+            GenerateError::Interrupted => Self::Interrupted,
+            error => Self::Generate(error),
+        }
+    }
 }
 
 /// `a00.png and b00.png in photos have changed`; of many files the first few.

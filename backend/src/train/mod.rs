@@ -33,6 +33,7 @@ use crate::base::{Base, precision};
 use crate::dataset::Dataset;
 use crate::files::{create_folder, write_atomically};
 use crate::generate::{Settings, Start, pictures};
+use crate::interrupt::Interrupt;
 use crate::plan;
 use crate::report::sheet::sheet;
 
@@ -52,6 +53,8 @@ pub struct Options {
     pub stop_after: Option<u64>,
     /// Memory that may be used, in bytes; what can be had where none.
     pub memory: Option<usize>,
+    /// Looked at before each step: the run stops with a checkpoint, and goes on with `resume`.
+    pub interrupt: Interrupt,
 }
 
 /// What a run tells while it goes.
@@ -96,7 +99,7 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
     let folder = RunFolder::open(&options.out, &info, options.resume)?;
 
     let before = Instant::now();
-    let priors = prior::make(&base, &dataset, recipe, |class, made, wanted| {
+    let priors = prior::make(&base, &dataset, recipe, &options.interrupt, |class, made, wanted| {
         progress(Progress::Prior(class, made, wanted));
     })?;
     let prior_time = before.elapsed();
@@ -118,7 +121,18 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
     let batches = ahead(&source, optimizer.step * passes, steps * passes);
     let before = Instant::now();
     let last = options.stop_after.map_or(steps, |stop| stop.min(steps));
+    let sampled = |step: u64| recipe.sample_every > 0 && step.is_multiple_of(u64::from(recipe.sample_every));
+    if optimizer.step > 0 && sampled(optimizer.step) && !samples_file(&options.out, optimizer.step).exists() {
+        // The run was interrupted while it made them.
+        write_samples(&base, options, optimizer.step)?;
+    }
     while optimizer.step < last {
+        if options.interrupt.is_set() {
+            if optimizer.step > 0 {
+                folder.save(&weights, &optimizer, &metrics)?;
+            }
+            return Err(TrainError::Interrupted);
+        }
         let step = optimizer.step + 1;
         let mut gradients = Gradients::default();
         let mut loss = 0.0;
@@ -138,8 +152,12 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
         optimizer.update(leaves(), &gradients, recipe.learning_rate, clip / passes as f64)?;
         metrics.push(Metric { step, loss, gradient_norm: norm, learning_rate: recipe.learning_rate });
         progress(Progress::Step(&metrics[metrics.len() - 1], steps));
-        if recipe.sample_every > 0 && step.is_multiple_of(u64::from(recipe.sample_every)) {
-            write_samples(&base, recipe, &options.out, step)?;
+        if sampled(step) {
+            let written = write_samples(&base, options, step);
+            if matches!(written, Err(TrainError::Interrupted)) {
+                folder.save(&weights, &optimizer, &metrics)?;
+            }
+            written?;
         }
         let due = recipe.checkpoint_every > 0 && step.is_multiple_of(u64::from(recipe.checkpoint_every));
         if due || step == last {
@@ -267,19 +285,24 @@ fn seen(source: &Source) -> Result<Vec<(RgbImage, String)>, TrainError> {
 }
 
 /// A grid of samples: a row for each of the recipe's prompts.
-fn write_samples(base: &Base, recipe: &Recipe, out: &std::path::Path, step: u64) -> Result<(), TrainError> {
-    let settings = Settings { guidance: 5.0, ..Settings::for_base(base) };
+fn write_samples(base: &Base, options: &Options, step: u64) -> Result<(), TrainError> {
+    let recipe = &options.recipe;
+    let settings =
+        Settings { guidance: 5.0, interrupt: options.interrupt.clone(), ..Settings::for_base(base) };
     let starts: Vec<Start> =
         (0..4).map(|seed| Start { seed: recipe.seed.wrapping_add(seed), ..Start::default() }).collect();
     let mut rows = Vec::new();
     for prompt in &recipe.sample_prompts {
         rows.push(pictures(base, prompt, mudi_domain::prompt::NEGATIVE, &settings, &starts, |_| {})?);
     }
-    let folder = out.join("samples");
-    create_folder(&folder)?;
+    create_folder(&options.out.join("samples"))?;
     let mut bytes = std::io::Cursor::new(Vec::new());
     sheet(&rows, 2)
         .write_to(&mut bytes, image::ImageFormat::Png)
         .map_err(|error| TrainError::Serialize(error.to_string()))?;
-    Ok(write_atomically(&folder.join(format!("step-{step:06}.png")), &bytes.into_inner())?)
+    Ok(write_atomically(&samples_file(&options.out, step), &bytes.into_inner())?)
+}
+
+fn samples_file(out: &std::path::Path, step: u64) -> PathBuf {
+    out.join("samples").join(format!("step-{step:06}.png"))
 }

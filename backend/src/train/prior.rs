@@ -8,6 +8,7 @@ use super::samples::Prior;
 use crate::base::Base;
 use crate::dataset::Dataset;
 use crate::generate::{Settings, Start, sample};
+use crate::interrupt::Interrupt;
 
 /// Pictures sampled in one go.
 pub(crate) const BATCH: usize = 8;
@@ -18,12 +19,13 @@ pub(super) fn make(
     base: &Base,
     dataset: &Dataset,
     recipe: &Recipe,
+    interrupt: &Interrupt,
     mut progress: impl FnMut(&str, u64, u64),
 ) -> Result<Vec<Prior>, TrainError> {
     if recipe.regularization != Regularization::Prior {
         return Ok(Vec::new());
     }
-    let mut settings = Settings::for_base(base);
+    let mut settings = Settings { interrupt: interrupt.clone(), ..Settings::for_base(base) };
     if recipe.resolution != 0 {
         settings.size = [recipe.resolution as usize; 2];
     }

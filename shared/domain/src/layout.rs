@@ -29,6 +29,7 @@ const EXTENT: std::ops::RangeInclusive<f64> = 0.0005..=2.0;
 /// An arrangement of subjects on a square canvas.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Layout {
     /// The format's version, [`VERSION`].
     pub version: u32,
@@ -39,8 +40,10 @@ pub struct Layout {
 /// Where one subject goes. Lengths are fractions of the canvas's side.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Placement {
     /// Which subject.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub subject: SubjectId,
     /// Which of its photos is cut out, counted from 0; absent: the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]

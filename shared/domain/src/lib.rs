@@ -4,6 +4,7 @@
 //! drawn, of a [`rng::Stream`]), on the server and in the browser alike: the collage that a page shows is, pixel for
 //! pixel, the collage that the server encodes.
 
+pub mod api;
 pub mod collage;
 pub mod compare;
 pub mod cutmix;

@@ -8,6 +8,8 @@
 mod error;
 mod json;
 mod parameter;
+#[cfg(feature = "openapi")]
+mod schema;
 mod table;
 #[cfg(test)]
 mod tests;

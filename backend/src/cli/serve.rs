@@ -1,0 +1,105 @@
+//! `mudi serve`. Every setting of the server's table is a flag.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches};
+use mudi::server::{self, SETTINGS, Setting, Settings};
+use tracing_subscriber::EnvFilter;
+
+use super::{Failure, base_folder};
+
+/// Serve projects, jobs and links over HTTP, until told to stop.
+#[derive(Debug)]
+pub(super) struct Arguments {
+    file: Option<PathBuf>,
+    openapi: bool,
+    flags: BTreeMap<&'static str, String>,
+}
+
+impl Args for Arguments {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        let file = Arg::new("config")
+            .long("config")
+            .value_name("FILE")
+            .value_parser(clap::value_parser!(PathBuf))
+            .help("JSON object of settings; the environment overrides it, and flags both");
+        let openapi = Arg::new("openapi")
+            .long("openapi")
+            .action(ArgAction::SetTrue)
+            .help("Print the API's description as JSON, and serve nothing");
+        command.arg(file).arg(openapi).args(SETTINGS.iter().map(|setting| {
+            let default = if setting.default.is_empty() { "none" } else { setting.default };
+            Arg::new(setting.name).long(setting.name).value_name("VALUE").help(format!(
+                "{} [default: {default}, or {}]",
+                setting.help,
+                setting.env()
+            ))
+        }))
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for Arguments {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let given = |setting: &Setting| {
+            let typed = matches.value_source(setting.name) == Some(ValueSource::CommandLine);
+            let value = matches.get_one::<String>(setting.name).filter(|_| typed);
+            value.map(|value| (setting.name, value.clone()))
+        };
+        let file = matches.get_one::<PathBuf>("config").cloned();
+        let openapi = matches.get_flag("openapi");
+        Ok(Self { file, openapi, flags: SETTINGS.iter().filter_map(given).collect() })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+/// Defaults, then the file, then the environment, then flags.
+fn settings(arguments: &Arguments) -> Result<Settings, Failure> {
+    let file = arguments.file.as_deref().map(Settings::file).transpose()?.unwrap_or_default();
+    let mut settings = Settings::new(|setting| {
+        let flag = arguments.flags.get(setting.name).cloned();
+        flag.or_else(|| std::env::var(setting.env()).ok()).or_else(|| {
+            file.get(setting.name)
+                .map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+        })
+    })?;
+    if settings.models.as_os_str() == "models" && !settings.models.is_dir() {
+        // The folder of the models that ship, beside the program.
+        let pocket = base_folder(std::path::Path::new("pocket"));
+        settings.models = pocket.parent().map_or(settings.models, PathBuf::from);
+    }
+    Ok(settings)
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    if arguments.openapi {
+        let description = serde_json::to_string_pretty(&server::openapi())?;
+        return super::print(false, &serde_json::Value::Null, &description);
+    }
+    let settings = settings(arguments)?;
+    let filter =
+        EnvFilter::try_new(&settings.log).map_err(|error| format!("--log {}: {error}", settings.log))?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if settings.log_json {
+        log.json().init();
+    } else {
+        log.init();
+    }
+    let public = settings.public_url.clone();
+    server::run(settings, |address| {
+        let public = if public.is_empty() { public } else { format!("\nBrowsers reach it at {public}") };
+        // A closed standard output is no reason not to serve.
+        let _ =
+            super::print(false, &serde_json::Value::Null, &format!("Listening on http://{address}/{public}"));
+    })?;
+    Ok(())
+}

@@ -1,0 +1,64 @@
+//! The HTTP API: routes below `/api`, and what stands around them.
+
+mod counters;
+mod extract;
+mod files;
+mod gate;
+mod guard;
+mod headers;
+mod listener;
+pub(crate) mod openapi;
+pub(crate) mod problem;
+mod routes;
+mod secrets;
+mod upload;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::IntoResponse;
+pub(crate) use counters::Counters;
+pub(crate) use guard::Guard;
+use listener::{Patient, Peer};
+use problem::ApiError;
+pub(crate) use secrets::hash_password;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use super::Server;
+
+/// What handlers share.
+pub(crate) type App = Arc<Server>;
+
+/// The largest JSON body, in bytes.
+const MAX_JSON: usize = 1 << 20;
+
+/// Answers requests until `stopped` says so.
+pub(crate) async fn serve(listener: TcpListener, server: App, mut stopped: watch::Receiver<bool>) {
+    let service = router(server).into_make_service_with_connect_info::<Peer>();
+    let stop = async move {
+        // A sender that is gone means the same.
+        let _ = stopped.wait_for(|stop| *stop).await;
+    };
+    if let Err(error) = axum::serve(Patient(listener), service).with_graceful_shutdown(stop).await {
+        tracing::error!(%error, "no more requests are answered");
+    }
+}
+
+fn router(server: App) -> Router {
+    let (routes, _) = routes::all().split_for_parts();
+    routes
+        .method_not_allowed_fallback(async || ApiError::method("this route has other methods"))
+        .route_layer(from_fn_with_state(server.clone(), gate::gate))
+        .fallback(async || ApiError::missing("there is no such route; /api/openapi.json names them"))
+        .layer(DefaultBodyLimit::max(MAX_JSON))
+        .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
+            ApiError::internal("a handler has panicked").into_response()
+        }))
+        .layer(from_fn_with_state(server.clone(), counters::count))
+        .layer(from_fn(headers::careful))
+        .with_state(server)
+}

@@ -1,0 +1,174 @@
+//! Generated images.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use mudi_diffusion::schedule::SamplerKind;
+use mudi_domain::api::{Image, Job, JobKind, JobState, LayoutChoice, NewImages, Page};
+use serde::Deserialize;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use crate::server::http::App;
+use crate::server::http::extract::{Body, Params, Search, line, list_range};
+use crate::server::http::files::file;
+use crate::server::http::problem::ApiError;
+use crate::server::jobs::bases;
+use crate::server::store::StoreError;
+
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(read, delete))
+        .routes(routes!(picture))
+        .routes(routes!(thumbnail))
+        .routes(routes!(canvas))
+}
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct ImagesQuery {
+    /// Only the images of this job.
+    job: Option<Uuid>,
+    /// `next` of the part before.
+    after: Option<Uuid>,
+    /// The most items, 1 to 500.
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<u32>,
+}
+
+/// The images of a project, oldest first.
+#[utoipa::path(get, path = "/api/projects/{project}/images", tag = "images", security(("session" = ["viewer"])),
+    params(ImagesQuery), responses((status = 200, body = Page<Image>)))]
+async fn list(
+    State(server): State<App>,
+    Params(project): Params<Uuid>,
+    Search(query): Search<ImagesQuery>,
+) -> Result<Json<Page<Image>>, ApiError> {
+    let range = list_range(query.after, query.limit)?;
+    Ok(Json(server.store.images(project, query.job, range).await?))
+}
+
+/// Makes images: a job that waits for its turn.
+#[utoipa::path(post, path = "/api/projects/{project}/images", tag = "images", security(("session" = ["editor"])),
+    request_body = NewImages, responses((status = 202, body = Job)))]
+async fn create(
+    State(server): State<App>,
+    Params(project): Params<Uuid>,
+    Body(new): Body<NewImages>,
+) -> Result<(StatusCode, Json<Job>), ApiError> {
+    check(&new)?;
+    match (new.run, &new.base) {
+        (Some(run), None) => {
+            let run = server.store.run(project, run).await?;
+            if run.state != JobState::Done {
+                return Err(ApiError::conflict(format!(
+                    "the run is {}; wait until it is done",
+                    run.state.word()
+                )));
+            }
+        }
+        (None, Some(base)) => {
+            bases::find(&server.settings.models, base).map_err(ApiError::refused)?;
+            if new.layout != LayoutChoice::None {
+                return Err(ApiError::refused(
+                    "a layout needs a run: its subjects are what the layout places",
+                ));
+            }
+        }
+        _ => return Err(ApiError::refused("name either a run or a base model")),
+    }
+    let request = serde_json::to_string(&new).map_err(|error| ApiError::internal(error.to_string()))?;
+    let job = server.store.create_job(project, JobKind::Generate, new.run, &request).await?;
+    server.queue.wake();
+    Ok((StatusCode::ACCEPTED, Json(job)))
+}
+
+fn check(new: &NewImages) -> Result<(), ApiError> {
+    line("prompt", &new.prompt, 1, 1000)?;
+    line("negative", &new.negative, 0, 1000)?;
+    let numbers =
+        [("gamma", new.gamma.unwrap_or(0.0)), ("guidance", new.guidance), ("lora_scale", new.lora_scale)];
+    for (name, value) in numbers {
+        if !(-20.0..=100.0).contains(&value) {
+            return Err(ApiError::refused(format!("`{name}` is {value}; write a number from -20 to 100")));
+        }
+    }
+    for (name, value, most) in [("steps", new.steps, 1000), ("count", new.count, 64)] {
+        if !(1..=most).contains(&value) {
+            return Err(ApiError::refused(format!(
+                "`{name}` is {value}; write a whole number from 1 to {most}"
+            )));
+        }
+    }
+    if new.sampler.parse::<SamplerKind>().is_err() {
+        return Err(ApiError::refused("`sampler` is none of ddim, euler, euler-ancestral and dpmpp-2m"));
+    }
+    if let LayoutChoice::Fixed(layout) = &new.layout {
+        layout.validate().map_err(|error| ApiError::refused(error.to_string()))?;
+    }
+    Ok(())
+}
+
+/// An image.
+#[utoipa::path(get, path = "/api/projects/{project}/images/{image}", tag = "images",
+    security(("session" = ["viewer"])), responses((status = 200, body = Image)))]
+async fn read(
+    State(server): State<App>,
+    Params((project, id)): Params<(Uuid, Uuid)>,
+) -> Result<Json<Image>, ApiError> {
+    Ok(Json(server.store.image(project, id).await?))
+}
+
+/// Deletes an image.
+#[utoipa::path(delete, path = "/api/projects/{project}/images/{image}", tag = "images",
+    security(("session" = ["editor"])), responses((status = 204, description = "It is gone")))]
+async fn delete(
+    State(server): State<App>,
+    Params((project, id)): Params<(Uuid, Uuid)>,
+) -> Result<StatusCode, ApiError> {
+    server.store.delete_image(project, id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The image itself, with what it was made with in its metadata.
+#[utoipa::path(get, path = "/api/projects/{project}/images/{image}/picture", tag = "images",
+    security(("session" = ["viewer"])),
+    responses((status = 200, body = Vec<u8>, content_type = "image/png"), (status = 206, description = "A range"),
+        (status = 304, description = "The browser has it")))]
+async fn picture(
+    State(server): State<App>,
+    Params((project, id)): Params<(Uuid, Uuid)>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let files = server.store.image_file(project, id).await?;
+    file(&server, project, &files.file, &headers).await
+}
+
+/// The image, with a longer side of 384 pixels.
+#[utoipa::path(get, path = "/api/projects/{project}/images/{image}/thumbnail", tag = "images",
+    security(("session" = ["viewer"])), responses((status = 200, body = Vec<u8>, content_type = "image/jpeg")))]
+async fn thumbnail(
+    State(server): State<App>,
+    Params((project, id)): Params<(Uuid, Uuid)>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let files = server.store.image_file(project, id).await?;
+    file(&server, project, &files.thumbnail, &headers).await
+}
+
+/// The layout's canvas that the image started from.
+#[utoipa::path(get, path = "/api/projects/{project}/images/{image}/canvas", tag = "images",
+    security(("session" = ["viewer"])), responses((status = 200, body = Vec<u8>, content_type = "image/png")))]
+async fn canvas(
+    State(server): State<App>,
+    Params((project, id)): Params<(Uuid, Uuid)>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let files = server.store.image_file(project, id).await?;
+    let canvas = files.canvas.ok_or(StoreError::Missing("canvas"))?;
+    file(&server, project, &canvas, &headers).await
+}

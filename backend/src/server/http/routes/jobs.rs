@@ -1,0 +1,89 @@
+//! Jobs: looked at, paused, resumed, cancelled.
+
+use axum::Json;
+use axum::extract::State;
+use mudi_domain::api::{Job, JobEvent, JobState, Page};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use crate::server::http::App;
+use crate::server::http::extract::{ListQuery, Params, Search};
+use crate::server::http::problem::ApiError;
+use crate::server::store::Wanted;
+
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(read))
+        .routes(routes!(pause))
+        .routes(routes!(resume))
+        .routes(routes!(cancel))
+}
+
+/// The jobs of a project, oldest first.
+#[utoipa::path(get, path = "/api/projects/{project}/jobs", tag = "jobs", security(("session" = ["viewer"])),
+    params(ListQuery), responses((status = 200, body = Page<Job>)))]
+async fn list(
+    State(server): State<App>,
+    Params(project): Params<Uuid>,
+    Search(query): Search<ListQuery>,
+) -> Result<Json<Page<Job>>, ApiError> {
+    Ok(Json(server.store.jobs(project, query.range()?).await?))
+}
+
+/// A job, with its place in the queue and its time left.
+#[utoipa::path(get, path = "/api/projects/{project}/jobs/{job}", tag = "jobs", security(("session" = ["viewer"])),
+    responses((status = 200, body = Job)))]
+async fn read(
+    State(server): State<App>,
+    Params((project, id)): Params<(Uuid, Uuid)>,
+) -> Result<Json<Job>, ApiError> {
+    Ok(Json(server.store.job(project, id).await?))
+}
+
+/// Halts a job. One that runs writes a checkpoint after its step.
+#[utoipa::path(post, path = "/api/projects/{project}/jobs/{job}/pause", tag = "jobs",
+    security(("session" = ["editor"])), responses((status = 200, body = Job)))]
+async fn pause(
+    State(server): State<App>,
+    Params((project, id)): Params<(Uuid, Uuid)>,
+) -> Result<Json<Job>, ApiError> {
+    halt(&server, project, id, Wanted::Pause).await
+}
+
+/// Lets a paused job go on, from its checkpoint.
+#[utoipa::path(post, path = "/api/projects/{project}/jobs/{job}/resume", tag = "jobs",
+    security(("session" = ["editor"])), responses((status = 200, body = Job)))]
+async fn resume(
+    State(server): State<App>,
+    Params((project, id)): Params<(Uuid, Uuid)>,
+) -> Result<Json<Job>, ApiError> {
+    let job = server.store.resume(project, id).await?;
+    if job.state == JobState::Queued {
+        server.queue.note(&server.store, id, &JobEvent::State { state: job.state, fault: None }).await?;
+    }
+    server.queue.wake();
+    Ok(Json(job))
+}
+
+/// Ends a job. One that runs ends after its step.
+#[utoipa::path(post, path = "/api/projects/{project}/jobs/{job}/cancel", tag = "jobs",
+    security(("session" = ["editor"])), responses((status = 200, body = Job)))]
+async fn cancel(
+    State(server): State<App>,
+    Params((project, id)): Params<(Uuid, Uuid)>,
+) -> Result<Json<Job>, ApiError> {
+    halt(&server, project, id, Wanted::Cancel).await
+}
+
+async fn halt(server: &App, project: Uuid, id: Uuid, wanted: Wanted) -> Result<Json<Job>, ApiError> {
+    let job = server.store.halt(project, id, wanted).await?;
+    if job.state == JobState::Running {
+        // The worker settles its state.
+        server.queue.interrupt_job(id);
+    } else {
+        server.queue.note(&server.store, id, &JobEvent::State { state: job.state, fault: None }).await?;
+    }
+    Ok(Json(job))
+}

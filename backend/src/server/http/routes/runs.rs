@@ -1,0 +1,140 @@
+//! Training runs.
+
+use axum::Json;
+use axum::body::Body as Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use mudi_domain::api::{JobState, Metric, NewRun, Page, Run};
+use serde::Deserialize;
+use tokio::io::AsyncReadExt;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use crate::server::http::App;
+use crate::server::http::extract::{Body, ListQuery, Params, Search, name};
+use crate::server::http::problem::ApiError;
+use crate::server::jobs::{TRAINED, bases};
+use crate::train::{LORA_FILE, read_metrics};
+
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(read, delete))
+        .routes(routes!(metrics))
+        .routes(routes!(weights))
+}
+
+/// The runs of a project, oldest first.
+#[utoipa::path(get, path = "/api/projects/{project}/runs", tag = "runs", security(("session" = ["viewer"])),
+    params(ListQuery), responses((status = 200, body = Page<Run>)))]
+async fn list(
+    State(server): State<App>,
+    Params(project): Params<Uuid>,
+    Search(query): Search<ListQuery>,
+) -> Result<Json<Page<Run>>, ApiError> {
+    Ok(Json(server.store.runs(project, query.range()?).await?))
+}
+
+/// Trains on the project's photos as they are now. Every photo needs a mask. The run's job waits for its turn.
+#[utoipa::path(post, path = "/api/projects/{project}/runs", tag = "runs", security(("session" = ["editor"])),
+    request_body = NewRun, responses((status = 201, body = Run)))]
+async fn create(
+    State(server): State<App>,
+    Params(project): Params<Uuid>,
+    Body(mut new): Body<NewRun>,
+) -> Result<(StatusCode, Json<Run>), ApiError> {
+    new.name = name(&new.name)?;
+    bases::find(&server.settings.models, &new.base).map_err(ApiError::refused)?;
+    let run = server.store.create_run(project, &new).await?;
+    server.queue.wake();
+    Ok((StatusCode::CREATED, Json(run)))
+}
+
+/// A run.
+#[utoipa::path(get, path = "/api/projects/{project}/runs/{run}", tag = "runs", security(("session" = ["viewer"])),
+    responses((status = 200, body = Run)))]
+async fn read(
+    State(server): State<App>,
+    Params((project, id)): Params<(Uuid, Uuid)>,
+) -> Result<Json<Run>, ApiError> {
+    Ok(Json(server.store.run(project, id).await?))
+}
+
+/// Deletes a run that is not being trained, with its weights. Images that were made with it stay.
+#[utoipa::path(delete, path = "/api/projects/{project}/runs/{run}", tag = "runs",
+    security(("session" = ["editor"])), responses((status = 204, description = "It is gone")))]
+async fn delete(
+    State(server): State<App>,
+    Params((project, id)): Params<(Uuid, Uuid)>,
+) -> Result<StatusCode, ApiError> {
+    server.store.delete_run(project, id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct MetricsQuery {
+    /// Only steps after this one.
+    #[serde(default)]
+    after: u64,
+}
+
+/// What the steps gave, up to the last checkpoint. Newer ones are in the events of the job.
+#[utoipa::path(get, path = "/api/projects/{project}/runs/{run}/metrics", tag = "runs",
+    security(("session" = ["viewer"])), params(MetricsQuery), responses((status = 200, body = Page<Metric>)))]
+async fn metrics(
+    State(server): State<App>,
+    Params((project, id)): Params<(Uuid, Uuid)>,
+    Search(query): Search<MetricsQuery>,
+) -> Result<Json<Page<Metric>>, ApiError> {
+    server.store.run(project, id).await?;
+    let folder = server.store.run_folder(project, id).join(TRAINED);
+    // Before the first checkpoint there is no file.
+    let found = tokio::task::spawn_blocking(move || read_metrics(&folder)).await?.unwrap_or_default();
+    let items = found.into_iter().filter(|metric| metric.step > query.after).map(|metric| Metric {
+        step: metric.step,
+        loss: metric.loss,
+        gradient_norm: metric.gradient_norm,
+        learning_rate: metric.learning_rate,
+    });
+    Ok(Json(Page { items: items.collect(), next: None }))
+}
+
+/// The weights of a finished run: a LoRA with PEFT's names, as diffusers reads it.
+#[utoipa::path(get, path = "/api/projects/{project}/runs/{run}/weights", tag = "runs",
+    security(("session" = ["player"])),
+    responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream")))]
+async fn weights(
+    State(server): State<App>,
+    Params((project, id)): Params<(Uuid, Uuid)>,
+) -> Result<Response, ApiError> {
+    let run = server.store.run(project, id).await?;
+    if run.state != JobState::Done {
+        return Err(ApiError::conflict(format!(
+            "the run is {}; its weights are there when it is done",
+            run.state.word()
+        )));
+    }
+    let path = server.store.run_folder(project, id).join(TRAINED).join(LORA_FILE);
+    let file = tokio::fs::File::open(&path).await?;
+    let size = file.metadata().await?.len();
+    let stream = futures_util::stream::try_unfold(file, async |mut file| {
+        let mut chunk = vec![0; 64 << 10];
+        let read = file.read(&mut chunk).await?;
+        chunk.truncate(read);
+        Ok::<_, std::io::Error>((read > 0).then_some((chunk, file)))
+    });
+    let named = format!("attachment; filename=\"{id}.safetensors\"");
+    let headers = HeaderMap::from_iter([
+        (header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream")),
+        (header::CONTENT_LENGTH, size.into()),
+        (
+            header::CONTENT_DISPOSITION,
+            HeaderValue::from_str(&named).map_err(|error| ApiError::internal(error.to_string()))?,
+        ),
+    ]);
+    Ok((headers, Bytes::from_stream(stream)).into_response())
+}

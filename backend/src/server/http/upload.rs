@@ -1,0 +1,81 @@
+//! Bodies that go to the disk as they come.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use axum::body::Body;
+use futures_util::StreamExt;
+use sha2::{Digest, Sha256};
+use tokio::io::AsyncWriteExt;
+
+use super::App;
+use super::problem::ApiError;
+use crate::server::store::{hex, new_id};
+
+/// How long a client may send nothing of what it uploads.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A file that was uploaded, which is removed when this is dropped.
+pub(super) struct Upload {
+    file: Temporary,
+    /// SHA-256 of its bytes, in hexadecimal.
+    pub(super) digest: String,
+}
+
+impl Upload {
+    /// The file.
+    pub(super) fn path(&self) -> &Path {
+        self.file.path()
+    }
+}
+
+/// A file that is removed when this is dropped.
+pub(super) struct Temporary(PathBuf);
+
+impl Temporary {
+    /// The file at `path`, which need not be there yet.
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self(path)
+    }
+
+    /// The file.
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // What stays behind is removed at the next start.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// Receives a body of at most `mebibytes`.
+///
+/// # Errors
+/// A body that is too large or breaks off; a disk that fails or is full.
+pub(super) async fn receive(server: &App, body: Body, mebibytes: u64) -> Result<Upload, ApiError> {
+    let temporary = Temporary::new(server.store.incoming().join(new_id().to_string()));
+    let most = mebibytes.saturating_mul(1 << 20);
+    let mut file = tokio::fs::File::create(temporary.path()).await?;
+    let mut digest = Sha256::new();
+    let mut size = 0;
+    let mut body = body.into_data_stream();
+    while let Some(chunk) = tokio::time::timeout(PATIENCE, body.next())
+        .await
+        .map_err(|_| ApiError::invalid("the upload has stopped; send it again"))?
+    {
+        let chunk = chunk.map_err(|error| ApiError::invalid(format!("the upload broke off: {error}")))?;
+        size += chunk.len() as u64;
+        if size > most {
+            return Err(ApiError::too_large(format!(
+                "the file has more than {mebibytes} MiB; make it smaller"
+            )));
+        }
+        digest.update(&chunk);
+        file.write_all(&chunk).await?;
+    }
+    file.flush().await?;
+    Ok(Upload { file: temporary, digest: hex(&digest.finalize()) })
+}

@@ -1,0 +1,187 @@
+//! Making images.
+
+use image::RgbImage;
+use indexmap::IndexMap;
+use mudi_domain::api::{JobEvent, LayoutChoice, NewImages};
+use mudi_domain::cutout::Cutout;
+use mudi_domain::layout::Layout;
+use mudi_domain::subject::SubjectId;
+use mudi_engine_candle::lora;
+use mudi_engine_candle::weights::{Precision, read_safetensors};
+
+use super::worker::{Stopped, Work};
+use super::{TRAINED, bases, photos};
+use crate::base::{Base, precision};
+use crate::dataset::Dataset;
+use crate::generate::{
+    GenerateError, Parameters, SOFTWARE, Settings, Start, encode_png, layout_start, pictures,
+};
+use crate::plan;
+use crate::server::media;
+use crate::server::store::{NewImage, RunData};
+use crate::train::LORA_FILE;
+
+/// Images that are sampled, and kept, in one go.
+const BATCH: u32 = 4;
+
+/// Makes the images that are not there yet.
+pub(super) fn run(work: &Work<'_>) -> Result<(), Stopped> {
+    let (store, project) = (&work.server.store, work.claim.project);
+    let request: NewImages =
+        serde_json::from_str(&work.claim.request).map_err(|error| Stopped::of("request", &error))?;
+    let data = request.run.map(|run| work.wait(store.run_data(project, run))).transpose()?;
+    let made = work.wait(store.images_made(work.claim.id))?;
+    if made >= request.count {
+        return Ok(());
+    }
+    let mut maker = Maker::new(work, &request, data.as_ref())?;
+    // Groups are cut at the same numbers however often the job is interrupted.
+    for first in (made / BATCH * BATCH..request.count).step_by(BATCH as usize) {
+        maker.group(first)?;
+    }
+    Ok(())
+}
+
+struct Maker<'a> {
+    work: &'a Work<'a>,
+    request: &'a NewImages,
+    base_name: &'a str,
+    base: Base,
+    settings: Settings,
+    cutouts: IndexMap<SubjectId, Vec<Cutout>>,
+}
+
+fn failed(error: GenerateError) -> Stopped {
+    match error {
+        GenerateError::Interrupted => Stopped::Interrupted,
+        GenerateError::Layout(_) | GenerateError::Collage(_) => Stopped::of("layout", &error),
+        error => Stopped::of("failed", &error),
+    }
+}
+
+impl<'a> Maker<'a> {
+    fn new(work: &'a Work<'a>, request: &'a NewImages, data: Option<&'a RunData>) -> Result<Self, Stopped> {
+        let base_name =
+            data.map(|data| data.run.base.as_str()).or(request.base.as_deref()).unwrap_or_default();
+        let folder = bases::find(&work.server.settings.models, base_name)
+            .map_err(|fault| Stopped::fault("base", fault))?;
+        let recipe = data.map(|data| &data.run.recipe);
+        let held = recipe.map_or(Precision::Single, |recipe| precision(recipe.precision));
+        let side = recipe.map(|recipe| recipe.resolution as usize).filter(|&side| side > 0);
+        let job = plan::Job::Generate {
+            size: side.map(|side| [side; 2]),
+            count: BATCH.min(request.count) as usize,
+            rank: recipe.map_or(0, |recipe| recipe.rank as usize),
+            precision: held,
+        };
+        let memory = work.server.settings.memory_bytes().or_else(plan::available_memory);
+        plan::check(&folder, job, memory).map_err(|error| Stopped::of("memory", &error))?;
+        let mut base = Base::load(&folder, held).map_err(|error| Stopped::of("base", &error))?;
+        let mut cutouts = IndexMap::new();
+        if let Some(data) = data {
+            let path =
+                work.server.store.run_folder(work.claim.project, data.run.id).join(TRAINED).join(LORA_FILE);
+            let tensors = read_safetensors(&path).map_err(|error| Stopped::of("weights", &error))?;
+            lora::attach(&mut base.unet, &tensors, Some(data.run.recipe.alpha as f32))
+                .map_err(|error| Stopped::of("weights", &error))?;
+            if request.layout != LayoutChoice::None {
+                cutouts = Dataset::load(&photos::lay_out(work, data)?)
+                    .and_then(|dataset| dataset.cutouts())
+                    .map_err(|error| Stopped::of("photos", &error))?;
+            }
+        }
+        let with_layout = request.layout != LayoutChoice::None;
+        let mut settings = Settings {
+            steps: request.steps as usize,
+            guidance: request.guidance,
+            sampler: request.sampler.parse().map_err(|error| Stopped::of("request", &error))?,
+            karras: request.karras,
+            gamma: request.gamma.unwrap_or(if with_layout { 2.0 } else { 0.0 }),
+            lora_scale: request.lora_scale,
+            interrupt: work.interrupt.clone(),
+            ..Settings::for_base(&base)
+        };
+        if let Some(side) = side {
+            settings.size = [side; 2];
+        }
+        Ok(Self { work, request, base_name, base, settings, cutouts })
+    }
+
+    /// Makes the images from number `first` on, and keeps them together.
+    fn group(&mut self, first: u32) -> Result<(), Stopped> {
+        let last = (first + BATCH).min(self.request.count);
+        let starts: Vec<_> =
+            (first..last).map(|number| self.start(number)).collect::<Result<_, _>>().map_err(failed)?;
+        let plain: Vec<Start> = starts.iter().map(|(start, ..)| start.clone()).collect();
+        let (request, steps) = (self.request, u64::from(self.request.steps));
+        let mut reporter = self.work.reporter();
+        let stage = format!("images {} to {last} of {}", first + 1, request.count);
+        let mut reported = Ok(());
+        let interrupt = &self.work.interrupt;
+        let made = pictures(&self.base, &request.prompt, &request.negative, &self.settings, &plain, |step| {
+            if reported.is_ok() {
+                reported = reporter.step(&stage, step as u64, steps, None);
+                if reported.is_err() {
+                    interrupt.set();
+                }
+            }
+        });
+        reported?;
+        let made = made.map_err(failed)?;
+        let (store, project) = (&self.work.server.store, self.work.claim.project);
+        let keeping = self.work.wait(store.keeping(project))?;
+        let mut images = Vec::new();
+        for ((number, image), (start, canvas, layout)) in (first..).zip(&made).zip(starts) {
+            let parameters = self.parameters(start.seed, layout);
+            let encoded = |image: &RgbImage, parameters: Option<&Parameters>| {
+                encode_png(image, parameters).map_err(|error| Stopped::fault("failed", error.to_string()))
+            };
+            let thumbnail = media::thumbnail(image).map_err(|error| Stopped::of("failed", &error))?;
+            let put = |bytes, extension| self.work.wait(keeping.put(bytes, extension));
+            images.push(NewImage {
+                number,
+                file: put(encoded(image, Some(&parameters))?, "png")?,
+                thumbnail: put(thumbnail.bytes, thumbnail.extension)?,
+                canvas: canvas.map(|canvas| put(encoded(&canvas, None)?, "png")).transpose()?,
+                size: image.dimensions(),
+                seed: start.seed,
+                parameters: serde_json::to_string(&parameters)
+                    .map_err(|error| Stopped::of("failed", &error))?,
+            });
+        }
+        let job = self.work.claim.id;
+        let ids = self.work.wait(store.add_images(project, job, request.run, &images))?;
+        drop(keeping);
+        for image in ids {
+            self.work.wait(self.work.server.queue.note(store, job, &JobEvent::Image { image }))?;
+        }
+        Ok(())
+    }
+
+    fn start(&self, number: u32) -> Result<(Start, Option<RgbImage>, Option<Layout>), GenerateError> {
+        let seed = self.request.seed.wrapping_add(u64::from(number));
+        let fixed = match &self.request.layout {
+            LayoutChoice::None => return Ok((Start { seed, ..Start::default() }, None, None)),
+            LayoutChoice::Random => None,
+            LayoutChoice::Fixed(layout) => Some(layout),
+        };
+        let (start, canvas, layout) =
+            layout_start(&self.base, &self.cutouts, fixed, self.settings.size[0], seed)?;
+        Ok((start, Some(canvas), Some(layout)))
+    }
+
+    fn parameters(&self, seed: u64, layout: Option<Layout>) -> Parameters {
+        Parameters {
+            prompt: self.request.prompt.clone(),
+            negative_prompt: self.request.negative.clone(),
+            seed,
+            steps: self.settings.steps,
+            sampler: self.settings.sampler.to_string(),
+            guidance: self.settings.guidance,
+            gamma: self.settings.gamma,
+            layout,
+            base: self.base_name.to_owned(),
+            software: SOFTWARE,
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Training a run.
+
+use std::path::Path;
+
+use super::worker::{Stopped, Work};
+use super::{TRAINED, bases, photos};
+use crate::files::{WriteError, write_atomically};
+use crate::train::{self, Options, Progress, RunInfo, TrainError};
+
+/// Trains, or goes on from the last checkpoint.
+pub(super) fn run(work: &Work<'_>) -> Result<(), Stopped> {
+    let store = &work.server.store;
+    let run = work.claim.run.ok_or_else(|| Stopped::fault("run", "the job names no run"))?;
+    let data = work.wait(store.run_data(work.claim.project, run))?;
+    let base = bases::find(&work.server.settings.models, &data.run.base)
+        .map_err(|fault| Stopped::fault("base", fault))?;
+    let options = Options {
+        photos: photos::lay_out(work, &data)?,
+        base,
+        out: store.run_folder(work.claim.project, run).join(TRAINED),
+        recipe: data.run.recipe,
+        resume: true,
+        stop_after: None,
+        memory: work.server.settings.memory_bytes(),
+        interrupt: work.interrupt.clone(),
+    };
+    clear_parts(&options.out)?;
+    relocate(&options)?;
+    let mut reporter = work.reporter();
+    let mut reported = Ok(());
+    let trained = train::run(&options, |progress| {
+        if reported.is_err() {
+            return;
+        }
+        reported = match progress {
+            Progress::Prior(class, made, wanted) => {
+                reporter.step(&format!("prior images of {class}"), made, wanted, None)
+            }
+            Progress::Step(metric, steps) => reporter.step("training", metric.step, steps, Some(metric.loss)),
+        };
+        if reported.is_err() {
+            work.interrupt.set();
+        }
+    });
+    // A report that failed is why the run was interrupted.
+    reported?;
+    match trained {
+        Ok(_) => Ok(()),
+        Err(TrainError::Interrupted) => Err(Stopped::Interrupted),
+        Err(error) => Err(fault(work, &error)),
+    }
+}
+
+/// Removes the halves of files that a killed server was writing.
+fn clear_parts(folder: &Path) -> Result<(), Stopped> {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.extension().is_some_and(|extension| extension == "part") {
+            std::fs::remove_file(&path)
+                .map_err(|source| Stopped::of("write", &WriteError { path: path.clone(), source }))?;
+        }
+    }
+    Ok(())
+}
+
+/// A run knows its photos and its base by their paths, which change when the data folder or the models move. The photos'
+/// digests, which do not, are compared all the same.
+fn relocate(options: &Options) -> Result<(), Stopped> {
+    let failed = |error: &TrainError| Stopped::of("run", error);
+    let path = options.out.join("run.json");
+    if !path.is_file() {
+        return Ok(());
+    }
+    let mut info = RunInfo::load(&options.out).map_err(|error| failed(&error))?;
+    let absolute = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let (photos, base) = (absolute(&options.photos), absolute(&options.base));
+    if info.photos == photos && info.base == base {
+        return Ok(());
+    }
+    (info.photos, info.base) = (photos, base);
+    let text = serde_json::to_string_pretty(&info).map_err(|error| Stopped::of("run", &error))?;
+    write_atomically(&path, (text + "\n").as_bytes()).map_err(|error| Stopped::of("run", &error))
+}
+
+fn fault(work: &Work<'_>, error: &TrainError) -> Stopped {
+    let code = match error {
+        TrainError::Dataset(_) | TrainError::ChangedFiles { .. } => "photos",
+        TrainError::Base(crate::base::BaseError::TooLarge(_)) => "memory",
+        TrainError::Base(_) => "base",
+        TrainError::Recipe(_) => "recipe",
+        TrainError::Diverged { .. } => "diverged",
+        _ => "failed",
+    };
+    match Stopped::of(code, error) {
+        // Where the server keeps its files is nobody's business.
+        Stopped::Fault(mut fault) => {
+            let folder = work.server.settings.data.display().to_string();
+            fault.detail = fault.detail.replace(&folder, "");
+            Stopped::Fault(fault)
+        }
+        stopped => stopped,
+    }
+}

@@ -1,0 +1,162 @@
+//! The thread that does jobs. It is outside of tokio's, and yields to requests.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use mudi_domain::api::{JobEvent, JobFault, JobKind, JobState};
+use tokio::runtime::Handle;
+
+use super::report::Reporter;
+use super::{generate, train};
+use crate::interrupt::Interrupt;
+use crate::server::Server;
+use crate::server::store::{Claim, StoreError, Wanted, is_full};
+
+/// How often the worker looks for a job that waits for room on the disk.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// What a job works with.
+pub(super) struct Work<'a> {
+    pub(super) server: &'a Server,
+    pub(super) handle: &'a Handle,
+    pub(super) claim: &'a Claim,
+    pub(super) interrupt: Interrupt,
+}
+
+impl<'a> Work<'a> {
+    /// Waits for an answer of the store.
+    pub(super) fn wait<T>(&self, future: impl Future<Output = Result<T, StoreError>>) -> Result<T, Stopped> {
+        self.handle.block_on(future).map_err(|error| Stopped::of("store", &error))
+    }
+
+    /// Tells what is being done.
+    pub(super) fn reporter(&'a self) -> Reporter<'a> {
+        Reporter::new(self)
+    }
+}
+
+/// Why a job stopped before its end.
+#[derive(Debug)]
+pub(super) enum Stopped {
+    /// It was asked to.
+    Interrupted,
+    /// The disk is full.
+    Full,
+    /// Something is wrong with it.
+    Fault(JobFault),
+}
+
+impl Stopped {
+    /// The stop that an error makes.
+    pub(super) fn of(code: &str, error: &(dyn std::error::Error + 'static)) -> Self {
+        if is_full(error) || matches!(error.downcast_ref(), Some(StoreError::Full)) {
+            return Self::Full;
+        }
+        Self::fault(code, error.to_string())
+    }
+
+    /// A fault in words.
+    pub(super) fn fault(code: &str, detail: impl Into<String>) -> Self {
+        Self::Fault(JobFault { code: code.to_owned(), detail: detail.into() })
+    }
+}
+
+/// Starts the worker; it ends when the server's queue says that the server stops.
+pub(crate) fn start(server: Arc<Server>, handle: Handle) -> std::io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name("worker".to_owned()).spawn(move || {
+        yield_to_requests(server.settings.nice);
+        run(&server, &handle);
+    })
+}
+
+/// Lowers the priority of this thread, and of the engine's threads, which it starts.
+fn yield_to_requests(nice: u64) {
+    #[cfg(target_os = "linux")]
+    {
+        let nice = i32::try_from(nice.min(19)).unwrap_or_default();
+        if let Err(error) = rustix::process::setpriority_process(None, nice) {
+            tracing::warn!(%error, "the worker's priority stays as it is");
+        }
+        // The engine's pool inherits the priority of whoever starts it. Where it is there already, it keeps its own.
+        let _ = rayon::ThreadPoolBuilder::new().build_global();
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = nice;
+}
+
+fn run(server: &Server, handle: &Handle) {
+    let stopped = server.queue.stopped();
+    while !*stopped.borrow() {
+        match handle.block_on(server.store.claim()) {
+            Ok(Some(claim)) => work(server, handle, &claim),
+            found => {
+                if let Err(error) = found {
+                    tracing::error!(%error, "no job can be claimed");
+                }
+                handle.block_on(async {
+                    // Either is a reason to look again.
+                    let _ = tokio::time::timeout(LOOK, server.queue.wake.notified()).await;
+                });
+            }
+        }
+    }
+}
+
+/// Does a job, and settles its state.
+fn work(server: &Server, handle: &Handle, claim: &Claim) {
+    let interrupt = server.queue.begin(claim);
+    // Somebody may have asked between the claim and now.
+    let wanted = handle.block_on(server.store.wanted(claim.id));
+    if *server.queue.stopped().borrow() || !matches!(wanted, Ok(Wanted::Run)) {
+        interrupt.set();
+    }
+    tracing::info!(job = %claim.id, kind = claim.kind.word(), "a job begins");
+    let running = JobEvent::State { state: JobState::Running, fault: None };
+    let work = Work { server, handle, claim, interrupt };
+    let result = work.wait(server.queue.note(&server.store, claim.id, &running)).and_then(|()| {
+        let done = catch_unwind(AssertUnwindSafe(|| match claim.kind {
+            JobKind::Train => train::run(&work),
+            JobKind::Generate => generate::run(&work),
+        }));
+        done.unwrap_or_else(|_| {
+            Err(Stopped::fault("internal", "the worker has panicked; the server's log says why"))
+        })
+    });
+    // A full disk may refuse the row too: it is written once there is room. Where the server stops before, the next start
+    // finds the job running, and goes on with it.
+    while let Err(error) = handle.block_on(settle(server, claim, &result)) {
+        tracing::error!(job = %claim.id, %error, "a job's state cannot be kept; trying again");
+        let mut stopped = server.queue.stopped();
+        let stops =
+            handle.block_on(async { tokio::time::timeout(LOOK, stopped.wait_for(|stop| *stop)).await });
+        if stops.is_ok() {
+            break;
+        }
+    }
+    server.queue.end();
+}
+
+async fn settle(server: &Server, claim: &Claim, result: &Result<(), Stopped>) -> Result<(), StoreError> {
+    let (state, fault) = match result {
+        Ok(()) => (JobState::Done, None),
+        Err(Stopped::Interrupted) => match server.store.wanted(claim.id).await? {
+            // The server stops: the job goes on when it starts again.
+            Wanted::Run => (JobState::Queued, None),
+            Wanted::Pause => (JobState::Paused, None),
+            Wanted::Cancel => (JobState::Cancelled, None),
+        },
+        Err(Stopped::Full) => {
+            let fault = JobFault { code: "disk_full".to_owned(), detail: StoreError::Full.to_string() };
+            (JobState::Waiting, Some(fault))
+        }
+        Err(Stopped::Fault(fault)) => (JobState::Failed, Some(fault.clone())),
+    };
+    tracing::info!(job = %claim.id, state = state.word(), "a job stops");
+    if !server.store.settle(claim.id, state, fault.as_ref()).await? {
+        // It was deleted while it ran.
+        return server.store.sweep(claim.project).await;
+    }
+    server.queue.note(&server.store, claim.id, &JobEvent::State { state, fault }).await
+}

@@ -1,0 +1,200 @@
+//! The server's settings, from one table: flags, environment and configuration file.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use super::ServeError;
+
+/// One setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Setting {
+    /// Its name in kebab case: the flag, and the field of the configuration file.
+    pub name: &'static str,
+    /// Its default, as text.
+    pub default: &'static str,
+    /// What it does.
+    pub help: &'static str,
+}
+
+impl Setting {
+    /// The environment variable that sets it, for example `MUDI_SERVE_LISTEN`.
+    #[must_use]
+    pub fn env(&self) -> String {
+        format!("MUDI_SERVE_{}", self.name.replace('-', "_").to_uppercase())
+    }
+}
+
+/// Why a setting was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// There is no setting of this name.
+    #[error("there is no setting `{name}`; `mudi serve --help` names them")]
+    Unknown {
+        /// The name as it was given.
+        name: String,
+    },
+    /// A setting cannot have this value.
+    #[error("setting `{name}` cannot be {value:?}: {needed} is needed")]
+    Value {
+        /// The setting.
+        name: &'static str,
+        /// The value as it was given.
+        value: String,
+        /// What is needed instead.
+        needed: &'static str,
+    },
+    /// The configuration file cannot be read.
+    #[error("{}: the configuration cannot be read: {fault}; write an object, as {{\"listen\": \"127.0.0.1:8787\"}}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        fault: String,
+    },
+}
+
+/// A type that a setting may have.
+trait Value: Sized {
+    const NEEDED: &'static str;
+    fn read(text: &str) -> Option<Self>;
+}
+
+macro_rules! values {
+    ($($type:ty: $needed:literal, $read:expr;)*) => {$(
+        impl Value for $type {
+            const NEEDED: &'static str = $needed;
+            fn read(text: &str) -> Option<Self> {
+                let read: fn(&str) -> Option<Self> = $read;
+                read(text)
+            }
+        }
+    )*};
+}
+
+values! {
+    PathBuf: "a path", |text| Some(text.into());
+    String: "a text", |text| Some(text.to_owned());
+    bool: "true or false", |text| text.parse().ok();
+    SocketAddr: "an address and a port, as 127.0.0.1:8787,", |text| text.parse().ok();
+    u64: "a whole number", |text| text.parse().ok();
+    f64: "a number from 0", |text| text.parse().ok().filter(|n: &f64| n.is_finite() && *n >= 0.0);
+}
+
+macro_rules! settings {
+    ($($field:ident: $type:ty = $name:literal, $default:literal, $help:literal;)*) => {
+        /// The settings; [`SETTINGS`] describes them.
+        #[derive(Debug, Clone)]
+        pub struct Settings { $(#[doc = $help] pub $field: $type,)* }
+
+        /// The one table of settings.
+        pub const SETTINGS: &[Setting] = &[$(Setting { name: $name, default: $default, help: $help },)*];
+
+        impl Settings {
+            /// The settings of `given`, a text for each setting; the default where it gives none.
+            ///
+            /// # Errors
+            /// [`SettingsError::Value`].
+            pub fn new(given: impl Fn(&Setting) -> Option<String>) -> Result<Self, SettingsError> {
+                $(let $field = {
+                    let setting = Setting { name: $name, default: $default, help: $help };
+                    let text = given(&setting).unwrap_or_else(|| $default.to_owned());
+                    <$type as Value>::read(text.trim()).ok_or_else(|| SettingsError::Value {
+                        name: $name,
+                        value: text,
+                        needed: <$type as Value>::NEEDED,
+                    })?
+                };)*
+                Ok(Self { $($field,)* })
+            }
+        }
+    };
+}
+
+settings! {
+    data: PathBuf = "data", "mudi-data",
+        "Folder of everything that the server keeps; made on first start. Copy it to move the server.";
+    listen: SocketAddr = "listen", "127.0.0.1:8787", "Address and port to listen on; port 0 takes a free one.";
+    models: PathBuf = "models", "models", "Folder of base models, each a folder in diffusers' layout.";
+    public_url: String = "public-url", "",
+        "Address under which browsers reach the server, with its scheme; with https cookies are sent by TLS only.";
+    proxy: bool = "proxy", "false",
+        "A reverse proxy passes requests on: none counts as local, and the client is the last X-Forwarded-For.";
+    password_file: PathBuf = "password-file", "",
+        "File whose first line becomes the owner's password, asked for where a request does not come from this machine.";
+    upload_limit: u64 = "upload-limit", "256", "The largest photo or mask that can be uploaded, in MiB.";
+    archive_limit: u64 = "archive-limit", "4096", "The largest data set that can be uploaded, packed and unpacked, in MiB.";
+    memory: f64 = "memory", "0", "Memory that a job may use, in GiB; 0 for what is free.";
+    nice: u64 = "nice", "10", "How much the worker yields to requests, 0 to 19 (Unix).";
+    rate: u64 = "rate", "100", "Requests a second from one address, in the mean; from this machine any number.";
+    log: String = "log", "info", "What is logged: error, warn, info, debug or trace, or as `mudi=debug,tower_http=info`.";
+    log_json: bool = "log-json", "false", "Log lines as JSON.";
+}
+
+impl Settings {
+    /// The texts of a configuration file: a JSON object of settings.
+    ///
+    /// # Errors
+    /// [`SettingsError::File`] and [`SettingsError::Unknown`].
+    pub fn file(path: &Path) -> Result<serde_json::Map<String, serde_json::Value>, SettingsError> {
+        let failed = |fault: String| SettingsError::File { path: path.to_owned(), fault };
+        let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+        let map: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_str(&text).map_err(|error| failed(error.to_string()))?;
+        if let Some(name) = map.keys().find(|name| SETTINGS.iter().all(|known| known.name != *name)) {
+            return Err(SettingsError::Unknown { name: name.clone() });
+        }
+        Ok(map)
+    }
+
+    /// The password of the password file, where one is named.
+    pub(super) fn password(&self) -> Result<Option<String>, ServeError> {
+        if self.password_file.as_os_str().is_empty() {
+            return Ok(None);
+        }
+        let text = std::fs::read_to_string(&self.password_file)
+            .map_err(|error| ServeError::Password(format!("{}: {error}", self.password_file.display())))?;
+        Ok(Some(text.lines().next().unwrap_or_default().to_owned()))
+    }
+
+    /// Whether browsers reach the server by TLS.
+    pub(super) fn secure(&self) -> bool {
+        self.public_url.starts_with("https://")
+    }
+
+    /// Memory that a job may use, in bytes.
+    pub(super) fn memory_bytes(&self) -> Option<usize> {
+        (self.memory > 0.0).then_some((self.memory * (1u64 << 30) as f64) as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_fit_their_types() {
+        let settings = Settings::new(|_| None).unwrap();
+        assert_eq!(settings.listen.port(), 8787);
+        assert!(!settings.proxy && !settings.secure() && settings.memory_bytes().is_none());
+    }
+
+    #[test]
+    fn a_wrong_value_names_the_setting() {
+        let wrong = |name: &'static str, value: &str| {
+            Settings::new(|setting| (setting.name == name).then(|| value.to_owned())).unwrap_err().to_string()
+        };
+        assert!(wrong("listen", "here").contains("`listen` cannot be \"here\""));
+        assert!(wrong("proxy", "yes").contains("true or false"));
+        assert!(wrong("memory", "-1").contains("a number"));
+    }
+
+    #[test]
+    fn a_file_with_an_unknown_setting_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("serve.json");
+        std::fs::write(&path, r#"{"lisen": "127.0.0.1:1"}"#).unwrap();
+        assert!(matches!(Settings::file(&path), Err(SettingsError::Unknown { name }) if name == "lisen"));
+        std::fs::write(&path, "[").unwrap();
+        assert!(matches!(Settings::file(&path), Err(SettingsError::File { .. })));
+    }
+}

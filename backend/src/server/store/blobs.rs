@@ -1,0 +1,83 @@
+//! Files by the SHA-256 of their bytes, below the project that they belong to.
+//!
+//! A file is written beside its place, synced and renamed, and never changes. Two projects share none, so that a
+//! project's folder is all that there is of it.
+
+use std::ops::Range;
+use std::path::Path;
+
+use bytes::Bytes;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path as Key;
+use object_store::{GetOptions, GetResult, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::StoreError;
+
+/// The folder of files in a project's.
+pub(super) const FOLDER: &str = "files";
+
+/// The files of all projects.
+pub(crate) struct Blobs {
+    store: LocalFileSystem,
+}
+
+/// SHA-256 of `bytes`, in hexadecimal.
+pub(crate) fn digest(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+/// `bytes` in hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn key(project: Uuid, file: &str) -> Key {
+    Key::from_iter([project.to_string().as_str(), FOLDER, file])
+}
+
+impl Blobs {
+    /// The files below `folder`, which exists.
+    pub(super) fn open(folder: &Path) -> Result<Self, StoreError> {
+        let store = LocalFileSystem::new_with_prefix(folder)
+            .map_err(|source| StoreError::Open { path: folder.to_owned(), source })?;
+        Ok(Self { store: store.with_fsync(true) })
+    }
+
+    /// Keeps `bytes` and returns their name: their digest and `extension`.
+    pub(super) async fn put(
+        &self,
+        project: Uuid,
+        bytes: Bytes,
+        extension: &str,
+    ) -> Result<String, StoreError> {
+        let file = format!("{}.{extension}", digest(&bytes));
+        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+        match self.store.put_opts(&key(project, &file), bytes.into(), options).await {
+            Ok(_) | Err(object_store::Error::AlreadyExists { .. }) => Ok(file),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A file, or a `range` of its bytes, as a stream.
+    pub(crate) async fn get(
+        &self,
+        project: Uuid,
+        file: &str,
+        range: Option<Range<u64>>,
+    ) -> Result<GetResult, StoreError> {
+        let options = GetOptions { range: range.map(Into::into), ..GetOptions::default() };
+        Ok(self.store.get_opts(&key(project, file), options).await?)
+    }
+
+    /// The length of a file in bytes.
+    pub(crate) async fn size(&self, project: Uuid, file: &str) -> Result<u64, StoreError> {
+        Ok(self.store.head(&key(project, file)).await?.size)
+    }
+
+    /// The bytes of a file.
+    pub(crate) async fn read(&self, project: Uuid, file: &str) -> Result<Bytes, StoreError> {
+        Ok(self.get(project, file, None).await?.bytes().await?)
+    }
+}

@@ -1,0 +1,171 @@
+//! Generated images.
+
+use mudi_domain::api::{Image, Page};
+use uuid::Uuid;
+
+use super::{Range, Store, StoreError, from_column, new_id, now};
+
+/// An image whose files are kept already.
+pub(crate) struct NewImage {
+    /// Its number among the job's.
+    pub(crate) number: u32,
+    /// The image.
+    pub(crate) file: String,
+    /// Its thumbnail.
+    pub(crate) thumbnail: String,
+    /// The layout's canvas.
+    pub(crate) canvas: Option<String>,
+    /// Pixels across and down.
+    pub(crate) size: (u32, u32),
+    /// Its seed.
+    pub(crate) seed: u64,
+    /// What it was made with, as JSON.
+    pub(crate) parameters: String,
+}
+
+/// The files of an image.
+#[derive(sqlx::FromRow)]
+pub(crate) struct ImageFile {
+    /// The image.
+    pub(crate) file: String,
+    /// Its thumbnail.
+    pub(crate) thumbnail: String,
+    /// The layout's canvas.
+    pub(crate) canvas: Option<String>,
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: Uuid,
+    job: Uuid,
+    run: Option<Uuid>,
+    number: u32,
+    canvas: Option<String>,
+    width: u32,
+    height: u32,
+    seed: i64,
+    parameters: String,
+    created: i64,
+}
+
+impl Row {
+    fn image(self) -> Result<Image, StoreError> {
+        Ok(Image {
+            id: self.id,
+            job: self.job,
+            run: self.run,
+            number: self.number,
+            width: self.width,
+            height: self.height,
+            // SQLite's integers have a sign; the bits are those of the seed.
+            seed: self.seed as u64,
+            canvas: self.canvas.is_some(),
+            parameters: from_column("image", &self.parameters)?,
+            created: self.created,
+        })
+    }
+}
+
+impl Store {
+    /// Adds images of a job together, and returns their ids. Those of numbers that are there already stay as they are.
+    pub(crate) async fn add_images(
+        &self,
+        project: Uuid,
+        job: Uuid,
+        run: Option<Uuid>,
+        images: &[NewImage],
+    ) -> Result<Vec<Uuid>, StoreError> {
+        let mut changes = self.begin().await?;
+        let mut ids = Vec::with_capacity(images.len());
+        for image in images {
+            let id = new_id();
+            let done = sqlx::query(
+                "insert into images (id, project, job, run, number, file, thumbnail, canvas, width, height, seed,
+                    parameters, created)
+                 select ?, ?, id, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? from jobs where id = ?
+                 on conflict (job, number) do nothing",
+            )
+            .bind(id)
+            .bind(project)
+            .bind(run)
+            .bind(image.number)
+            .bind(&image.file)
+            .bind(&image.thumbnail)
+            .bind(&image.canvas)
+            .bind(image.size.0)
+            .bind(image.size.1)
+            .bind(image.seed as i64)
+            .bind(&image.parameters)
+            .bind(now())
+            .bind(job)
+            .execute(&mut *changes)
+            .await?;
+            if done.rows_affected() > 0 {
+                ids.push(id);
+            }
+        }
+        changes.commit().await?;
+        Ok(ids)
+    }
+
+    /// How many images a job has made.
+    pub(crate) async fn images_made(&self, job: Uuid) -> Result<u32, StoreError> {
+        Ok(sqlx::query_scalar("select coalesce(max(number) + 1, 0) from images where job = ?")
+            .bind(job)
+            .fetch_one(&self.writer)
+            .await?)
+    }
+
+    /// The images of a project, or of one of its jobs, oldest first.
+    pub(crate) async fn images(
+        &self,
+        project: Uuid,
+        job: Option<Uuid>,
+        range: Range,
+    ) -> Result<Page<Image>, StoreError> {
+        let rows: Vec<Row> = sqlx::query_as(
+            "select * from images where project = ?1 and job = coalesce(?2, job) and id > ?3 order by id limit ?4",
+        )
+        .bind(project)
+        .bind(job)
+        .bind(range.after)
+        .bind(range.fetch())
+        .fetch_all(&self.readers)
+        .await?;
+        range.page(rows, |row| row.id, Row::image)
+    }
+
+    /// An image.
+    pub(crate) async fn image(&self, project: Uuid, id: Uuid) -> Result<Image, StoreError> {
+        let row: Option<Row> = sqlx::query_as("select * from images where project = ? and id = ?")
+            .bind(project)
+            .bind(id)
+            .fetch_optional(&self.readers)
+            .await?;
+        row.ok_or(StoreError::Missing("image"))?.image()
+    }
+
+    /// The files of an image.
+    pub(crate) async fn image_file(&self, project: Uuid, id: Uuid) -> Result<ImageFile, StoreError> {
+        let row = sqlx::query_as("select file, thumbnail, canvas from images where project = ? and id = ?")
+            .bind(project)
+            .bind(id)
+            .fetch_optional(&self.readers)
+            .await?;
+        row.ok_or(StoreError::Missing("image"))
+    }
+
+    /// Deletes an image.
+    pub(crate) async fn delete_image(&self, project: Uuid, id: Uuid) -> Result<(), StoreError> {
+        let row: Option<(String, String, Option<String>)> = sqlx::query_as(
+            "delete from images where project = ? and id = ? returning file, thumbnail, canvas",
+        )
+        .bind(project)
+        .bind(id)
+        .fetch_optional(&self.writer)
+        .await?;
+        let (file, thumbnail, canvas) = row.ok_or(StoreError::Missing("image"))?;
+        let files: Vec<String> = [Some(file), Some(thumbnail), canvas].into_iter().flatten().collect();
+        self.release(project, &files).await
+    }
+}

@@ -1,0 +1,303 @@
+//! Jobs: a queue of rows, which the worker claims one at a time.
+
+use mudi_domain::api::{Job, JobFault, JobKind, JobState, Page};
+use sqlx::{Sqlite, Transaction};
+use uuid::Uuid;
+
+use super::{Range, Store, StoreError, now};
+
+/// How long a job waits for room on the disk before it is tried again, in milliseconds.
+const RETRY: i64 = 15_000;
+/// The most jobs of a project that may wait.
+const MOST_WAITING: i64 = 200;
+
+/// A job that the worker has taken.
+pub(crate) struct Claim {
+    /// The job.
+    pub(crate) id: Uuid,
+    /// Its project.
+    pub(crate) project: Uuid,
+    /// What it does.
+    pub(crate) kind: JobKind,
+    /// The run that it trains or uses.
+    pub(crate) run: Option<Uuid>,
+    /// What was asked for, as JSON.
+    pub(crate) request: String,
+}
+
+/// What shall become of a job that runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// Go on.
+    Run,
+    /// Halt, with a checkpoint.
+    Pause,
+    /// End.
+    Cancel,
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: Uuid,
+    kind: String,
+    state: String,
+    run: Option<Uuid>,
+    stage: String,
+    step: i64,
+    steps: i64,
+    seconds_left: Option<f64>,
+    created: i64,
+    started: Option<i64>,
+    heartbeat: Option<i64>,
+    finished: Option<i64>,
+    fault_code: Option<String>,
+    fault_detail: Option<String>,
+    position: i64,
+}
+
+/// The state of a column.
+pub(super) fn state(word: &str) -> Result<JobState, StoreError> {
+    JobState::from_word(word)
+        .ok_or_else(|| StoreError::Damaged { what: "job", fault: format!("state {word:?}") })
+}
+
+fn kind(word: &str) -> Result<JobKind, StoreError> {
+    JobKind::from_word(word)
+        .ok_or_else(|| StoreError::Damaged { what: "job", fault: format!("kind {word:?}") })
+}
+
+impl Row {
+    fn job(self) -> Result<Job, StoreError> {
+        let state = state(&self.state)?;
+        Ok(Job {
+            id: self.id,
+            kind: kind(&self.kind)?,
+            state,
+            run: self.run,
+            stage: self.stage,
+            step: self.step.unsigned_abs(),
+            steps: self.steps.unsigned_abs(),
+            position: (state == JobState::Queued).then(|| u32::try_from(self.position).unwrap_or(u32::MAX)),
+            seconds_left: self.seconds_left.filter(|_| state == JobState::Running),
+            created: self.created,
+            started: self.started,
+            heartbeat: self.heartbeat,
+            finished: self.finished,
+            fault: self
+                .fault_code
+                .map(|code| JobFault { code, detail: self.fault_detail.unwrap_or_default() }),
+        })
+    }
+}
+
+/// A job counts the queued ones before it, and the one that runs.
+const SELECT: &str = "select *, (select count(*) from jobs other
+    where other.state = 'running' or (other.state = 'queued' and other.id < jobs.id)) position
+    from jobs where project = ";
+
+/// Adds a job to the end of the queue.
+pub(super) async fn insert_job(
+    changes: &mut Transaction<'static, Sqlite>,
+    project: Uuid,
+    id: Uuid,
+    kind: JobKind,
+    run: Option<Uuid>,
+    request: &str,
+) -> Result<(), StoreError> {
+    let (exists, waiting): (bool, i64) = sqlx::query_as(
+        "select exists (select 1 from projects where id = ?1),
+            (select count(*) from jobs where project = ?1 and state not in ('done', 'failed', 'cancelled'))",
+    )
+    .bind(project)
+    .fetch_one(&mut **changes)
+    .await?;
+    if !exists {
+        return Err(StoreError::Missing("project"));
+    }
+    if waiting >= MOST_WAITING {
+        return Err(StoreError::Conflict(format!(
+            "{MOST_WAITING} jobs of the project are waiting; wait for some, or cancel them"
+        )));
+    }
+    sqlx::query(
+        "insert into jobs (id, project, kind, state, run, request, created) values (?, ?, ?, 'queued', ?, ?, ?)",
+    )
+    .bind(id)
+    .bind(project)
+    .bind(kind.word())
+    .bind(run)
+    .bind(request)
+    .bind(now())
+    .execute(&mut **changes)
+    .await?;
+    Ok(())
+}
+
+impl Store {
+    /// Adds a job to the end of the queue.
+    pub(crate) async fn create_job(
+        &self,
+        project: Uuid,
+        kind: JobKind,
+        run: Option<Uuid>,
+        request: &str,
+    ) -> Result<Job, StoreError> {
+        let id = super::new_id();
+        let mut changes = self.begin().await?;
+        insert_job(&mut changes, project, id, kind, run, request).await?;
+        changes.commit().await?;
+        self.job(project, id).await
+    }
+
+    /// The jobs of a project, oldest first.
+    pub(crate) async fn jobs(&self, project: Uuid, range: Range) -> Result<Page<Job>, StoreError> {
+        let mut query = sqlx::QueryBuilder::new(SELECT);
+        query.push_bind(project).push(" and id > ").push_bind(range.after);
+        query.push(" order by id limit ").push_bind(range.fetch());
+        let rows: Vec<Row> = query.build_query_as().fetch_all(&self.readers).await?;
+        range.page(rows, |row| row.id, Row::job)
+    }
+
+    /// A job.
+    pub(crate) async fn job(&self, project: Uuid, id: Uuid) -> Result<Job, StoreError> {
+        let mut query = sqlx::QueryBuilder::new(SELECT);
+        query.push_bind(project).push(" and id = ").push_bind(id);
+        let row: Option<Row> = query.build_query_as().fetch_optional(&self.readers).await?;
+        row.ok_or(StoreError::Missing("job"))?.job()
+    }
+
+    /// Takes the next job, if there is one.
+    pub(crate) async fn claim(&self) -> Result<Option<Claim>, StoreError> {
+        let row: Option<(Uuid, Uuid, String, Option<Uuid>, String)> = sqlx::query_as(
+            "update jobs set state = 'running', wanted = 'run', started = ?1, heartbeat = ?1,
+                fault_code = null, fault_detail = null
+             where id = (select id from jobs
+                where state = 'queued' or (state = 'waiting' and retry <= ?1) order by id limit 1)
+             returning id, project, kind, run, request",
+        )
+        .bind(now())
+        .fetch_optional(&self.writer)
+        .await?;
+        row.map(|(id, project, word, run, request)| {
+            Ok(Claim { id, project, kind: kind(&word)?, run, request })
+        })
+        .transpose()
+    }
+
+    /// Notes what the worker has done.
+    pub(crate) async fn progress(
+        &self,
+        job: Uuid,
+        stage: &str,
+        step: u64,
+        steps: u64,
+        seconds_left: Option<f64>,
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "update jobs set stage = ?2, step = ?3, steps = ?4, seconds_left = ?5, heartbeat = ?6 where id = ?1",
+        )
+        .bind(job)
+        .bind(stage)
+        .bind(step as i64)
+        .bind(steps as i64)
+        .bind(seconds_left)
+        .bind(now())
+        .execute(&self.writer)
+        .await?;
+        Ok(())
+    }
+
+    /// Ends the worker's work on a job. Returns whether there still is such a job.
+    pub(crate) async fn settle(
+        &self,
+        job: Uuid,
+        state: JobState,
+        fault: Option<&JobFault>,
+    ) -> Result<bool, StoreError> {
+        let now = now();
+        let done = sqlx::query(
+            "update jobs set state = ?2, wanted = 'run', fault_code = ?3, fault_detail = ?4, finished = ?5,
+                retry = ?6, heartbeat = ?7 where id = ?1",
+        )
+        .bind(job)
+        .bind(state.word())
+        .bind(fault.map(|fault| fault.code.as_str()))
+        .bind(fault.map(|fault| fault.detail.as_str()))
+        .bind(state.is_over().then_some(now))
+        .bind((state == JobState::Waiting).then_some(now + RETRY))
+        .bind(now)
+        .execute(&self.writer)
+        .await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    /// What shall become of a job; [`Wanted::Cancel`] where it was deleted.
+    pub(crate) async fn wanted(&self, job: Uuid) -> Result<Wanted, StoreError> {
+        let word: Option<String> = sqlx::query_scalar("select wanted from jobs where id = ?")
+            .bind(job)
+            .fetch_optional(&self.writer)
+            .await?;
+        Ok(match word.as_deref() {
+            Some("run") => Wanted::Run,
+            Some("pause") => Wanted::Pause,
+            _ => Wanted::Cancel,
+        })
+    }
+
+    /// Pauses or cancels a job. One that waits is so at once; of one that runs the worker has to be told.
+    pub(crate) async fn halt(&self, project: Uuid, id: Uuid, wanted: Wanted) -> Result<Job, StoreError> {
+        let (word, state, waits) = match wanted {
+            Wanted::Pause => ("pause", "paused", "'queued', 'waiting'"),
+            _ => ("cancel", "cancelled", "'queued', 'waiting', 'paused'"),
+        };
+        let mut changes = self.begin().await?;
+        let mut query = sqlx::QueryBuilder::new("update jobs set finished = ");
+        query.push_bind((wanted == Wanted::Cancel).then(now)).push(", state = ").push_bind(state);
+        query.push(" where id = ").push_bind(id).push(" and project = ").push_bind(project);
+        query.push(" and state in (").push(waits).push(")");
+        let halted = query.build().execute(&mut *changes).await?.rows_affected();
+        let told = sqlx::query(
+            "update jobs set wanted = ?3 where id = ?1 and project = ?2 and state = 'running'
+                and wanted <> 'cancel'",
+        )
+        .bind(id)
+        .bind(project)
+        .bind(word)
+        .execute(&mut *changes)
+        .await?
+        .rows_affected();
+        changes.commit().await?;
+        let job = self.job(project, id).await?;
+        if halted + told == 0 && job.state.word() != state && job.state != JobState::Running {
+            return Err(StoreError::Conflict(format!(
+                "the job is {}; it cannot be {state}",
+                job.state.word()
+            )));
+        }
+        Ok(job)
+    }
+
+    /// Puts a paused job back into the queue, at the place of its age. One that is still halting will be there by itself.
+    pub(crate) async fn resume(&self, project: Uuid, id: Uuid) -> Result<Job, StoreError> {
+        let done = sqlx::query(
+            "update jobs set wanted = 'run', fault_code = null, fault_detail = null,
+                state = case state when 'running' then 'running' else 'queued' end
+             where id = ? and project = ?
+                and (state in ('paused', 'waiting') or (state = 'running' and wanted = 'pause'))",
+        )
+        .bind(id)
+        .bind(project)
+        .execute(&self.writer)
+        .await?;
+        let job = self.job(project, id).await?;
+        if done.rows_affected() == 0 && !matches!(job.state, JobState::Queued | JobState::Running) {
+            return Err(StoreError::Conflict(format!("the job is {}; it cannot go on", job.state.word())));
+        }
+        Ok(job)
+    }
+
+    /// How many jobs there are of each state, for the metrics.
+    pub(crate) async fn job_counts(&self) -> Result<Vec<(String, i64)>, StoreError> {
+        Ok(sqlx::query_as("select state, count(*) from jobs group by state").fetch_all(&self.readers).await?)
+    }
+}

@@ -1,0 +1,167 @@
+//! Training runs, and what they train on.
+
+use mudi_domain::api::{JobKind, JobState, NewRun, Page, Run};
+use mudi_domain::prompt;
+use mudi_domain::recipe::Recipe;
+use mudi_domain::subject::SubjectId;
+use uuid::Uuid;
+
+use super::jobs::{insert_job, state};
+use super::subjects::subject_id;
+use super::{Range, Store, StoreError, changed, from_column, new_id, now, to_column};
+
+/// A run with what training needs.
+pub(crate) struct RunData {
+    /// The run.
+    pub(crate) run: Run,
+    /// Its photos, subject by subject.
+    pub(crate) photos: Vec<RunPhoto>,
+}
+
+/// A photo as it was when its run was made.
+pub(crate) struct RunPhoto {
+    /// Whose photo it is.
+    pub(crate) subject: SubjectId,
+    /// The subject's name.
+    pub(crate) subject_name: String,
+    /// The photo's file.
+    pub(crate) file: String,
+    /// The mask's file.
+    pub(crate) mask: String,
+    /// The caption, never empty.
+    pub(crate) caption: String,
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: Uuid,
+    name: String,
+    base: String,
+    recipe: String,
+    photos: u32,
+    job: Uuid,
+    state: String,
+    created: i64,
+}
+
+impl Row {
+    fn run(self) -> Result<Run, StoreError> {
+        Ok(Run {
+            id: self.id,
+            name: self.name,
+            base: self.base,
+            recipe: from_column("recipe", &self.recipe)?,
+            photos: self.photos,
+            job: self.job,
+            state: state(&self.state)?,
+            created: self.created,
+        })
+    }
+}
+
+const SELECT: &str = "select runs.id, runs.name, base, recipe, job, jobs.state, runs.created,
+    (select count(*) from run_photos where run = runs.id) photos
+    from runs join jobs on jobs.id = runs.job where runs.project = ";
+
+impl Store {
+    /// Makes a run of the project's photos as they are now, and the job that trains it.
+    pub(crate) async fn create_run(&self, project: Uuid, new: &NewRun) -> Result<Run, StoreError> {
+        let recipe: &Recipe = &new.recipe;
+        let mut changes = self.begin().await?;
+        let photos: Vec<(String, String, Uuid, String, Option<String>, String)> = sqlx::query_as(
+            "select subjects.id, subjects.name, photos.id, photos.file, photos.mask, photos.caption
+             from photos join subjects on subjects.project = photos.project and subjects.id = photos.subject
+             where photos.project = ? order by subjects.position, photos.id",
+        )
+        .bind(project)
+        .fetch_all(&mut *changes)
+        .await?;
+        if photos.is_empty() {
+            return Err(StoreError::Conflict(
+                "the project has no photos; upload some, and draw masks".into(),
+            ));
+        }
+        let (id, job) = (new_id(), new_id());
+        insert_job(&mut changes, project, job, JobKind::Train, Some(id), "{}").await?;
+        sqlx::query(
+            "insert into runs (id, project, job, name, base, recipe, created) values (?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(id)
+        .bind(project)
+        .bind(job)
+        .bind(&new.name)
+        .bind(&new.base)
+        .bind(to_column("recipe", recipe)?)
+        .bind(now())
+        .execute(&mut *changes)
+        .await?;
+        for (position, (subject, name, photo, file, mask, caption)) in photos.into_iter().enumerate() {
+            let mask = mask.ok_or_else(|| {
+                StoreError::Conflict(format!(
+                    "photo {photo} of subject `{subject}` has no mask; draw one, or delete the photo"
+                ))
+            })?;
+            sqlx::query(
+                "insert into run_photos (run, position, subject, subject_name, file, mask, caption)
+                 values (?, ?, ?, ?, ?, ?, ?)",
+            )
+            .bind(id)
+            .bind(position as i64)
+            .bind(subject)
+            .bind(&name)
+            .bind(file)
+            .bind(mask)
+            .bind(if caption.is_empty() { prompt::photo(&name) } else { caption })
+            .execute(&mut *changes)
+            .await?;
+        }
+        changes.commit().await?;
+        self.run(project, id).await
+    }
+
+    /// The runs of a project, oldest first.
+    pub(crate) async fn runs(&self, project: Uuid, range: Range) -> Result<Page<Run>, StoreError> {
+        let mut query = sqlx::QueryBuilder::new(SELECT);
+        query.push_bind(project).push(" and runs.id > ").push_bind(range.after);
+        query.push(" order by runs.id limit ").push_bind(range.fetch());
+        let rows: Vec<Row> = query.build_query_as().fetch_all(&self.readers).await?;
+        range.page(rows, |row| row.id, Row::run)
+    }
+
+    /// A run.
+    pub(crate) async fn run(&self, project: Uuid, id: Uuid) -> Result<Run, StoreError> {
+        let mut query = sqlx::QueryBuilder::new(SELECT);
+        query.push_bind(project).push(" and runs.id = ").push_bind(id);
+        let row: Option<Row> = query.build_query_as().fetch_optional(&self.readers).await?;
+        row.ok_or(StoreError::Missing("run"))?.run()
+    }
+
+    /// A run and what it trains on.
+    pub(crate) async fn run_data(&self, project: Uuid, id: Uuid) -> Result<RunData, StoreError> {
+        let run = self.run(project, id).await?;
+        let rows: Vec<(String, String, String, String, String)> = sqlx::query_as(
+            "select subject, subject_name, file, mask, caption from run_photos where run = ? order by position",
+        )
+        .bind(id)
+        .fetch_all(&self.readers)
+        .await?;
+        let photo = |(subject, subject_name, file, mask, caption): (String, _, _, _, _)| {
+            Ok(RunPhoto { subject: subject_id(&subject)?, subject_name, file, mask, caption })
+        };
+        Ok(RunData { run, photos: rows.into_iter().map(photo).collect::<Result<_, StoreError>>()? })
+    }
+
+    /// Deletes a run that is over, its job and its files; images that were made with it stay.
+    pub(crate) async fn delete_run(&self, project: Uuid, id: Uuid) -> Result<(), StoreError> {
+        let run = self.run(project, id).await?;
+        if run.state == JobState::Running {
+            return Err(StoreError::Conflict("the run is being trained; cancel its job first".into()));
+        }
+        let done = sqlx::query("delete from jobs where id = ? and state <> 'running'")
+            .bind(run.job)
+            .execute(&self.writer)
+            .await?;
+        changed(done.rows_affected(), true, "run")?;
+        self.sweep(project).await
+    }
+}

@@ -1,0 +1,103 @@
+//! Generated images.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::Time;
+use crate::layout::Layout;
+use crate::prompt;
+
+/// A generated image.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Image {
+    /// Its id.
+    pub id: Uuid,
+    /// The job that made it.
+    pub job: Uuid,
+    /// The run whose weights were used; none for the base alone, or where the run was deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<Uuid>,
+    /// Its number among the job's images, from 0.
+    pub number: u32,
+    /// Pixels across.
+    pub width: u32,
+    /// Pixels down.
+    pub height: u32,
+    /// The seed of this image.
+    pub seed: u64,
+    /// Whether it started from a layout, whose canvas can be seen.
+    pub canvas: bool,
+    /// What it was made with, as in the file's own metadata.
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
+    pub parameters: serde_json::Value,
+    /// When it was made.
+    pub created: Time,
+}
+
+/// Where images start.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum LayoutChoice {
+    /// From noise alone.
+    #[default]
+    None,
+    /// From a random collage of the run's subjects, another for each image.
+    Random,
+    /// From this layout.
+    Fixed(Layout),
+}
+
+/// Images to make. What is not named has the default of the command line.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct NewImages {
+    /// The finished run whose weights shall be used; none for the base alone.
+    pub run: Option<Uuid>,
+    /// The base model, where there is no run.
+    pub base: Option<String>,
+    /// What to draw; at most 1000 characters.
+    pub prompt: String,
+    /// What not to draw; at most 1000 characters.
+    pub negative: String,
+    /// Where the images start.
+    pub layout: LayoutChoice,
+    /// Strength of the layout, -20 to 100; 2 with a layout where none is given.
+    pub gamma: Option<f32>,
+    /// Steps of the sampler, 1 to 1000.
+    pub steps: u32,
+    /// Classifier-free guidance scale, -20 to 100; 1 leaves it out.
+    pub guidance: f32,
+    /// ddim, euler, euler-ancestral or dpmpp-2m.
+    pub sampler: String,
+    /// Karras' spacing of noise levels.
+    pub karras: bool,
+    /// Seed of the first image; the next ones count up.
+    pub seed: u64,
+    /// How many, 1 to 64.
+    pub count: u32,
+    /// Strength of the run's weights, -20 to 100.
+    pub lora_scale: f32,
+}
+
+impl Default for NewImages {
+    fn default() -> Self {
+        Self {
+            run: None,
+            base: None,
+            prompt: String::new(),
+            negative: prompt::NEGATIVE.to_owned(),
+            layout: LayoutChoice::None,
+            gamma: None,
+            steps: 25,
+            guidance: 5.0,
+            sampler: "euler".to_owned(),
+            karras: false,
+            seed: 0,
+            count: 4,
+            lora_scale: 1.0,
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! Training runs.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{JobState, Time};
+use crate::recipe::Recipe;
+
+/// A base model that the server has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Base {
+    /// What runs call it.
+    pub name: String,
+}
+
+/// A training run. It keeps the photos, masks and captions that the project had when it was made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Run {
+    /// Its id.
+    pub id: Uuid,
+    /// Its name.
+    pub name: String,
+    /// The base model.
+    pub base: String,
+    /// The recipe, with every parameter.
+    pub recipe: Recipe,
+    /// How many photos it trains on.
+    pub photos: u32,
+    /// The job that trains it.
+    pub job: Uuid,
+    /// The job's state.
+    pub state: JobState,
+    /// When it was made.
+    pub created: Time,
+}
+
+/// What a new run needs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct NewRun {
+    /// 1 to 200 characters.
+    pub name: String,
+    /// One of the server's base models.
+    pub base: String,
+    /// Parameters by their names in the table of recipes; what is not named has its default.
+    #[serde(default)]
+    pub recipe: Recipe,
+}
+
+/// What a step of training gave.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Metric {
+    /// The step, from 1.
+    pub step: u64,
+    /// Its loss.
+    pub loss: f64,
+    /// Norm of the gradient before clipping.
+    pub gradient_norm: f64,
+    /// The learning rate.
+    pub learning_rate: f64,
+}

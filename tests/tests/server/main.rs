@@ -1,0 +1,9 @@
+//! The server as browsers and scripts meet it: over HTTP, as a process that can be killed.
+
+mod access;
+mod crash;
+mod input;
+mod load;
+mod story;
+mod studio;
+mod written;
