@@ -19,7 +19,7 @@ fn judged(name: &str, detections: &[[f32; 2]], prompt: Option<&str>) -> Judged {
         score: 0.9,
     });
     Judged {
-        file: format!("{name}{NASTY}.png").into(),
+        file: format!("{name}<script>.png").into(),
         prompt: prompt.map(str::to_owned),
         found: found.collect(),
         verdicts: vec![Verdict {
