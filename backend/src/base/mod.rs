@@ -16,7 +16,7 @@ use mudi_diffusion::{Engine, Parameters};
 use mudi_engine_candle::weights::{FileWeights, Precision};
 use mudi_engine_candle::{CandleEngine, Tensor, on_pool};
 
-fn read_text(path: &Path) -> Result<String, BaseError> {
+pub(crate) fn read_text(path: &Path) -> Result<String, BaseError> {
     std::fs::read_to_string(path).map_err(|source| match source.kind() {
         std::io::ErrorKind::NotFound => BaseError::Missing { path: path.to_owned() },
         _ => BaseError::Read { path: path.to_owned(), source },
@@ -326,7 +326,8 @@ fn zeros_for_empty_prompt(path: &Path) -> Result<bool, BaseError> {
     Ok(index["force_zeros_for_empty_prompt"].as_bool().unwrap_or(false))
 }
 
-fn load_tokenizer(folder: &Path) -> Result<Tokenizer, BaseError> {
+/// The tokenizer of a folder with `vocab.json` and `merges.txt`.
+pub(crate) fn load_tokenizer(folder: &Path) -> Result<Tokenizer, BaseError> {
     let vocab = read_text(&folder.join("vocab.json"))?;
     let merges = read_text(&folder.join("merges.txt"))?;
     let optional = |name: &str| match read_text(&folder.join(name)) {

@@ -1,6 +1,7 @@
 //! `mudi forward`: one network on given tensors, to hold it against a reference.
 
 mod sam;
+mod vision;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,22 +17,23 @@ use mudi_engine_candle::{CandleEngine, Tensor, nchw};
 
 use super::{Failure, print};
 
-/// Run one network of a base model on the tensors of a file, named as diffusers and transformers name its arguments.
+/// Run one network on the tensors of a file, named as diffusers and transformers name their arguments.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// Folder of the base model, or `pocket`; for the networks of SAM, the folder with its weights.
+    /// Folder of the base model, or `pocket`; of networks that see, the folder with their weights.
     #[arg(long)]
     base: PathBuf,
     /// The network.
     #[arg(long)]
     network: Network,
     /// Safetensors file with the inputs: `sample`, `timestep`, `encoder_hidden_states`, `text_embeds`, `time_ids`,
-    /// `input_ids`; of SAM `pixel_values`, or `image_embeddings`, `input_points`, `input_labels`, `input_boxes`,
-    /// `input_masks` and `multimask_output`.
+    /// `input_ids`; of networks that see `pixel_values`; of SAM's decoder `image_embeddings`, `input_points`, `input_labels`,
+    /// `input_boxes`, `input_masks` and `multimask_output`.
     #[arg(long)]
     inputs: PathBuf,
     /// Safetensors file to write: `sample` (and `logvar` of the encoder), or `hidden_states`, `last_hidden_state` and
-    /// `text_embeds`; of SAM `last_hidden_state`, or `pred_masks` and `iou_scores`.
+    /// `text_embeds`; of SAM `last_hidden_state`, or `pred_masks` and `iou_scores`; `last_hidden_state`, `pooler_output` and `mean`
+    /// of `dinov2`; `logits`, `objectness_logits` and `pred_boxes` of `owlv2`; `embeds` of `dreamsim`, whose `pixel_values` are 0 to 1.
     #[arg(long)]
     out: PathBuf,
     /// Print the result as JSON.
@@ -50,6 +52,9 @@ enum Network {
     VaeDecoder,
     SamImageEncoder,
     SamMaskDecoder,
+    Dinov2,
+    Owlv2,
+    Dreamsim,
 }
 
 struct Inputs {
@@ -98,6 +103,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Network::VaeDecoder => vae_decoder(&base.join("vae"), &inputs)?,
         Network::SamImageEncoder => sam::image_encoder(&base, &inputs)?,
         Network::SamMaskDecoder => sam::mask_decoder(&base, &inputs)?,
+        Network::Dinov2 => vision::dinov2(&base, &inputs)?,
+        Network::Owlv2 => vision::owlv2(&base, &inputs)?,
+        Network::Dreamsim => vision::dreamsim(&base, &inputs)?,
     };
     write_atomically(&arguments.out, &to_safetensors(&outputs, None)?)?;
     let shapes: BTreeMap<&str, &[usize]> =

@@ -2,6 +2,7 @@
 
 mod bench;
 mod demo;
+mod evaluate;
 mod forward;
 mod generate;
 mod plan;
@@ -37,6 +38,7 @@ enum Command {
     Train(Box<train::Arguments>),
     Generate(Box<generate::Arguments>),
     Segment(segment::Arguments),
+    Evaluate(evaluate::Arguments),
     Forward(forward::Arguments),
     /// Serve projects, jobs and links over HTTP, until told to stop.
     Serve(serve::Arguments),
@@ -58,6 +60,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Train(arguments) => train::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),
         Command::Segment(arguments) => segment::run(&arguments),
+        Command::Evaluate(arguments) => evaluate::run(&arguments),
         Command::Forward(arguments) => forward::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
     };

@@ -1,6 +1,6 @@
 //! Sampling: from noise, or from noise shifted towards a layout of the subjects (MuDI, section 4.2).
 
-mod picture;
+pub(crate) mod picture;
 mod start;
 
 pub use picture::{Parameters, SOFTWARE, encode_png, write_png};

@@ -36,6 +36,9 @@ pub struct Parameters {
 /// The program, as pictures name it.
 pub const SOFTWARE: &str = concat!("MuDI Studio ", env!("CARGO_PKG_VERSION"));
 
+/// The keyword of the text chunk.
+const KEYWORD: &str = "parameters";
+
 /// Writes a PNG; `parameters` go into a text chunk that other tools read too.
 ///
 /// # Errors
@@ -59,10 +62,50 @@ pub fn encode_png(
     encoder.set_color(png::ColorType::Rgb);
     encoder.set_depth(png::BitDepth::Eight);
     if let Some(parameters) = parameters {
-        encoder.add_itxt_chunk("parameters".to_owned(), serde_json::to_string(parameters)?)?;
+        encoder.add_itxt_chunk(KEYWORD.to_owned(), serde_json::to_string(parameters)?)?;
     }
     let mut writer = encoder.write_header()?;
     writer.write_image_data(image.as_raw())?;
     writer.finish()?;
     Ok(bytes)
+}
+
+/// The prompt inside a picture that [`write_png`] has written; none in others.
+pub(crate) fn prompt_of(png: impl std::io::BufRead + std::io::Seek) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Prompt {
+        prompt: String,
+    }
+    let reader = png::Decoder::new(png).read_info().ok()?;
+    let chunk = reader.info().utf8_text.iter().find(|chunk| chunk.keyword == KEYWORD)?;
+    serde_json::from_str::<Prompt>(&chunk.get_text().ok()?).ok().map(|parameters| parameters.prompt)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+
+    #[test]
+    fn a_prompt_is_found_again() {
+        let parameters = Parameters {
+            prompt: "olis “bear” in the snow".to_owned(),
+            negative_prompt: String::new(),
+            seed: 1,
+            steps: 2,
+            sampler: "ddim".to_owned(),
+            guidance: 5.0,
+            gamma: 0.0,
+            layout: None,
+            base: "pocket".to_owned(),
+            software: SOFTWARE,
+        };
+        let image = RgbImage::new(3, 2);
+        let written = encode(&image, Some(&parameters)).unwrap();
+        assert_eq!(prompt_of(Cursor::new(&written)).as_deref(), Some("olis “bear” in the snow"));
+        assert_eq!(prompt_of(Cursor::new(encode(&image, None).unwrap())), None);
+        assert_eq!(prompt_of(Cursor::new(b"no picture")), None);
+        assert_eq!(prompt_of(Cursor::new(&written[..40])), None);
+    }
 }

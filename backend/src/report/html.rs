@@ -13,13 +13,67 @@ const SMALL: u32 = 160;
 const WIDEST: u32 = 320;
 /// The longest side, in pixels, of a picture that is there for orientation only.
 const THUMBNAIL: u32 = 384;
+/// The same of one of many pictures.
+const SHRUNK: u32 = 192;
+/// The style sheet of all pages, inside each.
+const STYLE: &str = include_str!("style.css");
+/// Lets nothing be loaded, whatever a text in the page may hold.
+const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'";
+
+/// A page in one file.
+pub(crate) struct Document<'a> {
+    /// Plain text.
+    pub(crate) title: &'a str,
+    /// CSS beside that of all pages.
+    pub(crate) style: &'a str,
+    /// What the link to the main part says.
+    pub(crate) skip: &'a str,
+    /// HTML below the heading.
+    pub(crate) header: &'a str,
+    /// HTML of the main part.
+    pub(crate) main: &'a str,
+}
+
+impl Document<'_> {
+    /// The whole page.
+    pub(crate) fn html(&self) -> String {
+        let Self { style, skip, header, main, .. } = self;
+        let title = escape(self.title);
+        format!(
+            r##"<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta http-equiv="Content-Security-Policy" content="{POLICY}">
+<title>{title}</title>
+<style>
+{STYLE}{style}</style>
+</head>
+<body>
+<a class="skip" href="#main">{skip}</a>
+<header>
+<h1>{title}</h1>
+{header}
+</header>
+<main id="main">
+{main}
+</main>
+<footer class="quiet"><p>Made by MuDI Studio. This page is one file: it loads nothing and can be passed on as it is.</p></footer>
+</body>
+</html>
+"##
+        )
+    }
+}
 
 /// The colors that tell subjects apart; the style sheet has the same.
 const SUBJECT_COLORS: [[u8; 3]; 6] =
     [[201, 111, 74], [74, 127, 167], [122, 148, 72], [151, 104, 168], [196, 154, 46], [79, 150, 140]];
 
 /// `text` as it may stand between tags and in quoted attributes.
-pub(super) fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -37,7 +91,7 @@ pub(super) fn escape(text: &str) -> String {
 }
 
 /// An `img` with the picture inside, or words in its place where it has no pixels. `alt` is plain text.
-pub(super) fn picture(image: &RgbImage, alt: &str) -> String {
+pub(crate) fn picture(image: &RgbImage, alt: &str) -> String {
     let mut png = Cursor::new(Vec::new());
     let alt = escape(alt);
     // The encoder refuses only pictures without pixels; a report should not be lost for one.
@@ -55,18 +109,28 @@ pub(super) fn picture(image: &RgbImage, alt: &str) -> String {
 }
 
 /// A picture for orientation: scaled down where it is large.
-pub(super) fn thumbnail(image: &RgbImage, alt: &str) -> String {
-    let (width, height) = image.dimensions();
-    if width.max(height) <= THUMBNAIL {
+pub(crate) fn thumbnail(image: &RgbImage, alt: &str) -> String {
+    if image.width().max(image.height()) <= THUMBNAIL {
         return picture(image, alt);
     }
-    let scale = f64::from(THUMBNAIL) / f64::from(width.max(height));
+    picture(&fitted(image, THUMBNAIL), alt)
+}
+
+/// A small picture, for one of many.
+pub(crate) fn shrunk(image: &RgbImage) -> RgbImage {
+    if image.width().max(image.height()) <= SHRUNK { image.clone() } else { fitted(image, SHRUNK) }
+}
+
+/// `image`, which has pixels, with a longer side of `longest`.
+fn fitted(image: &RgbImage, longest: u32) -> RgbImage {
+    let (width, height) = image.dimensions();
+    let scale = f64::from(longest) / f64::from(width.max(height));
     let side = |pixels: u32| ((f64::from(pixels) * scale).round() as u32).max(1);
-    picture(&imageops::thumbnail(image, side(width), side(height)), alt)
+    imageops::thumbnail(image, side(width), side(height))
 }
 
 /// `photo` with all that is outside the mask pale and gray, and the mask's edge in the subject's color.
-pub(super) fn overlay(photo: &RgbImage, mask: &GrayImage, subject: usize) -> RgbImage {
+pub(crate) fn overlay(photo: &RgbImage, mask: &GrayImage, subject: usize) -> RgbImage {
     let (width, height) = photo.dimensions();
     if width == 0 || height == 0 || mask.width() == 0 || mask.height() == 0 {
         return photo.clone();
@@ -98,12 +162,12 @@ pub(super) fn overlay(photo: &RgbImage, mask: &GrayImage, subject: usize) -> Rgb
 }
 
 /// The CSS class of the subject's color.
-pub(super) fn subject_class(subject: usize) -> String {
+pub(crate) fn subject_class(subject: usize) -> String {
     format!("s{}", subject % SUBJECT_COLORS.len())
 }
 
 /// "a", "a and b", "a, b and c".
-pub(super) fn list(words: &[String]) -> String {
+pub(crate) fn list(words: &[String]) -> String {
     match words {
         [] => String::new(),
         [one] => one.clone(),
@@ -112,12 +176,12 @@ pub(super) fn list(words: &[String]) -> String {
 }
 
 /// A number and its noun.
-pub(super) fn count(number: usize, one: &str, many: &str) -> String {
+pub(crate) fn count(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 
 /// A length of time in words.
-pub(super) fn duration(seconds: f64) -> String {
+pub(crate) fn duration(seconds: f64) -> String {
     if !seconds.is_finite() || seconds < 0.0 {
         return "unknown".to_owned();
     }
@@ -136,7 +200,7 @@ pub(super) fn duration(seconds: f64) -> String {
 }
 
 /// An amount of memory in words.
-pub(super) fn memory(bytes: u64) -> String {
+pub(crate) fn memory(bytes: u64) -> String {
     let bytes = bytes as f64;
     if bytes < 1024.0 * 1024.0 * 1000.0 {
         format!("{:.1} MiB", bytes / (1024.0 * 1024.0))

@@ -1,7 +1,7 @@
 //! The report of a comparison: `report.html`, one file that needs nothing else, and its numbers as `report.json`.
 
 pub mod chart;
-mod html;
+pub(crate) mod html;
 mod page;
 pub mod sheet;
 #[cfg(test)]

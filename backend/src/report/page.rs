@@ -5,52 +5,21 @@ use std::iter;
 use image::RgbImage;
 
 use super::chart::loss_chart;
-use super::html::{count, duration, escape, list, memory, overlay, picture, subject_class, thumbnail};
+use super::html::{
+    Document, count, duration, escape, list, memory, overlay, picture, subject_class, thumbnail,
+};
 use super::{Grid, MethodSection, Report, SubjectCard};
-
-/// The style sheet, inside the page.
-const STYLE: &str = include_str!("style.css");
-/// Lets nothing be loaded, whatever a text in the page may hold.
-const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'";
 
 /// The whole page.
 pub(super) fn page(report: &Report) -> String {
-    let title = escape(&report.title);
     let methods: String =
         report.methods.iter().enumerate().map(|(index, method)| method_section(index, method)).collect();
-    let [hero, compare, subjects] = [hero(report), comparison(report), subjects(report)];
-    let [prompts, costs, repeat] = [prompts(report), costs(report), repeat(report)];
-    format!(
-        r##"<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
-<title>{title}</title>
-<style>
-{STYLE}</style>
-</head>
-<body>
-<a class="skip" href="#main">Skip to the comparison</a>
-<header>
-<h1>{title}</h1>
-{hero}
-</header>
-<main id="main">
-{compare}
-{subjects}
-{methods}
-{prompts}
-{costs}
-{repeat}
-</main>
-<footer class="quiet"><p>Made by MuDI Studio. This page is one file: it loads nothing and can be passed on as it is.</p></footer>
-</body>
-</html>
-"##
-    )
+    let main =
+        [comparison(report), subjects(report), methods, prompts(report), costs(report), repeat(report)]
+            .join("\n");
+    let header = hero(report);
+    Document { title: &report.title, style: "", skip: "Skip to the comparison", header: &header, main: &main }
+        .html()
 }
 
 /// Who is who, what to look for, and where things are on the page.

@@ -132,7 +132,7 @@ impl Segmenter {
                 Sam::new(&engine, config, source)
             }
         })?;
-        weights.pass_over(is_no_weight);
+        weights.pass_over_where(is_no_weight);
         weights.finish()?;
         Ok(Self { engine, sam })
     }

@@ -20,6 +20,8 @@ pub enum Activation {
     QuickGelu,
     /// `max(x, 0)`; its derivative at 0 is 0.
     Relu,
+    /// `x` where it is positive, otherwise `e^x - 1`.
+    Elu,
 }
 
 /// What [`Engine::biased_attention`] adds to its scaled scores.
@@ -211,4 +213,6 @@ pub trait Parameters<E: Engine> {
     fn get(&mut self, name: &str, shape: &[usize], kind: ParameterKind) -> Result<E::Tensor>;
     /// Whether there is a weight of that name; an initializer says yes to what diffusers itself would write.
     fn contains(&self, name: &str) -> bool;
+    /// Says that files of this network may hold a weight of that name, which it has no use for.
+    fn pass_over(&mut self, _name: &str) {}
 }

@@ -6,6 +6,7 @@
 
 pub mod api;
 pub mod collage;
+pub mod compare;
 pub mod cutmix;
 pub mod cutout;
 pub mod geometry;
@@ -16,4 +17,5 @@ pub mod prompt;
 pub mod recipe;
 pub mod rng;
 pub mod segmix;
+pub mod statistics;
 pub mod subject;

@@ -138,8 +138,8 @@ pub struct FileWeights {
     failed: Option<WeightsError>,
 }
 
-/// Buffers that old versions of transformers saved, and that no network needs.
-const NOT_WEIGHTS: [&str; 2] = ["text_model.embeddings.position_ids", "embeddings.position_ids"];
+/// The end of the names of buffers that old versions of transformers saved, and that no network needs.
+const NOT_WEIGHTS: &str = "embeddings.position_ids";
 
 impl FileWeights {
     /// Opens `path`; weights become `f32`.
@@ -187,7 +187,7 @@ impl FileWeights {
     }
 
     /// Counts tensors as taken that a file may hold although the network has no use for them.
-    pub fn pass_over(&mut self, is_no_weight: impl Fn(&str) -> bool) {
+    pub fn pass_over_where(&mut self, is_no_weight: impl Fn(&str) -> bool) {
         self.used.extend(self.file.names().filter(|name| is_no_weight(name)).cloned());
     }
 
@@ -196,7 +196,7 @@ impl FileWeights {
     /// # Errors
     /// [`WeightsError::Extra`].
     pub fn finish(self) -> Result<(), WeightsError> {
-        let unused = |name: &&String| !self.used.contains(*name) && !NOT_WEIGHTS.contains(&name.as_str());
+        let unused = |name: &&String| !self.used.contains(*name) && !name.ends_with(NOT_WEIGHTS);
         let names: Vec<String> = self.file.names().filter(unused).cloned().collect();
         if names.is_empty() { Ok(()) } else { Err(WeightsError::Extra { path: self.path, names }) }
     }
@@ -259,6 +259,10 @@ impl Parameters<CandleEngine> for FileWeights {
 
     fn contains(&self, name: &str) -> bool {
         self.file.contains(name)
+    }
+
+    fn pass_over(&mut self, name: &str) {
+        self.used.insert(name.to_owned());
     }
 }
 

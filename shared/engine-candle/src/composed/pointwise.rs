@@ -22,6 +22,7 @@ fn activate(x: &Value, kind: Activation) -> Result<Value> {
         Activation::Gelu => x.gelu_erf(),
         Activation::QuickGelu => x * sigmoid(x, QUICK)?,
         Activation::Relu => x.relu(),
+        Activation::Elu => x.elu(1.0),
     }
 }
 
@@ -49,6 +50,8 @@ fn slope(x: &Value, kind: Activation) -> Result<Value> {
         Activation::Gelu => gelu_slope(x),
         Activation::QuickGelu => gated_slope(x, QUICK),
         Activation::Relu => x.gt(0.0)?.to_dtype(x.dtype()),
+        // Of what is positive the exponential is cut off at 1, which is the slope there.
+        Activation::Elu => x.minimum(0.0)?.exp(),
     }
 }
 

@@ -68,6 +68,20 @@ pub(crate) fn silu_derivative(x: f32) -> f32 {
     s * (1.0 + x * (1.0 - s))
 }
 
+/// Near 0 by the series, where a difference of two numbers next to 1 would have few digits left.
+#[inline(always)]
+fn elu(x: f32) -> f32 {
+    let p = x * (1.0 / 40320.0) + 1.0 / 5040.0;
+    let p = p * x + 1.0 / 720.0;
+    let p = p * x + 1.0 / 120.0;
+    let p = p * x + 1.0 / 24.0;
+    let p = p * x + 1.0 / 6.0;
+    let p = p * x + 0.5;
+    let near = (p * x + 1.0) * x;
+    let below = if x > -0.5 { near } else { exp(x) - 1.0 };
+    if x > 0.0 { x } else { below }
+}
+
 const QUICK: f32 = 1.702;
 
 /// Calls `f` with vectors as wide as the processor's.
@@ -88,6 +102,7 @@ pub(crate) fn forward(x: &[f32], kind: Activation) -> Vec<f32> {
             Activation::Gelu => each(y, x, gelu),
             Activation::QuickGelu => each(y, x, |x| x * sigmoid(QUICK * x)),
             Activation::Relu => each(y, x, |x| x.max(0.0)),
+            Activation::Elu => each(y, x, elu),
         }
     })
 }
@@ -112,6 +127,7 @@ pub(crate) fn gradient(x: &[f32], dy: &[f32], kind: Activation) -> Vec<f32> {
                 s * (1.0 + QUICK * x * (1.0 - s))
             }),
             Activation::Relu => each2(dx, x, dy, |x| if x > 0.0 { 1.0 } else { 0.0 }),
+            Activation::Elu => each2(dx, x, dy, |x| if x > 0.0 { 1.0 } else { exp(x) }),
         }
     })
 }

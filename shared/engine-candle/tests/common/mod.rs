@@ -8,8 +8,8 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 /// Every non-linearity.
-pub(crate) const ACTIVATIONS: [Activation; 4] =
-    [Activation::Silu, Activation::Gelu, Activation::QuickGelu, Activation::Relu];
+pub(crate) const ACTIVATIONS: [Activation; 5] =
+    [Activation::Silu, Activation::Gelu, Activation::QuickGelu, Activation::Relu, Activation::Elu];
 
 type Run = Box<dyn Fn(&CandleEngine, &[Tensor]) -> Result<Tensor> + Send + Sync>;
 

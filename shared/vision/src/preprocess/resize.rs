@@ -6,6 +6,8 @@
 //! rounded to 22 bits behind the point, as Pillow's fixed-point arithmetic has them; between the two passes values are
 //! rounded to bytes.
 
+use image::RgbImage;
+
 /// What weighs the pixels around a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Filter {
@@ -119,6 +121,15 @@ pub fn resize(rgb: &[u8], from: [usize; 2], to: [usize; 2], filter: Filter) -> V
         out.extend(sums.iter().map(|&sum| byte(sum)));
     }
     out
+}
+
+/// The same of an image. Nothing is done along an axis that has its length already.
+#[must_use]
+pub fn resize_image(image: &RgbImage, width: u32, height: u32, filter: Filter) -> RgbImage {
+    let from = [image.height() as usize, image.width() as usize];
+    let pixels = resize(image.as_raw(), from, [height as usize, width as usize], filter);
+    // As many values as the size asks for; of an image without pixels there are none.
+    RgbImage::from_raw(width, height, pixels).unwrap_or_else(|| RgbImage::new(width, height))
 }
 
 #[cfg(test)]

@@ -1,0 +1,174 @@
+//! Judging images.
+
+use std::path::Path;
+
+use image::RgbImage;
+use mudi_domain::compare::{Embedding, References};
+use mudi_domain::statistics::Estimate;
+use mudi_domain::subject::Subject;
+use mudi_vision::owl::suppress;
+
+use super::{
+    Cast, EvaluateError, Evaluation, Found, HTML_NAME, JSON_NAME, Judged, Options, Summary, Verdict,
+};
+use super::{crops, folder, page};
+use crate::dataset::{Dataset, Photo, read_image};
+use crate::files::write_atomically;
+use crate::report::html::shrunk;
+use crate::vision::{Detector, Embedder, Questions};
+
+/// Photos and networks, ready to judge images.
+pub struct Judge {
+    detector: Detector,
+    questions: Questions,
+    embedders: Vec<(Embedder, References)>,
+    subjects: Vec<Subject>,
+    cast: Vec<Cast>,
+    options: Options,
+}
+
+/// Of more detections than this beyond the number of subjects only the surest are embedded: the score is 0 anyway.
+const SUPERFLUOUS: usize = 8;
+
+impl Judge {
+    /// Loads the networks, and embeds the photos of a data set: each cropped to its mask's box, on a white square, as
+    /// detections are. The first embedder's scores are those that images are ordered by.
+    ///
+    /// # Errors
+    /// [`EvaluateError`], by what is wrong with which file.
+    pub fn new(
+        photos: &Path,
+        detector: &Path,
+        embedders: &[&Path],
+        mut options: Options,
+    ) -> Result<Self, EvaluateError> {
+        if embedders.is_empty() {
+            return Err(EvaluateError::NoEmbedder);
+        }
+        let data = Dataset::load(photos)?;
+        if options.queries.is_empty() {
+            for data in &data.subjects {
+                let class = data.subject.class().to_owned();
+                if !options.queries.contains(&class) {
+                    options.queries.push(class);
+                }
+            }
+        }
+        let detector = Detector::load(detector)?;
+        let queries: Vec<&str> = options.queries.iter().map(String::as_str).collect();
+        let questions = detector.ask(&queries)?;
+        let embedders =
+            embedders.iter().map(|folder| Embedder::load(folder)).collect::<Result<Vec<_>, _>>()?;
+        let mut references = vec![Vec::new(); embedders.len()];
+        let mut cast = Vec::with_capacity(data.subjects.len());
+        for data in &data.subjects {
+            let crops: Vec<RgbImage> = data.photos.iter().map(crop).collect();
+            for (embedder, references) in embedders.iter().zip(&mut references) {
+                let embedded = crops.iter().map(|crop| embedder.embed(crop));
+                references.push(embedded.collect::<Result<Vec<Embedding>, _>>()?);
+            }
+            cast.push(Cast {
+                name: data.subject.name().to_owned(),
+                crops: crops.iter().map(shrunk).collect(),
+            });
+        }
+        let references = references.into_iter().map(References::new).collect::<Result<Vec<_>, _>>()?;
+        let embedders = embedders.into_iter().zip(references).collect();
+        let subjects = data.subjects.into_iter().map(|data| data.subject).collect();
+        Ok(Self { detector, questions, embedders, subjects, cast, options })
+    }
+
+    /// Judges one image; `file` is what the result calls it.
+    ///
+    /// # Errors
+    /// An image without pixels; networks that fail.
+    pub fn judge(&self, file: &Path, image: &RgbImage) -> Result<Judged, EvaluateError> {
+        let detections = self.detector.detect(image, &self.questions, self.options.threshold)?;
+        let mut found = Vec::new();
+        let mut shown = Vec::new();
+        for detection in suppress(&detections, self.options.overlap) {
+            // A box that lies beside the image shows nothing of it.
+            let Some(rect) = crops::inside(image, &detection.bounds) else { continue };
+            if shown.len() < self.subjects.len() + SUPERFLUOUS {
+                shown.push(crops::on_square(image, rect));
+            }
+            let query = self.options.queries[detection.query].clone();
+            found.push(Found { bounds: detection.bounds, query, score: detection.score });
+        }
+        let mut verdicts = Vec::with_capacity(self.embedders.len());
+        for (embedder, references) in &self.embedders {
+            let embeddings =
+                shown.iter().map(|crop| embedder.embed(crop)).collect::<Result<Vec<Embedding>, _>>()?;
+            let comparison = references.compare_surest(&embeddings, found.len(), self.options.norm)?;
+            let explanation = comparison.outcome.to_string();
+            let multi_subject_similarity = references.multi_subject_similarity(&embedder.embed(image)?)?;
+            verdicts.push(Verdict {
+                embedder: embedder.kind(),
+                comparison,
+                explanation,
+                multi_subject_similarity,
+            });
+        }
+        Ok(Judged { file: file.to_owned(), prompt: None, found, verdicts })
+    }
+
+    /// Judges every image of a folder; `judged` hears of each.
+    ///
+    /// # Errors
+    /// A folder that is not there or holds no image; an image that cannot be read; networks that fail.
+    pub fn judge_folder(
+        &self,
+        folder: &Path,
+        mut judged: impl FnMut(usize, usize),
+    ) -> Result<Evaluation, EvaluateError> {
+        let files = folder::images(folder)?;
+        let mut images = Vec::with_capacity(files.len());
+        for file in &files {
+            let image = self.judge(file, &read_image(file)?.rgb())?;
+            images.push(Judged { prompt: folder::prompt(file), ..image });
+            judged(images.len(), files.len());
+        }
+        let mean = |of: &dyn Fn(&Judged) -> f64| Estimate::mean(&images.iter().map(of).collect::<Vec<_>>());
+        let summaries = self
+            .embedders
+            .iter()
+            .enumerate()
+            .map(|(index, (embedder, references))| Summary {
+                embedder: embedder.kind(),
+                references: references.similarities().clone(),
+                score: mean(&|image| image.verdicts[index].comparison.score),
+                multi_subject_similarity: mean(&|image| image.verdicts[index].multi_subject_similarity),
+            })
+            .collect();
+        let whole = images.iter().filter(|image| image.found.len() == self.subjects.len()).count();
+        Ok(Evaluation {
+            options: self.options.clone(),
+            subjects: self.subjects.iter().map(|subject| subject.name().to_owned()).collect(),
+            notes: folder::foreign(&self.subjects, &images).into_iter().collect(),
+            all_found: Estimate::rate(whole, images.len()),
+            summaries,
+            images,
+        })
+    }
+
+    /// Writes [`HTML_NAME`] and [`JSON_NAME`] into the folder `out`. The page shows the best and the worst images, which are
+    /// read again for it.
+    ///
+    /// # Errors
+    /// Where a file cannot be written.
+    pub fn write(&self, evaluation: &Evaluation, out: &Path) -> Result<(), EvaluateError> {
+        let mut text = serde_json::to_string_pretty(evaluation)?;
+        text.push('\n');
+        write_atomically(&out.join(JSON_NAME), text.as_bytes())?;
+        let picture = |image: &Judged| read_image(&image.file).ok().map(|decoded| decoded.rgb());
+        let page = page::page(evaluation, &self.cast, picture);
+        write_atomically(&out.join(HTML_NAME), page.as_bytes())?;
+        Ok(())
+    }
+}
+
+/// What is embedded of a photo.
+fn crop(photo: &Photo) -> RgbImage {
+    let bounds = photo.mask.bounding_box().unwrap_or(crops::whole(&photo.image));
+    crops::on_square(&photo.image, bounds)
+}

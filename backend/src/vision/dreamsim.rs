@@ -1,0 +1,43 @@
+//! DreamSim from a folder.
+
+use std::path::Path;
+
+use mudi_engine_candle::CandleEngine;
+use mudi_engine_candle::weights::FileWeights;
+use mudi_vision::dreamsim::{Adapter, DreamSim, DreamSimConfig, TOWERS, Tower};
+
+use super::{VisionError, file};
+use crate::base::{self, BaseError};
+
+/// The folder of the LoRA, in the authors' archive.
+pub(super) const LORA: &str = "ensemble_lora";
+
+/// Loads DreamSim's ensemble: `dino_vitb16.safetensors`, `clip_vitb16.safetensors` and `open_clip_vitb16.safetensors` with the weights
+/// of the towers under the names of the authors' package, and in [`LORA`] the two files that peft saves.
+///
+/// # Errors
+/// [`VisionError`], naming the file.
+pub fn load(
+    engine: &CandleEngine,
+    folder: &Path,
+    config: &DreamSimConfig,
+) -> Result<DreamSim<CandleEngine>, VisionError> {
+    const NETWORK: &str = "DreamSim's towers and its LoRA";
+    let lora = folder.join(LORA);
+    let config_path = file(&lora, "adapter_config.json", NETWORK)?;
+    let adapter = Adapter::from_json(&base::read_text(&config_path)?)
+        .map_err(|source| VisionError::Config { path: config_path, source })?;
+    let open = |path: &Path| FileWeights::open(engine, path).map_err(BaseError::from);
+    let mut lora = open(&file(&lora, "adapter_model.safetensors", NETWORK)?)?;
+    let mut towers = Vec::with_capacity(TOWERS.len());
+    for (index, name) in TOWERS.iter().enumerate() {
+        let mut weights = open(&file(folder, &format!("{name}.safetensors"), NETWORK)?)?;
+        let tower = weights
+            .build(|parameters| Tower::new(engine, config, index, parameters, Some((adapter, &mut lora))))
+            .map_err(BaseError::from)?;
+        weights.finish().map_err(BaseError::from)?;
+        towers.push(tower);
+    }
+    lora.finish().map_err(BaseError::from)?;
+    Ok(DreamSim::new(towers))
+}

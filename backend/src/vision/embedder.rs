@@ -1,0 +1,131 @@
+//! What makes identities comparable: DINOv2 or DreamSim.
+
+use std::path::{Path, PathBuf};
+
+use image::RgbImage;
+use mudi_diffusion::Engine;
+use mudi_domain::compare::Embedding;
+use mudi_engine_candle::weights::Precision;
+use mudi_engine_candle::{CandleEngine, Tensor, on_pool};
+use mudi_vision::dino::{Dinov2, Dinov2Config, mean_state};
+use mudi_vision::dreamsim::{DreamSim, DreamSimConfig};
+use mudi_vision::preprocess::{Pixels, Processor, Size};
+use serde::{Deserialize, Serialize};
+
+use super::{VisionError, dreamsim, file, processor};
+use crate::base;
+
+/// A network that embeds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EmbedderKind {
+    /// The mean over all tokens of DINOv2's last hidden state.
+    Dinov2,
+    /// DreamSim's ensemble.
+    DreamSim,
+}
+
+impl std::fmt::Display for EmbedderKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Dinov2 => "DINOv2",
+            Self::DreamSim => "DreamSim",
+        })
+    }
+}
+
+enum Network {
+    Dinov2(Dinov2<CandleEngine>),
+    DreamSim(DreamSim<CandleEngine>),
+}
+
+/// Images to identities.
+pub struct Embedder {
+    folder: PathBuf,
+    engine: CandleEngine,
+    network: Network,
+    processor: Processor,
+}
+
+/// What `config.json` says of itself.
+#[derive(Deserialize)]
+struct ModelType {
+    model_type: String,
+}
+
+impl Embedder {
+    /// Loads DINOv2 from a folder as it is published (`config.json`, `model.safetensors`, and where there is one
+    /// `preprocessor_config.json`), or DreamSim from one with the weights of each tower and the LoRA (see
+    /// [`Self::kind`] for which it was).
+    ///
+    /// # Errors
+    /// [`VisionError`], naming the file.
+    pub fn load(folder: &Path) -> Result<Self, VisionError> {
+        const NETWORKS: &str = "DINOv2 or DreamSim";
+        if !folder.join("config.json").exists() && folder.join(dreamsim::LORA).is_dir() {
+            return Self::dreamsim(folder, &DreamSimConfig::default());
+        }
+        let path = file(folder, "config.json", NETWORKS)?;
+        match base::read_config::<ModelType>(folder)?.model_type.as_str() {
+            "dinov2" => Self::dinov2(folder),
+            "dreamsim" => Self::dreamsim(folder, &base::read_config(folder)?),
+            other => Err(VisionError::OtherNetwork { path, found: other.to_owned(), network: NETWORKS }),
+        }
+    }
+
+    fn dinov2(folder: &Path) -> Result<Self, VisionError> {
+        file(folder, "model.safetensors", "DINOv2")?;
+        let engine = CandleEngine::cpu();
+        let config: Dinov2Config = base::read_config(folder)?;
+        let side = config.image_size;
+        let network = base::load_network(&engine, folder, Precision::Single, |parameters| {
+            Dinov2::new(&engine, config, parameters)
+        })?;
+        let processor =
+            processor(folder, Processor::from_json)?.unwrap_or_else(|| square(side, Processor::dinov2()));
+        Ok(Self { folder: folder.to_owned(), engine, network: Network::Dinov2(network), processor })
+    }
+
+    fn dreamsim(folder: &Path, config: &DreamSimConfig) -> Result<Self, VisionError> {
+        let engine = CandleEngine::cpu();
+        let network = Network::DreamSim(dreamsim::load(&engine, folder, config)?);
+        let processor = square(config.image_size, Processor::dreamsim());
+        Ok(Self { folder: folder.to_owned(), engine, network, processor })
+    }
+
+    /// Which network it is.
+    #[must_use]
+    pub fn kind(&self) -> EmbedderKind {
+        match self.network {
+            Network::Dinov2(_) => EmbedderKind::Dinov2,
+            Network::DreamSim(_) => EmbedderKind::DreamSim,
+        }
+    }
+
+    /// The identity that an image shows.
+    ///
+    /// # Errors
+    /// An image without pixels; engine errors; an embedding that is no direction.
+    pub fn embed(&self, image: &RgbImage) -> Result<Embedding, VisionError> {
+        let values = self.engine.to_vec(&on_pool(|| self.vector(self.processor.apply(image)?))?)?;
+        Embedding::new(&values)
+            .map_err(|source| VisionError::Embedding { folder: self.folder.clone(), source })
+    }
+
+    fn vector(&self, pixels: Pixels) -> mudi_diffusion::Result<Tensor> {
+        let engine = &self.engine;
+        match &self.network {
+            Network::Dinov2(dino) => {
+                mean_state(engine, &dino.forward(engine, &Pixels::batch(engine, &[pixels])?)?)
+            }
+            Network::DreamSim(ensemble) => ensemble.embed(engine, &[pixels]),
+        }
+    }
+}
+
+/// A processor that brings the whole image to a square of `side` pixels, whatever its shape, and is otherwise as `like`.
+fn square(side: usize, like: Processor) -> Processor {
+    // The network's positions are learnt on that side, so that it is no longer than their table.
+    let side = u32::try_from(side).unwrap_or(u32::MAX);
+    Processor { size: Some(Size::Exact { height: side, width: side }), crop: None, ..like }
+}

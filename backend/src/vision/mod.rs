@@ -1,0 +1,34 @@
+//! Networks that see, loaded from folders: what finds subjects in an image, and what tells them apart.
+
+mod detector;
+mod dreamsim;
+mod embedder;
+mod error;
+
+use std::path::{Path, PathBuf};
+
+pub use detector::{Detector, Questions};
+pub use dreamsim::load as load_dreamsim;
+pub use embedder::{Embedder, EmbedderKind};
+pub use error::VisionError;
+
+use crate::base;
+
+/// A file of a network's folder.
+fn file(folder: &Path, name: &str, network: &'static str) -> Result<PathBuf, VisionError> {
+    let path = folder.join(name);
+    if path.is_file() { Ok(path) } else { Err(VisionError::Missing { path, network }) }
+}
+
+/// `preprocessor_config.json`, read by `parse`; `None` where there is none.
+fn processor<P>(
+    folder: &Path,
+    parse: impl FnOnce(&str) -> mudi_diffusion::Result<P>,
+) -> Result<Option<P>, VisionError> {
+    let path = folder.join("preprocessor_config.json");
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let text = base::read_text(&path)?;
+    parse(&text).map(Some).map_err(|source| VisionError::Config { path, source })
+}

@@ -1,0 +1,227 @@
+//! Networks that see, against transformers and the package of DreamSim's authors, on the same random weights.
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+
+use candle_core::Tensor as Value;
+use mudi_diffusion::{Engine, Parameters, parse};
+use mudi_engine_candle::weights::{FileWeights, NamedTensors, to_safetensors};
+use mudi_engine_candle::{CandleEngine, nchw};
+use mudi_tests::golden::{engines, error_of_range, fixture, network, tensors, values};
+use mudi_vision::dino::{Dinov2, class_state, mean_state};
+use mudi_vision::dreamsim::{Adapter, DreamSim, DreamSimConfig, TOWERS, Tower};
+use mudi_vision::owl::{Owl, Proposals};
+use mudi_vision::preprocess::Pixels;
+
+/// f32 on both sides: what is left is the order of additions.
+const TOLERANCE: f32 = 1e-5;
+
+fn assert_close(what: &str, found: &[f32], expected: &Value) {
+    let error = error_of_range(found, &values(expected));
+    println!("{what}: max error {error:.2e} of the range");
+    assert!(error <= TOLERANCE, "{what}: {error:.2e}");
+}
+
+#[test]
+fn dinov2_of_every_grid_and_both_kinds_of_layers() {
+    for engine in engines() {
+        for folder in ["vision/dinov2-tiny", "vision/dinov2-swiglu-tiny"] {
+            let dino = network(&engine, folder, "model.safetensors", true, |config, parameters| {
+                Dinov2::new(&engine, config, parameters)
+            });
+            let golden = tensors(&format!("{folder}/golden.safetensors"));
+            for size in ["learnt", "larger", "smaller"] {
+                let pixels = nchw::to_channels_last(&golden[&format!("{size}.pixel_values")]).unwrap();
+                let states = dino.forward(&engine, &pixels).unwrap();
+                for (name, tensor) in [
+                    ("last_hidden_state", &states),
+                    ("pooler_output", &class_state(&engine, &states).unwrap()),
+                    ("mean", &mean_state(&engine, &states).unwrap()),
+                ] {
+                    let expected = &golden[&format!("out.{size}.{name}")];
+                    assert_eq!(engine.shape(tensor), expected.dims());
+                    assert_close(
+                        &format!("{folder}, {size}, {name}"),
+                        &engine.to_vec(tensor).unwrap(),
+                        expected,
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// The weights of a file of transformers under the names of DINOv2's authors.
+fn authors_names(weights: &NamedTensors) -> NamedTensors {
+    const NAMES: [(&str, &str); 8] = [
+        ("embeddings.cls_token", "cls_token"),
+        ("embeddings.mask_token", "mask_token"),
+        ("embeddings.position_embeddings", "pos_embed"),
+        ("embeddings.patch_embeddings.projection", "patch_embed.proj"),
+        ("encoder.layer", "blocks"),
+        ("attention.output.dense", "attn.proj"),
+        ("layernorm", "norm"),
+        ("layer_scale", "ls"),
+    ];
+    let mut renamed = NamedTensors::new();
+    for (name, value) in weights {
+        let name = NAMES
+            .iter()
+            .fold(name.clone(), |name, (from, to)| name.replace(from, to))
+            .replace("lambda1", "gamma");
+        if let Some((block, rest)) = name.split_once(".attention.attention.query") {
+            let part = |part: &str| {
+                &weights[&format!(
+                    "{}.attention.attention.{part}{rest}",
+                    block.replace("blocks", "encoder.layer")
+                )]
+            };
+            let joint = Value::cat(&[part("query"), part("key"), part("value")], 0).unwrap();
+            renamed.insert(format!("{block}.attn.qkv{rest}"), joint);
+        } else if !name.contains(".attention.attention.") {
+            renamed.insert(name, value.clone());
+        }
+    }
+    renamed
+}
+
+#[test]
+fn dinov2_of_the_authors_files_is_the_same_network() {
+    let engine = CandleEngine::cpu();
+    let folder = "vision/dinov2-tiny";
+    let copy = tempfile::tempdir().unwrap();
+    let weights = authors_names(&tensors(&format!("{folder}/model.safetensors")));
+    let path = copy.path().join("model.safetensors");
+    std::fs::write(&path, to_safetensors(&weights, None).unwrap()).unwrap();
+    let config = parse(&std::fs::read_to_string(fixture(&format!("{folder}/config.json"))).unwrap()).unwrap();
+    let mut file = FileWeights::open(&engine, &path).unwrap();
+    let dino = file.build(|parameters| Dinov2::new(&engine, config, parameters)).unwrap();
+    file.finish().unwrap();
+    let golden = tensors(&format!("{folder}/golden.safetensors"));
+    let pixels = nchw::to_channels_last(&golden["larger.pixel_values"]).unwrap();
+    let states = dino.forward(&engine, &pixels).unwrap();
+    let expected = &golden["out.larger.last_hidden_state"];
+    assert_close("dinov2, authors' names", &engine.to_vec(&states).unwrap(), expected);
+}
+
+fn owl(engine: &CandleEngine) -> (Owl<CandleEngine>, NamedTensors) {
+    let folder = "vision/owlv2-tiny";
+    let owl = network(engine, folder, "model.safetensors", true, |config, parameters| {
+        Owl::new(engine, config, parameters)
+    });
+    (owl, tensors(&format!("{folder}/golden.safetensors")))
+}
+
+#[test]
+fn owlv2_finds_what_transformers_finds() {
+    for engine in engines() {
+        let (owl, golden) = owl(&engine);
+        let ids: Vec<u32> = values(&golden["input_ids"]).iter().map(|&id| id as u32).collect();
+        let texts = owl.encode_texts(&engine, &ids, 3).unwrap();
+        // The reference's are of length 1.
+        let unit: Vec<f32> = engine
+            .to_vec(&texts)
+            .unwrap()
+            .chunks(24)
+            .flat_map(|text| {
+                let length = text.iter().map(|v| v * v).sum::<f32>().sqrt();
+                text.iter().map(|v| v / length).collect::<Vec<_>>()
+            })
+            .collect();
+        assert_close("owlv2, texts", &unit, &golden["out.text_embeds"]);
+        for size in ["learnt", "other"] {
+            let pixels = nchw::to_channels_last(&golden[&format!("{size}.pixel_values")]).unwrap();
+            let output = owl.forward(&engine, &pixels, &texts).unwrap();
+            let proposals = Proposals::of(&engine, &output).unwrap();
+            let all = |of: fn(&Proposals) -> Vec<f32>| proposals.iter().flat_map(of).collect::<Vec<f32>>();
+            for (name, found) in [
+                ("logits", all(|p| p.logits.clone())),
+                ("objectness_logits", all(|p| p.objectness_logits.clone())),
+                ("pred_boxes", all(|p| p.boxes.concat())),
+            ] {
+                assert_close(
+                    &format!("owlv2, {size}, {name}"),
+                    &found,
+                    &golden[&format!("out.{size}.{name}")],
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn owlv2_boxes_lie_where_the_reference_puts_them() {
+    let engine = CandleEngine::cpu();
+    let (owl, golden) = owl(&engine);
+    let ids: Vec<u32> = values(&golden["input_ids"]).iter().map(|&id| id as u32).collect();
+    let texts = owl.encode_texts(&engine, &ids, 3).unwrap();
+    let pixels = nchw::to_channels_last(&golden["learnt.pixel_values"]).unwrap();
+    let output = owl.forward(&engine, &pixels, &texts).unwrap();
+    let sizes = values(&golden["sizes"]);
+    for (index, proposals) in Proposals::of(&engine, &output).unwrap().iter().enumerate() {
+        let (height, width) = (sizes[2 * index], sizes[2 * index + 1]);
+        let found = proposals.above(0.3, width as u32, height as u32);
+        let expected = |name: &str| &golden[&format!("out.{index}.{name}")];
+        assert!(found.len() > 1, "the fixture has something to find");
+        let scores: Vec<f32> = found.iter().map(|d| d.score).collect();
+        assert_close("owlv2, scores", &scores, expected("scores"));
+        let labels: Vec<f32> = found.iter().map(|d| d.query as f32).collect();
+        assert_eq!(labels, values(expected("labels")));
+        let boxes: Vec<f32> = found
+            .iter()
+            .flat_map(|d| {
+                let (x, y) = (d.bounds.x * f64::from(width), d.bounds.y * f64::from(height));
+                let (w, h) = (d.bounds.width * f64::from(width), d.bounds.height * f64::from(height));
+                [x, y, x + w, y + h].map(|v| v as f32)
+            })
+            .collect();
+        assert_close("owlv2, boxes", &boxes, expected("boxes"));
+    }
+}
+
+#[test]
+fn dreamsim_is_the_authors() {
+    let folder = "vision/dreamsim-tiny";
+    let golden = tensors(&format!("{folder}/golden.safetensors"));
+    for engine in engines() {
+        let images = nchw::to_channels_last(&golden["images"]).unwrap();
+        let images: Vec<Pixels> = engine
+            .to_vec(&images)
+            .unwrap()
+            .chunks(16 * 16 * 3)
+            .map(|values| Pixels { height: 16, width: 16, values: values.to_vec() })
+            .collect();
+        let open = |name: &str| {
+            FileWeights::open(&engine, &fixture(&format!("{folder}/{name}.safetensors"))).unwrap()
+        };
+        let config: DreamSimConfig =
+            parse(&std::fs::read_to_string(fixture(&format!("{folder}/config.json"))).unwrap()).unwrap();
+        for (name, with_lora) in [("base", false), ("embed", true)] {
+            let mut lora = open("ensemble_lora/adapter_model");
+            let text =
+                std::fs::read_to_string(fixture(&format!("{folder}/ensemble_lora/adapter_config.json")))
+                    .unwrap();
+            let adapter = Adapter::from_json(&text).unwrap();
+            let mut towers = Vec::new();
+            for (index, name) in TOWERS.iter().enumerate() {
+                let mut weights = open(name);
+                let lora = with_lora.then_some((adapter, &mut lora as &mut dyn Parameters<CandleEngine>));
+                towers.push(Tower::new(&engine, &config, index, &mut weights, lora).unwrap());
+                weights.finish().unwrap();
+            }
+            let ensemble = DreamSim::new(towers);
+            let found = engine.to_vec(&ensemble.embed(&engine, &images).unwrap()).unwrap();
+            assert_close(&format!("dreamsim, {name}"), &found, &golden[&format!("out.{name}")]);
+            if with_lora {
+                lora.finish().unwrap();
+                let vectors: Vec<&[f32]> = found.chunks(28).collect();
+                let distance = |a: usize, b: usize| {
+                    1.0 - vectors[a].iter().zip(vectors[b]).map(|(a, b)| a * b).sum::<f32>()
+                };
+                // Distances lie between 0 and 2, whatever the two here are.
+                let expected = values(&golden["out.distance"]);
+                let error = (distance(0, 1) - expected[0]).abs().max((distance(1, 2) - expected[1]).abs());
+                println!("dreamsim, distances: max error {error:.2e}");
+                assert!(error <= 1e-6, "{error:.2e}");
+            }
+        }
+    }
+}
