@@ -102,9 +102,9 @@ mod tests {
             software: SOFTWARE,
         };
         let image = RgbImage::new(3, 2);
-        let written = encode(&image, Some(&parameters)).unwrap();
+        let written = encode_png(&image, Some(&parameters)).unwrap();
         assert_eq!(prompt_of(Cursor::new(&written)).as_deref(), Some("olis “bear” in the snow"));
-        assert_eq!(prompt_of(Cursor::new(encode(&image, None).unwrap())), None);
+        assert_eq!(prompt_of(Cursor::new(encode_png(&image, None).unwrap())), None);
         assert_eq!(prompt_of(Cursor::new(b"no picture")), None);
         assert_eq!(prompt_of(Cursor::new(&written[..40])), None);
     }
