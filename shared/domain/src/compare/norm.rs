@@ -100,8 +100,9 @@ fn rotate(m: &mut Similarities, p: usize, q: usize) -> bool {
     for row in m.iter_mut() {
         (row[p], row[q]) = (cosine * row[p] - sine * row[q], sine * row[p] + cosine * row[q]);
     }
-    for k in 0..m.len() {
-        (m[p][k], m[q][k]) = (cosine * m[p][k] - sine * m[q][k], sine * m[p][k] + cosine * m[q][k]);
+    let Ok([row_p, row_q]) = m.get_disjoint_mut([p, q]) else { return false };
+    for (a, b) in row_p.iter_mut().zip(row_q) {
+        (*a, *b) = (cosine * *a - sine * *b, sine * *a + cosine * *b);
     }
     true
 }
