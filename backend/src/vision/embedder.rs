@@ -35,8 +35,8 @@ impl std::fmt::Display for EmbedderKind {
 }
 
 enum Network {
-    Dinov2(Dinov2<CandleEngine>),
-    DreamSim(DreamSim<CandleEngine>),
+    Dinov2(Box<Dinov2<CandleEngine>>),
+    DreamSim(Box<DreamSim<CandleEngine>>),
 }
 
 /// Images to identities.
@@ -83,12 +83,12 @@ impl Embedder {
         })?;
         let processor =
             processor(folder, Processor::from_json)?.unwrap_or_else(|| square(side, Processor::dinov2()));
-        Ok(Self { folder: folder.to_owned(), engine, network: Network::Dinov2(network), processor })
+        Ok(Self { folder: folder.to_owned(), engine, network: Network::Dinov2(Box::new(network)), processor })
     }
 
     fn dreamsim(folder: &Path, config: &DreamSimConfig) -> Result<Self, VisionError> {
         let engine = CandleEngine::cpu();
-        let network = Network::DreamSim(dreamsim::load(&engine, folder, config)?);
+        let network = Network::DreamSim(Box::new(dreamsim::load(&engine, folder, config)?));
         let processor = square(config.image_size, Processor::dreamsim());
         Ok(Self { folder: folder.to_owned(), engine, network, processor })
     }

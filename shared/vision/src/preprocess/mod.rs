@@ -22,7 +22,7 @@ pub const IMAGENET: Normalization =
 /// The same of CLIP's photos: CLIP's, OpenCLIP's and OWLv2's.
 pub const CLIP: Normalization = Normalization {
     mean: [0.481_454_66, 0.457_827_5, 0.408_210_73],
-    deviation: [0.268_629_54, 0.261_302_58, 0.275_777_11],
+    deviation: [0.268_629_54, 0.261_302_6, 0.275_777_1],
 };
 
 /// What is taken from each channel, and what it is then divided by.
