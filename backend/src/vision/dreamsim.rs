@@ -13,7 +13,7 @@ use crate::base::{self, BaseError};
 pub(super) const LORA: &str = "ensemble_lora";
 
 /// Loads DreamSim's ensemble: `dino_vitb16.safetensors`, `clip_vitb16.safetensors` and `open_clip_vitb16.safetensors` with the weights
-/// of the towers under the names of the authors' package, and in [`LORA`] the two files that peft saves.
+/// of the towers under the names of the authors' package, and in `ensemble_lora` the two files that peft saves.
 ///
 /// # Errors
 /// [`VisionError`], naming the file.
