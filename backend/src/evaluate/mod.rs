@@ -2,7 +2,7 @@
 //!
 //! The score itself is [`mudi_domain::compare`]; here are the networks that find and embed, and the crops between.
 
-mod crops;
+pub(crate) mod crops;
 mod error;
 mod folder;
 mod judge;

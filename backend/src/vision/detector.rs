@@ -48,7 +48,7 @@ impl Detector {
             .unwrap_or_else(|| OwlProcessor::new(config.vision_config.image_size));
         let tokenizer = base::load_tokenizer(folder)?;
         let owl = base::load_network(&engine, folder, Precision::Single, |parameters| {
-            Owl::new(&engine, config, parameters)
+            Owl::new(config, parameters)
         })?;
         Ok(Self { engine, owl, processor, tokenizer })
     }
