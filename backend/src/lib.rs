@@ -11,6 +11,7 @@ pub mod generate;
 pub mod interrupt;
 pub mod plan;
 pub mod pretrain;
+pub mod probe;
 pub mod report;
 pub mod segment;
 pub mod server;

@@ -7,6 +7,7 @@ mod forward;
 mod generate;
 mod plan;
 mod pretrain;
+mod probe;
 mod segment;
 mod serve;
 mod toybox;
@@ -34,6 +35,7 @@ enum Command {
     Plan(Box<plan::Arguments>),
     Toybox(toybox::Arguments),
     Pretrain(pretrain::Arguments),
+    Probe(probe::Arguments),
     /// Train a LoRA on photos of your subjects (folder with `metadata.jsonl`).
     Train(Box<train::Arguments>),
     Generate(Box<generate::Arguments>),
@@ -57,6 +59,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Toybox(arguments) => toybox::run(&arguments),
         Command::Pretrain(arguments) => pretrain::run(arguments),
+        Command::Probe(arguments) => probe::run(&arguments),
         Command::Train(arguments) => train::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),
         Command::Segment(arguments) => segment::run(&arguments),
@@ -73,13 +76,18 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
-/// The folder of a base model: `pocket` is the one that ships, found in `models/pocket` of this folder or beside the
-/// program; anything else is a path.
+/// The folder of a base model: `pocket` is the one that ships; anything else is a path.
 fn base_folder(base: &Path) -> PathBuf {
-    if base != Path::new("pocket") || base.exists() {
-        return base.to_owned();
+    model_folder(base, &["pocket"])
+}
+
+/// The folder of a model: a name of `shipped` is one that ships, found in `models` of this folder or beside the program;
+/// anything else is a path.
+fn model_folder(model: &Path, shipped: &[&str]) -> PathBuf {
+    if !shipped.iter().any(|name| model == Path::new(name)) || model.exists() {
+        return model.to_owned();
     }
-    let shipped = Path::new("models").join("pocket");
+    let shipped = Path::new("models").join(model);
     let beside = std::env::current_exe().ok().and_then(|program| {
         program.ancestors().map(|folder| folder.join(&shipped)).find(|folder| folder.is_dir())
     });
