@@ -9,7 +9,7 @@ use mudi_domain::recipe::{Method, Recipe};
 use mudi_domain::rng;
 use mudi_engine_candle::lora;
 use mudi_engine_candle::weights::{Precision, read_safetensors};
-use mudi_toybox::{DataSetError, photo_set, similar_pair, write_data_set};
+use mudi_toybox::{DataSetError, Naming, photo_set, similar_pair, write_data_set};
 
 use crate::base::{Base, BaseError};
 use crate::dataset::{Dataset, DatasetError};
@@ -81,6 +81,8 @@ pub enum Progress<'a> {
     Note(&'a str),
 }
 
+/// Named by colour, the base alone would keep the toys apart, whatever the method.
+const NAMING: Naming = Naming::Kind;
 /// Photos of each toy.
 const PHOTOS: usize = 5;
 const SAMPLING_STEPS: usize = 20;
@@ -153,7 +155,8 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
     let toys = [first, second];
     let photos = options.out.join("toys");
     let size = base.resolution();
-    write_data_set(&photos, &toys, &photo_set(&toys, PHOTOS, options.seed, size as u32))?;
+    let pictures = photo_set(&toys, NAMING, PHOTOS, options.seed, size as u32);
+    write_data_set(&photos, &toys, NAMING, &pictures)?;
     let dataset = Dataset::load(&photos)?;
     let names: Vec<&str> = dataset.subjects.iter().map(|data| data.subject.name()).collect();
     progress(Progress::Note(&format!("subjects: {}", names.join(", "))));
