@@ -187,6 +187,7 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
             recipe: recipe(options, method),
             resume: false,
             stop_after: None,
+            masks: None,
             interrupt: crate::interrupt::Interrupt::default(),
             memory: None,
         };

@@ -19,6 +19,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
+use mudi::pretrain::miniature::Miniature;
+use mudi::segment::Networks;
 
 /// Personalize a text-to-image model for several subjects at once, without mixing them up (MuDI, NeurIPS 2024).
 #[derive(Parser)]
@@ -92,6 +94,29 @@ fn model_folder(model: &Path, shipped: &[&str]) -> PathBuf {
         program.ancestors().map(|folder| folder.join(&shipped)).find(|folder| folder.is_dir())
     });
     if shipped.is_dir() { shipped } else { beside.unwrap_or(shipped) }
+}
+
+/// The networks that make masks of photos that have none.
+#[derive(Debug, clap::Args)]
+struct MaskNetworks {
+    /// Folder with OWLv2, which finds the subject of a photo without a mask by its class. The one that ships knows the
+    /// toybox's toys only.
+    #[arg(long, value_name = "DIR", default_value = Miniature::Owlv2.folder())]
+    detector: PathBuf,
+    /// Folder with SAM, which then cuts it out.
+    #[arg(long, value_name = "DIR", default_value = Miniature::Sam.folder())]
+    segmenter: PathBuf,
+}
+
+impl MaskNetworks {
+    fn folders(&self) -> Networks {
+        Networks { detector: vision_folder(&self.detector), segmenter: vision_folder(&self.segmenter) }
+    }
+}
+
+/// The folder of a network that sees: a miniature's name is the one that ships; anything else is a path.
+fn vision_folder(folder: &Path) -> PathBuf {
+    model_folder(folder, &Miniature::ALL.map(Miniature::folder))
 }
 
 /// Bytes of so many GiB, as a flag gives them.

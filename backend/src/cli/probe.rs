@@ -1,11 +1,11 @@
 //! `mudi probe`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use mudi::pretrain::miniature::Miniature;
 use mudi::probe::{self, Options, Row};
 
-use super::{Failure, model_folder, print};
+use super::{Failure, print, vision_folder};
 
 /// Measure how good networks are on toys that training never shows, whose truth is known.
 #[derive(clap::Args)]
@@ -64,18 +64,16 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 fn vision(arguments: &Vision) -> Result<(), Failure> {
     let options =
         Options { pictures: arguments.pictures, toys: arguments.toys as usize, seed: arguments.seed };
-    let shipped = Miniature::ALL.map(Miniature::folder);
-    let folder = |folder: &Path| model_folder(folder, &shipped);
     let asked = |part| arguments.only.is_empty() || arguments.only.contains(&part);
     let mut rows = Vec::new();
     if asked(Part::Detector) {
-        rows.extend(probe::detection(&folder(&arguments.detector), &options)?);
+        rows.extend(probe::detection(&vision_folder(&arguments.detector), &options)?);
     }
     if asked(Part::Segmenter) {
-        rows.extend(probe::masks(&folder(&arguments.segmenter), &options)?);
+        rows.extend(probe::masks(&vision_folder(&arguments.segmenter), &options)?);
     }
     if asked(Part::Embedder) {
-        rows.extend(probe::identity(&folder(&arguments.embedder), &options)?);
+        rows.extend(probe::identity(&vision_folder(&arguments.embedder), &options)?);
     }
     let object = serde_json::json!({ "seed": options.seed, "rows": rows });
     print(arguments.json, &object, &table(&rows))

@@ -4,7 +4,7 @@ use mudi_domain::compare::Embedding;
 use mudi_domain::mask::Mask;
 use mudi_domain::rng;
 use mudi_domain::statistics::Estimate;
-use mudi_toybox::{Kind, Toy, is_held_out, photo_set};
+use mudi_toybox::{Kind, Naming, Toy, is_held_out, photo_set};
 
 use super::{Options, ProbeError, Row};
 use crate::evaluate::crops::on_square;
@@ -35,7 +35,7 @@ pub(super) fn probe(embedder: &Embedder, options: &Options) -> Result<Vec<Row>, 
     let (mut found, mut asked) = (0, 0);
     for &kind in Kind::ALL {
         let toys = toys(options, kind);
-        let photos = photo_set(&toys, PHOTOS, options.seed, SIDE);
+        let photos = photo_set(&toys, Naming::Kind, PHOTOS, options.seed, SIDE);
         let mut embedded: Vec<(usize, Embedding)> = Vec::with_capacity(photos.len());
         for photo in &photos {
             // What evaluation embeds of a photo: its mask's box on a white square.

@@ -2,6 +2,7 @@
 
 use candle_core::DType;
 use mudi_engine_candle::weights::to_safetensors;
+use mudi_toybox::Kind;
 use mudi_vision::preprocess::{CLIP, IMAGENET, Normalization};
 use serde_json::{Value, json};
 
@@ -58,8 +59,10 @@ fn config(options: &Options) -> Result<Value, PretrainError> {
     let (mut config, class) = match options.network {
         Miniature::Owlv2 => {
             let tokenizer = load_tokenizer(&options.base.join("tokenizer"))?;
-            let config = architecture::owlv2(tokenizer.vocab_size());
-            (value(serde_json::to_value(config))?, "Owlv2ForObjectDetection")
+            let mut config = value(serde_json::to_value(architecture::owlv2(tokenizer.vocab_size())))?;
+            let known: Vec<&str> = Kind::ALL.iter().map(|kind| kind.name()).chain(["toy"]).collect();
+            config["known_classes"] = known.into();
+            (config, "Owlv2ForObjectDetection")
         }
         Miniature::Sam => {
             let mut config = value(serde_json::to_value(architecture::sam()))?;
