@@ -1,8 +1,10 @@
 //! `mudi evaluate`.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use mudi::evaluate::{Evaluation, HTML_NAME, Judge, Options, Summary};
+use mudi::dataset::Dataset;
+use mudi::evaluate::{Evaluation, Eyes, HTML_NAME, Judge, Options, Summary};
 use mudi::files::create_folder;
 use mudi::pretrain::miniature::Miniature;
 use mudi_domain::compare::Norm;
@@ -61,7 +63,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     let embedders: Vec<PathBuf> = arguments.embedders.iter().map(|folder| vision_folder(folder)).collect();
     let embedders: Vec<&Path> = embedders.iter().map(PathBuf::as_path).collect();
-    let judge = Judge::new(&arguments.photos, &vision_folder(&arguments.detector), &embedders, options)?;
+    let data = Dataset::load(&arguments.photos)?;
+    let eyes = Eyes::load(&vision_folder(&arguments.detector), &embedders)?;
+    let judge = Judge::new(Arc::new(eyes), data, options)?;
     let bar = bar(arguments.json || arguments.quiet, 0).with_message("images");
     let evaluation = judge.judge_folder(&arguments.images, |done, all| {
         bar.set_length(all as u64);

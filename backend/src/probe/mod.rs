@@ -1,9 +1,11 @@
 //! How good networks are on held-out toys, whose truth is known: what `mudi probe` prints.
 
+mod auroc;
 mod average_precision;
 mod detection;
 mod identity;
 mod masks;
+mod metric;
 
 use std::path::Path;
 
@@ -12,6 +14,10 @@ use mudi_domain::statistics::Estimate;
 use mudi_toybox::{Options as SceneOptions, Rendered, Scene};
 use serde::Serialize;
 
+pub use metric::{MetricProbe, Sort, Truth, metric};
+
+use crate::base::BaseError;
+use crate::evaluate::EvaluateError;
 use crate::segment::{SegmentError, Segmenter};
 use crate::vision::{Detector, Embedder, VisionError};
 
@@ -24,6 +30,18 @@ pub enum ProbeError {
     /// The segmenter.
     #[error(transparent)]
     Segment(#[from] SegmentError),
+    /// The base model.
+    #[error(transparent)]
+    Base(#[from] BaseError),
+    /// A network.
+    #[error(transparent)]
+    Network(#[from] mudi_diffusion::Error),
+    /// Images cannot be judged.
+    #[error(transparent)]
+    Evaluate(#[from] EvaluateError),
+    /// A subject cannot be named.
+    #[error(transparent)]
+    Subject(#[from] mudi_domain::subject::SubjectError),
 }
 
 /// What is asked of the networks.

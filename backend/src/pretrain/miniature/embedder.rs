@@ -17,8 +17,8 @@ use rand::seq::SliceRandom;
 
 use super::augment::worn;
 use super::contrast::contrast;
-use super::example::Softener;
 use super::initial::initial;
+use super::softener::Softener;
 use super::{Options, PretrainError, State, Student, architecture, export, learn};
 use crate::evaluate::crops::on_square;
 
@@ -148,7 +148,7 @@ pub(super) fn train(options: &Options) -> Result<(), PretrainError> {
     let learner = Learner(Dinov2::new(config, &mut source as &mut dyn Parameters<CandleEngine>)?);
     let mut state = State::new(std::mem::take(&mut source.made))?;
     drop(source);
-    let softener = Softener::load(options)?;
+    let softener = Softener::load(&options.base)?;
     let processor = Processor::from_json(&export::preprocessor(options.network).to_string())?;
     learn(options, &learner, &mut state, move |step| batch(&softener, &processor, seed, step))
 }

@@ -6,11 +6,8 @@ use mudi_toybox::{Options as SceneOptions, Scene, Toy};
 use rand::Rng;
 
 use super::augment::worn;
+use super::softener::Softener;
 use super::{Options, PretrainError, architecture};
-use crate::base::Vae;
-use mudi_diffusion::Engine;
-use mudi_engine_candle::weights::Precision;
-use mudi_engine_candle::{CandleEngine, on_pool};
 
 /// A picture, and each toy in it.
 #[derive(Clone)]
@@ -41,7 +38,7 @@ pub(super) struct Source {
 impl Source {
     /// Renders the pool of softened pictures.
     pub(super) fn new(options: &Options) -> Result<Self, PretrainError> {
-        let softener = Softener::load(options)?;
+        let softener = Softener::load(&options.base)?;
         let mut softened = Vec::new();
         if !options.export_only {
             for first in (0..POOL).step_by(16) {
@@ -132,39 +129,4 @@ fn cut(example: Example, stream: &mut Stream) -> Example {
         }
     }
     example
-}
-
-/// The base's autoencoder, there and back.
-pub(super) struct Softener {
-    engine: CandleEngine,
-    vae: Vae,
-}
-
-impl Softener {
-    pub(super) fn load(options: &Options) -> Result<Self, PretrainError> {
-        let engine = CandleEngine::cpu();
-        let vae = Vae::load(&engine, &options.base.join("vae"), Precision::Single)?;
-        Ok(Self { engine, vae })
-    }
-
-    /// What comes back of pictures of one size.
-    pub(super) fn soften(&self, images: &[RgbImage]) -> Result<Vec<RgbImage>, PretrainError> {
-        let Some(first) = images.first() else { return Ok(Vec::new()) };
-        let (width, height) = first.dimensions();
-        let engine = &self.engine;
-        let pixels: Vec<f32> =
-            images.iter().flat_map(|image| image.iter().map(|&v| f32::from(v) / 127.5 - 1.0)).collect();
-        let x = engine.from_slice(&pixels, &[images.len(), height as usize, width as usize, 3])?;
-        let pixels = on_pool(|| {
-            let moments = self.vae.encoder.forward(engine, &x)?;
-            let means = engine.slice(&moments, 3, 0, self.vae.config.latent_channels)?;
-            engine.to_vec(&self.vae.decoder.forward(engine, &means)?)
-        })?;
-        let to_byte = |v: &f32| ((v + 1.0) * 127.5).round().clamp(0.0, 255.0) as u8;
-        let each = (width * height * 3) as usize;
-        Ok(pixels
-            .chunks_exact(each)
-            .filter_map(|pixels| RgbImage::from_raw(width, height, pixels.iter().map(to_byte).collect()))
-            .collect())
-    }
 }

@@ -17,6 +17,7 @@ mod initial;
 mod masks;
 mod matching;
 mod segmenter;
+pub(crate) mod softener;
 
 use std::path::PathBuf;
 
