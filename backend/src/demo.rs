@@ -105,11 +105,12 @@ const PHOTOS: usize = 5;
 const SAMPLING_STEPS: usize = 20;
 const GAMMAS: [f32; 3] = [0.0, 1.0, 2.0];
 
-fn recipe(options: &Options, method: Method) -> Recipe {
+/// How toys are taught here and in the benchmark.
+pub(crate) fn recipe(seed: u64, steps: u32, method: Method) -> Recipe {
     Recipe {
         method,
-        steps: options.steps,
-        seed: options.seed,
+        steps,
+        seed,
         learning_rate: 1e-3,
         rank: 16,
         alpha: 16.0,
@@ -207,7 +208,7 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
             photos: photos.clone(),
             base: options.base.clone(),
             out: options.out.join("runs").join(method.word()),
-            recipe: recipe(options, method),
+            recipe: recipe(options.seed, options.steps, method),
             resume: false,
             stop_after: None,
             masks: None,

@@ -3,6 +3,7 @@
 pub mod allocator;
 pub mod base;
 pub mod bench;
+pub mod benchmark;
 pub mod dataset;
 pub mod demo;
 pub mod evaluate;

@@ -1,6 +1,7 @@
 //! The command line: one module for each command.
 
 mod bench;
+mod benchmark;
 mod demo;
 mod evaluate;
 mod forward;
@@ -34,6 +35,7 @@ struct Arguments {
 enum Command {
     Demo(demo::Arguments),
     Bench(bench::Arguments),
+    Benchmark(benchmark::Arguments),
     Plan(Box<plan::Arguments>),
     Toybox(toybox::Arguments),
     Pretrain(pretrain::Arguments),
@@ -58,6 +60,7 @@ pub(crate) fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Benchmark(arguments) => benchmark::run(&arguments),
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Toybox(arguments) => toybox::run(&arguments),
         Command::Pretrain(arguments) => pretrain::run(arguments),
