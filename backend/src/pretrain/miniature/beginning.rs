@@ -17,7 +17,7 @@ const TEXT: &str = "owlv2.text_";
 const IMAGE: &str = "owlv2.vision_model.";
 
 /// Names of OWLv2's image tower, and of DINOv2, for the same weight.
-const NAMES: [(&str, &str); 11] = [
+const NAMES: [(&str, &str); 10] = [
     ("embeddings.class_embedding", "embeddings.cls_token"),
     ("embeddings.patch_embedding", "embeddings.patch_embeddings.projection"),
     ("encoder.layers.", "encoder.layer."),
@@ -27,7 +27,6 @@ const NAMES: [(&str, &str); 11] = [
     (".self_attn.k_proj.", ".attention.attention.key."),
     (".self_attn.v_proj.", ".attention.attention.value."),
     (".self_attn.out_proj.", ".attention.output.dense."),
-    ("post_layernorm.", "layernorm."),
     // As it is.
     (".mlp.", ".mlp."),
 ];
@@ -92,8 +91,8 @@ impl Beginning {
             return Ok(Some(values));
         }
         let (Some(own), Some(blocks)) = (name.strip_prefix(IMAGE), &mut self.blocks) else { return Ok(None) };
-        // Crops have positions of their own, and no norm before the blocks.
-        if own.starts_with("pre_layernorm") || own.ends_with("position_embedding.weight") {
+        // Crops have positions of their own, no norm before the blocks, and nothing is multiplied after them.
+        if own.contains("_layernorm.") && !own.starts_with("encoder") || own.contains("position_embedding") {
             return Ok(None);
         }
         let theirs = NAMES.iter().fold(own.to_owned(), |name, (ours, theirs)| name.replace(ours, theirs));

@@ -20,7 +20,7 @@ fn words(network: Miniature) -> [&'static str; 4] {
             "zero-shot-object-detection",
             "It finds the toys of the toybox that a text names: a kind (`bear`), a kind and a colour (`red bear`), or any `toy`.",
             "It learnt as OWL-ViT's paper describes detection: patches are assigned to toys at least cost, boxes learn by L1 and \
-             generalized IoU, texts by focal loss; for the first three fifths of the steps four patches learn each toy, then one. Its text tower began as pocket's text encoder{from}. There was no pretraining on captions, and no self-training, which made OWLv2 of \
+             generalized IoU, texts by focal loss; for the first seven tenths of the steps every patch on a toy learns it, then one alone. Its text tower began as pocket's text encoder{from}. There was no pretraining on captions, and no self-training, which made OWLv2 of \
              OWL-ViT.",
         ],
         Miniature::Sam => [
