@@ -155,7 +155,8 @@ impl Student for Learner {
     fn gradients(&self, engine: &CandleEngine, batch: &Batch) -> mudi_diffusion::Result<(f64, Gradients)> {
         on_pool(|| {
             let side = architecture::SIDE;
-            let texts = self.0.encode_texts(engine, &batch.ids, batch.queries)?;
+            // What texts mean is settled: see `beginning`.
+            let texts = self.0.encode_texts(engine, &batch.ids, batch.queries)?.detached();
             let pixels = engine.from_slice(&batch.pixels, &[batch.truths.len(), side, side, 3])?;
             let output = self.0.forward(engine, &pixels, &texts)?;
             let found = Found::of(engine, &output)?;
