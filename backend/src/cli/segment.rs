@@ -8,7 +8,8 @@ use std::time::Instant;
 use image::{ImageFormat, RgbImage};
 use mudi::dataset::read_image;
 use mudi::files::write_atomically;
-use mudi::segment::{Hints, Segmenter, Stroke, check_inside, cut_out};
+use mudi::segment::{Segmenter, check_inside};
+use mudi_domain::grabcut::{Hints, Stroke, cut_out};
 use mudi_domain::mask::Mask;
 use mudi_vision::sam::{Point, Prompt};
 

@@ -1,8 +1,7 @@
 //! Masks by Segment Anything: weights in a folder, a photo, and what is pointed at in it. Without weights there is
-//! [`cut_out`].
+//! [`mudi_domain::grabcut`].
 
 mod error;
-mod manual;
 
 use std::path::{Path, PathBuf};
 
@@ -15,7 +14,6 @@ use mudi_vision::sam::names::FromTransformers;
 use mudi_vision::sam::{Fit, Prompt, Published, Sam, SamConfig, mask};
 
 pub use error::SegmentError;
-pub use manual::{Hints, Stroke, cut_out};
 
 use crate::base::read_config;
 
