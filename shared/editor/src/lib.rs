@@ -4,5 +4,9 @@
 //! server into messages, and draws what the state says; so tools, undo, the journal and the saving of work are tested
 //! without a page.
 
+mod input;
+pub mod layout;
 pub mod mask;
 pub mod view;
+
+pub use input::{Phase, Shortcut};

@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     fn marked(width: u32, height: u32) -> Cutout {
-        let image = RgbImage::from_fn(width, height, |x, y| Rgb([x as u8 * 20, y as u8 * 20, 7]));
+        let image = RgbImage::from_fn(width, height, |x, y| Rgb([x as u8 * 8, y as u8 * 8, 7]));
         Cutout::new(&image, &Mask::full(width, height)).unwrap()
     }
 

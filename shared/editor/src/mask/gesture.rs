@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use super::MaskEditor;
 use super::brush::{self, Dab};
-use super::message::{Button, Effects, Phase, Pointer, PointerKind, Request};
+use super::message::{Button, Effects, Pointer, PointerKind, Request};
 use super::operation::{Ink, Operation};
 use super::tiles::Patch;
 use super::tool::Tool;
+use crate::Phase;
 
 /// A brush at no pressure is this share of its size.
 const LIGHTEST: f32 = 0.2;

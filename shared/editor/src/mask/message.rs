@@ -9,6 +9,7 @@ use super::operation::{Combine, Operation};
 use super::picture::Show;
 use super::saving::Choice;
 use super::tool::{Tool, ToolChange};
+use crate::Phase;
 
 /// What points.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,19 +20,6 @@ pub enum PointerKind {
     Pen,
     /// A finger.
     Touch,
-}
-
-/// What happened to a pointer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
-    /// It was pressed.
-    Down,
-    /// It moved, pressed or not.
-    Move,
-    /// It was let go.
-    Up,
-    /// The system took it away, as when a palm lies on the screen: what it has begun is undone.
-    Cancel,
 }
 
 /// Which button was pressed.

@@ -26,6 +26,7 @@ mod wand;
 use image::{GrayImage, RgbImage};
 use mudi_domain::geometry::Rect;
 
+use crate::Phase;
 use crate::view::View;
 use gesture::{Gesture, Pressed};
 use saving::Saving;
@@ -34,14 +35,14 @@ use tiles::Patch;
 pub use brush::Dab;
 pub use history::History;
 pub use journal::{Journal, JournalError};
-pub use message::{Button, Edit, Effects, Keys, Message, Phase, Pointer, PointerKind, Request, ViewChange};
+pub use message::{Button, Edit, Effects, Keys, Message, Pointer, PointerKind, Request, ViewChange};
 pub use morphology::MAX_RADIUS;
 pub use operation::{Combine, Ink, Operation};
 pub use picture::{Show, Style, draw, stale};
 pub use prompt::{Found, Prompt};
 pub use pyramid::Pyramid;
 pub use saving::{Choice, SaveState, Upload};
-pub use shortcut::{Held, SHEET, Shortcut, message as key_message};
+pub use shortcut::{Held, SHEET, message as key_message};
 pub use tool::{Tool, ToolChange, Tools};
 
 /// The pointer's number of the keyboard's cursor.
@@ -303,7 +304,7 @@ impl MaskEditor {
         before.retain_changed(&self.mask);
         if !before.is_empty() {
             self.history.push(name, before);
-            self.saving.done(&operation);
+            self.saving.done(operation);
         }
     }
 

@@ -70,8 +70,11 @@ impl Saving {
         }
     }
 
-    pub(super) fn done(&mut self, operation: &Operation) {
-        self.both().for_each(|journal| journal.push(operation.clone()));
+    pub(super) fn done(&mut self, operation: Operation) {
+        if let Some(since) = &mut self.since {
+            since.push(operation.clone());
+        }
+        self.journal.push(operation);
         self.touched();
     }
 

@@ -3,15 +3,7 @@
 use super::message::{Edit, Message, ViewChange};
 use super::operation::Combine;
 use super::tool::{Tool, ToolChange};
-
-/// A key, or two that belong together, and what they do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Shortcut {
-    /// How the keys are written on the sheet.
-    pub keys: &'static str,
-    /// What they do.
-    pub does: &'static str,
-}
+use crate::Shortcut;
 
 macro_rules! sheet {
     ($($keys:literal => $does:literal,)*) => { &[$(Shortcut { keys: $keys, does: $does },)*] };
