@@ -1,0 +1,25 @@
+//! Requests to the server, with the types of [`mudi_domain::api`].
+
+mod error;
+mod loaded;
+mod request;
+mod watch;
+
+pub(crate) use error::ApiError;
+pub(crate) use loaded::Loaded;
+pub(crate) use request::{delete, get, list, patch, post, post_empty, put};
+pub(crate) use watch::Connection;
+
+use uuid::Uuid;
+
+/// What requests give.
+pub(crate) type Answer<T> = Result<T, ApiError>;
+
+/// A path below a project's.
+pub(crate) fn of(project: Uuid, below: &str) -> String {
+    if below.is_empty() {
+        format!("/api/projects/{project}")
+    } else {
+        format!("/api/projects/{project}/{below}")
+    }
+}
