@@ -1,10 +1,12 @@
 //! Requests to the server, with the types of [`mudi_domain::api`].
 
+mod binary;
 mod error;
 mod loaded;
 mod request;
 mod watch;
 
+pub(crate) use binary::{Tagged, read_blob, read_bytes, write_mask};
 pub(crate) use error::ApiError;
 pub(crate) use loaded::Loaded;
 pub(crate) use request::{delete, get, list, patch, post, post_empty, put};

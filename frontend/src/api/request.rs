@@ -74,6 +74,11 @@ async fn send(
         }
         None => request.send().await,
     };
+    checked(sent).await
+}
+
+/// The answer, unless it is none of success.
+pub(super) async fn checked(sent: Result<Response, gloo_net::Error>) -> Answer<Response> {
     let Ok(response) = sent else {
         Connection::lost();
         return Err(ApiError::Offline);

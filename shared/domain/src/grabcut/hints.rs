@@ -40,6 +40,19 @@ fn distance(at: [f32; 2], a: [f32; 2], b: [f32; 2]) -> f32 {
 }
 
 impl Hints {
+    /// The same in a photo that is `scale` times as large.
+    #[must_use]
+    pub fn scaled(&self, scale: f32) -> Self {
+        let stroke = |stroke: &Stroke| Stroke {
+            places: stroke.places.iter().map(|place| place.map(|length| length * scale)).collect(),
+            on_subject: stroke.on_subject,
+        };
+        Self {
+            bounds: self.bounds.map(|bounds| bounds.map(|edge| edge * scale)),
+            strokes: self.strokes.iter().map(stroke).collect(),
+        }
+    }
+
     /// What is known of each pixel of a photo of `size` (height and width), `scale` times as large as that of the places.
     fn known(&self, [height, width]: [usize; 2], scale: f32) -> Vec<Known> {
         let reach = (REACH * width.max(height) as f32).max(1.0);

@@ -185,6 +185,12 @@ impl MaskEditor {
         }
     }
 
+    /// The `ETag` of the mask that the server had when work on it began; none where it had none.
+    #[must_use]
+    pub fn tag(&self) -> Option<&str> {
+        self.saving.journal().base()
+    }
+
     /// What is not saved yet, a stroke that is being drawn included; none where everything is saved.
     #[must_use]
     pub fn journal(&self) -> Option<Journal> {
