@@ -8,6 +8,7 @@ use crate::api::Connection;
 use crate::browser;
 use crate::frame::{Banner, Crumb, Deletions, ProjectFrame, Theme, ToastList, Toasts, Top};
 use crate::layouts::LayoutList;
+use crate::photos::Photos;
 use crate::projects::{Overview, Projects};
 use crate::session::{Gate, Visitor};
 
@@ -52,6 +53,7 @@ fn Places() -> impl IntoView {
             <Route path=path!("/") view=Projects />
             <ParentRoute path=path!("/projects/:project") view=ProjectFrame>
                 <Route path=path!("") view=Overview />
+                <Route path=path!("photos") view=Photos />
                 <Route path=path!("layouts") view=LayoutList />
                 <Route path=path!("*any") view=Nowhere />
             </ParentRoute>

@@ -3,6 +3,7 @@
 //! What needs no browser (words, numbers, files' bytes) stands in modules that every machine compiles and tests; the rest
 //! is compiled for `wasm32` alone.
 
+pub mod identifiers;
 pub mod text;
 
 #[cfg(target_arch = "wasm32")]
@@ -15,6 +16,8 @@ mod browser;
 mod frame;
 #[cfg(target_arch = "wasm32")]
 mod layouts;
+#[cfg(target_arch = "wasm32")]
+mod photos;
 #[cfg(target_arch = "wasm32")]
 mod projects;
 #[cfg(target_arch = "wasm32")]
