@@ -11,6 +11,7 @@ use crate::layouts::LayoutList;
 use crate::photos::Photos;
 use crate::projects::{Overview, Projects};
 use crate::session::{Gate, Visitor};
+use crate::training::{RunPage, Training};
 
 /// Puts the studio in the place of the loading page.
 pub fn start() {
@@ -54,6 +55,8 @@ fn Places() -> impl IntoView {
             <ParentRoute path=path!("/projects/:project") view=ProjectFrame>
                 <Route path=path!("") view=Overview />
                 <Route path=path!("photos") view=Photos />
+                <Route path=path!("train") view=Training />
+                <Route path=path!("train/:run") view=RunPage />
                 <Route path=path!("layouts") view=LayoutList />
                 <Route path=path!("*any") view=Nowhere />
             </ParentRoute>

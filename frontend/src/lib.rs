@@ -4,6 +4,8 @@
 //! is compiled for `wasm32` alone.
 
 pub mod identifiers;
+pub mod plot;
+pub mod recipes;
 pub mod text;
 
 #[cfg(target_arch = "wasm32")]
@@ -22,6 +24,8 @@ mod photos;
 mod projects;
 #[cfg(target_arch = "wasm32")]
 mod session;
+#[cfg(target_arch = "wasm32")]
+mod training;
 #[cfg(target_arch = "wasm32")]
 mod widgets;
 

@@ -1,11 +1,13 @@
 //! Requests to the server, with the types of [`mudi_domain::api`].
 
 mod error;
+mod live;
 mod loaded;
 mod request;
 mod watch;
 
 pub(crate) use error::ApiError;
+pub(crate) use live::{Listening, listen};
 pub(crate) use loaded::Loaded;
 pub(crate) use request::{delete, get, list, patch, post, post_empty, put};
 pub(crate) use watch::Connection;
