@@ -8,8 +8,10 @@ use crate::api::Connection;
 use crate::browser;
 use crate::frame::{Banner, Crumb, Deletions, ProjectFrame, Theme, ToastList, Toasts, Top};
 use crate::layouts::LayoutList;
+use crate::photos::Photos;
 use crate::projects::{Overview, Projects};
 use crate::session::{Gate, Visitor};
+use crate::training::{RunPage, Training};
 
 /// Puts the studio in the place of the loading page.
 pub fn start() {
@@ -52,6 +54,9 @@ fn Places() -> impl IntoView {
             <Route path=path!("/") view=Projects />
             <ParentRoute path=path!("/projects/:project") view=ProjectFrame>
                 <Route path=path!("") view=Overview />
+                <Route path=path!("photos") view=Photos />
+                <Route path=path!("train") view=Training />
+                <Route path=path!("train/:run") view=RunPage />
                 <Route path=path!("layouts") view=LayoutList />
                 <Route path=path!("*any") view=Nowhere />
             </ParentRoute>

@@ -3,6 +3,9 @@
 //! What needs no browser (words, numbers, files' bytes) stands in modules that every machine compiles and tests; the rest
 //! is compiled for `wasm32` alone.
 
+pub mod identifiers;
+pub mod plot;
+pub mod recipes;
 pub mod text;
 
 #[cfg(target_arch = "wasm32")]
@@ -16,9 +19,13 @@ mod frame;
 #[cfg(target_arch = "wasm32")]
 mod layouts;
 #[cfg(target_arch = "wasm32")]
+mod photos;
+#[cfg(target_arch = "wasm32")]
 mod projects;
 #[cfg(target_arch = "wasm32")]
 mod session;
+#[cfg(target_arch = "wasm32")]
+mod training;
 #[cfg(target_arch = "wasm32")]
 mod widgets;
 

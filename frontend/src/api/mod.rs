@@ -2,12 +2,14 @@
 
 mod binary;
 mod error;
+mod live;
 mod loaded;
 mod request;
 mod watch;
 
 pub(crate) use binary::{Tagged, read_blob, read_bytes, write_mask};
 pub(crate) use error::ApiError;
+pub(crate) use live::{Listening, listen};
 pub(crate) use loaded::Loaded;
 pub(crate) use request::{delete, get, list, patch, post, post_empty, put};
 pub(crate) use watch::Connection;

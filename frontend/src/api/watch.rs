@@ -52,6 +52,16 @@ impl Connection {
         });
     }
 
+    /// Something broke that tells no more: asks whether the server is still there.
+    pub(super) fn doubt() {
+        spawn_local(async {
+            match gloo_net::http::Request::get("/healthz").send().await {
+                Ok(_) => Self::found(),
+                Err(_) => Self::lost(),
+            }
+        });
+    }
+
     /// An answer came.
     pub(super) fn found() {
         let Some(connection) = CONNECTION.get() else { return };

@@ -26,6 +26,8 @@ const TABLE: &str = "
     viewer  GET     /api/projects/{project}
     editor  PATCH   /api/projects/{project}
     owner   DELETE  /api/projects/{project}
+    owner   POST    /api/projects/{project}/copies
+    owner   POST    /api/samples
     owner   GET     /api/projects/{project}/links
     owner   POST    /api/projects/{project}/links
     owner   DELETE  /api/projects/{project}/links/{link}
@@ -60,6 +62,8 @@ const TABLE: &str = "
     viewer  GET     /api/projects/{project}/runs/{run}
     editor  DELETE  /api/projects/{project}/runs/{run}
     viewer  GET     /api/projects/{project}/runs/{run}/metrics
+    viewer  GET     /api/projects/{project}/runs/{run}/samples
+    viewer  GET     /api/projects/{project}/runs/{run}/samples/{step}
     player  GET     /api/projects/{project}/runs/{run}/weights
     viewer  GET     /api/projects/{project}/images
     editor  POST    /api/projects/{project}/images
@@ -102,7 +106,7 @@ struct Ids(Vec<(&'static str, String)>);
 
 impl Ids {
     fn of(studio: &Studio) -> Self {
-        let run = studio.train(2, &json!({}));
+        let run = studio.train(2, &json!({ "sample-every": 2, "sample-prompts": ["olis"] }));
         studio.done(&run["job"]);
         let job = text(&studio.generate(&text(&run["id"]), 1)["id"]);
         studio.done(&json!(job));
@@ -116,6 +120,7 @@ impl Ids {
             ("subject", "a".to_owned()),
             ("photo", text(&studio.list("photos")[0]["id"])),
             ("run", text(&run["id"])),
+            ("step", "2".to_owned()),
             ("job", job),
             ("image", text(&studio.list("images")[0]["id"])),
             ("recipe", made("recipes", json!({}))),
@@ -237,7 +242,7 @@ fn try_route(ids: &Ids, client: &Client, (name, level): (&str, &str), [needed, m
     assert!(answer.status < 500, "{shown}");
     let expected: &[u16] = match (allowed, level) {
         (true, _) if method == "GET" => &[200],
-        (true, _) => &[200, 400, 404, 409, 415, 422, 428],
+        (true, _) => &[200, 201, 400, 404, 409, 415, 422, 428],
         (false, "nobody") => &[401],
         // Whether the project exists is none of a stranger's business.
         (false, "stranger") if of_project => &[404],

@@ -5,6 +5,7 @@
 
 mod access;
 mod blobs;
+mod copies;
 mod documents;
 mod error;
 mod events;

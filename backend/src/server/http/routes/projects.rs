@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use mudi_domain::api::{NewProject, Page, Project, ProjectChange};
+use mudi_domain::api::{Access, NewProject, Page, Project, ProjectChange};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
@@ -14,9 +14,15 @@ use crate::server::http::App;
 use crate::server::http::extract::{Body, ListQuery, Params, Search, name, version};
 use crate::server::http::gate::Caller;
 use crate::server::http::problem::ApiError;
+use crate::server::sample;
+
+/// The longest name, in characters.
+const NAME: usize = 200;
+/// What is put behind the name of a copy.
+const COPY: &str = ", copy";
 
 pub(super) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(read, change, delete))
+    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(read, change, delete)).routes(routes!(copy)).routes(routes!(sample))
 }
 
 /// The projects that whoever asks may see, oldest first.
@@ -35,6 +41,24 @@ async fn list(
     request_body = NewProject, responses((status = 201, body = Project)))]
 async fn create(State(server): State<App>, Body(new): Body<NewProject>) -> Result<Response, ApiError> {
     let project = server.store.create_project(&name(&new.name)?).await?;
+    Ok((StatusCode::CREATED, tagged(project.version, project)).into_response())
+}
+
+/// Makes a project of two toys, with photos and masks, to look around in.
+#[utoipa::path(post, path = "/api/samples", tag = "projects", security(("session" = ["owner"])),
+    responses((status = 201, body = Project)))]
+async fn sample(State(server): State<App>) -> Result<Response, ApiError> {
+    let project = sample::make(&server).await?;
+    Ok((StatusCode::CREATED, tagged(project.version, project)).into_response())
+}
+
+/// Copies a project's subjects, photos, masks, recipes and layouts into a new one, without runs, images and links.
+#[utoipa::path(post, path = "/api/projects/{project}/copies", tag = "projects", security(("session" = ["owner"])),
+    responses((status = 201, body = Project)))]
+async fn copy(State(server): State<App>, Params(id): Params<Uuid>) -> Result<Response, ApiError> {
+    let original = server.store.project(id, Access::Owner).await?;
+    let kept: String = original.name.chars().take(NAME - COPY.len()).collect();
+    let project = server.store.copy_project(id, &format!("{kept}{COPY}")).await?;
     Ok((StatusCode::CREATED, tagged(project.version, project)).into_response())
 }
 
