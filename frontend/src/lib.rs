@@ -19,6 +19,8 @@ mod frame;
 #[cfg(target_arch = "wasm32")]
 mod layouts;
 #[cfg(target_arch = "wasm32")]
+mod masks;
+#[cfg(target_arch = "wasm32")]
 mod photos;
 #[cfg(target_arch = "wasm32")]
 mod projects;

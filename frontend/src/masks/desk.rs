@@ -51,7 +51,9 @@ impl Desk {
 
     /// Sends a message to the editor and sees to what follows.
     pub(super) fn send(self, message: Message) {
-        let Some(Outcome { effects, frame, touched }) = self.with(|stage| stage.update(message)) else { return };
+        let Some(Outcome { effects, frame, touched }) = self.with(|stage| stage.update(message)) else {
+            return;
+        };
         if frame {
             request_animation_frame(move || self.paint());
         }

@@ -56,5 +56,10 @@ pub(super) fn find(desk: Desk, number: u64, hints: Hints) {
 
 /// The mask at the photo's size, with an edge about as wide as a pixel of the small one is.
 fn enlarged(mask: &Mask, width: u32, height: u32) -> GrayImage {
-    mask.resize(width, height).into_gray()
+    let gain = (width as f32 / mask.width().max(1) as f32 / 2.0).max(1.0);
+    let mut enlarged = mask.resize(width, height).into_gray();
+    for coverage in enlarged.iter_mut() {
+        *coverage = ((f32::from(*coverage) - 127.5) * gain + 127.5).clamp(0.0, 255.0) as u8;
+    }
+    enlarged
 }

@@ -65,7 +65,9 @@ fn coalesced(event: &PointerEvent) -> Vec<PointerEvent> {
 /// Zooms about the pointer.
 pub(super) fn wheel(desk: Desk, event: &WheelEvent) {
     event.prevent_default();
-    let Some(canvas) = event.current_target().and_then(|target| target.dyn_into::<Element>().ok()) else { return };
+    let Some(canvas) = event.current_target().and_then(|target| target.dyn_into::<Element>().ok()) else {
+        return;
+    };
     let corner = canvas.get_bounding_client_rect();
     let at = (f64::from(event.client_x()) - corner.left(), f64::from(event.client_y()) - corner.top());
     // Lines and pages of a wheel, in pixels.

@@ -8,9 +8,9 @@ use leptos::task::spawn_local;
 use mudi_domain::api::Photo;
 use mudi_editor::mask::{Choice, Journal, Message, SaveState};
 use uuid::Uuid;
+use wasm_bindgen::JsCast;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::closure::Closure;
-use wasm_bindgen::JsCast;
 use web_sys::{BroadcastChannel, MessageEvent, VisibilityState};
 
 use super::desk::Desk;
@@ -142,7 +142,8 @@ fn write_journal(desk: Desk) {
 pub(super) fn save(desk: Desk, path: String, at_once: bool, tell: impl Fn() + 'static) {
     let keeper = desk.keeper;
     let now = browser::ticks();
-    let (Some(last), Some(not_before)) = (keeper.last.try_get_value(), keeper.not_before.try_get_value()) else {
+    let (Some(last), Some(not_before)) = (keeper.last.try_get_value(), keeper.not_before.try_get_value())
+    else {
         return;
     };
     if !at_once && (now - last < CALM || now < not_before) {
@@ -185,7 +186,9 @@ pub(super) async fn read_mask(path: &str, (width, height): (u32, u32)) -> Answer
                 Err(ApiError::Unreadable("a mask of another size than its photo".to_owned()))
             }
         }
-        Err(error) if error.code() == "missing" => Ok(Other { mask: GrayImage::new(width, height), tag: None }),
+        Err(error) if error.code() == "missing" => {
+            Ok(Other { mask: GrayImage::new(width, height), tag: None })
+        }
         Err(error) => Err(error),
     }
 }
@@ -201,7 +204,8 @@ async fn fetch_other(desk: Desk, path: &str) {
 
 /// Looks whether somebody else has changed the mask: what is saved here is replaced by theirs, what is not needs a choice.
 fn look_around(desk: Desk, path: String) {
-    let Some((size, tag)) = desk.look(|editor| (editor.mask().dimensions(), editor.tag().map(str::to_owned))) else {
+    let Some((size, tag)) = desk.look(|editor| (editor.mask().dimensions(), editor.tag().map(str::to_owned)))
+    else {
         return;
     };
     spawn_local(async move {
@@ -210,7 +214,8 @@ fn look_around(desk: Desk, path: String) {
         if other.tag == tag || desk.keeper.other.with_untracked(Option::is_some) {
             return;
         }
-        let now = desk.look(|editor| (editor.save_state().clone(), editor.tag().map(str::to_owned), editor.is_busy()));
+        let now = desk
+            .look(|editor| (editor.save_state().clone(), editor.tag().map(str::to_owned), editor.is_busy()));
         match now {
             // Meanwhile it was saved here.
             Some((_, known, _)) if known != tag => {}

@@ -16,7 +16,9 @@ mod painter;
 mod panel;
 mod photo;
 mod stage;
+mod surface;
 mod toolbar;
 
 pub(crate) use files::{decode_mask, decode_photo};
 pub(crate) use page::MaskPage;
+pub(crate) use photo::{canvas, context};

@@ -111,7 +111,8 @@ impl Overlay {
         };
         if let Some(area) = tile.stale.take() {
             let pixels = draw(mask, area, style);
-            let data = ImageData::new_with_u8_clamped_array_and_sh(Clamped(&pixels), area.width, area.height)?;
+            let data =
+                ImageData::new_with_u8_clamped_array_and_sh(Clamped(&pixels), area.width, area.height)?;
             let corner = place(at);
             tile.context.put_image_data(&data, area.x - corner.x, area.y - corner.y)?;
         }

@@ -27,7 +27,11 @@ pub(super) struct Painter {
 const FOUND: Style = Style { show: Show::Tint, opacity: 0.55, colour: [40, 120, 255] };
 
 impl Painter {
-    pub(super) fn new(photo: PhotoLevels, ground: CanvasRenderingContext2d, marks: CanvasRenderingContext2d) -> Self {
+    pub(super) fn new(
+        photo: PhotoLevels,
+        ground: CanvasRenderingContext2d,
+        marks: CanvasRenderingContext2d,
+    ) -> Self {
         Self {
             photo,
             mask: Overlay::default(),

@@ -33,7 +33,8 @@ impl PhotoLevels {
             options.set_resize_width(width);
             options.set_resize_height(height);
             options.set_resize_quality(ResizeQuality::Medium);
-            let smaller = window.create_image_bitmap_with_image_bitmap_and_image_bitmap_options(last, &options)?;
+            let smaller =
+                window.create_image_bitmap_with_image_bitmap_and_image_bitmap_options(last, &options)?;
             let smaller = JsFuture::from(smaller).await?.dyn_into()?;
             levels.push(smaller);
         }
@@ -70,7 +71,7 @@ impl PhotoLevels {
 ///
 /// # Errors
 /// Where the browser has no room for it.
-pub(super) fn canvas(width: u32, height: u32) -> Result<HtmlCanvasElement, JsValue> {
+pub(crate) fn canvas(width: u32, height: u32) -> Result<HtmlCanvasElement, JsValue> {
     let canvas: HtmlCanvasElement = browser::document().create_element("canvas")?.dyn_into()?;
     canvas.set_width(width);
     canvas.set_height(height);
@@ -81,7 +82,7 @@ pub(super) fn canvas(width: u32, height: u32) -> Result<HtmlCanvasElement, JsVal
 ///
 /// # Errors
 /// Where the browser has none.
-pub(super) fn context(canvas: &HtmlCanvasElement, read: bool) -> Result<CanvasRenderingContext2d, JsValue> {
+pub(crate) fn context(canvas: &HtmlCanvasElement, read: bool) -> Result<CanvasRenderingContext2d, JsValue> {
     let options = js_sys::Object::new();
     js_sys::Reflect::set(&options, &"willReadFrequently".into(), &read.into())?;
     let context = canvas.get_context_with_context_options("2d", &options)?;

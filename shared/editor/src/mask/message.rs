@@ -119,6 +119,8 @@ pub enum Message {
     Redo,
     /// The photo's colours, which were asked for.
     Colours(RgbImage),
+    /// The subject is looked for in all but the edge of the photo, and where it was pointed at.
+    FindMiddle,
     /// What was found for a request of that number, or why nothing was.
     Found(u64, Result<GrayImage, String>),
     /// A mask from elsewhere (a network's, say), to be looked at before it is taken over.

@@ -48,6 +48,9 @@ pub use tool::{Tool, ToolChange, Tools};
 /// The pointer's number of the keyboard's cursor.
 const KEYBOARD: i32 = i32::MIN;
 
+/// The share of the photo at each side in which the subject is not looked for, where nothing else is known.
+const EDGE: f32 = 0.04;
+
 /// A line that is being drawn, to be shown above the mask. Places are in pixels of the photo.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Drawn<'a> {
@@ -249,6 +252,12 @@ impl MaskEditor {
             Message::Colours(colours) => {
                 self.colours = Some(colours);
                 self.wand_waiting.take().map_or_else(Effects::default, |(at, ink)| self.wand(at, ink))
+            }
+            Message::FindMiddle => {
+                let (width, height) = (self.mask.width() as f32, self.mask.height() as f32);
+                let bounds = [EDGE * width, EDGE * height, (1.0 - EDGE) * width, (1.0 - EDGE) * height];
+                let request = self.prompt.set_box(self.prompt.hints.bounds.unwrap_or(bounds));
+                Effects { requests: vec![request], marks: true, ..Effects::default() }
             }
             Message::Found(number, answer) => {
                 let said = match &answer {
