@@ -1,6 +1,6 @@
 //! Sending and receiving images.
 
-use gloo_net::http::{RequestBuilder, Response};
+use gloo_net::http::{Method, RequestBuilder, Response};
 use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::Blob;
@@ -23,7 +23,7 @@ fn tag(response: &Response) -> Option<String> {
 /// Reads an image as the browser keeps it.
 pub(crate) async fn read_blob(path: &str) -> Answer<Blob> {
     let response = checked(RequestBuilder::new(path).send().await).await?;
-    let blob = response.as_raw().blob().map_err(|_| ApiError::Offline)?;
+    let blob = web_sys::Response::from(response).blob().map_err(|_| ApiError::Offline)?;
     let blob = JsFuture::from(blob).await.map_err(|_| ApiError::Offline)?;
     blob.dyn_into().map_err(|_| ApiError::Unreadable("no data".to_owned()))
 }
@@ -39,7 +39,7 @@ pub(crate) async fn read_bytes(path: &str) -> Answer<Tagged<Vec<u8>>> {
 /// Writes a mask, a PNG, in the place of the one with the `ETag` `base`, or as the first one. Returns its own `ETag`.
 pub(crate) async fn write_mask(path: &str, base: Option<&str>, png: &[u8]) -> Answer<String> {
     let request =
-        RequestBuilder::new(path).method(gloo_net::http::Method::PUT).header("Content-Type", "image/png");
+        RequestBuilder::new(path).method(Method::PUT).header("Content-Type", "image/png");
     let request = match base {
         Some(base) => request.header("If-Match", &format!("\"{base}\"")),
         None => request.header("If-None-Match", "*"),

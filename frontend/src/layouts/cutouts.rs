@@ -69,7 +69,10 @@ impl Cutouts {
     pub(super) fn shapes(self) -> Shapes {
         let shape = |source: &Source| source.bounds.map(|bounds| (bounds.width, bounds.height));
         self.sources.with_value(|sources| {
-            sources.iter().map(|(subject, list)| (subject.clone(), list.iter().map(shape).collect())).collect()
+            sources
+                .iter()
+                .map(|(subject, list)| (subject.clone(), list.iter().map(shape).collect()))
+                .collect()
         })
     }
 
@@ -79,7 +82,8 @@ impl Cutouts {
         if self.asked.try_update_value(|asked| asked.insert(key.clone())) != Some(true) {
             return;
         }
-        let id = self.sources.with_value(|sources| sources.get(subject)?.get(photo).map(|source| source.photo.id));
+        let id =
+            self.sources.with_value(|sources| sources.get(subject)?.get(photo).map(|source| source.photo.id));
         let Some(id) = id else { return };
         let path = format!("{}/photos/{id}", self.project.get_value());
         self.progress.update(|(_, asked)| *asked += 1);
@@ -100,13 +104,21 @@ impl Cutouts {
     }
 
     /// Shows the smaller copy of a cutout to `draw`, if it is there.
-    pub(super) fn picture<T>(self, subject: &SubjectId, photo: usize, draw: impl FnOnce(&HtmlCanvasElement) -> T) -> Option<T> {
+    pub(super) fn picture<T>(
+        self,
+        subject: &SubjectId,
+        photo: usize,
+        draw: impl FnOnce(&HtmlCanvasElement) -> T,
+    ) -> Option<T> {
         let key = (subject.clone(), photo);
         self.loaded.with_value(|loaded| loaded.get(&key).map(|loaded| draw(&loaded.picture)))
     }
 
     /// Lets `use_them` find cutouts at their own size.
-    pub(super) fn with<T>(self, use_them: impl FnOnce(&dyn Fn(&SubjectId, Option<usize>) -> Option<Cutout>) -> T) -> T {
+    pub(super) fn with<T>(
+        self,
+        use_them: impl FnOnce(&dyn Fn(&SubjectId, Option<usize>) -> Option<Cutout>) -> T,
+    ) -> T {
         self.loaded.with_value(|loaded| {
             use_them(&|subject, photo| {
                 loaded.get(&(subject.clone(), photo.unwrap_or(0))).map(|loaded| loaded.cutout.clone())
@@ -135,7 +147,7 @@ fn picture(cutout: &Cutout) -> Result<HtmlCanvasElement, JsValue> {
     let rgba: Vec<u8> = pixels.flat_map(|(color, &alpha)| [color[0], color[1], color[2], alpha]).collect();
     let canvas = canvas(small.width(), small.height())?;
     let data = ImageData::new_with_u8_clamped_array_and_sh(Clamped(&rgba), small.width(), small.height())?;
-    context(&canvas, false)?.put_image_data(&data, 0, 0)?;
+    context(&canvas, false)?.put_image_data(&data, 0.0, 0.0)?;
     Ok(canvas)
 }
 

@@ -39,7 +39,9 @@ pub(crate) fn LayoutPage() -> impl IntoView {
     });
     Effect::new(move |before: Option<String>| {
         let now = wanted.get();
-        if before.is_some_and(|before| before != now) && kept.get_value().map(|id| id.to_string()) != Some(now.clone()) {
+        if before.is_some_and(|before| before != now)
+            && kept.get_value().map(|id| id.to_string()) != Some(now.clone())
+        {
             opened.reload();
         }
         now
@@ -50,7 +52,8 @@ pub(crate) fn LayoutPage() -> impl IntoView {
 }
 
 async fn open(project: &str, wanted: &str) -> Answer<Opened> {
-    let stored = if wanted == NEW { None } else { Some(api::get(&format!("{project}/layouts/{wanted}")).await?) };
+    let stored =
+        if wanted == NEW { None } else { Some(api::get(&format!("{project}/layouts/{wanted}")).await?) };
     let (subjects, sources) = sources(project).await?;
     Ok((subjects, sources, stored))
 }
@@ -76,7 +79,8 @@ fn Designing(
         let project = the.id.get_untracked();
         let made = Callback::new(move |id: Uuid| {
             kept.set_value(Some(id));
-            let options = leptos_router::NavigateOptions { replace: true, scroll: false, ..Default::default() };
+            let options =
+                leptos_router::NavigateOptions { replace: true, scroll: false, ..Default::default() };
             navigate(&format!("/projects/{project}/layouts/{id}"), options);
         });
         keep(bench, keeping, the.path_now("layouts"), made);

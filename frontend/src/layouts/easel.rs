@@ -82,7 +82,9 @@ pub(super) fn Easel(
 }
 
 fn send(bench: Bench, phase: Phase, event: &PointerEvent) {
-    let Some(canvas) = event.current_target().and_then(|target| target.dyn_into::<web_sys::HtmlElement>().ok()) else {
+    let Some(canvas) =
+        event.current_target().and_then(|target| target.dyn_into::<web_sys::HtmlElement>().ok())
+    else {
         return;
     };
     if phase == Phase::Down {

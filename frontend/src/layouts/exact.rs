@@ -35,7 +35,7 @@ fn put(canvas: &HtmlCanvasElement, image: &RgbImage) -> Result<(), JsValue> {
     canvas.set_height(image.height());
     let rgba: Vec<u8> = image.pixels().flat_map(|pixel| [pixel[0], pixel[1], pixel[2], 255]).collect();
     let data = ImageData::new_with_u8_clamped_array_and_sh(Clamped(&rgba), image.width(), image.height())?;
-    context(canvas, false)?.put_image_data(&data, 0, 0)
+    context(canvas, false)?.put_image_data(&data, 0.0, 0.0)
 }
 
 /// The layout's canvas; why there is none, where that is so; nothing while cutouts are on their way, or the canvas is empty.
@@ -43,8 +43,9 @@ fn rendered(bench: Bench, size: u32) -> Option<Result<Collage, String>> {
     let layout = bench.layout()?;
     let wanted: Vec<(SubjectId, usize)> =
         layout.subjects.iter().map(|placed| (placed.subject.clone(), placed.photo.unwrap_or(0))).collect();
-    let found: Option<Vec<Cutout>> =
-        bench.cutouts.with(|find| wanted.iter().map(|(subject, photo)| find(subject, Some(*photo))).collect());
+    let found: Option<Vec<Cutout>> = bench
+        .cutouts
+        .with(|find| wanted.iter().map(|(subject, photo)| find(subject, Some(*photo))).collect());
     let found = found?;
     let lookup = |subject: &SubjectId, photo: Option<usize>| {
         let place = wanted.iter().position(|known| known.0 == *subject && known.1 == photo.unwrap_or(0))?;
@@ -74,7 +75,9 @@ pub(super) fn Exact(
         spawn_local(async move {
             TimeoutFuture::new(CALM).await;
             // Something has changed meanwhile, or the page is gone.
-            if number.try_get_value() != Some(mine) || bench.look(mudi_editor::layout::Designer::is_dragging) != Some(false) {
+            if number.try_get_value() != Some(mine)
+                || bench.look(mudi_editor::layout::Designer::is_dragging) != Some(false)
+            {
                 return;
             }
             let Some(canvas) = canvas.get_untracked() else { return };

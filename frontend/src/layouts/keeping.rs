@@ -113,7 +113,8 @@ fn save(bench: Bench, keeping: Keeping, made: Callback<Uuid>) {
     }
     let Some(document) = document(bench, &keeping.name.get_untracked()) else { return };
     keeping.state.set(State::Saving);
-    let (id, version, list) = (keeping.id.get_untracked(), keeping.version.get_value(), keeping.list.get_value());
+    let (id, version, list) =
+        (keeping.id.get_untracked(), keeping.version.get_value(), keeping.list.get_value());
     spawn_local(async move {
         let saved: api::Answer<Stored<Layout>> = match id {
             Some(id) => api::put(&format!("{list}/{id}"), version, &document).await,

@@ -15,7 +15,10 @@ fn thumbnail(project: &str, source: &Source) -> impl IntoView + use<> {
     let path = format!("{project}/photos/{}", source.photo.id);
     let tag = source.photo.mask.as_deref().unwrap_or_default();
     let tag = &tag[..tag.len().min(12)];
-    let mask = format!("--mask: url(\"{path}/mask?{tag}\"); aspect-ratio: {} / {}", source.photo.width, source.photo.height);
+    let mask = format!(
+        "--mask: url(\"{path}/mask?{tag}\"); aspect-ratio: {} / {}",
+        source.photo.width, source.photo.height
+    );
     view! { <img class="cut" src=format!("{path}/thumbnail") style=mask alt="" loading="lazy" draggable="false" /> }
 }
 
@@ -95,7 +98,10 @@ pub(super) fn Pieces(bench: Bench) -> impl IntoView {
     });
     let name = move |id: &SubjectId| {
         let subjects = bench.cutouts.subjects.get_value();
-        subjects.into_iter().find(|subject| subject.id == *id).map_or_else(|| id.to_string(), |subject| subject.name)
+        subjects
+            .into_iter()
+            .find(|subject| subject.id == *id)
+            .map_or_else(|| id.to_string(), |subject| subject.name)
     };
     let row = move |(index, subject, photo, _): (usize, SubjectId, usize, i32)| {
         let pressed = move || bench.shown.with(|shown| shown.chosen.contains(&index)).to_string();
@@ -138,14 +144,20 @@ fn Numbers(bench: Bench) -> impl IntoView {
             Some((placed.subject.clone(), placed.photo.unwrap_or(0), frame.width, frame.rotation))
         })?
     });
-    let there = Memo::new(move |_| one.with(|one| one.as_ref().map(|(subject, photo, ..)| (subject.clone(), *photo))));
+    let there = Memo::new(move |_| {
+        one.with(|one| one.as_ref().map(|(subject, photo, ..)| (subject.clone(), *photo)))
+    });
     let width = Signal::derive(move || one.with(|one| one.as_ref().map_or(0.0, |one| one.2 * 100.0)));
     let rotation = Signal::derive(move || one.with(|one| one.as_ref().map_or(0.0, |one| one.3)));
     move || {
         let (subject, photo) = there.get()?;
         let photos = bench.cutouts.sources.with_value(|sources| {
             let list = sources.get(&subject).cloned().unwrap_or_default();
-            list.iter().enumerate().filter(|(_, source)| source.bounds.is_some()).map(|(index, _)| index).collect::<Vec<_>>()
+            list.iter()
+                .enumerate()
+                .filter(|(_, source)| source.bounds.is_some())
+                .map(|(index, _)| index)
+                .collect::<Vec<_>>()
         });
         let options = photos
             .into_iter()

@@ -5,6 +5,7 @@
 
 use gloo_timers::future::TimeoutFuture;
 use image::GrayImage;
+use leptos::prelude::*;
 use leptos::task::spawn_local;
 use mudi_domain::grabcut::{Hints, cut_out};
 use mudi_domain::mask::Mask;

@@ -114,7 +114,7 @@ impl Overlay {
             let data =
                 ImageData::new_with_u8_clamped_array_and_sh(Clamped(&pixels), area.width, area.height)?;
             let corner = place(at);
-            tile.context.put_image_data(&data, area.x - corner.x, area.y - corner.y)?;
+            tile.context.put_image_data(&data, f64::from(area.x - corner.x), f64::from(area.y - corner.y))?;
         }
         Ok(tile)
     }

@@ -60,7 +60,7 @@ impl PhotoLevels {
         for top in (0..height).step_by(ROWS as usize) {
             let rows = ROWS.min(height - top);
             context.draw_image_with_image_bitmap(bitmap, 0.0, -f64::from(top))?;
-            let strip = context.get_image_data(0, 0, width as i32, rows as i32)?.data();
+            let strip = context.get_image_data(0.0, 0.0, f64::from(width), f64::from(rows))?.data();
             colours.extend(strip.chunks_exact(4).flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]));
         }
         RgbImage::from_raw(width, height, colours).ok_or(JsValue::NULL)
