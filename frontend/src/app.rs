@@ -7,6 +7,7 @@ use leptos_router::path;
 use crate::api::Connection;
 use crate::browser;
 use crate::frame::{Banner, Crumb, Deletions, ProjectFrame, Theme, ToastList, Toasts, Top};
+use crate::generate::Generate;
 use crate::layouts::LayoutList;
 use crate::photos::Photos;
 use crate::projects::{Overview, Projects};
@@ -57,6 +58,7 @@ fn Places() -> impl IntoView {
                 <Route path=path!("photos") view=Photos />
                 <Route path=path!("train") view=Training />
                 <Route path=path!("train/:run") view=RunPage />
+                <Route path=path!("generate") view=Generate />
                 <Route path=path!("layouts") view=LayoutList />
                 <Route path=path!("*any") view=Nowhere />
             </ParentRoute>

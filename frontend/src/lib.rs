@@ -5,6 +5,7 @@
 
 pub mod identifiers;
 pub mod plot;
+pub mod png;
 pub mod recipes;
 pub mod text;
 
@@ -16,6 +17,8 @@ mod app;
 mod browser;
 #[cfg(target_arch = "wasm32")]
 mod frame;
+#[cfg(target_arch = "wasm32")]
+mod generate;
 #[cfg(target_arch = "wasm32")]
 mod layouts;
 #[cfg(target_arch = "wasm32")]

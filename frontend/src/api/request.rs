@@ -54,6 +54,12 @@ pub(crate) async fn delete(path: &str) -> Answer<()> {
     send(Method::DELETE, path, None, None::<&()>).await.map(drop)
 }
 
+/// Reads the bytes at `path`.
+pub(crate) async fn bytes(path: &str) -> Answer<Vec<u8>> {
+    let response = send(Method::GET, path, None, None::<&()>).await?;
+    response.binary().await.map_err(|_| ApiError::Offline)
+}
+
 /// Sends a request; an answer that is none of success is an error. What happens is told to the [`Connection`].
 async fn send(
     method: Method,

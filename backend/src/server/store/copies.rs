@@ -33,10 +33,12 @@ impl Store {
                 .bind(from)
                 .fetch_all(&self.readers)
                 .await?;
-        let files = photos.iter().flat_map(|photo| [Some(&photo.file), Some(&photo.thumbnail), photo.mask.as_ref()]);
-        for file in files.flatten() {
-            let extension = file.rsplit('.').next().unwrap_or_default();
-            keeping.put(self.blobs().read(from, file).await?, extension).await?;
+        for photo in &photos {
+            let files = [Some(&photo.file), Some(&photo.thumbnail), photo.mask.as_ref()];
+            for file in files.into_iter().flatten() {
+                let extension = file.rsplit('.').next().unwrap_or_default();
+                keeping.put(self.blobs().read(from, file).await?, extension).await?;
+            }
         }
         let mut changes = self.begin().await?;
         sqlx::query(
@@ -63,10 +65,11 @@ impl Store {
             .execute(&mut *changes)
             .await?;
         }
-        let documents: Vec<(Uuid,)> = sqlx::query_as("select id from documents where project = ? order by id")
-            .bind(from)
-            .fetch_all(&mut *changes)
-            .await?;
+        let documents: Vec<(Uuid,)> =
+            sqlx::query_as("select id from documents where project = ? order by id")
+                .bind(from)
+                .fetch_all(&mut *changes)
+                .await?;
         for (id,) in documents {
             sqlx::query(
                 "insert into documents (id, project, kind, name, value, created)

@@ -22,7 +22,11 @@ const NAME: usize = 200;
 const COPY: &str = ", copy";
 
 pub(super) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(read, change, delete)).routes(routes!(copy)).routes(routes!(sample))
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(read, change, delete))
+        .routes(routes!(copy))
+        .routes(routes!(sample))
 }
 
 /// The projects that whoever asks may see, oldest first.
