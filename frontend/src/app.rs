@@ -12,6 +12,7 @@ use crate::layouts::LayoutList;
 use crate::photos::Photos;
 use crate::projects::{Overview, Projects};
 use crate::session::{Gate, Visitor};
+use crate::share::Share;
 use crate::training::{RunPage, Training};
 
 /// Puts the studio in the place of the loading page.
@@ -59,6 +60,7 @@ fn Places() -> impl IntoView {
                 <Route path=path!("train") view=Training />
                 <Route path=path!("train/:run") view=RunPage />
                 <Route path=path!("generate") view=Generate />
+                <Route path=path!("share") view=Share />
                 <Route path=path!("layouts") view=LayoutList />
                 <Route path=path!("*any") view=Nowhere />
             </ParentRoute>

@@ -28,6 +28,8 @@ mod projects;
 #[cfg(target_arch = "wasm32")]
 mod session;
 #[cfg(target_arch = "wasm32")]
+mod share;
+#[cfg(target_arch = "wasm32")]
 mod training;
 #[cfg(target_arch = "wasm32")]
 mod widgets;
