@@ -7,11 +7,13 @@ use leptos_router::path;
 use crate::api::Connection;
 use crate::browser;
 use crate::frame::{Banner, Crumb, Deletions, ProjectFrame, Theme, ToastList, Toasts, Top};
+use crate::generate::Generate;
 use crate::layouts::{LayoutList, LayoutPage};
 use crate::masks::MaskPage;
 use crate::photos::Photos;
 use crate::projects::{Overview, Projects};
 use crate::session::{Gate, Visitor};
+use crate::share::Share;
 use crate::training::{RunPage, Training};
 
 /// Puts the studio in the place of the loading page.
@@ -59,6 +61,8 @@ fn Places() -> impl IntoView {
                 <Route path=path!("photos/:photo/mask") view=MaskPage />
                 <Route path=path!("train") view=Training />
                 <Route path=path!("train/:run") view=RunPage />
+                <Route path=path!("generate") view=Generate />
+                <Route path=path!("share") view=Share />
                 <Route path=path!("layouts") view=LayoutList />
                 <Route path=path!("layouts/:layout") view=LayoutPage />
                 <Route path=path!("*any") view=Nowhere />

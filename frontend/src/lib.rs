@@ -5,6 +5,7 @@
 
 pub mod identifiers;
 pub mod plot;
+pub mod png;
 pub mod recipes;
 pub mod text;
 
@@ -17,6 +18,8 @@ mod browser;
 #[cfg(target_arch = "wasm32")]
 mod frame;
 #[cfg(target_arch = "wasm32")]
+mod generate;
+#[cfg(target_arch = "wasm32")]
 mod layouts;
 #[cfg(target_arch = "wasm32")]
 mod masks;
@@ -26,6 +29,8 @@ mod photos;
 mod projects;
 #[cfg(target_arch = "wasm32")]
 mod session;
+#[cfg(target_arch = "wasm32")]
+mod share;
 #[cfg(target_arch = "wasm32")]
 mod training;
 #[cfg(target_arch = "wasm32")]

@@ -38,8 +38,7 @@ pub(crate) async fn read_bytes(path: &str) -> Answer<Tagged<Vec<u8>>> {
 
 /// Writes a mask, a PNG, in the place of the one with the `ETag` `base`, or as the first one. Returns its own `ETag`.
 pub(crate) async fn write_mask(path: &str, base: Option<&str>, png: &[u8]) -> Answer<String> {
-    let request =
-        RequestBuilder::new(path).method(Method::PUT).header("Content-Type", "image/png");
+    let request = RequestBuilder::new(path).method(Method::PUT).header("Content-Type", "image/png");
     let request = match base {
         Some(base) => request.header("If-Match", &format!("\"{base}\"")),
         None => request.header("If-None-Match", "*"),

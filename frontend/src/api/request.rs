@@ -39,6 +39,11 @@ pub(crate) async fn post_empty(path: &str, body: &impl Serialize) -> Answer<()> 
     send(Method::POST, path, None, Some(body)).await.map(drop)
 }
 
+/// Puts `body` where nothing comes back.
+pub(crate) async fn put_empty(path: &str, body: &impl Serialize) -> Answer<()> {
+    send(Method::PUT, path, None, Some(body)).await.map(drop)
+}
+
 /// Puts `body` in the place of what has the version `version`.
 pub(crate) async fn put<T: DeserializeOwned>(path: &str, version: i64, body: &impl Serialize) -> Answer<T> {
     json(send(Method::PUT, path, Some(version), Some(body)).await?).await
@@ -52,6 +57,12 @@ pub(crate) async fn patch<T: DeserializeOwned>(path: &str, version: i64, body: &
 /// Deletes `path`.
 pub(crate) async fn delete(path: &str) -> Answer<()> {
     send(Method::DELETE, path, None, None::<&()>).await.map(drop)
+}
+
+/// Reads the bytes at `path`.
+pub(crate) async fn bytes(path: &str) -> Answer<Vec<u8>> {
+    let response = send(Method::GET, path, None, None::<&()>).await?;
+    response.binary().await.map_err(|_| ApiError::Offline)
 }
 
 /// Sends a request; an answer that is none of success is an error. What happens is told to the [`Connection`].

@@ -43,8 +43,8 @@ pub(super) struct Bench {
 }
 
 impl Bench {
-    pub(super) fn new(layout: Option<Layout>, cutouts: Cutouts) -> Self {
-        let designer = Designer::new(layout, cutouts.shapes());
+    pub(super) fn new(layout: Layout, cutouts: Cutouts) -> Self {
+        let designer = Designer::new(Some(layout), cutouts.shapes());
         let shown = RwSignal::new(Shown::of(&designer));
         Self {
             designer: StoredValue::new_local(designer),

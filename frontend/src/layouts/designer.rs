@@ -3,11 +3,10 @@
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use leptos_router::components::A;
-use leptos_router::hooks::{use_navigate, use_params_map};
-use mudi_domain::api::{Access, NewStored, Stored};
+use leptos_router::hooks::use_params_map;
+use mudi_domain::api::{Access, NewStored, Stored, SubjectSummary};
 use mudi_domain::layout::Layout;
 use mudi_editor::layout::{Message, SHEET};
-use uuid::Uuid;
 
 use super::bench::Bench;
 use super::cutouts::{Cutouts, Sources, sources};
@@ -20,10 +19,7 @@ use crate::api::{self, Answer, Loaded};
 use crate::frame::the_project;
 use crate::widgets::{Dialog, Icon, PageTitle, Sheet, Sign, shown};
 
-/// The word in the address for a layout that is not saved yet.
-const NEW: &str = "new";
-
-type Opened = (Vec<mudi_domain::api::SubjectSummary>, Sources, Option<Stored<Layout>>);
+type Opened = (Vec<SubjectSummary>, Sources, Stored<Layout>);
 
 /// The layout that the address names, to be arranged.
 #[component]
@@ -31,59 +27,31 @@ pub(crate) fn LayoutPage() -> impl IntoView {
     let the = the_project();
     let params = use_params_map();
     let wanted = Memo::new(move |_| params.with(|params| params.get("layout").unwrap_or_default()));
-    // When a new layout is saved its address changes, and what is on the canvas must stay.
-    let kept = StoredValue::new(None::<Uuid>);
     let opened = Loaded::new(move || {
-        let (project, wanted) = (the.path(""), wanted.get_untracked());
+        let (project, wanted) = (the.path(""), wanted.get());
         async move { open(&project, &wanted).await }
     });
-    Effect::new(move |before: Option<String>| {
-        let now = wanted.get();
-        if before.is_some_and(|before| before != now)
-            && kept.get_value().map(|id| id.to_string()) != Some(now.clone())
-        {
-            opened.reload();
-        }
-        now
-    });
-    shown(opened, move |(subjects, sources, stored): Opened| {
-        view! { <Designing subjects sources stored kept /> }
-    })
+    shown(opened, move |(subjects, sources, stored): Opened| view! { <Designing subjects sources stored /> })
 }
 
 async fn open(project: &str, wanted: &str) -> Answer<Opened> {
-    let stored =
-        if wanted == NEW { None } else { Some(api::get(&format!("{project}/layouts/{wanted}")).await?) };
+    let stored = api::get(&format!("{project}/layouts/{wanted}")).await?;
     let (subjects, sources) = sources(project).await?;
     Ok((subjects, sources, stored))
 }
 
 #[component]
-fn Designing(
-    subjects: Vec<mudi_domain::api::SubjectSummary>,
-    sources: Sources,
-    stored: Option<Stored<Layout>>,
-    kept: StoredValue<Option<Uuid>>,
-) -> impl IntoView {
+fn Designing(subjects: Vec<SubjectSummary>, sources: Sources, stored: Stored<Layout>) -> impl IntoView {
     let the = the_project();
     let cutouts = Cutouts::new(the.path_now(""), subjects, sources);
-    let layout = stored.as_ref().map(|stored| stored.value.clone());
-    let bench = Bench::new(layout, cutouts);
+    let bench = Bench::new(stored.value.clone(), cutouts);
     // Everything that is on the canvas is wanted at once.
     bench.send(Message::Escape);
-    let keeping = Keeping::new(stored.as_ref());
+    let keeping = Keeping::new(&stored, the.path_now(&format!("layouts/{}", stored.id)));
     let may_edit = the.allows(Access::Editor);
     let (size, help, strength) = (RwSignal::new(512_u32), RwSignal::new(false), RwSignal::new(2.0_f64));
     if may_edit {
-        let navigate = use_navigate();
-        let project = the.id.get_untracked();
-        let made = Callback::new(move |id: Uuid| {
-            kept.set_value(Some(id));
-            let options =
-                leptos_router::NavigateOptions { replace: true, scroll: false, ..Default::default() };
-            navigate(&format!("/projects/{project}/layouts/{id}"), options);
-        });
-        keep(bench, keeping, the.path_now("layouts"), made);
+        keep(bench, keeping);
     }
     let project = the.id.get_untracked();
     let note = move || {
@@ -118,11 +86,8 @@ fn Designing(
     let fault = move || {
         cutouts.fault.get().map(|error| view! { <p class="notice bad" role="alert">{error.to_string()}</p> })
     };
-    let generate = move || {
-        let id = keeping.id.get()?;
-        let address = format!("/projects/{project}/generate?layout={id}&gamma={:.1}", strength.get());
-        Some(view! { <A href=address attr:class="button">"Generate with it"</A> })
-    };
+    let id = stored.id;
+    let generate = move || format!("/projects/{project}/generate?layout={id}&gamma={:.1}", strength.get());
     view! {
         <div class="layout-studio">
             <header class="mask-head">
@@ -138,7 +103,7 @@ fn Designing(
                     />
                 </label>
                 <div class="mask-save" role="status">{note}</div>
-                {generate}
+                <A href=generate attr:class="button">"Generate with it"</A>
                 <button class="button plain square" aria-label="Keys" title="Keys (?)" on:click=move |_| help.set(true)>
                     <Icon sign=Sign::Help />
                 </button>

@@ -6,7 +6,6 @@ use leptos::task::spawn_local;
 use mudi_domain::api::{NewStored, Stored};
 use mudi_domain::layout::Layout;
 use mudi_editor::layout::Message;
-use uuid::Uuid;
 
 use super::bench::Bench;
 use super::designer::document;
@@ -35,29 +34,25 @@ pub(super) enum State {
 /// What is known of the layout on the server.
 #[derive(Clone, Copy)]
 pub(super) struct Keeping {
-    /// Its id; none before it is saved first.
-    pub(super) id: RwSignal<Option<Uuid>>,
     pub(super) name: RwSignal<String>,
     pub(super) state: RwSignal<State>,
     version: StoredValue<i64>,
     /// What the server has.
-    known: StoredValue<Option<NewStored<Layout>>>,
-    list: StoredValue<String>,
+    known: StoredValue<NewStored<Layout>>,
+    /// Where its API is.
+    path: StoredValue<String>,
     last: StoredValue<f64>,
     not_before: StoredValue<f64>,
 }
 
 impl Keeping {
-    pub(super) fn new(stored: Option<&Stored<Layout>>) -> Self {
-        let name = stored.map_or_else(|| "New layout".to_owned(), |stored| stored.name.clone());
-        let known = stored.map(|stored| NewStored { name: stored.name.clone(), value: stored.value.clone() });
+    pub(super) fn new(stored: &Stored<Layout>, path: String) -> Self {
         Self {
-            id: RwSignal::new(stored.map(|stored| stored.id)),
-            name: RwSignal::new(name),
+            name: RwSignal::new(stored.name.clone()),
             state: RwSignal::new(State::Saved),
-            version: StoredValue::new(stored.map_or(0, |stored| stored.version)),
-            known: StoredValue::new(known),
-            list: StoredValue::new(String::new()),
+            version: StoredValue::new(stored.version),
+            known: StoredValue::new(NewStored { name: stored.name.clone(), value: stored.value.clone() }),
+            path: StoredValue::new(path),
             last: StoredValue::new(0.0),
             not_before: StoredValue::new(0.0),
         }
@@ -74,20 +69,18 @@ impl Keeping {
     }
 
     fn learn(self, stored: Stored<Layout>) {
-        self.id.try_set(Some(stored.id));
         self.version.try_set_value(stored.version);
-        self.known.try_set_value(Some(NewStored { name: stored.name, value: stored.value }));
+        self.known.try_set_value(NewStored { name: stored.name, value: stored.value });
     }
 }
 
-/// Saves what is done to the list of layouts at `list`, for as long as the page is there. `made` is told the id of a new one.
-pub(super) fn keep(bench: Bench, keeping: Keeping, list: String, made: Callback<Uuid>) {
-    keeping.list.set_value(list);
+/// Saves what is done, for as long as the page is there.
+pub(super) fn keep(bench: Bench, keeping: Keeping) {
     Effect::new(move |_| {
         bench.shown.track();
         keeping.name.track();
         let Some(document) = document(bench, &keeping.name.get_untracked()) else { return };
-        let differs = keeping.known.with_value(|known| known.as_ref() != Some(&document));
+        let differs = keeping.known.with_value(|known| *known != document);
         let state = keeping.state.get_untracked();
         if differs && matches!(state, State::Saved | State::Failed(_)) {
             keeping.state.set(State::Unsaved);
@@ -101,39 +94,31 @@ pub(super) fn keep(bench: Bench, keeping: Keeping, list: String, made: Callback<
         let calm = keeping.last.try_get_value().is_some_and(|last| now - last >= CALM);
         let may = keeping.not_before.try_get_value().is_some_and(|time| now >= time);
         if calm && may {
-            save(bench, keeping, made);
+            save(bench, keeping);
         }
     }));
-    on_cleanup(move || save(bench, keeping, made));
+    on_cleanup(move || save(bench, keeping));
 }
 
-fn save(bench: Bench, keeping: Keeping, made: Callback<Uuid>) {
+fn save(bench: Bench, keeping: Keeping) {
     if !matches!(keeping.state.try_get_untracked(), Some(State::Unsaved | State::Failed(_))) {
         return;
     }
     let Some(document) = document(bench, &keeping.name.get_untracked()) else { return };
     keeping.state.set(State::Saving);
-    let (id, version, list) =
-        (keeping.id.get_untracked(), keeping.version.get_value(), keeping.list.get_value());
+    let (version, path) = (keeping.version.get_value(), keeping.path.get_value());
     spawn_local(async move {
-        let saved: api::Answer<Stored<Layout>> = match id {
-            Some(id) => api::put(&format!("{list}/{id}"), version, &document).await,
-            None => api::post(&list, &document).await,
-        };
+        let saved: api::Answer<Stored<Layout>> = api::put(&path, version, &document).await;
         // The page may be gone.
         if keeping.state.try_get_untracked().is_none() {
             return;
         }
         match saved {
             Ok(stored) => {
-                let new = stored.id;
                 keeping.learn(stored);
                 let now = self::document(bench, &keeping.name.get_untracked());
-                let same = keeping.known.with_value(|known| *known == now);
-                keeping.state.set(if same || now.is_none() { State::Saved } else { State::Unsaved });
-                if id.is_none() {
-                    made.run(new);
-                }
+                let same = now.is_none_or(|now| keeping.known.with_value(|known| *known == now));
+                keeping.state.set(if same { State::Saved } else { State::Unsaved });
             }
             Err(error) if error.code() == "stale" => keeping.state.set(State::Conflict),
             Err(error) => {
@@ -145,8 +130,7 @@ fn save(bench: Bench, keeping: Keeping, made: Callback<Uuid>) {
 }
 
 async fn read(keeping: Keeping) -> Option<api::Answer<Stored<Layout>>> {
-    let path = format!("{}/{}", keeping.list.try_get_value()?, keeping.id.get_untracked()?);
-    Some(api::get(&path).await)
+    Some(api::get(&keeping.path.try_get_value()?).await)
 }
 
 /// One's own layout takes the place of the other one.

@@ -104,7 +104,7 @@ pub(super) fn keep(desk: Desk, path: String) {
         let message = JsValue::from(desk.keeper.photo.to_string());
         channel.try_with_value(|(channel, _)| channel.as_ref().map(|channel| channel.post_message(&message)));
     };
-    let beat = StoredValue::new_local(Interval::new(BEAT, move || {
+    let _beat = StoredValue::new_local(Interval::new(BEAT, move || {
         write_journal(desk);
         save(desk, path.get_value(), false, tell);
     }));
@@ -119,7 +119,9 @@ pub(super) fn keep(desk: Desk, path: String) {
     });
     on_cleanup(move || {
         seen.remove();
-        drop(beat.try_update_value(|_| ()));
+        // Another photo's page comes, or another place; what is not saved yet is.
+        write_journal(desk);
+        save(desk, path.get_value(), true, || {});
         channel.try_with_value(|(channel, _)| channel.as_ref().map(BroadcastChannel::close));
     });
 }
@@ -158,6 +160,10 @@ pub(super) fn save(desk: Desk, path: String, at_once: bool, tell: impl Fn() + 's
         };
         match saved {
             Ok(tag) => {
+                if desk.look(|_| ()).is_none() {
+                    // The page is gone, and nothing but its journal is left to be put away.
+                    let _ = keeper.journals.keep(None).await;
+                }
                 desk.send(Message::Saved(tag));
                 tell();
             }

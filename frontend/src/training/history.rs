@@ -66,12 +66,13 @@ fn Row(run: Run, before: Option<Run>, changed: Callback<()>) -> impl IntoView {
             format!("Unlike “{}”: {}.", before.name, parts.join(", "))
         }
     });
-    let state = run.state;
+    let (state, title) = (run.state, run.name.clone());
+    let label = format!("Delete {title}");
     view! {
         <li class="card run-row" hidden=move || deletions.hides(&hidden)>
             <div class="card-head">
                 <h3>
-                    <A href=place>{run.name.clone()}</A>
+                    <A href=place>{title}</A>
                 </h3>
                 <div class="row">
                     <StateTag state=Signal::derive(move || state) />
@@ -79,7 +80,7 @@ fn Row(run: Run, before: Option<Run>, changed: Callback<()>) -> impl IntoView {
                     {may_delete
                         .then(|| {
                             view! {
-                                <button class="button plain square" title="Delete" aria-label=format!("Delete {}", run.name) on:click=remove>
+                                <button class="button plain square" title="Delete" aria-label=label on:click=remove>
                                     <Icon sign=Sign::Trash />
                                 </button>
                             }

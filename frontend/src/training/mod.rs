@@ -10,5 +10,5 @@ mod run;
 mod samples;
 
 pub(crate) use page::Training;
-pub(crate) use progress::{StateTag, Work};
+pub(crate) use progress::{Progress, StateTag, Work};
 pub(crate) use run::RunPage;

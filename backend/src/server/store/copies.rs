@@ -33,11 +33,12 @@ impl Store {
                 .bind(from)
                 .fetch_all(&self.readers)
                 .await?;
-        let files =
-            photos.iter().flat_map(|photo| [Some(&photo.file), Some(&photo.thumbnail), photo.mask.as_ref()]);
-        for file in files.flatten() {
-            let extension = file.rsplit('.').next().unwrap_or_default();
-            keeping.put(self.blobs().read(from, file).await?, extension).await?;
+        for photo in &photos {
+            let files = [Some(&photo.file), Some(&photo.thumbnail), photo.mask.as_ref()];
+            for file in files.into_iter().flatten() {
+                let extension = file.rsplit('.').next().unwrap_or_default();
+                keeping.put(self.blobs().read(from, file).await?, extension).await?;
+            }
         }
         let mut changes = self.begin().await?;
         sqlx::query(
