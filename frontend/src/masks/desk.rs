@@ -7,7 +7,6 @@ use mudi_editor::mask::{MaskEditor, Message, Request};
 use super::finder;
 use super::keeper::Keeper;
 use super::stage::{Outcome, Shown, Stage};
-use crate::browser;
 
 /// The editor on the page. It can be copied to wherever messages are made.
 #[derive(Clone, Copy)]
@@ -19,9 +18,6 @@ pub(super) struct Desk {
     pub(super) said: RwSignal<String>,
     pub(super) keeper: Keeper,
 }
-
-/// How many frames' times are kept.
-const TIMES: usize = 600;
 
 impl Desk {
     pub(super) fn new(photo: &Photo) -> Self {
@@ -82,13 +78,6 @@ impl Desk {
     }
 
     fn paint(self) {
-        let begin = browser::ticks();
-        self.with(|stage| {
-            stage.paint();
-            if stage.times.len() >= TIMES {
-                stage.times.remove(0);
-            }
-            stage.times.push(browser::ticks() - begin);
-        });
+        self.with(Stage::paint);
     }
 }

@@ -12,8 +12,6 @@ pub(super) struct Stage {
     waiting: Effects,
     /// Whether a frame was asked for.
     asked: bool,
-    /// Milliseconds that the last frames took to draw, newest last, for the tests of speed.
-    pub(super) times: Vec<f64>,
 }
 
 /// What the page beside the canvas shows of the editor.
@@ -65,7 +63,7 @@ pub(super) struct Outcome {
 
 impl Stage {
     pub(super) fn new(editor: MaskEditor, painter: Painter) -> Self {
-        Self { editor, painter, waiting: Effects::default(), asked: false, times: Vec::new() }
+        Self { editor, painter, waiting: Effects::default(), asked: false }
     }
 
     pub(super) fn update(&mut self, message: Message) -> Outcome {
