@@ -9,9 +9,9 @@ mod watch;
 
 pub(crate) use binary::{read_blob, read_bytes, write_mask};
 pub(crate) use error::ApiError;
-pub(crate) use live::{Listening, listen};
+pub(crate) use live::listen;
 pub(crate) use loaded::Loaded;
-pub(crate) use request::{bytes, delete, get, list, patch, post, post_empty, put, put_empty};
+pub(crate) use request::{bytes, delete, get, list, patch, post, post_empty, put_empty};
 pub(crate) use watch::Connection;
 
 use uuid::Uuid;
