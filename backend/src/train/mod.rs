@@ -27,6 +27,7 @@ use mudi_engine_candle::{
 pub(crate) use prior::BATCH as PRIOR_BATCH;
 use samples::{Batch, Source};
 use state::RunFolder;
+pub(crate) use state::{CHECKPOINT_FILE, START_FILE};
 pub use state::{LORA_FILE, Metric, RunInfo, read_metrics};
 
 use crate::base::{Base, precision};

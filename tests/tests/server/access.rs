@@ -23,9 +23,12 @@ const TABLE: &str = "
     nobody  DELETE  /api/session
     viewer  GET     /api/projects
     owner   POST    /api/projects
+    owner   POST    /api/projects/import
     viewer  GET     /api/projects/{project}
     editor  PATCH   /api/projects/{project}
     owner   DELETE  /api/projects/{project}
+    owner   GET     /api/projects/{project}/archive
+    owner   POST    /api/projects/{project}/copy
     owner   GET     /api/projects/{project}/links
     owner   POST    /api/projects/{project}/links
     owner   DELETE  /api/projects/{project}/links/{link}
@@ -237,7 +240,7 @@ fn try_route(ids: &Ids, client: &Client, (name, level): (&str, &str), [needed, m
     assert!(answer.status < 500, "{shown}");
     let expected: &[u16] = match (allowed, level) {
         (true, _) if method == "GET" => &[200],
-        (true, _) => &[200, 400, 404, 409, 415, 422, 428],
+        (true, _) => &[200, 201, 400, 404, 409, 415, 422, 428],
         (false, "nobody") => &[401],
         // Whether the project exists is none of a stranger's business.
         (false, "stranger") if of_project => &[404],
