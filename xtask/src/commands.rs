@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::Failure;
+use crate::page;
 use crate::process::{cargo, component, root, step};
 
 /// The base model that the demo runs on, below the root.
@@ -83,10 +84,11 @@ pub(crate) fn demo(out: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Builds the program and serves the data folder `data`; the program prints its address.
+/// Builds the page and the program, and serves the data folder `data`; the program prints its address.
 pub(crate) fn serve(data: &Path) -> Result<(), Failure> {
     let data = std::path::absolute(data)
         .map_err(|error| Failure::usage(format!("`--data {}`: {error}", data.display())))?;
+    page::page()?;
     step(&mut cargo(&["build", "--release", "-p", "mudi"]))?;
     step(cargo(&["run", "--quiet", "--release", "-p", "mudi", "--", "serve", "--data"]).arg(&data))
 }

@@ -8,6 +8,7 @@ mod archive;
 mod http;
 mod jobs;
 mod media;
+mod sample;
 mod settings;
 mod store;
 

@@ -28,7 +28,8 @@ const TABLE: &str = "
     editor  PATCH   /api/projects/{project}
     owner   DELETE  /api/projects/{project}
     owner   GET     /api/projects/{project}/archive
-    owner   POST    /api/projects/{project}/copy
+    owner   POST    /api/projects/{project}/copies
+    owner   POST    /api/samples
     owner   GET     /api/projects/{project}/links
     owner   POST    /api/projects/{project}/links
     owner   DELETE  /api/projects/{project}/links/{link}
@@ -63,6 +64,8 @@ const TABLE: &str = "
     viewer  GET     /api/projects/{project}/runs/{run}
     editor  DELETE  /api/projects/{project}/runs/{run}
     viewer  GET     /api/projects/{project}/runs/{run}/metrics
+    viewer  GET     /api/projects/{project}/runs/{run}/samples
+    viewer  GET     /api/projects/{project}/runs/{run}/samples/{step}
     player  GET     /api/projects/{project}/runs/{run}/weights
     viewer  GET     /api/projects/{project}/images
     editor  POST    /api/projects/{project}/images
@@ -105,7 +108,7 @@ struct Ids(Vec<(&'static str, String)>);
 
 impl Ids {
     fn of(studio: &Studio) -> Self {
-        let run = studio.train(2, &json!({}));
+        let run = studio.train(2, &json!({ "sample-every": 2, "sample-prompts": ["olis"] }));
         studio.done(&run["job"]);
         let job = text(&studio.generate(&text(&run["id"]), 1)["id"]);
         studio.done(&json!(job));
@@ -119,6 +122,7 @@ impl Ids {
             ("subject", "a".to_owned()),
             ("photo", text(&studio.list("photos")[0]["id"])),
             ("run", text(&run["id"])),
+            ("step", "2".to_owned()),
             ("job", job),
             ("image", text(&studio.list("images")[0]["id"])),
             ("recipe", made("recipes", json!({}))),

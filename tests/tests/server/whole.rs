@@ -76,9 +76,9 @@ fn a_project_comes_back_from_its_file_as_it_was() {
     studio.post("recipes", &json!({ "name": "Quick", "value": { "steps": 10 } }));
 
     let archive = studio.bytes("archive");
-    let copy = Studio { client: studio.client.clone(), id: text(&studio.post("copy", &Value::Null)["id"]) };
+    let copy = Studio { client: studio.client.clone(), id: text(&studio.post("copies", &Value::Null)["id"]) };
     same(&studio, &copy);
-    assert_eq!(copy.client.get(&format!("/api/projects/{}", copy.id)).value()["name"], "Toys (copy)");
+    assert_eq!(copy.client.get(&format!("/api/projects/{}", copy.id)).value()["name"], "Toys, copy");
 
     // On another server, where there is nothing else.
     let other = Server::start(&folder.path().join("other"), &[]);

@@ -1,4 +1,4 @@
-//! The HTTP API: routes below `/api`, and what stands around them.
+//! The HTTP API: routes below `/api`, what stands around them, and the page.
 
 mod counters;
 pub(crate) mod extract;
@@ -8,6 +8,7 @@ mod guard;
 mod headers;
 mod listener;
 pub(crate) mod openapi;
+mod page;
 pub(crate) mod problem;
 mod reference;
 mod routes;
@@ -55,7 +56,7 @@ fn router(server: App) -> Router {
         .method_not_allowed_fallback(async || ApiError::method("this route has other methods"))
         .route_layer(from_fn_with_state(server.clone(), gate::gate))
         .merge(reference::routes())
-        .fallback(async || ApiError::missing("there is no such route; /api/reference shows them"))
+        .fallback(page::page)
         .layer(DefaultBodyLimit::max(MAX_JSON))
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
             ApiError::internal("a handler has panicked").into_response()

@@ -18,7 +18,7 @@ pub use job::{Job, JobEvent, JobFault, JobKind, JobState};
 pub use photo::{NewSubject, Photo, PhotoChange, SubjectChange, SubjectSummary};
 pub use problem::Problem;
 pub use project::{NewProject, NewStored, Page, Project, ProjectChange, Stored};
-pub use run::{Base, Metric, NewRun, Run};
+pub use run::{Base, Metric, NewRun, Run, Samples};
 
 /// Milliseconds since 1970-01-01T00:00Z.
 pub type Time = i64;

@@ -17,6 +17,7 @@ use crate::server::http::extract::{Body, ListQuery, Params, Search, name, versio
 use crate::server::http::gate::Caller;
 use crate::server::http::problem::ApiError;
 use crate::server::http::upload::{Temporary, receive};
+use crate::server::sample;
 use crate::server::store::new_id;
 
 pub(super) fn routes() -> OpenApiRouter<App> {
@@ -26,6 +27,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(export))
         .routes(routes!(import))
         .routes(routes!(copy))
+        .routes(routes!(sample))
 }
 
 /// The projects that whoever asks may see, oldest first.
@@ -44,6 +46,14 @@ async fn list(
     request_body = NewProject, responses((status = 201, body = Project)))]
 async fn create(State(server): State<App>, Body(new): Body<NewProject>) -> Result<Response, ApiError> {
     let project = server.store.create_project(&name(&new.name)?).await?;
+    Ok((StatusCode::CREATED, tagged(project.version, project)).into_response())
+}
+
+/// Makes a project of two toys, with photos and masks, to look around in.
+#[utoipa::path(post, path = "/api/samples", tag = "projects", security(("session" = ["owner"])),
+    responses((status = 201, body = Project)))]
+async fn sample(State(server): State<App>) -> Result<Response, ApiError> {
+    let project = sample::make(&server).await?;
     Ok((StatusCode::CREATED, tagged(project.version, project)).into_response())
 }
 
@@ -104,7 +114,7 @@ async fn import(State(server): State<App>, body: Bytes) -> Result<Response, ApiE
 }
 
 /// Makes a second project of all that is in this one.
-#[utoipa::path(post, path = "/api/projects/{project}/copy", tag = "projects", security(("session" = ["owner"])),
+#[utoipa::path(post, path = "/api/projects/{project}/copies", tag = "projects", security(("session" = ["owner"])),
     responses((status = 201, body = Project)))]
 async fn copy(State(server): State<App>, Params(id): Params<Uuid>) -> Result<Response, ApiError> {
     let temporary = Temporary::new(server.store.incoming().join(new_id().to_string()));
@@ -115,6 +125,6 @@ async fn copy(State(server): State<App>, Params(id): Params<Uuid>) -> Result<Res
 
 /// What a copy is called, in at most 200 characters.
 fn copied(name: String) -> String {
-    const SUFFIX: &str = " (copy)";
+    const SUFFIX: &str = ", copy";
     name.chars().take(200 - SUFFIX.len()).chain(SUFFIX.chars()).collect()
 }

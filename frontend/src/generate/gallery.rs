@@ -1,0 +1,165 @@
+//! The pictures that were made, newest first, in the groups in which they were asked for.
+
+use leptos::prelude::*;
+use mudi_domain::api::{Image, Run};
+use uuid::Uuid;
+
+use super::compare::Compare;
+use super::viewer::Viewer;
+use super::wish::Wish;
+use crate::api::{self, Loaded};
+use crate::browser;
+use crate::frame::{Deletions, the_project};
+use crate::text;
+use crate::widgets::{Dialog, Empty, Icon, Sign};
+
+/// Where a picture is.
+pub(crate) fn picture_path(project: Uuid, image: &Image) -> String {
+    api::of(project, &format!("images/{}/picture", image.id))
+}
+
+/// A picture in words.
+pub(super) fn described(image: &Image) -> String {
+    let prompt = image.parameters["prompt"].as_str().unwrap_or("a picture");
+    format!("{prompt} (seed {})", image.seed)
+}
+
+/// All pictures of the project.
+#[component]
+pub(super) fn Gallery(images: Loaded<Vec<Image>>, runs: Signal<Vec<Run>>, wish: Wish) -> impl IntoView {
+    let deletions = expect_context::<Deletions>();
+    let the = the_project();
+    let open = RwSignal::new(false);
+    let shown = RwSignal::new(None::<Image>);
+    let (chosen, comparing) = (RwSignal::new(Vec::<Image>::new()), RwSignal::new(false));
+    let changed = Callback::new(move |()| images.reload());
+    let groups = Memo::new(move |_| {
+        let mut groups: Vec<(Uuid, Vec<Image>)> = Vec::new();
+        for image in images.value().unwrap_or_default() {
+            match groups.last_mut().filter(|(job, _)| *job == image.job) {
+                Some((_, group)) => group.push(image),
+                None => groups.push((image.job, vec![image])),
+            }
+        }
+        groups.reverse();
+        groups
+    });
+    let show = Callback::new(move |image: Image| {
+        shown.set(Some(image));
+        open.set(true);
+    });
+    let choose = Callback::new(move |image: Image| {
+        chosen.update(|chosen| match chosen.iter().position(|other| other.id == image.id) {
+            Some(place) => drop(chosen.remove(place)),
+            None => {
+                chosen.push(image);
+                if chosen.len() > 2 {
+                    chosen.remove(0);
+                }
+            }
+        });
+    });
+    let picture = move |image: Image| {
+        let hidden = api::of(the.id.get_untracked(), &format!("images/{}", image.id));
+        view! {
+            <li class="picture" hidden=move || deletions.hides(&hidden)>
+                <Picture image show choose chosen />
+            </li>
+        }
+    };
+    let group = move |(_, group): (Uuid, Vec<Image>)| {
+        let first = group.first().cloned();
+        let words = first.map(|image| {
+            let run = image.run.and_then(|id| runs.get_untracked().into_iter().find(|run| run.id == id));
+            let model = run.map_or_else(|| "the base alone".to_owned(), |run| run.name);
+            let prompt = image.parameters["prompt"].as_str().unwrap_or_default().to_owned();
+            (prompt, format!("{model}, {}", text::ago(browser::now() - image.created)))
+        });
+        let (prompt, model) = words.unwrap_or_default();
+        let label = prompt.clone();
+        view! {
+            <section class="stack" aria-label=label>
+                <p class="group-words">
+                    {prompt} " "
+                    <span class="quiet small">{model}</span>
+                </p>
+                <ul class="pictures">{group.into_iter().map(picture).collect_view()}</ul>
+            </section>
+        }
+    };
+    let bar = move || {
+        let count = chosen.with(Vec::len);
+        (count > 0).then(|| {
+            view! {
+                <div class="compare-bar" role="status">
+                    <span>
+                        {if count == 1 { "One picture chosen. Choose another to compare." } else { "Two pictures chosen." }}
+                    </span>
+                    <button class="button primary" disabled=count < 2 on:click=move |_| comparing.set(true)>
+                        <Icon sign=Sign::Compare />
+                        "Compare"
+                    </button>
+                    <button class="button plain" on:click=move |_| chosen.set(Vec::new())>"Clear"</button>
+                </div>
+            }
+        })
+    };
+    view! {
+        <section class="stack wide-gap" aria-label="Pictures">
+            {move || {
+                (images.value().is_some() && groups.with(Vec::is_empty))
+                    .then(|| {
+                        view! {
+                            <Empty title="No pictures yet">
+                                <p>"Write a prompt with the subjects’ names, and generate. Pictures appear here as they are made."</p>
+                            </Empty>
+                        }
+                    })
+            }}
+            <For each=move || groups.get() key=|(job, group)| (*job, group.len()) children=group />
+            {bar}
+            <Dialog open=open title="Picture" wide=true>
+                {move || {
+                    shown
+                        .get()
+                        .map(|image| view! { <Viewer image wish changed close=Callback::new(move |()| open.set(false)) /> })
+                }}
+            </Dialog>
+            <Dialog open=comparing title="Compare" wide=true>
+                {move || {
+                    let two = chosen.get();
+                    let [first, second] = <[Image; 2]>::try_from(two).ok()?;
+                    Some(view! { <Compare first second /> })
+                }}
+            </Dialog>
+        </section>
+    }
+}
+
+#[component]
+fn Picture(
+    image: Image,
+    show: Callback<Image>,
+    choose: Callback<Image>,
+    chosen: RwSignal<Vec<Image>>,
+) -> impl IntoView {
+    let the = the_project();
+    let (id, words) = (image.id, described(&image));
+    let source = picture_path(the.id.get_untracked(), &image);
+    let held = StoredValue::new(image.clone());
+    let is_chosen = move || chosen.with(|chosen| chosen.iter().any(|other| other.id == id));
+    view! {
+        <button class="picture-open" on:click=move |_| show.run(held.get_value())>
+            <img src=source alt=words.clone() loading="lazy" width=image.width height=image.height />
+        </button>
+        <button
+            class="button square picture-choose"
+            title="Choose to compare"
+            aria-label=format!("Compare: {words}")
+            aria-pressed=move || is_chosen().to_string()
+            on:click=move |_| choose.run(held.get_value())
+        >
+            <Icon sign=Sign::Compare />
+        </button>
+    }
+}

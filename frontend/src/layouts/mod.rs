@@ -1,0 +1,5 @@
+//! Layouts: where the subjects shall be.
+
+mod list;
+
+pub(crate) use list::LayoutList;

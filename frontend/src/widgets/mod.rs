@@ -1,0 +1,11 @@
+//! Parts that several pages are made of.
+
+mod dialog;
+mod icon;
+mod states;
+mod title;
+
+pub(crate) use dialog::Dialog;
+pub(crate) use icon::{Icon, Sign};
+pub(crate) use states::{Empty, Failed, Waiting, shown};
+pub(crate) use title::PageTitle;
