@@ -163,6 +163,12 @@ impl Workshop {
     }
 }
 
+/// The folder of a model that ships with the program.
+#[must_use]
+pub fn shipped(name: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../models").join(name).display().to_string()
+}
+
 /// Arguments, borrowed.
 #[must_use]
 pub fn refs(arguments: &[String]) -> Vec<&str> {
