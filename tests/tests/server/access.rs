@@ -23,9 +23,11 @@ const TABLE: &str = "
     nobody  DELETE  /api/session
     viewer  GET     /api/projects
     owner   POST    /api/projects
+    owner   POST    /api/projects/import
     viewer  GET     /api/projects/{project}
     editor  PATCH   /api/projects/{project}
     owner   DELETE  /api/projects/{project}
+    owner   GET     /api/projects/{project}/archive
     owner   POST    /api/projects/{project}/copies
     owner   POST    /api/samples
     owner   GET     /api/projects/{project}/links

@@ -6,4 +6,5 @@ mod input;
 mod load;
 mod story;
 mod studio;
+mod whole;
 mod written;
