@@ -119,7 +119,7 @@ fn Designing(subjects: Vec<SubjectSummary>, sources: Sources, stored: Stored<Lay
                 <Exact bench size strength />
             </aside>
             {conflict}
-            <Dialog open=help title="Keys">
+            <Dialog open=help title="Keys" wide=true>
                 <Sheet lines=SHEET />
             </Dialog>
         </div>

@@ -21,7 +21,7 @@ const CALM: u32 = 250;
 /// Sides of the canvas that can be looked at, in pixels.
 const SIZES: [u32; 4] = [96, 512, 768, 1024];
 /// The side of the canvas in the pictures of noise, in pixels.
-const NOISE: u32 = 128;
+const NOISE: u32 = 256;
 /// The side of the squares that are averaged there.
 const SQUARE: u32 = 8;
 /// The gammas of the pictures.
@@ -183,7 +183,7 @@ fn Noise(small: RwSignal<Option<Collage>>, strength: RwSignal<f64>) -> impl Into
                 {picture(now, true, "The same noise, averaged".to_owned())}
             </div>
             <figcaption class="help">
-                "Left: the start as it is. The canvas is in it, too faint to be seen pixel by pixel. Right: the same, averaged over 8 × 8 pixels, as a network that looks at all of them can. Below: gamma 0 to 4. (Drawn with pixels; sampling does it with latents.)"
+                "Left: the start as it is. The canvas is in it, too faint to be seen pixel by pixel. Right: the same, in grey and averaged over 8 × 8 pixels, as a network that looks at all of them can. Below: gamma 0 to 4. (Drawn with pixels; sampling does it with latents.)"
             </figcaption>
             <div class="noise-row">{row}</div>
         </figure>

@@ -166,7 +166,7 @@ fn Studio(
                     })
             }}
             <p class="visually-hidden" role="status" aria-live="polite">{move || desk.said.get()}</p>
-            <Dialog open=help title="Keys">
+            <Dialog open=help title="Keys" wide=true>
                 <Sheet lines=SHEET />
             </Dialog>
             <Conflict desk />

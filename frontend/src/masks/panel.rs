@@ -115,7 +115,7 @@ pub(super) fn Panel(desk: Desk) -> impl IntoView {
             </section>
             <section>
                 <h2>"View"</h2>
-                <div class="chips" role="group" aria-label="How the mask is shown">{views}</div>
+                <div class="mask-views" role="group" aria-label="How the mask is shown">{views}</div>
                 <Slider
                     label="Opacity"
                     unit="%"

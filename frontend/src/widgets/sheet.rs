@@ -17,5 +17,5 @@ pub(crate) fn Sheet(lines: &'static [Shortcut]) -> impl IntoView {
             }
         })
         .collect_view();
-    view! { <dl class="sheet">{lines}</dl> }
+    view! { <dl class="keys">{lines}</dl> }
 }

@@ -28,22 +28,33 @@ pub fn noised(canvas: &Collage, gamma: f32, seed: u64) -> RgbImage {
     picture
 }
 
-/// The same with squares of `side` pixels averaged, and what is left of the noise brought back to its strength: what is too faint to
-/// be seen pixel by pixel, but not for a network that looks at all of them.
+/// The same in grey, with squares of `side` pixels averaged, and what is left of the noise brought back to its strength: what is
+/// too faint to be seen pixel by pixel, but not for a network that looks at all of them.
 #[must_use]
 pub fn averaged(picture: &RgbImage, side: u32) -> RgbImage {
     let side = side.max(1);
-    RgbImage::from_fn(picture.width(), picture.height(), |x, y| {
-        let (left, top) = (x / side * side, y / side * side);
+    let mean = |left: u32, top: u32| {
         let (right, bottom) = ((left + side).min(picture.width()), (top + side).min(picture.height()));
-        let mut sums = [0.0_f32; 3];
+        let mut sum = 0.0_f32;
         for y in top..bottom {
             for x in left..right {
                 let pixel = picture.get_pixel(x, y).0;
-                sums.iter_mut().zip(pixel).for_each(|(sum, channel)| *sum += f32::from(channel) - 127.5);
+                sum += pixel.iter().map(|&channel| f32::from(channel) - 127.5).sum::<f32>();
             }
         }
-        let count = ((right - left) * (bottom - top)) as f32;
-        Rgb(sums.map(|sum| (127.5 + sum / count.sqrt()).clamp(0.0, 255.0) as u8))
-    })
+        let count = 3 * (right - left) * (bottom - top);
+        (127.5 + sum / (count as f32).sqrt()).clamp(0.0, 255.0) as u8
+    };
+    let mut squares = RgbImage::new(picture.width(), picture.height());
+    for top in (0..picture.height()).step_by(side as usize) {
+        for left in (0..picture.width()).step_by(side as usize) {
+            let grey = mean(left, top);
+            for y in top..(top + side).min(picture.height()) {
+                for x in left..(left + side).min(picture.width()) {
+                    squares.put_pixel(x, y, Rgb([grey; 3]));
+                }
+            }
+        }
+    }
+    squares
 }
