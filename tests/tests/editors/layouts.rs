@@ -6,7 +6,7 @@ use image::{GrayImage, ImageFormat, Luma};
 use mudi_domain::cutout::Cutout;
 use mudi_domain::layout::Layout;
 use mudi_domain::mask::Mask;
-use mudi_tests::browser::Kind;
+use mudi_tests::hands::Kind;
 use serde_json::{Value, json};
 
 use super::room::{CONTROL, RIGHT, Room, SHIFT, encoded, photo};
@@ -50,12 +50,12 @@ impl Desk {
     }
 
     fn open(&self) {
-        self.room.browser.open(&self.room.address(&format!("layouts/{}", self.layout)));
+        self.room.browser.go(&self.room.address(&format!("layouts/{}", self.layout)));
         self.ready();
     }
 
     fn ready(&self) {
-        self.room.browser.until("document.querySelector('.easel canvas')?.width > 100 && !document.querySelector('.easel-note')");
+        self.room.browser.until_true("document.querySelector('.easel canvas')?.width > 100 && !document.querySelector('.easel-note')");
         self.room.settled();
     }
 
@@ -88,8 +88,8 @@ fn what_is_dragged_and_turned_is_saved_and_the_exact_canvas_is_the_servers() {
     browser.drag(Kind::Mouse, &[desk.at((0.275, 0.43)), desk.at((0.4, 0.5)), desk.at((0.375, 0.53))]);
     let moved = desk.until(|layout| layout.subjects[0].x > 0.15);
     assert!((moved.subjects[0].x - 0.2).abs() < 0.02 && (moved.subjects[1].x - 0.5).abs() < 1e-9, "{moved:?}");
-    browser.keys(&[], &["f", ".", ".", ".", "]"]);
-    browser.keys(&[SHIFT], &[">"]);
+    browser.keys("f...]");
+    browser.keys_with(SHIFT, ">");
     let turned = desk.until(|layout| layout.subjects[0].rotation > 17.0);
     assert!(turned.subjects[0].flip && turned.subjects[0].z > turned.subjects[1].z, "{turned:?}");
 
@@ -99,7 +99,7 @@ fn what_is_dragged_and_turned_is_saved_and_the_exact_canvas_is_the_servers() {
     });
     let lookup = |subject: &mudi_domain::subject::SubjectId, _| Some(&cutouts[usize::from(subject.as_str() == "b")]);
     let expected = turned.render(512, lookup).expect("a collage").image;
-    browser.until("document.querySelector('.exact-canvas').width === 512");
+    browser.until_true("document.querySelector('.exact-canvas').width === 512");
     std::thread::sleep(std::time::Duration::from_millis(800));
     let text = browser.run_async(
         "const canvas = document.querySelector('.exact-canvas');
@@ -115,7 +115,7 @@ fn what_is_dragged_and_turned_is_saved_and_the_exact_canvas_is_the_servers() {
 
     // All of it back.
     for _ in 0..9 {
-        browser.keys(&[CONTROL], &["z"]);
+        browser.keys_with(CONTROL, "z");
     }
     let back = desk.until(|layout| layout.subjects[0].rotation == 0.0 && layout.subjects[0].x < 0.15);
     assert!(!back.subjects[0].flip && (back.subjects[0].x - 0.1).abs() < 1e-9, "{back:?}");
@@ -136,13 +136,13 @@ fn two_fingers_scale_and_turn() {
 fn keys_move_by_pixels_and_the_list_chooses() {
     let desk = Desk::new(1400, 900);
     let browser = &desk.room.browser;
-    browser.click(".pieces li:first-child .piece");
-    browser.keys(&[], &[RIGHT, RIGHT, RIGHT]);
+    browser.press_at(".pieces li:first-child .piece");
+    browser.keys(&[RIGHT, RIGHT, RIGHT].concat());
     let moved = desk.until(|layout| layout.subjects[1].x > 0.5);
     assert!((moved.subjects[1].x - 0.5 - 3.0 / 512.0).abs() < 1e-9, "{moved:?}");
-    browser.keys(&[CONTROL], &["d"]);
+    browser.keys_with(CONTROL, "d");
     assert_eq!(desk.until(|layout| layout.subjects.len() == 3).subjects[2].subject.as_str(), "b");
-    browser.keys(&[], &["\u{e017}"]);
+    browser.keys("\u{e017}");
     assert_eq!(desk.until(|layout| layout.subjects.len() == 2).subjects.len(), 2);
 }
 
@@ -154,15 +154,15 @@ fn a_layout_that_was_changed_elsewhere_is_not_overwritten() {
     theirs["value"]["subjects"][0]["width"] = json!(0.2);
     let document = json!({ "name": "Theirs", "value": theirs["value"] });
     desk.room.client.json("PUT", &desk.room.api(&format!("layouts/{}", desk.layout)), &document).well();
-    browser.click(".pieces li:first-child .piece");
-    browser.keys(&[SHIFT], &[RIGHT]);
-    browser.until_words("was changed in another window");
+    browser.press_at(".pieces li:first-child .piece");
+    browser.keys_with(SHIFT, RIGHT);
+    browser.sees("was changed in another window");
     assert_eq!(desk.stored()["name"], "Theirs");
-    browser.click(".mask-choice button:nth-child(2)");
+    browser.press_at(".mask-choice button:nth-child(2)");
     desk.room.settled();
-    browser.until("document.querySelector('.layout-name input').value === 'Theirs'");
+    browser.until_true("document.querySelector('.layout-name input').value === 'Theirs'");
     // One's own is one step back.
-    browser.keys(&[CONTROL], &["z"]);
+    browser.keys_with(CONTROL, "z");
     let mine = desk.until(|layout| (layout.subjects[0].width - 0.35).abs() < 1e-9);
     assert!(mine.subjects[1].x > 0.5);
 }
@@ -171,10 +171,10 @@ fn a_layout_that_was_changed_elsewhere_is_not_overwritten() {
 fn a_random_layout_and_gamma_can_be_seen() {
     let desk = Desk::new(1400, 900);
     let browser = &desk.room.browser;
-    browser.click(".layout-tools > .button");
+    browser.press_at(".layout-tools > .button");
     let random = desk.until(|layout| (layout.subjects[0].x - 0.1).abs() > 1e-6);
     assert_eq!(random.subjects.len(), 2);
-    browser.until("document.querySelectorAll('.noise-row canvas').length === 5");
-    browser.click(".noise:nth-child(4)");
-    browser.until("document.querySelector('.layout-studio a[href*=\"gamma=3.0\"]')");
+    browser.until_true("document.querySelectorAll('.noise-row canvas').length === 5");
+    browser.press_at(".noise:nth-child(4)");
+    browser.until_true("document.querySelector('.layout-studio a[href*=\"gamma=3.0\"]')");
 }

@@ -3,7 +3,7 @@
 use image::{GrayImage, ImageFormat};
 use mudi_domain::rng;
 use mudi_editor::mask::{Held, Message, Tool, key_message};
-use mudi_tests::browser::Kind;
+use mudi_tests::hands::Kind;
 use rand::Rng;
 
 use super::room::{CONTROL, DOWN, ENTER, RIGHT, Room, SHIFT, encoded, photo};
@@ -25,12 +25,12 @@ fn a_stroke_is_saved_to_the_pixel() {
 
     // The eraser, and a lasso.
     let tag = room.tag(&id);
-    room.browser.keys(&[], &["e"]);
+    room.browser.keys("e");
     twin.update(Message::Tool(Tool::Eraser));
     let line: Vec<_> = [(150.0, 60.0), (150.0, 220.0)].map(|place| room.on_screen(&twin, place)).into();
     room.browser.drag(Kind::Mouse, &line);
     room.twin_drag(&mut twin, &line, true);
-    room.browser.keys(&[], &["l"]);
+    room.browser.keys("l");
     twin.update(Message::Tool(Tool::Lasso));
     let line: Vec<_> = [(250.0, 30.0), (380.0, 60.0), (330.0, 250.0), (240.0, 180.0)]
         .map(|place| room.on_screen(&twin, place))
@@ -46,7 +46,7 @@ fn a_hundred_random_operations_are_undone_and_done_again_to_the_byte() {
     let id = room.open_mask(SIZE.0, SIZE.1);
     let twin = room.twin(SIZE.0, SIZE.1);
     // The view that shows the mask and nothing else.
-    room.browser.click(".mask-panel .chip:nth-child(5)");
+    room.browser.press_at(".mask-panel .chip:nth-child(5)");
     let mut random = rng::stream(11, "test", 0);
     let mut states = vec![room.seen(&twin)];
     let undo = "document.querySelector('.mask-tools [title*=\"Ctrl+Z\"]')";
@@ -56,12 +56,12 @@ fn a_hundred_random_operations_are_undone_and_done_again_to_the_byte() {
             room.on_screen(&twin, place)
         };
         match random.random_range(0..10) {
-            0 => room.browser.keys(&[], &["i"]),
-            1 => room.browser.keys(&[], &["g"]),
-            2 => room.browser.keys(&[], &["s"]),
-            3 => room.browser.keys(&[], &["f"]),
+            0 => room.browser.keys("i"),
+            1 => room.browser.keys("g"),
+            2 => room.browser.keys("s"),
+            3 => room.browser.keys("f"),
             choice => {
-                room.browser.keys(&[], &[["b", "e", "l", "b", "e", "b"][choice - 4]]);
+                room.browser.keys(["b", "e", "l", "b", "e", "b"][choice - 4]);
                 let line: Vec<_> = (0..3).map(|_| place(&mut random)).collect();
                 room.browser.drag([Kind::Mouse, Kind::Pen][choice % 2], &line);
             }
@@ -73,12 +73,12 @@ fn a_hundred_random_operations_are_undone_and_done_again_to_the_byte() {
         }
     }
     for (step, state) in states.iter().enumerate().rev().skip(1) {
-        room.browser.keys(&[CONTROL], &["z"]);
+        room.browser.keys_with(CONTROL, "z");
         assert!(room.seen(&twin) == *state, "step {step} is not what it was");
     }
-    room.browser.until(&format!("{undo}.disabled"));
+    room.browser.until_true(&format!("{undo}.disabled"));
     for (step, state) in states.iter().enumerate().skip(1) {
-        room.browser.keys(&[CONTROL], &["y"]);
+        room.browser.keys_with(CONTROL, "y");
         assert!(room.seen(&twin) == *state, "step {step} is not what it was again");
     }
     let last = room.saved(&id, None);
@@ -98,7 +98,7 @@ fn a_reload_in_the_middle_of_a_stroke_loses_nothing() {
     std::thread::sleep(std::time::Duration::from_millis(1500));
     assert_eq!(room.tag(&id), None, "a stroke that is being drawn is not saved");
     room.browser.reload();
-    room.browser.until_words("Your unsaved work is back");
+    room.browser.sees("Your unsaved work is back");
     assert!(room.saved(&id, None) == *twin.mask());
 }
 
@@ -110,12 +110,12 @@ fn one_finger_draws_and_two_zoom() {
     let [left, top, width, height] = room.browser.place(".mask-marks");
     let (x, y) = ((left + width / 2.0).round(), (top + height / 2.0).round());
     room.browser.pinch([&[(x - 40.0, y), (x - 80.0, y)], &[(x + 40.0, y), (x + 80.0, y)]]);
-    room.browser.until_words("200 %");
+    room.browser.sees("200 %");
     assert_eq!(room.tag(&id), None, "a pinch leaves no trace");
-    room.browser.keys(&[], &["1"]);
-    room.browser.until_words("100 %");
+    room.browser.keys("1");
+    room.browser.sees("100 %");
     // The pinch has moved the photo: back to the middle.
-    room.browser.keys(&[], &["0", "1"]);
+    room.browser.keys("01");
     let line = [(x - 100.0, y - 50.0), (x + 30.0, y + 20.0)];
     room.browser.drag(Kind::Touch, &line);
     room.twin_drag(&mut twin, &line, true);
@@ -129,9 +129,9 @@ fn a_mask_can_be_drawn_by_keys_alone() {
     let room = Room::new(1200, 800);
     let id = room.open_mask(SIZE.0, SIZE.1);
     let mut twin = room.twin(SIZE.0, SIZE.1);
-    room.browser.keys(&[], &[ENTER]);
-    room.browser.keys(&[SHIFT], &[RIGHT, RIGHT, DOWN]);
-    room.browser.keys(&[], &[ENTER]);
+    room.browser.keys(ENTER);
+    room.browser.keys_with(SHIFT, &[RIGHT, RIGHT, DOWN].concat());
+    room.browser.keys(ENTER);
     for (key, shift) in
         [("Enter", false), ("ArrowRight", true), ("ArrowRight", true), ("ArrowDown", true), ("Enter", false)]
     {
@@ -139,10 +139,10 @@ fn a_mask_can_be_drawn_by_keys_alone() {
     }
     assert!(room.saved(&id, None) == *twin.mask() && twin.mask().as_raw().contains(&255));
     // The sheet of keys opens and closes by keys.
-    room.browser.keys(&[], &["?"]);
-    room.browser.until_words("Straight line from where the last one ended");
-    room.browser.keys(&[], &["\u{e00c}"]);
-    room.browser.until("!document.querySelector('dialog[open]')");
+    room.browser.keys("?");
+    room.browser.sees("Straight line from where the last one ended");
+    room.browser.keys("\u{e00c}");
+    room.browser.until_true("!document.querySelector('dialog[open]')");
 }
 
 #[test]
@@ -150,19 +150,19 @@ fn the_automatic_mask_finds_a_subject_of_its_own_colours() {
     let room = Room::new(1200, 800);
     let id = room.open_mask(SIZE.0, SIZE.1);
     let twin = room.twin(SIZE.0, SIZE.1);
-    room.browser.keys(&[], &["m"]);
+    room.browser.keys("m");
     let corners = [(70.0, 30.0), (330.0, 270.0)].map(|place| room.on_screen(&twin, place));
     room.browser.drag(Kind::Mouse, &corners);
-    room.browser.until_words("Blue is what was found");
+    room.browser.sees("Blue is what was found");
     assert_eq!(room.tag(&id), None, "nothing is changed before it is accepted");
-    room.browser.keys(&[], &[ENTER]);
+    room.browser.keys(ENTER);
     let saved = room.saved(&id, None);
     let disc = |x: u32, y: u32| (i64::from(x) - 200).pow(2) + (i64::from(y) - 150).pow(2) < 100 * 100;
     let right = saved.enumerate_pixels().filter(|&(x, y, pixel)| (pixel[0] > 127) == disc(x, y)).count();
     assert!(right as f64 / f64::from(SIZE.0 * SIZE.1) > 0.98, "{right} pixels are right");
     // The magic wand takes the sky away that is not there, and finds it.
     let tag = room.tag(&id);
-    room.browser.keys(&[], &["w"]);
+    room.browser.keys("w");
     room.browser.drag(Kind::Mouse, &[room.on_screen(&twin, (20.0, 20.0))]);
     let saved = room.saved(&id, tag.as_deref());
     assert!(saved.get_pixel(380, 10)[0] == 255 && saved.get_pixel(20, 290)[0] == 0);
@@ -177,11 +177,11 @@ fn the_next_photo_is_a_key_away_and_a_broken_mask_says_so() {
     let path = room.api(&format!("photos/{second}/mask"));
     room.client.with("if-none-match", "*").send("PUT", &path, Some(&mask)).well();
     room.enter_mask(&first);
-    room.browser.until_words("1 of 2");
-    room.browser.keys(&[], &["\u{e00f}"]);
-    room.browser.until(&format!("location.pathname.includes('{second}')"));
+    room.browser.sees("1 of 2");
+    room.browser.keys("\u{e00f}");
+    room.browser.until_true(&format!("location.pathname.includes('{second}')"));
     room.ready();
-    room.browser.until_words("2 of 2");
-    room.browser.open(&room.address("photos/0190a5a0-0000-7000-8000-000000000000/mask"));
-    room.browser.until_words("There is no such photo");
+    room.browser.sees("2 of 2");
+    room.browser.go(&room.address("photos/0190a5a0-0000-7000-8000-000000000000/mask"));
+    room.browser.sees("There is no such photo");
 }

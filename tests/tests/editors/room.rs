@@ -49,7 +49,7 @@ pub(crate) fn photo(width: u32, height: u32) -> RgbImage {
 pub(crate) struct Room {
     pub(crate) browser: Browser,
     pub(crate) client: Client,
-    server: Server,
+    _server: Server,
     pub(crate) project: String,
     _folder: tempfile::TempDir,
 }
@@ -62,7 +62,8 @@ impl Room {
         let client = server.client();
         let project = client.post("/api/projects", &json!({ "name": "Toys" }));
         let project = project["id"].as_str().expect("an id").to_owned();
-        let room = Self { browser: Browser::start(width, height), client, server, project, _folder: folder };
+        let room = Self { browser: Browser::open(&server.address), client, _server: server, project, _folder: folder };
+        room.browser.size(width, height);
         for (id, name) in [("a", "olis brown bear"), ("b", "hta blue robot")] {
             room.client.post(&room.api("subjects"), &json!({ "id": id, "name": name }));
         }
@@ -74,9 +75,9 @@ impl Room {
         format!("/api/projects/{}/{below}", self.project)
     }
 
-    /// The address of a page of the project.
+    /// The path of a page of the project.
     pub(crate) fn address(&self, below: &str) -> String {
-        format!("http://{}/projects/{}/{below}", self.server.address, self.project)
+        format!("/projects/{}/{below}", self.project)
     }
 
     /// Uploads a photo; its id.
@@ -95,21 +96,21 @@ impl Room {
 
     /// Opens the mask of a photo, at one pixel of the photo for one of the screen.
     pub(crate) fn enter_mask(&self, id: &str) {
-        self.browser.open(&self.address(&format!("photos/{id}/mask")));
+        self.browser.go(&self.address(&format!("photos/{id}/mask")));
         self.ready();
-        self.browser.keys(&[], &["1"]);
-        self.browser.until_words("100 %");
+        self.browser.keys("1");
+        self.browser.sees("100 %");
     }
 
     /// Waits until the photo is there.
     pub(crate) fn ready(&self) {
-        self.browser.until("document.querySelector('.mask-marks') && !document.querySelector('.mask-waiting')");
+        self.browser.until_true("document.querySelector('.mask-marks') && !document.querySelector('.mask-waiting')");
         self.settled();
     }
 
     /// Waits until everything is saved.
     pub(crate) fn settled(&self) {
-        self.browser.until("document.querySelector('.mask-save .tag')?.innerText === 'Saved'");
+        self.browser.until_true("document.querySelector('.mask-save .tag')?.innerText === 'Saved'");
     }
 
     /// Waits until what was just done is saved.

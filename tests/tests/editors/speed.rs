@@ -1,7 +1,7 @@
 //! How quick the mask editor is on a photo of 24 megapixels.
 
 use image::ImageFormat;
-use mudi_tests::browser::Kind;
+use mudi_tests::hands::Kind;
 use serde_json::json;
 
 use super::room::{Room, encoded, photo};
@@ -53,12 +53,12 @@ fn numbers(values: &serde_json::Value) -> (f64, f64) {
 fn a_photo_of_24_megapixels_is_drawn_on_within_a_frame() {
     let room = Room::new(1440, 900);
     let id = room.upload("a", &encoded(photo(6000, 4000), ImageFormat::Jpeg));
-    room.browser.open(&room.address(&format!("photos/{id}/mask")));
+    room.browser.go(&room.address(&format!("photos/{id}/mask")));
     room.ready();
     // A mask with something in it, and a brush of 300 pixels of the photo.
     let [left, top, width, height] = room.browser.place(".mask-marks");
     let (x, y) = (left + width / 2.0, top + height / 2.0);
-    room.browser.keys(&[], &["]"; 6]);
+    room.browser.keys("]]]]]]");
     room.browser.drag(Kind::Mouse, &[(x - 200.0, y), (x + 200.0, y + 50.0)]);
     let mut slowest = 0.0_f64;
     for (name, kind, key) in [
@@ -69,9 +69,9 @@ fn a_photo_of_24_megapixels_is_drawn_on_within_a_frame() {
         ("pan, 1:1", "pan", "h"),
     ] {
         if name.ends_with("1:1") {
-            room.browser.keys(&[], &["1"]);
+            room.browser.keys("1");
         }
-        room.browser.keys(&[], &[key]);
+        room.browser.keys(key);
         let measured = room.browser.run_async(MEASURE, &json!([180, kind]));
         let (work, whole) = (numbers(&measured["work"]), numbers(&measured["whole"]));
         println!(

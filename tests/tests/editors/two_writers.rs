@@ -1,7 +1,7 @@
 //! Two who draw on one mask: nobody overwrites the other unasked.
 
 use image::{GrayImage, ImageFormat, Luma};
-use mudi_tests::browser::Kind;
+use mudi_tests::hands::Kind;
 
 use super::room::{Room, encoded};
 
@@ -18,7 +18,7 @@ fn conflict(room: &Room, id: &str) {
     let theirs = encoded(stripe(), ImageFormat::Png);
     let path = room.api(&format!("photos/{id}/mask"));
     room.client.with("if-none-match", "*").send("PUT", &path, Some(&theirs)).well();
-    room.browser.until_words("was changed in another window");
+    room.browser.sees("was changed in another window");
     assert_eq!(room.mask(id), stripe(), "nothing is written before a choice");
 }
 
@@ -35,9 +35,9 @@ fn a_conflict_is_resolved_by_a_choice() {
         let path = room.api(&format!("photos/{id}/mask"));
         let bytes = encoded(theirs.clone(), ImageFormat::Png);
         room.client.with("if-none-match", "*").send("PUT", &path, Some(&bytes)).well();
-        room.browser.until_words("was changed in another window");
+        room.browser.sees("was changed in another window");
         assert_eq!(room.mask(&id), theirs, "nothing is written before a choice");
-        room.browser.click(&format!(".mask-choice button:nth-child({button})"));
+        room.browser.press_at(&format!(".mask-choice button:nth-child({button})"));
         room.settled();
         let mask = room.mask(&id);
         let stays = |x: u32, y: u32| mask.get_pixel(x, y)[0] == 255;
@@ -55,7 +55,7 @@ fn another_window_shows_what_was_drawn_in_the_first() {
     room.browser.drag(Kind::Mouse, &[room.on_screen(&twin, (120.0, 70.0))]);
     let drawn = room.saved(&id, None);
     room.browser.switch(&first);
-    room.browser.until("document.querySelector('.mask-tools [title*=\"Ctrl+Z\"]').title.includes('The other version')");
+    room.browser.until_true("document.querySelector('.mask-tools [title*=\"Ctrl+Z\"]').title.includes('The other version')");
     room.settled();
     // And goes on from there.
     let tag = room.tag(&id);
@@ -71,8 +71,8 @@ fn work_that_was_kept_for_another_mask_is_offered() {
     let id = room.open_mask(SIZE.0, SIZE.1);
     conflict(&room, &id);
     room.browser.reload();
-    room.browser.until_words("There is unsaved work of yours");
-    room.browser.click(".mask-choice .primary");
+    room.browser.sees("There is unsaved work of yours");
+    room.browser.press_at(".mask-choice .primary");
     let tag = room.tag(&id);
     let mask = room.saved(&id, tag.as_deref());
     assert_eq!((mask.get_pixel(10, 70)[0], mask.get_pixel(120, 70)[0]), (255, 255));
