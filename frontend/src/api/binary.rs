@@ -20,19 +20,13 @@ fn tag(response: &Response) -> Option<String> {
     Some(response.headers().get("ETag")?.trim_matches('"').to_owned())
 }
 
-/// Reads an image as the browser keeps it.
-pub(crate) async fn read_blob(path: &str) -> Answer<Blob> {
-    let response = checked(RequestBuilder::new(path).send().await).await?;
-    let blob = web_sys::Response::from(response).blob().map_err(|_| ApiError::Offline)?;
-    let blob = JsFuture::from(blob).await.map_err(|_| ApiError::Offline)?;
-    blob.dyn_into().map_err(|_| ApiError::Unreadable("no data".to_owned()))
-}
-
-/// Reads an image's bytes.
-pub(crate) async fn read_bytes(path: &str) -> Answer<Tagged<Vec<u8>>> {
+/// Reads an image, as the browser keeps it.
+pub(crate) async fn read_image(path: &str) -> Answer<Tagged<Blob>> {
     let response = checked(RequestBuilder::new(path).send().await).await?;
     let tag = tag(&response);
-    let value = response.binary().await.map_err(|_| ApiError::Offline)?;
+    let blob = web_sys::Response::from(response).blob().map_err(|_| ApiError::Offline)?;
+    let blob = JsFuture::from(blob).await.map_err(|_| ApiError::Offline)?;
+    let value = blob.dyn_into().map_err(|_| ApiError::Unreadable("no data".to_owned()))?;
     Ok(Tagged { value, tag })
 }
 

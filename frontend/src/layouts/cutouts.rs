@@ -128,10 +128,10 @@ impl Cutouts {
 }
 
 async fn load(path: &str) -> Answer<Loaded> {
-    let mask = api::read_bytes(&format!("{path}/mask")).await?;
-    let file = api::read_bytes(&format!("{path}/image")).await?;
-    let mask = Mask::from_gray(decode_mask(&mask.value)?);
-    let photo = decode_photo(&file.value)?;
+    let mask = api::read_image(&format!("{path}/mask")).await?;
+    let file = api::read_image(&format!("{path}/image")).await?;
+    let mask = Mask::from_gray(decode_mask(&mask.value).await?);
+    let photo = decode_photo(&file.value).await?;
     let cutout = Cutout::new(&photo, &mask).map_err(|error| ApiError::Unreadable(error.to_string()))?;
     let picture = picture(&cutout).map_err(|_| ApiError::Unreadable("no room for a picture".to_owned()))?;
     Ok(Loaded { cutout, picture })
@@ -159,8 +159,8 @@ pub(super) async fn sources(project: &str) -> Answer<(Vec<SubjectSummary>, Sourc
     for photo in photos {
         let bounds = match photo.mask {
             Some(_) => {
-                let mask = api::read_bytes(&format!("{project}/photos/{}/mask", photo.id)).await?;
-                Mask::from_gray(decode_mask(&mask.value)?).bounding_box()
+                let mask = api::read_image(&format!("{project}/photos/{}/mask", photo.id)).await?;
+                Mask::from_gray(decode_mask(&mask.value).await?).bounding_box()
             }
             None => None,
         };

@@ -154,7 +154,7 @@ pub(super) fn save(desk: Desk, path: String, at_once: bool, tell: impl Fn() + 's
     let Some(upload) = desk.with(|stage| stage.editor.begin_save()).flatten() else { return };
     desk.show();
     spawn_local(async move {
-        let saved = match encode_mask(&upload.mask) {
+        let saved = match encode_mask(&upload.mask).await {
             Ok(png) => api::write_mask(&path, upload.base.as_deref(), &png).await,
             Err(error) => Err(error),
         };
@@ -183,9 +183,9 @@ pub(super) fn save(desk: Desk, path: String, at_once: bool, tell: impl Fn() + 's
 
 /// The mask that the server has; an empty one where it has none.
 pub(super) async fn read_mask(path: &str, (width, height): (u32, u32)) -> Answer<Other> {
-    match api::read_bytes(path).await {
+    match api::read_image(path).await {
         Ok(file) => {
-            let mask = decode_mask(&file.value)?;
+            let mask = decode_mask(&file.value).await?;
             if mask.dimensions() == (width, height) {
                 Ok(Other { mask, tag: file.tag })
             } else {

@@ -176,7 +176,7 @@ fn Studio(
 }
 
 async fn load(path: &str, mask: &str, size: (u32, u32)) -> Answer<(PhotoLevels, keeper::Other)> {
-    let file = api::read_blob(&format!("{path}/image")).await?;
+    let file = api::read_image(&format!("{path}/image")).await?.value;
     let unreadable = |_| ApiError::Unreadable("the browser cannot show this photo".to_owned());
     let levels = PhotoLevels::decode(&file).await.map_err(unreadable)?;
     Ok((levels, read_mask(mask, size).await?))

@@ -47,24 +47,31 @@ impl PhotoLevels {
         self.0.get(level as usize).unwrap_or(&self.0[self.0.len() - 1])
     }
 
-    /// The colours of every pixel at a level. They are read in strips, so that they are not in memory three times.
+    /// The colours of every pixel at a level.
     ///
     /// # Errors
     /// Where the browser does not let them be read.
     pub(super) fn colours(&self, level: u32) -> Result<RgbImage, JsValue> {
-        let bitmap = self.level(level);
-        let (width, height) = (bitmap.width(), bitmap.height());
-        let canvas = canvas(width, ROWS.min(height))?;
-        let context = context(&canvas, true)?;
-        let mut colours = Vec::with_capacity(3 * width as usize * height as usize);
-        for top in (0..height).step_by(ROWS as usize) {
-            let rows = ROWS.min(height - top);
-            context.draw_image_with_image_bitmap(bitmap, 0.0, -f64::from(top))?;
-            let strip = context.get_image_data(0.0, 0.0, f64::from(width), f64::from(rows))?.data();
-            colours.extend(strip.chunks_exact(4).flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]));
-        }
-        RgbImage::from_raw(width, height, colours).ok_or(JsValue::NULL)
+        pixels(self.level(level))
     }
+}
+
+/// The colours of every pixel. They are read in strips, so that they are not in memory three times.
+///
+/// # Errors
+/// Where the browser does not let them be read.
+pub(super) fn pixels(bitmap: &ImageBitmap) -> Result<RgbImage, JsValue> {
+    let (width, height) = (bitmap.width(), bitmap.height());
+    let canvas = canvas(width, ROWS.min(height))?;
+    let context = context(&canvas, true)?;
+    let mut colours = Vec::with_capacity(3 * width as usize * height as usize);
+    for top in (0..height).step_by(ROWS as usize) {
+        let rows = ROWS.min(height - top);
+        context.draw_image_with_image_bitmap(bitmap, 0.0, -f64::from(top))?;
+        let strip = context.get_image_data(0.0, 0.0, f64::from(width), f64::from(rows))?.data();
+        colours.extend(strip.as_chunks::<4>().0.iter().flat_map(|&[red, green, blue, _]| [red, green, blue]));
+    }
+    RgbImage::from_raw(width, height, colours).ok_or(JsValue::NULL)
 }
 
 /// A canvas that is not on the page.

@@ -16,7 +16,8 @@ const SIZES: [(u32, u32); 2] = [(90, 120), (120, 100)];
 
 fn mask((width, height): (u32, u32)) -> GrayImage {
     GrayImage::from_fn(width, height, |x, y| {
-        let (dx, dy) = (2.0 * f64::from(x) / f64::from(width) - 1.0, 2.0 * f64::from(y) / f64::from(height) - 1.0);
+        let (dx, dy) =
+            (2.0 * f64::from(x) / f64::from(width) - 1.0, 2.0 * f64::from(y) / f64::from(height) - 1.0);
         Luma([if dx * dx + dy * dy < 0.7 { 255 } else { 0 }])
     })
 }
@@ -55,7 +56,9 @@ impl Desk {
     }
 
     fn ready(&self) {
-        self.room.browser.until_true("document.querySelector('.easel canvas')?.width > 100 && !document.querySelector('.easel-note')");
+        self.room.browser.until_true(
+            "document.querySelector('.easel canvas')?.width > 100 && !document.querySelector('.easel-note')",
+        );
         self.room.settled();
     }
 
@@ -87,17 +90,20 @@ fn what_is_dragged_and_turned_is_saved_and_the_exact_canvas_is_the_servers() {
     // Subject a, from its middle; with Alt nothing snaps.
     browser.drag(Kind::Mouse, &[desk.at((0.275, 0.43)), desk.at((0.4, 0.5)), desk.at((0.375, 0.53))]);
     let moved = desk.until(|layout| layout.subjects[0].x > 0.15);
-    assert!((moved.subjects[0].x - 0.2).abs() < 0.02 && (moved.subjects[1].x - 0.5).abs() < 1e-9, "{moved:?}");
+    assert!(
+        (moved.subjects[0].x - 0.2).abs() < 0.02 && (moved.subjects[1].x - 0.5).abs() < 1e-9,
+        "{moved:?}"
+    );
     browser.keys("f...]");
     browser.keys_with(SHIFT, ">");
     let turned = desk.until(|layout| layout.subjects[0].rotation > 17.0);
     assert!(turned.subjects[0].flip && turned.subjects[0].z > turned.subjects[1].z, "{turned:?}");
 
     // To the pixel what the domain renders, which is what is encoded.
-    let cutouts = SIZES.map(|size| {
-        Cutout::new(&photo(size.0, size.1), &Mask::from_gray(mask(size))).expect("a cutout")
-    });
-    let lookup = |subject: &mudi_domain::subject::SubjectId, _| Some(&cutouts[usize::from(subject.as_str() == "b")]);
+    let cutouts = SIZES
+        .map(|size| Cutout::new(&photo(size.0, size.1), &Mask::from_gray(mask(size))).expect("a cutout"));
+    let lookup =
+        |subject: &mudi_domain::subject::SubjectId, _| Some(&cutouts[usize::from(subject.as_str() == "b")]);
     let expected = turned.render(512, lookup).expect("a collage").image;
     browser.until_true("document.querySelector('.exact-canvas').width === 512");
     std::thread::sleep(std::time::Duration::from_millis(800));

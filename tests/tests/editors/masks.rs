@@ -120,7 +120,8 @@ fn one_finger_draws_and_two_zoom() {
     room.browser.drag(Kind::Touch, &line);
     room.twin_drag(&mut twin, &line, true);
     let saved = room.saved(&id, None);
-    let differing = saved.as_raw().iter().zip(twin.mask().as_raw()).filter(|(a, b)| a.abs_diff(**b) > 128).count();
+    let differing =
+        saved.as_raw().iter().zip(twin.mask().as_raw()).filter(|(a, b)| a.abs_diff(**b) > 128).count();
     assert!(differing < 40 && saved.as_raw().contains(&255), "{differing}");
 }
 

@@ -62,7 +62,13 @@ impl Room {
         let client = server.client();
         let project = client.post("/api/projects", &json!({ "name": "Toys" }));
         let project = project["id"].as_str().expect("an id").to_owned();
-        let room = Self { browser: Browser::open(&server.address), client, _server: server, project, _folder: folder };
+        let room = Self {
+            browser: Browser::open(&server.address),
+            client,
+            _server: server,
+            project,
+            _folder: folder,
+        };
         room.browser.size(width, height);
         for (id, name) in [("a", "olis brown bear"), ("b", "hta blue robot")] {
             room.client.post(&room.api("subjects"), &json!({ "id": id, "name": name }));
@@ -104,7 +110,8 @@ impl Room {
 
     /// Waits until the photo is there.
     pub(crate) fn ready(&self) {
-        self.browser.until_true("document.querySelector('.mask-marks') && !document.querySelector('.mask-waiting')");
+        self.browser
+            .until_true("document.querySelector('.mask-marks') && !document.querySelector('.mask-waiting')");
         self.settled();
     }
 
@@ -180,4 +187,3 @@ impl Room {
         BASE64_STANDARD.decode(text.as_str().expect("text")).expect("base64")
     }
 }
-

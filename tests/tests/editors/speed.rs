@@ -44,7 +44,8 @@ const MEASURE: &str = "
 
 /// The median and the 95th percentile.
 fn numbers(values: &serde_json::Value) -> (f64, f64) {
-    let mut values: Vec<f64> = values.as_array().expect("numbers").iter().filter_map(serde_json::Value::as_f64).collect();
+    let mut values: Vec<f64> =
+        values.as_array().expect("numbers").iter().filter_map(serde_json::Value::as_f64).collect();
     values.sort_by(f64::total_cmp);
     (values[values.len() / 2], values[values.len() * 95 / 100])
 }

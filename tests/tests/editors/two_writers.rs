@@ -55,7 +55,9 @@ fn another_window_shows_what_was_drawn_in_the_first() {
     room.browser.drag(Kind::Mouse, &[room.on_screen(&twin, (120.0, 70.0))]);
     let drawn = room.saved(&id, None);
     room.browser.switch(&first);
-    room.browser.until_true("document.querySelector('.mask-tools [title*=\"Ctrl+Z\"]').title.includes('The other version')");
+    room.browser.until_true(
+        "document.querySelector('.mask-tools [title*=\"Ctrl+Z\"]').title.includes('The other version')",
+    );
     room.settled();
     // And goes on from there.
     let tag = room.tag(&id);

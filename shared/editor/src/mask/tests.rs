@@ -5,6 +5,7 @@ use mudi_domain::geometry::Rect;
 use proptest::prelude::*;
 
 use super::*;
+use crate::Phase;
 
 const SIZE: (u32, u32) = (300, 200);
 
