@@ -2,7 +2,7 @@
 //! decoder has to be downloaded.
 
 use image::{GrayImage, RgbImage};
-use js_sys::{Array, Reflect, Uint8Array};
+use js_sys::{Array, Function, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{
@@ -74,7 +74,7 @@ async fn packed(mask: &GrayImage) -> Result<Vec<u8>, JsValue> {
     }
     let blob = Blob::new_with_u8_array_sequence(&Array::of1(&Uint8Array::from(&rows[..])))?;
     drop(rows);
-    let constructor = Reflect::get(&js_sys::global(), &"CompressionStream".into())?.dyn_into()?;
+    let constructor: Function = Reflect::get(&js_sys::global(), &"CompressionStream".into())?.dyn_into()?;
     let packer = Reflect::construct(&constructor, &Array::of1(&"deflate".into()))?;
     let stream = blob.stream().pipe_through(&packer.unchecked_into::<ReadableWritablePair>());
     let response = Response::new_with_opt_readable_stream(Some(&stream))?;
