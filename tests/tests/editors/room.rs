@@ -71,7 +71,7 @@ impl Room {
         };
         room.browser.size(width, height);
         for (id, name) in [("a", "olis brown bear"), ("b", "hta blue robot")] {
-            room.client.post(&room.api("subjects"), &json!({ "id": id, "name": name }));
+            let _subject = room.client.post(&room.api("subjects"), &json!({ "id": id, "name": name }));
         }
         room
     }
@@ -128,6 +128,24 @@ impl Room {
         self.mask(photo)
     }
 
+    /// Waits until the server has this mask.
+    pub(crate) fn until_saved(&self, photo: &str, wanted: &GrayImage) {
+        let begin = std::time::Instant::now();
+        loop {
+            let has = self.tag(photo).is_some().then(|| self.mask(photo));
+            if has.as_ref() == Some(wanted) {
+                return self.settled();
+            }
+            if begin.elapsed() > std::time::Duration::from_secs(30) {
+                let pairs = has.iter().flat_map(|has| has.as_raw().iter().zip(wanted.as_raw()));
+                let differences: Vec<u8> = pairs.map(|(a, b)| a.abs_diff(*b)).filter(|by| *by > 0).collect();
+                let most = differences.iter().max();
+                panic!("{} pixels of the mask differ, by at most {most:?}", differences.len());
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+    }
+
     /// The mask's tag.
     pub(crate) fn tag(&self, photo: &str) -> Option<String> {
         let photo: Value = self.client.get(&self.api(&format!("photos/{photo}"))).value();
@@ -149,7 +167,10 @@ impl Room {
 
     /// The same editor without a browser, with the same window.
     pub(crate) fn twin(&self, width: u32, height: u32) -> MaskEditor {
-        let [.., wide, high] = self.browser.place(".mask-marks");
+        let size = self.browser.run(
+            "const frame = document.querySelector('.mask-frame'); return [frame.clientWidth, frame.clientHeight]",
+        );
+        let [wide, high] = [0, 1].map(|axis| size[axis].as_f64().expect("a number"));
         let mut twin = MaskEditor::new(GrayImage::new(width, height), None, (wide, high));
         twin.update(Message::View(ViewChange::Actual));
         twin
