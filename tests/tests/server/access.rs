@@ -47,6 +47,8 @@ const TABLE: &str = "
     viewer  GET     /api/projects/{project}/photos/{photo}/mask
     editor  PUT     /api/projects/{project}/photos/{photo}/mask
     editor  DELETE  /api/projects/{project}/photos/{photo}/mask
+    editor  POST    /api/projects/{project}/photos/{photo}/segment
+    editor  POST    /api/projects/{project}/masks
     editor  GET     /api/projects/{project}/dataset
     editor  POST    /api/projects/{project}/dataset
     viewer  GET     /api/projects/{project}/recipes
@@ -69,6 +71,7 @@ const TABLE: &str = "
     player  GET     /api/projects/{project}/runs/{run}/weights
     viewer  GET     /api/projects/{project}/images
     editor  POST    /api/projects/{project}/images
+    editor  POST    /api/projects/{project}/evaluations
     viewer  GET     /api/projects/{project}/images/{image}
     editor  DELETE  /api/projects/{project}/images/{image}
     viewer  GET     /api/projects/{project}/images/{image}/picture
