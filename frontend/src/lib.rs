@@ -3,6 +3,9 @@
 //! What needs no browser (words, numbers, files' bytes) stands in modules that every machine compiles and tests; the rest
 //! is compiled for `wasm32` alone.
 
+// The types that `#[component]` makes of a function's arguments are public, whatever the function is.
+#![cfg_attr(target_arch = "wasm32", allow(unreachable_pub))]
+
 pub mod identifiers;
 pub mod plot;
 pub mod png;

@@ -1,5 +1,6 @@
 //! Who is looking: the owner, somebody with a link, or nobody yet.
 
+use gloo_timers::future::TimeoutFuture;
 use leptos::ev::SubmitEvent;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
@@ -9,6 +10,9 @@ use crate::api::{self, ApiError, Connection, Loaded};
 use crate::browser;
 use crate::frame::Toasts;
 use crate::widgets::{Failed, PageTitle};
+
+/// How often the page asks whether links still hold, in milliseconds.
+const AGAIN: u32 = 10_000;
 
 /// What whoever looks may do; there is one for the page.
 #[derive(Clone, Copy)]
@@ -34,7 +38,29 @@ impl Visitor {
         });
         let visitor = Self(session);
         provide_context(visitor);
+        visitor.look_again();
         visitor
+    }
+
+    /// Asks now and then whether the links still hold: one that is revoked shall not stay on the screen.
+    fn look_again(self) {
+        let returned = expect_context::<Connection>().returned;
+        spawn_local(async move {
+            loop {
+                TimeoutFuture::new(AGAIN).await;
+                let before = self.0.value_now();
+                if browser::document().hidden()
+                    || before.as_ref().is_none_or(|session| session.projects.is_empty())
+                {
+                    continue;
+                }
+                let Ok(now) = api::get::<Session>("/api/session").await else { continue };
+                if Some(&now) != before.as_ref() {
+                    self.0.set(now);
+                    returned.update(|times| *times += 1);
+                }
+            }
+        });
     }
 
     /// Whether it is the owner.
@@ -109,7 +135,7 @@ fn SignIn() -> impl IntoView {
         <main class="page narrow" id="main" tabindex="-1">
             <PageTitle text="Sign in" />
             <p class="quiet">
-                "The owner signs in with the password. If somebody has sent you a link, open it: it lets you in by itself."
+                "The owner signs in with the password. If somebody has sent you a link, open it: it lets you in by itself, until it is revoked or has expired."
             </p>
             <form class="card form" on:submit=submit>
                 <div class="field">

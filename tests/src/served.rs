@@ -44,7 +44,10 @@ impl Server {
     pub fn start_as(mut command: Command, data: &Path, further: &[&str]) -> Self {
         let log = data.with_extension("log");
         let errors = File::options().create(true).append(true).open(&log).expect("a log");
-        command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data).args(further);
+        command.args(["serve", "--data"]).arg(data).args(further);
+        if !further.contains(&"--listen") {
+            command.args(["--listen", "127.0.0.1:0"]);
+        }
         if !further.contains(&"--models") {
             command.arg("--models").arg(fixture(""));
         }

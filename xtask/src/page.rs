@@ -13,8 +13,11 @@ pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 /// The programs that are installed, and their versions. That of `wasm-bindgen` is the one of the root `Cargo.toml`.
 const TOOLS: [(&str, &str, &str, &[&str]); 2] =
     [("wasm-bindgen", "wasm-bindgen-cli", "0.2.130", &[]), ("trunk", "trunk", "0.21.14", &["--locked"])];
+/// The oldest release of `wasm-opt` that is used: older ones (108 was tried) break tables of references.
+const OPTIMIZER: u32 = 120;
 /// What the page is made of.
-const SOURCES: [&str; 6] = ["frontend", "shared", "index.html", "Trunk.toml", "Cargo.toml", "Cargo.lock"];
+const SOURCES: [&str; 7] =
+    ["frontend", "shared", "xtask", "index.html", "Trunk.toml", "Cargo.toml", "Cargo.lock"];
 
 /// Builds the page, unless what is embedded is newer than all that it is made of.
 pub(crate) fn page() -> Result<(), Failure> {
@@ -25,6 +28,7 @@ pub(crate) fn page() -> Result<(), Failure> {
         eprintln!("\nThe page in {} is up to date.", embedded.display());
         return Ok(());
     }
+    let begun = SystemTime::now();
     compiler()?;
     let tools = target_folder().join("tools");
     for (program, package, version, flags) in TOOLS {
@@ -39,7 +43,12 @@ pub(crate) fn page() -> Result<(), Failure> {
     // Trunk reads `NO_COLOR` as true or false, where the rest of the world writes 1.
     step(trunk.env("PATH", &path).env("CARGO_INCREMENTAL", "0").env_remove("NO_COLOR"))?;
     optimize(&dist, &path)?;
-    embed::embed(&dist, &embedded)
+    embed::embed(&dist, &embedded)?;
+    // What is changed while the page is built is newer than the page.
+    let index = std::fs::File::options().write(true).open(embedded.join("index.html"));
+    index
+        .and_then(|file| file.set_modified(begun))
+        .map_err(|error| Failure::step(format!("index.html: {error}"), 1))
 }
 
 /// When a file, or a file in a folder, was changed last.
@@ -95,14 +104,14 @@ fn install(tools: &Path, program: &str, package: &str, version: &str, flags: &[&
     Ok(())
 }
 
-/// Makes the program of the page smaller by Binaryen's `wasm-opt`, where that is installed.
+/// Makes the program of the page smaller by Binaryen's `wasm-opt`, where a release of it is installed that knows today's
+/// WebAssembly.
 fn optimize(dist: &Path, path: &std::ffi::OsStr) -> Result<(), Failure> {
-    let mut version = Command::new("wasm-opt");
-    version.arg("--version").env("PATH", path).stdout(Stdio::null()).stderr(Stdio::null());
-    let found = version.status().is_ok_and(|status| status.success());
-    if !found {
+    let said = Command::new("wasm-opt").arg("--version").env("PATH", path).stderr(Stdio::null()).output();
+    let release = said.ok().and_then(|output| release(&String::from_utf8_lossy(&output.stdout)));
+    if release.is_none_or(|release| release < OPTIMIZER) {
         eprintln!(
-            "\n`wasm-opt` is not installed; the page is about a tenth larger without it (Debian's package `binaryen`)."
+            "\nThe page is made without `wasm-opt` {OPTIMIZER} or newer, which would make it some percent smaller."
         );
         return Ok(());
     }
@@ -112,8 +121,7 @@ fn optimize(dist: &Path, path: &std::ffi::OsStr) -> Result<(), Failure> {
         let small = name.replace("_bg.wasm", "-small_bg.wasm");
         let mut command = Command::new("wasm-opt");
         command
-            .arg("-Oz")
-            .args(FEATURES)
+            .args(["-Oz", "--all-features"])
             .arg(dist.join(name))
             .arg("-o")
             .arg(dist.join(&small))
@@ -124,15 +132,10 @@ fn optimize(dist: &Path, path: &std::ffi::OsStr) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What the compiler uses of WebAssembly, which older releases of `wasm-opt` have to be told.
-const FEATURES: [&str; 6] = [
-    "--enable-bulk-memory",
-    "--enable-multivalue",
-    "--enable-mutable-globals",
-    "--enable-nontrapping-float-to-int",
-    "--enable-reference-types",
-    "--enable-sign-ext",
-];
+/// The number in what `wasm-opt --version` says: `wasm-opt version 132 (version_132)`.
+fn release(said: &str) -> Option<u32> {
+    said.split_whitespace().find_map(|word| word.parse().ok())
+}
 
 #[cfg(test)]
 mod tests {
@@ -148,6 +151,12 @@ mod tests {
         );
         let trunk = std::fs::read_to_string(root().join("Trunk.toml")).expect("Trunk's configuration");
         assert!(trunk.contains(&format!("wasm_bindgen = \"{version}\"")), "Trunk asks for another version");
+    }
+
+    #[test]
+    fn the_release_is_read() {
+        assert_eq!(release("wasm-opt version 132 (version_132)"), Some(132));
+        assert_eq!(release(""), None);
     }
 
     #[test]

@@ -66,6 +66,11 @@ impl<T: Clone + Send + Sync + 'static> Loaded<T> {
         self.answer.with(|answer| answer.as_ref().and_then(|answer| answer.as_ref().ok().cloned()))
     }
 
+    /// The same, where its changes are nothing to react to.
+    pub(crate) fn value_now(self) -> Option<T> {
+        self.answer.with_untracked(|answer| answer.as_ref().and_then(|answer| answer.as_ref().ok().cloned()))
+    }
+
     /// Puts `value` in the place of what is known, where the page knows it without asking.
     pub(crate) fn set(self, value: T) {
         self.answer.set(Some(Ok(value)));

@@ -7,9 +7,9 @@ mod request;
 mod watch;
 
 pub(crate) use error::ApiError;
-pub(crate) use live::{Listening, listen};
+pub(crate) use live::listen;
 pub(crate) use loaded::Loaded;
-pub(crate) use request::{bytes, delete, get, list, patch, post, post_empty, put, put_empty};
+pub(crate) use request::{bytes, delete, get, list, patch, post, post_empty, put_empty};
 pub(crate) use watch::Connection;
 
 use uuid::Uuid;

@@ -44,11 +44,6 @@ pub(crate) async fn put_empty(path: &str, body: &impl Serialize) -> Answer<()> {
     send(Method::PUT, path, None, Some(body)).await.map(drop)
 }
 
-/// Puts `body` in the place of what has the version `version`.
-pub(crate) async fn put<T: DeserializeOwned>(path: &str, version: i64, body: &impl Serialize) -> Answer<T> {
-    json(send(Method::PUT, path, Some(version), Some(body)).await?).await
-}
-
 /// Changes what has the version `version`.
 pub(crate) async fn patch<T: DeserializeOwned>(path: &str, version: i64, body: &impl Serialize) -> Answer<T> {
     json(send(Method::PATCH, path, Some(version), Some(body)).await?).await

@@ -7,8 +7,8 @@ use mudi_domain::api::{Access, Project};
 use uuid::Uuid;
 
 use super::top::Crumb;
-use crate::api::{self, Loaded};
-use crate::widgets::{Icon, Sign};
+use crate::api::{self, ApiError, Loaded};
+use crate::widgets::{Icon, Sign, Waiting};
 
 /// The project whose page is open.
 #[derive(Clone, Copy)]
@@ -67,8 +67,10 @@ pub(crate) fn ProjectFrame() -> impl IntoView {
     let Crumb(crumb) = expect_context();
     Effect::new(move |_| crumb.set(project.value().map(|project| project.name).unwrap_or_default()));
     on_cleanup(move || crumb.set(String::new()));
-    let missing = Memo::new(move |_| {
-        project.answer().is_some_and(|answer| answer.is_err_and(|error| error.code() == "missing"))
+    // Pages are made once it is known what may be done: they need not ask again.
+    let there = Memo::new(move |_| {
+        let missing = |error: ApiError| error.code() == "missing";
+        project.answer().map(|answer| !answer.is_err_and(missing))
     });
     let links = move || {
         let places = PLACES.into_iter().filter(|(.., access)| *access < Access::Owner || the.allows(*access));
@@ -92,7 +94,11 @@ pub(crate) fn ProjectFrame() -> impl IntoView {
                 <ul>{links}</ul>
             </nav>
             <main id="main" tabindex="-1">
-                {move || if missing.get() { view! { <Missing /> }.into_any() } else { view! { <Outlet /> }.into_any() }}
+                {move || match there.get() {
+                    None => view! { <div class="page"><Waiting /></div> }.into_any(),
+                    Some(false) => view! { <Missing /> }.into_any(),
+                    Some(true) => view! { <Outlet /> }.into_any(),
+                }}
             </main>
         </div>
     }

@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
-use mudi_domain::api::{Access, Base, Image, Job, JobEvent, JobKind, Page, Run, Stored};
+use mudi_domain::api::{Access, Base, Image, Job, JobEvent, JobKind, Page, Stored};
 use mudi_domain::layout::Layout;
 use mudi_domain::prompt;
 use uuid::Uuid;
