@@ -35,7 +35,8 @@ impl Browser {
     pub fn open(address: &str) -> Self {
         const CURE: &str = "`chromedriver` cannot be started; `cargo xtask test` installs it, or says how";
         let mut command = Command::new("chromedriver");
-        let mut driver = command.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect(CURE);
+        let mut driver =
+            command.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect(CURE);
         let mut lines = BufReader::new(driver.stdout.take().expect("standard output")).lines();
         let port = lines.find_map(|line| {
             let line = line.ok()?;
@@ -43,19 +44,32 @@ impl Browser {
         });
         // What else it writes shall not stop it.
         std::thread::spawn(move || lines.for_each(drop));
-        let config = Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE)).proxy(None);
+        let config =
+            Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE)).proxy(None);
         let agent: Agent = config.build().into();
         let root = format!("http://127.0.0.1:{}", port.expect("the driver's port"));
         let arguments = [
-            "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
-            "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-extensions",
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--disable-extensions",
         ];
         let wanted = json!({ "capabilities": { "alwaysMatch": {
             "browserName": "chrome", "goog:chromeOptions": { "args": arguments }, "goog:loggingPrefs": { "browser": "ALL" },
         } } });
         let made = send(&agent, "POST", &format!("{root}/session"), Some(&wanted));
         let id = made["sessionId"].as_str().unwrap_or_else(|| panic!("no session: {made}"));
-        let browser = Self { driver, agent, session: format!("{root}/session/{id}"), site: format!("http://{address}") };
+        let browser = Self {
+            driver,
+            agent,
+            session: format!("{root}/session/{id}"),
+            site: format!("http://{address}"),
+        };
         browser.size(1440, 900);
         browser
     }
@@ -144,7 +158,10 @@ impl Browser {
 
     /// Waits until the page says `words`.
     pub fn sees(&self, words: &str) {
-        self.until(&format!("“{words}”"), &format!("return document.body.innerText.includes({})", json!(words)));
+        self.until(
+            &format!("“{words}”"),
+            &format!("return document.body.innerText.includes({})", json!(words)),
+        );
     }
 
     /// Waits until the page says `words` no more.
@@ -219,9 +236,15 @@ impl Browser {
     pub fn keys(&self, text: &str) {
         let strokes: Vec<Value> = text
             .chars()
-            .flat_map(|key| [json!({ "type": "keyDown", "value": key }), json!({ "type": "keyUp", "value": key })])
+            .flat_map(|key| {
+                [json!({ "type": "keyDown", "value": key }), json!({ "type": "keyUp", "value": key })]
+            })
             .collect();
-        self.command("POST", "actions", &json!({ "actions": [{ "type": "key", "id": "keys", "actions": strokes }] }));
+        self.command(
+            "POST",
+            "actions",
+            &json!({ "actions": [{ "type": "key", "id": "keys", "actions": strokes }] }),
+        );
     }
 
     /// Goes on with the Tab key until what is called `name` has the focus.

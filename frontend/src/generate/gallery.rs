@@ -5,6 +5,7 @@ use mudi_domain::api::{Image, Run};
 use uuid::Uuid;
 
 use super::compare::Compare;
+use super::score::{GroupScore, ScoreTag};
 use super::viewer::Viewer;
 use super::wish::Wish;
 use crate::api::{self, Loaded};
@@ -26,7 +27,13 @@ pub(super) fn described(image: &Image) -> String {
 
 /// All pictures of the project.
 #[component]
-pub(super) fn Gallery(images: Loaded<Vec<Image>>, runs: Signal<Vec<Run>>, wish: Wish) -> impl IntoView {
+pub(super) fn Gallery(
+    images: Loaded<Vec<Image>>,
+    runs: Signal<Vec<Run>>,
+    wish: Wish,
+    /// A job was asked for.
+    asked: Callback<()>,
+) -> impl IntoView {
     let deletions = expect_context::<Deletions>();
     let the = the_project();
     let open = RwSignal::new(false);
@@ -82,6 +89,8 @@ pub(super) fn Gallery(images: Loaded<Vec<Image>>, runs: Signal<Vec<Run>>, wish: 
                 <p class="group-words">
                     {prompt} " "
                     <span class="quiet small">{model}</span>
+                    " "
+                    <GroupScore group=group.clone() asked />
                 </p>
                 <ul class="pictures">{group.into_iter().map(picture).collect_view()}</ul>
             </section>
@@ -116,7 +125,7 @@ pub(super) fn Gallery(images: Loaded<Vec<Image>>, runs: Signal<Vec<Run>>, wish: 
                         }
                     })
             }}
-            <For each=move || groups.get() key=|(job, group)| (*job, group.len()) children=group />
+            <For each=move || groups.get() key=|(job, group)| (*job, group.len(), judged(group)) children=group />
             {bar}
             <Dialog open=open title="Picture" wide=true>
                 {move || {
@@ -136,6 +145,11 @@ pub(super) fn Gallery(images: Loaded<Vec<Image>>, runs: Signal<Vec<Run>>, wish: 
     }
 }
 
+/// How many of the pictures have a score.
+fn judged(group: &[Image]) -> usize {
+    group.iter().filter(|image| image.score.is_some()).count()
+}
+
 #[component]
 fn Picture(
     image: Image,
@@ -146,6 +160,7 @@ fn Picture(
     let the = the_project();
     let (id, words) = (image.id, described(&image));
     let source = picture_path(the.id.get_untracked(), &image);
+    let score = image.score.clone();
     let held = StoredValue::new(image.clone());
     let is_chosen = move || chosen.with(|chosen| chosen.iter().any(|other| other.id == id));
     view! {
@@ -161,5 +176,6 @@ fn Picture(
         >
             <Icon sign=Sign::Compare />
         </button>
+        {score.map(|score| view! { <ScoreTag score /> })}
     }
 }

@@ -5,6 +5,7 @@ mod download;
 mod form;
 mod gallery;
 mod page;
+mod score;
 mod viewer;
 mod wish;
 

@@ -55,6 +55,14 @@ pub(super) fn Viewer(image: Image, wish: Wish, changed: Callback<()>, close: Cal
         }
     });
     let rows = rows.collect_view();
+    let judged = image.score.as_ref().map(|score| {
+        let class = if score.right { "notice" } else { "notice warns" };
+        view! {
+            <div class=class>
+                <p>{format!("Detect-and-Compare {:.2}: {}.", score.score, score.explanation)}</p>
+            </div>
+        }
+    });
     let canvas = image.canvas.then(|| {
         view! {
             <figure class="stack">
@@ -95,6 +103,7 @@ pub(super) fn Viewer(image: Image, wish: Wish, changed: Callback<()>, close: Cal
                             }
                         })}
                 </div>
+                {judged}
                 <dl class="facts">{rows}</dl>
                 {canvas}
             </div>

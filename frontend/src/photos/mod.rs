@@ -1,5 +1,6 @@
 //! Photos and the subjects that they show.
 
+mod automatic;
 mod card;
 mod name;
 mod page;

@@ -6,6 +6,7 @@ use leptos_router::components::A;
 use mudi_domain::api::{Access, Photo, SubjectSummary};
 use web_sys::ClipboardEvent;
 
+use super::automatic::{Automatic, AutomaticProgress};
 use super::name::NameForm;
 use super::subject::{Shelf, SubjectSection};
 use super::uploads::Uploads;
@@ -32,6 +33,7 @@ pub(crate) fn Photos() -> impl IntoView {
         subjects.reload();
     });
     let shelf = Shelf { subjects, photos, uploads: Uploads::new(arrived) };
+    let automatic = Automatic::new(photos);
     let adding = RwSignal::new(false);
     pasting(shelf);
     let places = Memo::new(move |_| {
@@ -85,7 +87,8 @@ pub(crate) fn Photos() -> impl IntoView {
                     {move || (may_edit() && !places.with(Vec::is_empty)).then(add)}
                 </div>
             </div>
-            {move || next_step(shelf, &the.id.get().to_string())}
+            {move || next_step(shelf, automatic, &the.id.get().to_string())}
+            <AutomaticProgress automatic />
             {body}
             <Dialog open=adding title="Add a subject">
                 <NameForm
@@ -101,7 +104,7 @@ pub(crate) fn Photos() -> impl IntoView {
 }
 
 /// What is still missing before the project can be trained.
-fn next_step(shelf: Shelf, project: &str) -> Option<impl IntoView + use<>> {
+fn next_step(shelf: Shelf, automatic: Automatic, project: &str) -> Option<impl IntoView + use<>> {
     let (subjects, photos) = (shelf.subjects.value()?, shelf.photos.value()?);
     if subjects.is_empty() || photos.is_empty() {
         return None;
@@ -114,7 +117,7 @@ fn next_step(shelf: Shelf, project: &str) -> Option<impl IntoView + use<>> {
             (
                 format!("{some} without a mask. Every photo needs one before you can train."),
                 place,
-                "Draw the next mask",
+                "Draw the next one",
             )
         }
         None if subjects.len() < 2 => return None,
@@ -126,7 +129,10 @@ fn next_step(shelf: Shelf, project: &str) -> Option<impl IntoView + use<>> {
     Some(view! {
         <div class=class>
             <p>{words}</p>
-            <A href=place attr:class="button">{link}</A>
+            <div class="actions">
+                {(!without.is_empty()).then(|| automatic.button())}
+                <A href=place attr:class="button">{link}</A>
+            </div>
         </div>
     })
 }

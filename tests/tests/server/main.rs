@@ -4,6 +4,7 @@ mod access;
 mod crash;
 mod input;
 mod load;
+mod sight;
 mod story;
 mod studio;
 mod whole;
