@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use ureq::Agent;
 
 /// How long anything may take on a slow machine.
-const PATIENCE: Duration = Duration::from_secs(240);
+const PATIENCE: Duration = Duration::from_secs(120);
 /// The key that WebDriver names elements by.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
@@ -35,7 +35,8 @@ impl Browser {
     pub fn open(address: &str) -> Self {
         const CURE: &str = "`chromedriver` cannot be started; `cargo xtask test` installs it, or says how";
         let mut command = Command::new("chromedriver");
-        let mut driver = command.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect(CURE);
+        let mut driver =
+            command.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect(CURE);
         let mut lines = BufReader::new(driver.stdout.take().expect("standard output")).lines();
         let port = lines.find_map(|line| {
             let line = line.ok()?;
@@ -43,19 +44,32 @@ impl Browser {
         });
         // What else it writes shall not stop it.
         std::thread::spawn(move || lines.for_each(drop));
-        let config = Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE)).proxy(None);
+        let config =
+            Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE)).proxy(None);
         let agent: Agent = config.build().into();
         let root = format!("http://127.0.0.1:{}", port.expect("the driver's port"));
         let arguments = [
-            "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
-            "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-extensions",
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--disable-extensions",
         ];
         let wanted = json!({ "capabilities": { "alwaysMatch": {
             "browserName": "chrome", "goog:chromeOptions": { "args": arguments }, "goog:loggingPrefs": { "browser": "ALL" },
         } } });
         let made = send(&agent, "POST", &format!("{root}/session"), Some(&wanted));
         let id = made["sessionId"].as_str().unwrap_or_else(|| panic!("no session: {made}"));
-        let browser = Self { driver, agent, session: format!("{root}/session/{id}"), site: format!("http://{address}") };
+        let browser = Self {
+            driver,
+            agent,
+            session: format!("{root}/session/{id}"),
+            site: format!("http://{address}"),
+        };
         browser.size(1440, 900);
         browser
     }
@@ -82,7 +96,6 @@ impl Browser {
     }
 
     /// Runs a script in the page; what it returns.
-    #[must_use]
     pub fn run(&self, script: &str) -> Value {
         self.run_with(script, &json!([]))
     }
@@ -99,9 +112,9 @@ impl Browser {
         self.command("POST", "execute/async", &json!({ "script": script, "args": [] }))
     }
 
-    /// A command of Chromium's own protocol.
-    pub fn chromium(&self, command: &str, parameters: &Value) {
-        self.command("POST", "goog/cdp/execute", &json!({ "cmd": command, "params": parameters }));
+    /// A command of Chromium's own protocol; its answer.
+    pub fn chromium(&self, command: &str, parameters: &Value) -> Value {
+        self.command("POST", "goog/cdp/execute", &json!({ "cmd": command, "params": parameters }))
     }
 
     /// Gives the window a size, in the page's pixels.
@@ -144,7 +157,10 @@ impl Browser {
 
     /// Waits until the page says `words`.
     pub fn sees(&self, words: &str) {
-        self.until(&format!("“{words}”"), &format!("return document.body.innerText.includes({})", json!(words)));
+        self.until(
+            &format!("“{words}”"),
+            &format!("return document.body.innerText.includes({})", json!(words)),
+        );
     }
 
     /// Waits until the page says `words` no more.
@@ -204,7 +220,8 @@ impl Browser {
     /// Writes `text` into the field that `selector` finds, in the place of what was there.
     pub fn write(&self, selector: &str, text: &str) {
         let found = self.element(selector, &format!("return document.querySelector({})", json!(selector)));
-        self.command("POST", &format!("element/{found}/clear"), &json!({}));
+        // All that is there is marked first, and so written over. (WebDriver's own way of clearing takes the focus away.)
+        let text = format!("{CONTROL}a{RELEASED}{text}");
         self.command("POST", &format!("element/{found}/value"), &json!({ "text": text }));
     }
 
@@ -219,9 +236,15 @@ impl Browser {
     pub fn keys(&self, text: &str) {
         let strokes: Vec<Value> = text
             .chars()
-            .flat_map(|key| [json!({ "type": "keyDown", "value": key }), json!({ "type": "keyUp", "value": key })])
+            .flat_map(|key| {
+                [json!({ "type": "keyDown", "value": key }), json!({ "type": "keyUp", "value": key })]
+            })
             .collect();
-        self.command("POST", "actions", &json!({ "actions": [{ "type": "key", "id": "keys", "actions": strokes }] }));
+        self.command(
+            "POST",
+            "actions",
+            &json!({ "actions": [{ "type": "key", "id": "keys", "actions": strokes }] }),
+        );
     }
 
     /// Goes on with the Tab key until what is called `name` has the focus.
@@ -244,14 +267,16 @@ impl Browser {
         panic!("the Tab key does not reach “{name}”, but {seen:?}");
     }
 
-    /// Keeps what the window shows as a PNG.
+    /// Keeps what the window shows as a WebP file.
     ///
     /// # Panics
     /// Where it cannot be written.
     pub fn photograph(&self, path: &Path) {
-        let shot = self.command("GET", "screenshot", &Value::Null);
-        let bytes = base64::engine::general_purpose::STANDARD.decode(shot.as_str().unwrap_or_default());
-        std::fs::write(path, bytes.expect("a PNG")).expect("a file");
+        let parameters = json!({ "format": "webp", "quality": 82 });
+        let shot = self.chromium("Page.captureScreenshot", &parameters);
+        let bytes =
+            base64::engine::general_purpose::STANDARD.decode(shot["data"].as_str().unwrap_or_default());
+        std::fs::write(path, bytes.expect("an image in base 64")).expect("a file");
     }
 
     /// What the page has complained of so far: scripts that failed, resources that were refused.
@@ -264,6 +289,9 @@ impl Browser {
     }
 }
 
+const CONTROL: &str = "\u{e009}";
+/// No key is held any more.
+const RELEASED: &str = "\u{e000}";
 /// The Tab key, as WebDriver writes it.
 pub const TAB: &str = "\u{e004}";
 /// The Enter key.

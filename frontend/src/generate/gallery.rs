@@ -68,15 +68,22 @@ pub(super) fn Gallery(images: Loaded<Vec<Image>>, runs: Signal<Vec<Run>>, wish: 
         }
     };
     let group = move |(_, group): (Uuid, Vec<Image>)| {
-        let first = group.first().cloned();
-        let words = first.map(|image| {
-            let run = image.run.and_then(|id| runs.get_untracked().into_iter().find(|run| run.id == id));
-            let model = run.map_or_else(|| "the base alone".to_owned(), |run| run.name);
-            let prompt = image.parameters["prompt"].as_str().unwrap_or_default().to_owned();
-            (prompt, format!("{model}, {}", text::ago(browser::now() - image.created)))
-        });
-        let (prompt, model) = words.unwrap_or_default();
+        let (run, created, prompt) = match group.first() {
+            Some(first) => {
+                let prompt = first.parameters["prompt"].as_str().unwrap_or_default().to_owned();
+                (first.run, first.created, prompt)
+            }
+            None => (None, 0, String::new()),
+        };
         let label = prompt.clone();
+        let model = move || {
+            let known =
+                runs.with(|runs| runs.iter().find(|known| Some(known.id) == run).map(|run| run.name.clone()));
+            let name = known
+                .unwrap_or_else(|| if run.is_some() { String::new() } else { "the base alone, ".to_owned() });
+            let joint = if run.is_some() && !name.is_empty() { ", " } else { "" };
+            format!("{name}{joint}{}", text::ago(browser::now() - created))
+        };
         view! {
             <section class="stack" aria-label=label>
                 <p class="group-words">

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::form::{Form, Offer};
 use super::gallery::Gallery;
-use super::wish::Wish;
+use super::wish::{Start, Wish};
 use crate::api::{self, Answer, Loaded};
 use crate::frame::the_project;
 use crate::training::{Progress, Work};
@@ -57,6 +57,9 @@ pub(crate) fn Generate() -> impl IntoView {
         }
         begun.set_value(true);
         let newest = offer.done().next().map(|run| run.id);
+        if newest.is_some() {
+            wish.start.set(Start::Random);
+        }
         wish.run.set(wanted.filter(|id| offer.done().any(|run| run.id == *id)).or(newest));
         wish.base.set(offer.bases.first().map(|base| base.name.clone()).unwrap_or_default());
         let names: Vec<&str> = offer.subjects.iter().map(|subject| subject.name.as_str()).collect();
