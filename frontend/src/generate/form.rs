@@ -274,7 +274,7 @@ fn Number(
     view! {
         <div class="field">
             <label for=id>{label}</label>
-            <input id=id type="number" min=least max=most step=step prop:value=move || value.get().to_string() on:change=write />
+            <input id=id type="number" min=least max=most step=step prop:value=move || value.get().to_string() on:input=write on:change=end />
             {(!help.is_empty()).then(|| view! { <p class="help">{help}</p> })}
         </div>
     }
