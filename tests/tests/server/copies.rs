@@ -27,7 +27,9 @@ fn a_copy_holds_what_the_original_holds_and_goes_its_own_way() {
             assert_eq!(original[field], copied[field], "{field}");
         }
         for part in ["image", "thumbnail", "mask"] {
-            let bytes = |studio: &Studio, photo: &Value| studio.bytes(&format!("photos/{}/{part}", text(&photo["id"])));
+            let bytes = |studio: &Studio, photo: &Value| {
+                studio.bytes(&format!("photos/{}/{part}", text(&photo["id"])))
+            };
             assert_eq!(bytes(&studio, original), bytes(&copy, copied), "{part}");
         }
     }
@@ -36,7 +38,9 @@ fn a_copy_holds_what_the_original_holds_and_goes_its_own_way() {
 
     // The original can go; the copy stays whole, and can be trained.
     studio.client.delete(&format!("/api/projects/{}", studio.id));
-    assert!(image::load_from_memory(&copy.bytes(&format!("photos/{}/image", text(&copies[0]["id"])))).is_ok());
+    assert!(
+        image::load_from_memory(&copy.bytes(&format!("photos/{}/image", text(&copies[0]["id"])))).is_ok()
+    );
     let run = copy.train(2, &json!({ "sample-every": 1, "sample-prompts": ["olis"] }));
     copy.done(&run["job"]);
     let path = format!("runs/{}/samples", text(&run["id"]));
