@@ -1,6 +1,9 @@
 //! The demonstration: two toys that are easily mixed up, three ways to teach them, the same prompts and seeds for each.
 
+mod masks;
+
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use image::RgbImage;
@@ -9,20 +12,28 @@ use mudi_domain::recipe::{Method, Recipe};
 use mudi_domain::rng;
 use mudi_engine_candle::lora;
 use mudi_engine_candle::weights::{Precision, read_safetensors};
-use mudi_toybox::{DataSetError, photo_set, similar_pair, write_data_set};
+use mudi_toybox::{DataSetError, Naming, photo_set, similar_pair, write_data_set};
 
 use crate::base::{Base, BaseError};
 use crate::dataset::{Dataset, DatasetError};
+use crate::evaluate::{EvaluateError, Eyes, Judge, Options as JudgeOptions, RIGHT};
 use crate::files::{WriteError, create_folder};
 use crate::generate::{GenerateError, Settings, Start, layout_start, pictures};
 use crate::plan::peak_memory;
-use crate::report::{Grid, GridRow, JSON_NAME, MethodSection, Report, ReportError, SubjectCard, TimeRow};
+use crate::report::{
+    Grid, GridRow, JSON_NAME, MethodSection, PictureScore, Report, ReportError, SubjectCard, TimeRow,
+};
+use crate::segment::{AutomaticError, Networks};
 use crate::train::{self, LORA_FILE, TrainError};
 
 /// What to demonstrate.
 pub struct Options {
     /// Folder of the base model.
     pub base: PathBuf,
+    /// What makes the masks of the photos.
+    pub masks: Networks,
+    /// Folder of the network that compares pictures with the photos.
+    pub embedder: PathBuf,
     /// Folder to write; an earlier demonstration there is replaced.
     pub out: PathBuf,
     /// Seed of toys, training and pictures.
@@ -57,6 +68,12 @@ pub enum DemoError {
     /// A LoRA file is not as it should be.
     #[error(transparent)]
     Weights(#[from] mudi_engine_candle::weights::WeightsError),
+    /// A network that makes masks cannot be used.
+    #[error(transparent)]
+    Masks(#[from] AutomaticError),
+    /// Pictures could not be judged.
+    #[error(transparent)]
+    Evaluate(#[from] EvaluateError),
     /// The report could not be written.
     #[error(transparent)]
     Report(#[from] ReportError),
@@ -81,16 +98,19 @@ pub enum Progress<'a> {
     Note(&'a str),
 }
 
+/// Named by colour, the base alone would keep the toys apart, whatever the method.
+const NAMING: Naming = Naming::Kind;
 /// Photos of each toy.
 const PHOTOS: usize = 5;
 const SAMPLING_STEPS: usize = 20;
 const GAMMAS: [f32; 3] = [0.0, 1.0, 2.0];
 
-fn recipe(options: &Options, method: Method) -> Recipe {
+/// How toys are taught here and in the benchmark.
+pub(crate) fn recipe(seed: u64, steps: u32, method: Method) -> Recipe {
     Recipe {
         method,
-        steps: options.steps,
-        seed: options.seed,
+        steps,
+        seed,
         learning_rate: 1e-3,
         rank: 16,
         alpha: 16.0,
@@ -153,8 +173,13 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
     let toys = [first, second];
     let photos = options.out.join("toys");
     let size = base.resolution();
-    write_data_set(&photos, &toys, &photo_set(&toys, PHOTOS, options.seed, size as u32))?;
+    let pictures = photo_set(&toys, NAMING, PHOTOS, options.seed, size as u32);
+    write_data_set(&photos, &toys, NAMING, &pictures)?;
+    let made = masks::replace(&photos, &options.masks)?;
     let dataset = Dataset::load(&photos)?;
+    let eyes = Arc::new(Eyes::load(&options.masks.detector, &[&options.embedder])?);
+    let kind = toys[0].kind.name();
+    let judge = Judge::new(eyes, dataset.clone(), JudgeOptions::for_toys(kind))?;
     let names: Vec<&str> = dataset.subjects.iter().map(|data| data.subject.name()).collect();
     progress(Progress::Note(&format!("subjects: {}", names.join(", "))));
     let prompts: Vec<String> = ["in the garden", "on the beach"]
@@ -166,6 +191,8 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
         seed: options.seed,
         base: options.base.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         subjects: subjects(&dataset, size as u32),
+        masks: made.words(),
+        judging: judging(kind),
         prompts: prompts.clone(),
         negative_prompt: prompt::NEGATIVE.to_owned(),
         command: format!(
@@ -181,9 +208,10 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
             photos: photos.clone(),
             base: options.base.clone(),
             out: options.out.join("runs").join(method.word()),
-            recipe: recipe(options, method),
+            recipe: recipe(options.seed, options.steps, method),
             resume: false,
             stop_after: None,
+            masks: None,
             interrupt: crate::interrupt::Interrupt::default(),
             memory: None,
         };
@@ -203,6 +231,9 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
             grids.push(grid(&base, &dataset, &prompts, gamma, method, options, &mut || {
                 progress(Progress::Step);
             })?);
+        }
+        for row in grids.iter_mut().flat_map(|grid| &mut grid.rows) {
+            row.scores = row.images.iter().map(|image| score(&judge, image)).collect::<Result<_, _>>()?;
         }
         report
             .times
@@ -227,6 +258,27 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
     report.peak_memory_bytes = peak_memory().map(|bytes| bytes as u64);
     report.write(&options.out)?;
     Ok(options.out.join(crate::report::HTML_NAME))
+}
+
+/// How pictures are judged, for the report.
+fn judging(kind: &str) -> String {
+    format!(
+        "Each picture was judged by Detect-and-Compare with the small networks that ship: OWLv2 looks for a `{kind}`, DINOv2 compares \
+         what it finds with the photos. The score is 1 minus the distance from what the photos themselves say, and 0 where there \
+         are not exactly two. From {RIGHT} on a picture counts as right; that was decided on rendered scenes whose truth is known."
+    )
+}
+
+fn score(judge: &Judge, image: &RgbImage) -> Result<PictureScore, EvaluateError> {
+    let judged = judge.judge(Path::new("picture"), image)?;
+    let score = judged.score();
+    let words = match judged.found.len() {
+        2 => "two found".to_owned(),
+        0 => "none found".to_owned(),
+        1 => "only one found".to_owned(),
+        more => format!("{more} found"),
+    };
+    Ok(PictureScore { score, right: score >= RIGHT, words })
 }
 
 fn subjects(dataset: &Dataset, size: u32) -> Vec<SubjectCard> {
@@ -273,7 +325,7 @@ fn grid(
     let mut rows = Vec::new();
     for prompt in prompts {
         let images = pictures(base, prompt, prompt::NEGATIVE, &settings, &starts, |_| step())?;
-        rows.push(GridRow { prompt: prompt.clone(), images, seeds: seeds.clone() });
+        rows.push(GridRow { prompt: prompt.clone(), images, seeds: seeds.clone(), scores: Vec::new() });
     }
     let gamma = (method == Method::Mudi).then_some(gamma);
     Ok(Grid { gamma, layouts, rows, seconds: begin.elapsed().as_secs_f64() })

@@ -3,6 +3,7 @@
 pub mod allocator;
 pub mod base;
 pub mod bench;
+pub mod benchmark;
 pub mod dataset;
 pub mod demo;
 pub mod evaluate;
@@ -11,6 +12,7 @@ pub mod generate;
 pub mod interrupt;
 pub mod plan;
 pub mod pretrain;
+pub mod probe;
 pub mod report;
 pub mod segment;
 pub mod server;

@@ -143,6 +143,9 @@ impl Client {
             .http_status_as_error(false)
             .max_redirects(0)
             .proxy(None)
+            // The server closes a connection whose request it did not read to its end. The next request could meet that, and
+            // a POST is not repeated.
+            .max_idle_connections(0)
             .timeout_global(Some(PATIENCE));
         Self { agent: config.build().into(), address: address.to_owned(), headers: Vec::new() }
     }

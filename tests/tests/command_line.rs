@@ -5,7 +5,7 @@ use std::path::Path;
 use mudi_engine_candle::nchw;
 use mudi_engine_candle::weights::{NamedTensors, read_safetensors, to_safetensors};
 use mudi_tests::golden::{error_of_range, fixture, tensors, values};
-use mudi_tests::workshop::{Workshop, copy_folder, failed, json, mudi, ok, refs, refused};
+use mudi_tests::workshop::{Workshop, copy_folder, failed, json, mudi, ok, refs, refused, shipped};
 
 #[test]
 fn a_resumed_run_gives_the_bytes_of_an_uninterrupted_one() {
@@ -237,7 +237,9 @@ fn every_command_prints_one_json_object() {
     assert!(found["tensors"]["hidden_states"].is_array(), "{found}");
 
     let out = shop.path("demo");
-    let demo = json(&["demo", "--base", &shop.base, "--out", &out, "--steps", "1", "--count", "1"]);
+    let small = ["demo", "--base", &shop.base, "--out", &out, "--steps", "1", "--count", "1"];
+    let networks = networks();
+    let demo = json(&[&small[..], &refs(&networks)].concat());
     for file in ["page", "report"] {
         assert!(Path::new(demo[file].as_str().expect("a path")).is_file(), "{demo}");
     }
@@ -308,18 +310,37 @@ fn a_plan_tells_what_training_takes_and_what_does_not_fit_is_refused() {
     failed(&mudi(&arguments), &["needs", "MiB", "nothing"]);
 }
 
+/// The small networks that see, wherever the program was built.
+fn networks() -> [String; 6] {
+    let folder = |name: &str| shipped(name);
+    [
+        "--detector".to_owned(),
+        folder("owlv2-toybox"),
+        "--segmenter".to_owned(),
+        folder("sam-toybox"),
+        "--embedder".to_owned(),
+        folder("dinov2-toybox"),
+    ]
+}
+
 #[test]
 fn the_demonstration_writes_its_page() {
     let shop = Workshop::new();
     let out = shop.path("demo");
-    let arguments = ["demo", "--base", &shop.base, "--out", &out, "--steps", "2", "--count", "2", "--quiet"];
+    let networks = networks();
+    let small = ["demo", "--base", &shop.base, "--out", &out, "--steps", "2", "--count", "2", "--quiet"];
+    let arguments = [&small[..], &refs(&networks)].concat();
     assert!(ok(&arguments).contains("report.html"));
     let page = String::from_utf8(shop.bytes("demo/report.html")).expect("text");
-    for word in ["DreamBooth", "Cut-Mix", "MuDI", "data:image/png;base64"] {
+    for word in
+        ["DreamBooth", "Cut-Mix", "MuDI", "data:image/png;base64", "The verdict", "Detect-and-Compare"]
+    {
         assert!(page.contains(word), "{word}");
     }
     let report: serde_json::Value = serde_json::from_slice(&shop.bytes("demo/report.json")).expect("json");
     assert_eq!(report["methods"].as_array().map(Vec::len), Some(3));
+    let scores = &report["methods"][0]["grids"][0]["rows"][0]["scores"];
+    assert!(scores.as_array().is_some_and(|scores| scores.len() == 2 && scores[0]["score"].is_number()));
     // Again in the same folder, and never over somebody's own files.
     ok(&arguments);
     let own = shop.path("own");

@@ -25,7 +25,7 @@ fn dinov2_of_every_grid_and_both_kinds_of_layers() {
     for engine in engines() {
         for folder in ["vision/dinov2-tiny", "vision/dinov2-swiglu-tiny"] {
             let dino = network(&engine, folder, "model.safetensors", true, |config, parameters| {
-                Dinov2::new(&engine, config, parameters)
+                Dinov2::new(config, parameters)
             });
             let golden = tensors(&format!("{folder}/golden.safetensors"));
             for size in ["learnt", "larger", "smaller"] {
@@ -93,7 +93,7 @@ fn dinov2_of_the_authors_files_is_the_same_network() {
     std::fs::write(&path, to_safetensors(&weights, None).unwrap()).unwrap();
     let config = parse(&std::fs::read_to_string(fixture(&format!("{folder}/config.json"))).unwrap()).unwrap();
     let mut file = FileWeights::open(&engine, &path).unwrap();
-    let dino = file.build(|parameters| Dinov2::new(&engine, config, parameters)).unwrap();
+    let dino = file.build(|parameters| Dinov2::new(config, parameters)).unwrap();
     file.finish().unwrap();
     let golden = tensors(&format!("{folder}/golden.safetensors"));
     let pixels = nchw::to_channels_last(&golden["larger.pixel_values"]).unwrap();
@@ -104,9 +104,8 @@ fn dinov2_of_the_authors_files_is_the_same_network() {
 
 fn owl(engine: &CandleEngine) -> (Owl<CandleEngine>, NamedTensors) {
     let folder = "vision/owlv2-tiny";
-    let owl = network(engine, folder, "model.safetensors", true, |config, parameters| {
-        Owl::new(engine, config, parameters)
-    });
+    let owl =
+        network(engine, folder, "model.safetensors", true, |config, parameters| Owl::new(config, parameters));
     (owl, tensors(&format!("{folder}/golden.safetensors")))
 }
 

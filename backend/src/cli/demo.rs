@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use mudi::demo::{self, Options, Progress};
+use mudi::pretrain::miniature::Miniature;
 use mudi::report::JSON_NAME;
 
-use super::{Failure, bar, print};
+use super::{Failure, MaskNetworks, bar, print, vision_folder};
 
 /// Show identity mixing and its cure: two similar toys, taught by DreamBooth, Cut-Mix and MuDI, and a page to look at.
 #[derive(clap::Args)]
@@ -26,6 +27,11 @@ pub(super) struct Arguments {
     /// Pictures for each prompt.
     #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u64).range(1..=64))]
     count: u64,
+    #[command(flatten)]
+    networks: MaskNetworks,
+    /// Folder with DINOv2 or DreamSim, which compares pictures with the photos.
+    #[arg(long, value_name = "DIR", default_value = Miniature::Dinov2.folder())]
+    embedder: PathBuf,
     /// Print the result as JSON.
     #[arg(long)]
     json: bool,
@@ -37,6 +43,8 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let options = Options {
         base: super::base_folder(&arguments.base),
+        masks: arguments.networks.folders(),
+        embedder: vision_folder(&arguments.embedder),
         out: arguments.out.clone(),
         seed: arguments.seed,
         steps: arguments.steps,

@@ -1,13 +1,16 @@
 //! `mudi evaluate`.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use mudi::evaluate::{Evaluation, HTML_NAME, Judge, Options, Summary};
+use mudi::dataset::Dataset;
+use mudi::evaluate::{Evaluation, Eyes, HTML_NAME, Judge, Options, Summary};
 use mudi::files::create_folder;
+use mudi::pretrain::miniature::Miniature;
 use mudi_domain::compare::Norm;
 use mudi_domain::statistics::Estimate;
 
-use super::{Failure, bar, print};
+use super::{Failure, bar, print, vision_folder};
 
 /// Tell whether images show your subjects, each once and unmixed: the Detect-and-Compare score of every image of a folder.
 #[derive(clap::Args)]
@@ -18,11 +21,12 @@ pub(super) struct Arguments {
     /// Folder with the images to judge.
     #[arg(long)]
     images: PathBuf,
-    /// Folder with OWLv2, which finds the subjects.
-    #[arg(long)]
+    /// Folder with OWLv2, which finds the subjects. The one that ships knows the toybox's toys only.
+    #[arg(long, default_value = Miniature::Owlv2.folder())]
     detector: PathBuf,
-    /// Folder with DINOv2 or DreamSim, which compares them; may be given several times. Images are ordered by the first.
-    #[arg(long = "embedder", value_name = "DIR", required = true)]
+    /// Folder with DINOv2 or DreamSim, which compares them; may be given several times. Images are ordered by the first. The
+    /// one that ships knows the toybox's toys only.
+    #[arg(long = "embedder", value_name = "DIR", default_values = [Miniature::Dinov2.folder()])]
     embedders: Vec<PathBuf>,
     /// What to look for, such as `dog`; may be given several times. Without it the classes of the subjects.
     #[arg(long = "query", value_name = "TEXT")]
@@ -57,8 +61,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if let Some(out) = &arguments.out {
         create_folder(out)?;
     }
-    let embedders: Vec<&Path> = arguments.embedders.iter().map(PathBuf::as_path).collect();
-    let judge = Judge::new(&arguments.photos, &arguments.detector, &embedders, options)?;
+    let embedders: Vec<PathBuf> = arguments.embedders.iter().map(|folder| vision_folder(folder)).collect();
+    let embedders: Vec<&Path> = embedders.iter().map(PathBuf::as_path).collect();
+    let data = Dataset::load(&arguments.photos)?;
+    let eyes = Eyes::load(&vision_folder(&arguments.detector), &embedders)?;
+    let judge = Judge::new(Arc::new(eyes), data, options)?;
     let bar = bar(arguments.json || arguments.quiet, 0).with_message("images");
     let evaluation = judge.judge_folder(&arguments.images, |done, all| {
         bar.set_length(all as u64);

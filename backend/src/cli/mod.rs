@@ -1,12 +1,14 @@
 //! The command line: one module for each command.
 
 mod bench;
+mod benchmark;
 mod demo;
 mod evaluate;
 mod forward;
 mod generate;
 mod plan;
 mod pretrain;
+mod probe;
 mod segment;
 mod serve;
 mod toybox;
@@ -18,6 +20,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
+use mudi::pretrain::miniature::Miniature;
+use mudi::segment::Networks;
 
 /// Personalize a text-to-image model for several subjects at once, without mixing them up (MuDI, NeurIPS 2024).
 #[derive(Parser)]
@@ -31,9 +35,11 @@ struct Arguments {
 enum Command {
     Demo(demo::Arguments),
     Bench(bench::Arguments),
+    Benchmark(benchmark::Arguments),
     Plan(Box<plan::Arguments>),
     Toybox(toybox::Arguments),
     Pretrain(pretrain::Arguments),
+    Probe(probe::Arguments),
     /// Train a LoRA on photos of your subjects (folder with `metadata.jsonl`).
     Train(Box<train::Arguments>),
     Generate(Box<generate::Arguments>),
@@ -54,9 +60,11 @@ pub(crate) fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Benchmark(arguments) => benchmark::run(&arguments),
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Toybox(arguments) => toybox::run(&arguments),
         Command::Pretrain(arguments) => pretrain::run(arguments),
+        Command::Probe(arguments) => probe::run(&arguments),
         Command::Train(arguments) => train::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),
         Command::Segment(arguments) => segment::run(&arguments),
@@ -73,17 +81,45 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
-/// The folder of a base model: `pocket` is the one that ships, found in `models/pocket` of this folder or beside the
-/// program; anything else is a path.
+/// The folder of a base model: `pocket` is the one that ships; anything else is a path.
 fn base_folder(base: &Path) -> PathBuf {
-    if base != Path::new("pocket") || base.exists() {
-        return base.to_owned();
+    model_folder(base, &["pocket"])
+}
+
+/// The folder of a model: a name of `shipped` is one that ships, found in `models` of this folder or beside the program;
+/// anything else is a path.
+fn model_folder(model: &Path, shipped: &[&str]) -> PathBuf {
+    if !shipped.iter().any(|name| model == Path::new(name)) || model.exists() {
+        return model.to_owned();
     }
-    let shipped = Path::new("models").join("pocket");
+    let shipped = Path::new("models").join(model);
     let beside = std::env::current_exe().ok().and_then(|program| {
         program.ancestors().map(|folder| folder.join(&shipped)).find(|folder| folder.is_dir())
     });
     if shipped.is_dir() { shipped } else { beside.unwrap_or(shipped) }
+}
+
+/// The networks that make masks of photos that have none.
+#[derive(Debug, clap::Args)]
+struct MaskNetworks {
+    /// Folder with OWLv2, which finds the subject of a photo without a mask by its class. The one that ships knows the
+    /// toybox's toys only.
+    #[arg(long, value_name = "DIR", default_value = Miniature::Owlv2.folder())]
+    detector: PathBuf,
+    /// Folder with SAM, which then cuts it out.
+    #[arg(long, value_name = "DIR", default_value = Miniature::Sam.folder())]
+    segmenter: PathBuf,
+}
+
+impl MaskNetworks {
+    fn folders(&self) -> Networks {
+        Networks { detector: vision_folder(&self.detector), segmenter: vision_folder(&self.segmenter) }
+    }
+}
+
+/// The folder of a network that sees: a miniature's name is the one that ships; anything else is a path.
+fn vision_folder(folder: &Path) -> PathBuf {
+    model_folder(folder, &Miniature::ALL.map(Miniature::folder))
 }
 
 /// Bytes of so many GiB, as a flag gives them.

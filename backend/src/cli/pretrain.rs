@@ -1,23 +1,32 @@
 //! `mudi pretrain`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use mudi::plan::peak_memory;
+use mudi::pretrain::miniature::{self, Miniature};
 use mudi::pretrain::{self, Options};
 
-use super::{Failure, print};
+use super::{Failure, base_folder, print, vision_folder};
 
-/// Train the pocket base model on the toybox. Stop it at will: the same command resumes.
+/// Train the pocket base model on the toybox, or a miniature of a network that sees. Stop it at will: the same command
+/// resumes.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// Folder for checkpoints.
-    #[arg(long, default_value = "runs/pocket")]
-    run: PathBuf,
-    /// Folder that the model is written to.
-    #[arg(long, default_value = "models/pocket")]
-    out: PathBuf,
-    /// Model to go on from, in a new --run folder: its weights and vocabulary are taken over, the optimizer starts anew.
+    /// What to train.
+    #[arg(long, value_enum, default_value_t = Network::Pocket)]
+    network: Network,
+    /// Folder for checkpoints; by default in `runs`, under the network's name.
+    #[arg(long)]
+    run: Option<PathBuf>,
+    /// Folder that the model is written to; by default in `models`, under the network's name.
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// For a network that sees: the base model whose pictures it is to see as well, and whose tokenizer it takes.
+    #[arg(long, default_value = "pocket")]
+    base: PathBuf,
+    /// Model to go on from, in a new --run folder: its weights and vocabulary are taken over, the optimizer starts anew. For
+    /// owlv2 a DINOv2 of the same shape, `dinov2-toybox`: its blocks are what the image tower begins with.
     #[arg(long, value_name = "MODEL")]
     from: Option<PathBuf>,
     /// Seed of weights, pictures and noise.
@@ -26,9 +35,10 @@ pub(super) struct Arguments {
     /// Steps of the autoencoder (batches of 24 crops of 48 x 48 pixels).
     #[arg(long, default_value_t = 6000)]
     vae_steps: u64,
-    /// Steps of text encoders and denoiser (batches of 32 pictures).
-    #[arg(long, default_value_t = 12_000)]
-    steps: u64,
+    /// Steps of text encoders and denoiser (batches of 32 pictures), or of the network that sees; by default 12,000 for
+    /// pocket, 6000 for owlv2, 4000 for sam and dinov2.
+    #[arg(long)]
+    steps: Option<u64>,
     /// Pictures that the denoiser learns from.
     #[arg(long, default_value_t = 16_384, value_parser = clap::value_parser!(u64).range(1..))]
     pool: u64,
@@ -46,21 +56,63 @@ pub(super) struct Arguments {
     quiet: bool,
 }
 
+/// What can be trained.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Network {
+    /// The base model.
+    Pocket,
+    /// A detector: boxes of what texts name.
+    Owlv2,
+    /// A segmenter: masks of what boxes and points point at.
+    Sam,
+    /// An embedder: who is who.
+    Dinov2,
+}
+
+impl Network {
+    fn miniature(self) -> Option<Miniature> {
+        match self {
+            Self::Pocket => None,
+            Self::Owlv2 => Some(Miniature::Owlv2),
+            Self::Sam => Some(Miniature::Sam),
+            Self::Dinov2 => Some(Miniature::Dinov2),
+        }
+    }
+}
+
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
-    let (run, out, json) = (arguments.run.clone(), arguments.out.clone(), arguments.json);
+    let miniature = arguments.network.miniature();
+    let name = miniature.map_or("pocket", Miniature::folder);
+    let run = arguments.run.unwrap_or_else(|| Path::new("runs").join(name));
+    let out = arguments.out.unwrap_or_else(|| Path::new("models").join(name));
+    let json = arguments.json;
     let begin = Instant::now();
-    pretrain::run(&Options {
-        run: arguments.run,
-        out: arguments.out,
-        from: arguments.from,
-        seed: arguments.seed,
-        vae_steps: arguments.vae_steps,
-        steps: arguments.steps,
-        pool: arguments.pool,
-        checkpoint_every: arguments.checkpoint_every,
-        export_only: arguments.export_only,
-        quiet: arguments.quiet,
-    })?;
+    match miniature {
+        None => pretrain::run(&Options {
+            run: run.clone(),
+            out: out.clone(),
+            from: arguments.from,
+            seed: arguments.seed,
+            vae_steps: arguments.vae_steps,
+            steps: arguments.steps.unwrap_or(12_000),
+            pool: arguments.pool,
+            checkpoint_every: arguments.checkpoint_every,
+            export_only: arguments.export_only,
+            quiet: arguments.quiet,
+        })?,
+        Some(network) => miniature::run(&miniature::Options {
+            network,
+            run: run.clone(),
+            out: out.clone(),
+            base: base_folder(&arguments.base),
+            from: arguments.from.as_deref().map(vision_folder),
+            seed: arguments.seed,
+            steps: arguments.steps.unwrap_or(network.steps()),
+            checkpoint_every: arguments.checkpoint_every,
+            export_only: arguments.export_only,
+            quiet: arguments.quiet,
+        })?,
+    }
     let object = serde_json::json!({
         "out": out, "run": run, "seconds": begin.elapsed().as_secs_f64(), "peak_memory_bytes": peak_memory(),
     });

@@ -8,20 +8,33 @@ use std::time::Instant;
 use image::{ImageFormat, RgbImage};
 use mudi::dataset::read_image;
 use mudi::files::write_atomically;
-use mudi::segment::{Hints, Segmenter, Stroke, check_inside, cut_out};
+use mudi::pretrain::miniature::Miniature;
+use mudi::segment::{AutoSegmenter, Hints, Networks, Segmenter, Stroke, THRESHOLD, check_inside, cut_out};
 use mudi_domain::mask::Mask;
 use mudi_vision::sam::{Point, Prompt};
 
-use super::{Failure, print};
+use super::{Failure, print, vision_folder};
 
-/// Cut a subject out of a photo: the mask of what points or a box point at, by Segment Anything, or without any weights by
-/// the colours that strokes and a box say are the subject's or not.
+/// Cut a subject out of a photo: the mask of what a class names (found by OWLv2, cut out by Segment Anything), of what points
+/// or a box point at (by Segment Anything), or without any weights by the colours that strokes and a box say are the
+/// subject's or not.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// Folder with the weights of a SAM: transformers' `config.json` and `model.safetensors`, or the file that the authors
-    /// publish (sam_vit_b_01ec64.pth and its like, or mobile_sam.pt). Without it --box or --stroke is needed.
+    /// publish (sam_vit_b_01ec64.pth and its like, or mobile_sam.pt); `sam-toybox` is the small one that ships, for the
+    /// toybox's toys, and with --class the default. Without it --class, --box or --stroke is needed.
     #[arg(long)]
     base: Option<PathBuf>,
+    /// What the photo shows, such as `teddy bear`: the only subject of that class is cut out. Where there are none or several
+    /// the command says what it found, and fails.
+    #[arg(long, value_name = "TEXT", conflicts_with_all = ["points", "others", "bounds", "strokes", "other_strokes"])]
+    class: Option<String>,
+    /// With --class: folder with OWLv2. The one that ships knows the toybox's toys only.
+    #[arg(long, value_name = "DIR", default_value = Miniature::Owlv2.folder())]
+    detector: PathBuf,
+    /// With --class: the score that a detection must exceed, 0 to 1.
+    #[arg(long, default_value_t = THRESHOLD, value_parser = share)]
+    threshold: f32,
     /// The photo: JPEG, PNG or WebP.
     #[arg(long)]
     image: PathBuf,
@@ -46,6 +59,12 @@ pub(super) struct Arguments {
     /// Print the result as JSON.
     #[arg(long)]
     json: bool,
+}
+
+/// A share from 0 to 1.
+fn share(text: &str) -> Result<f32, String> {
+    let number = text.parse::<f32>().ok().filter(|number| (0.0..=1.0).contains(number));
+    number.ok_or_else(|| "expected a number from 0 to 1".to_owned())
 }
 
 /// Numbers with commas between them.
@@ -122,7 +141,7 @@ impl Arguments {
         let bounds = self.bounds()?;
         if strokes.is_empty() && bounds.is_none() {
             return Err(
-                "nothing is pointed at; draw a box around the subject (--box) or a line on it (--stroke)"
+                "nothing is pointed at; name the subject (--class), draw a box around it (--box) or a line on it (--stroke)"
                     .into(),
             );
         }
@@ -140,16 +159,21 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let read = || read_image(&arguments.image).map(|image| image.rgb());
     let size = |photo: &RgbImage| [photo.height() as usize, photo.width() as usize];
     let start;
-    let (mask, word) = match &arguments.base {
-        Some(base) => {
+    let (mask, word) = match (&arguments.class, &arguments.base) {
+        (Some(class), base) => {
+            let photo = read()?;
+            start = Instant::now();
+            by_class(arguments, class, base.as_deref(), &photo)?
+        }
+        (None, Some(base)) => {
             let prompt = arguments.prompt()?;
             let photo = read()?;
             // Said before the weights are read.
             check_inside(prompt.points.iter().map(|point| [point.x, point.y]), prompt.bounds, size(&photo))?;
             start = Instant::now();
-            by_network(base, &photo, &prompt)?
+            by_network(&vision_folder(base), &photo, &prompt)?
         }
-        None => {
+        (None, None) => {
             let hints = arguments.hints()?;
             let photo = read()?;
             let places = hints.strokes.iter().flat_map(|stroke| stroke.places.iter().copied());
@@ -181,6 +205,30 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let text =
         format!("The mask in {out} covers {:.1} % of the photo; it took {seconds:.1} s.", 100.0 * area);
     print(arguments.json, &object, &text)
+}
+
+/// The mask of the only subject of a class, and what the networks say of it.
+fn by_class(
+    arguments: &Arguments,
+    class: &str,
+    base: Option<&Path>,
+    photo: &RgbImage,
+) -> Result<(Mask, serde_json::Value), Failure> {
+    let networks = Networks {
+        detector: vision_folder(&arguments.detector),
+        segmenter: vision_folder(base.unwrap_or(Path::new(Miniature::Sam.folder()))),
+    };
+    let segmenter = AutoSegmenter::load(&networks, arguments.threshold)?;
+    let start = Instant::now();
+    let made = segmenter.mask(&arguments.image, photo, class)?;
+    let word = serde_json::json!({
+        "class": class,
+        "found": made.found,
+        "iou": made.iou,
+        "stability": made.stability,
+        "mask_seconds": start.elapsed().as_secs_f64(),
+    });
+    Ok((made.mask, word))
 }
 
 /// The best mask of a network, and what it says of it.

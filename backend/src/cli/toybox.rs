@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use mudi_domain::rng;
-use mudi_toybox::{Toy, photo_set, similar_group, write_data_set};
+use mudi_toybox::{Naming, Toy, photo_set, similar_group, write_data_set};
 
 use super::{Failure, print};
 
@@ -22,6 +22,9 @@ pub(super) struct Arguments {
     /// Side of the photos in pixels.
     #[arg(long, default_value_t = 96, value_parser = clap::value_parser!(u32).range(32..=2048))]
     size: u32,
+    /// Name toys by their kind alone (`olis bear`), not by colour and kind: the harder case.
+    #[arg(long)]
+    plain_names: bool,
     /// Folder to write; must not hold anything yet.
     #[arg(long)]
     out: PathBuf,
@@ -33,8 +36,9 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut stream = rng::stream(arguments.seed, "toybox", 0);
     let toys = similar_group(&mut stream, usize::from(arguments.subjects));
-    let photos = photo_set(&toys, usize::from(arguments.photos), arguments.seed, arguments.size);
-    write_data_set(&arguments.out, &toys, &photos)?;
+    let naming = if arguments.plain_names { Naming::Kind } else { Naming::Described };
+    let photos = photo_set(&toys, naming, usize::from(arguments.photos), arguments.seed, arguments.size);
+    write_data_set(&arguments.out, &toys, naming, &photos)?;
     let phrases: Vec<String> = toys.iter().map(Toy::phrase).collect();
     let object = serde_json::json!({ "out": arguments.out, "photos": photos.len(), "toys": phrases });
     let mut text =

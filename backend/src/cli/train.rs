@@ -10,7 +10,7 @@ use mudi::plan::peak_memory;
 use mudi::train::{self, Options, Progress};
 use mudi_domain::recipe::{PARAMETERS, Recipe};
 
-use super::{Failure, bar, print};
+use super::{Failure, MaskNetworks, bar, print};
 
 /// Train a LoRA on photos of your subjects (folder with `metadata.jsonl`); then `mudi generate --run` uses it.
 #[derive(Debug)]
@@ -30,6 +30,8 @@ struct Files {
     /// Folder of the run; must be new, unless --resume is given.
     #[arg(long)]
     out: PathBuf,
+    #[command(flatten)]
+    networks: MaskNetworks,
     /// Recipe file (JSON) to start from; flags override it.
     #[arg(long, id = "recipe-file", value_name = "FILE")]
     recipe: Option<PathBuf>,
@@ -147,11 +149,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         recipe,
         resume: files.resume,
         stop_after: files.stop_after,
+        masks: Some(files.networks.folders()),
         memory: files.memory.map(super::bytes),
         interrupt: Interrupt::default(),
     };
     let bar = bar(files.quiet, u64::from(options.recipe.steps));
     let outcome = train::run(&options, |progress| match progress {
+        Progress::Mask(note) => bar.println(note),
         Progress::Prior(class, made, wanted) => {
             bar.set_message(format!("prior images of {class}: {made}/{wanted}"));
         }

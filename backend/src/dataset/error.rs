@@ -6,6 +6,8 @@ use mudi_domain::cutout::CutoutError;
 use mudi_domain::metadata::MetadataError;
 
 use super::decode::MAX_PIXELS;
+use crate::files::WriteError;
+use crate::segment::AutomaticError;
 
 /// Why a data set could not be read. Every message names the file, the fault and the cure.
 #[derive(Debug, thiserror::Error)]
@@ -102,11 +104,20 @@ pub enum DatasetError {
         fault: String,
     },
     /// A photo has no mask.
-    #[error("{}: the photo has no mask; draw one and name it as `mask_path` on the photo's line", photo.display())]
+    #[error(
+        "{}: the photo has no mask; make one with `mudi segment`, or draw one, and name it as `mask_path` on the photo's line",
+        photo.display()
+    )]
     NoMask {
         /// The photo.
         photo: PathBuf,
     },
+    /// No mask could be made.
+    #[error(transparent)]
+    Automatic(Box<AutomaticError>),
+    /// A mask that was made cannot be kept.
+    #[error(transparent)]
+    Write(#[from] WriteError),
     /// A mask is of another size than its photo.
     #[error(
         "{}: the mask has {}x{} pixels but its photo {} has {}x{}; draw the mask at the photo's size",

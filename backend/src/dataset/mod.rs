@@ -3,6 +3,7 @@
 //! The format of the text is in [`mudi_domain::metadata`]. Photos and masks are JPEG, PNG or WebP files of any size;
 //! everything that a file can have wrong is a variant of [`DatasetError`] that names the file, the fault and the cure.
 
+mod automatic;
 pub mod decode;
 mod digest;
 mod error;
@@ -20,6 +21,7 @@ use mudi_domain::mask::Mask;
 use mudi_domain::metadata::{FILE_NAME, Metadata, PhotoEntry};
 use mudi_domain::subject::{Subject, SubjectId};
 
+pub use automatic::{AUTOMATIC_MASKS, Masker};
 use decode::Decoded;
 pub use digest::Digests;
 pub use error::DatasetError;
@@ -53,11 +55,24 @@ pub struct SubjectData {
 }
 
 impl Dataset {
-    /// Reads the folder `dir`.
+    /// Reads the folder `dir`. Photos for which the text names no mask have those that were made for them earlier.
     ///
     /// # Errors
     /// The first thing that is wrong with the folder, its text or one of its files.
     pub fn load(dir: &Path) -> Result<Self, DatasetError> {
+        Self::load_with(dir, None)
+    }
+
+    /// Reads the folder `dir`; `masker` makes the masks of photos that have none, which are kept in
+    /// [`AUTOMATIC_MASKS`].
+    ///
+    /// # Errors
+    /// The first thing that is wrong with the folder, its text or one of its files; a photo for which no mask can be made.
+    pub fn load_masking(dir: &Path, masker: &mut Masker) -> Result<Self, DatasetError> {
+        Self::load_with(dir, Some(masker))
+    }
+
+    fn load_with(dir: &Path, mut masker: Option<&mut Masker>) -> Result<Self, DatasetError> {
         if !dir.is_dir() {
             return Err(DatasetError::NoFolder { path: dir.to_owned() });
         }
@@ -69,7 +84,7 @@ impl Dataset {
             .map(|subject| {
                 let photos = metadata
                     .photos_of(subject.id())
-                    .map(|entry| load_photo(dir, entry, &mut digests))
+                    .map(|entry| load_photo(dir, entry, subject, masker.as_deref_mut(), &mut digests))
                     .collect::<Result<Vec<_>, _>>()?;
                 Ok(SubjectData { subject: subject.clone(), photos })
             })
@@ -132,19 +147,25 @@ pub fn read_image(file: &Path) -> Result<Decoded, DatasetError> {
 }
 
 /// Reads the photo and the mask of one line.
-fn load_photo(dir: &Path, entry: &PhotoEntry, digests: &mut Digests) -> Result<Photo, DatasetError> {
+fn load_photo(
+    dir: &Path,
+    entry: &PhotoEntry,
+    subject: &Subject,
+    masker: Option<&mut Masker>,
+    digests: &mut Digests,
+) -> Result<Photo, DatasetError> {
     let path = dir.join(&entry.file_name);
-    let Some(mask) = &entry.mask_path else {
-        return Err(DatasetError::NoMask { photo: path });
+    let bytes = read(&path, decode::MAX_BYTES)?;
+    digests.add(&entry.file_name, &bytes);
+    let photo = decode::decode(&path, &bytes)?;
+    let name = match &entry.mask_path {
+        Some(name) => name.clone(),
+        None => automatic::file_of(dir, &path, &bytes, &photo, subject.class(), masker)?,
     };
-    let mask_file = dir.join(mask);
-    let mut decoded = |name: &str, file: &Path| {
-        let bytes = read(file, decode::MAX_BYTES)?;
-        digests.add(name, &bytes);
-        decode::decode(file, &bytes)
-    };
-    let photo = decoded(&entry.file_name, &path)?;
-    let drawn = decoded(mask, &mask_file)?;
+    let mask_file = dir.join(&name);
+    let bytes = read(&mask_file, decode::MAX_BYTES)?;
+    digests.add(&name, &bytes);
+    let drawn = decode::decode(&mask_file, &bytes)?;
     let mask = fit_mask(&photo, &drawn, &path, &mask_file)?;
     if mask.is_empty() {
         return Err(DatasetError::EmptyMask { mask: mask_file, peak: mask.peak() });

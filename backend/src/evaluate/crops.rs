@@ -4,17 +4,17 @@ use image::{Rgb, RgbImage, imageops};
 use mudi_domain::geometry::{Rect, UnitBox};
 
 /// All of an image.
-pub(super) fn whole(image: &RgbImage) -> Rect {
+pub(crate) fn whole(image: &RgbImage) -> Rect {
     Rect::whole(image.width(), image.height())
 }
 
 /// The pixels of a box that lie in the image; `None` where there are none.
-pub(super) fn inside(image: &RgbImage, bounds: &UnitBox) -> Option<Rect> {
+pub(crate) fn inside(image: &RgbImage, bounds: &UnitBox) -> Option<Rect> {
     bounds.to_pixels(image.width(), image.height()).intersect(&whole(image))
 }
 
 /// A part of an image, which lies in it, in the middle of a white square.
-pub(super) fn on_square(image: &RgbImage, part: Rect) -> RgbImage {
+pub(crate) fn on_square(image: &RgbImage, part: Rect) -> RgbImage {
     let side = part.width.max(part.height);
     let mut square = RgbImage::from_pixel(side, side, Rgb([255; 3]));
     let crop = imageops::crop_imm(image, part.x as u32, part.y as u32, part.width, part.height);

@@ -1,6 +1,7 @@
 //! Judging images.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use image::RgbImage;
 use mudi_domain::compare::{Embedding, References};
@@ -17,11 +18,35 @@ use crate::files::write_atomically;
 use crate::report::html::shrunk;
 use crate::vision::{Detector, Embedder, Questions};
 
+/// The networks that judge.
+pub struct Eyes {
+    detector: Detector,
+    embedders: Vec<Embedder>,
+}
+
+impl Eyes {
+    /// Loads the detector and the embedders from their folders. The first embedder's scores are those that images are ordered
+    /// by.
+    ///
+    /// # Errors
+    /// [`EvaluateError`]: a folder that does not hold its network; no embedder.
+    pub fn load(detector: &Path, embedders: &[&Path]) -> Result<Self, EvaluateError> {
+        if embedders.is_empty() {
+            return Err(EvaluateError::NoEmbedder);
+        }
+        let detector = Detector::load(detector)?;
+        let embedders =
+            embedders.iter().map(|folder| Embedder::load(folder)).collect::<Result<Vec<_>, _>>()?;
+        Ok(Self { detector, embedders })
+    }
+}
+
 /// Photos and networks, ready to judge images.
 pub struct Judge {
-    detector: Detector,
+    eyes: Arc<Eyes>,
     questions: Questions,
-    embedders: Vec<(Embedder, References)>,
+    /// Of each embedder.
+    references: Vec<References>,
     subjects: Vec<Subject>,
     cast: Vec<Cast>,
     options: Options,
@@ -31,21 +56,11 @@ pub struct Judge {
 const SUPERFLUOUS: usize = 8;
 
 impl Judge {
-    /// Loads the networks, and embeds the photos of a data set: each cropped to its mask's box, on a white square, as
-    /// detections are. The first embedder's scores are those that images are ordered by.
+    /// Embeds the photos of a data set: each cropped to its mask's box, on a white square, as detections are.
     ///
     /// # Errors
     /// [`EvaluateError`], by what is wrong with which file.
-    pub fn new(
-        photos: &Path,
-        detector: &Path,
-        embedders: &[&Path],
-        mut options: Options,
-    ) -> Result<Self, EvaluateError> {
-        if embedders.is_empty() {
-            return Err(EvaluateError::NoEmbedder);
-        }
-        let data = Dataset::load(photos)?;
+    pub fn new(eyes: Arc<Eyes>, data: Dataset, mut options: Options) -> Result<Self, EvaluateError> {
         if options.queries.is_empty() {
             for data in &data.subjects {
                 let class = data.subject.class().to_owned();
@@ -54,16 +69,13 @@ impl Judge {
                 }
             }
         }
-        let detector = Detector::load(detector)?;
         let queries: Vec<&str> = options.queries.iter().map(String::as_str).collect();
-        let questions = detector.ask(&queries)?;
-        let embedders =
-            embedders.iter().map(|folder| Embedder::load(folder)).collect::<Result<Vec<_>, _>>()?;
-        let mut references = vec![Vec::new(); embedders.len()];
+        let questions = eyes.detector.ask(&queries)?;
+        let mut references = vec![Vec::new(); eyes.embedders.len()];
         let mut cast = Vec::with_capacity(data.subjects.len());
         for data in &data.subjects {
             let crops: Vec<RgbImage> = data.photos.iter().map(crop).collect();
-            for (embedder, references) in embedders.iter().zip(&mut references) {
+            for (embedder, references) in eyes.embedders.iter().zip(&mut references) {
                 let embedded = crops.iter().map(|crop| embedder.embed(crop));
                 references.push(embedded.collect::<Result<Vec<Embedding>, _>>()?);
             }
@@ -73,9 +85,8 @@ impl Judge {
             });
         }
         let references = references.into_iter().map(References::new).collect::<Result<Vec<_>, _>>()?;
-        let embedders = embedders.into_iter().zip(references).collect();
         let subjects = data.subjects.into_iter().map(|data| data.subject).collect();
-        Ok(Self { detector, questions, embedders, subjects, cast, options })
+        Ok(Self { eyes, questions, references, subjects, cast, options })
     }
 
     /// Judges one image; `file` is what the result calls it.
@@ -83,7 +94,7 @@ impl Judge {
     /// # Errors
     /// An image without pixels; networks that fail.
     pub fn judge(&self, file: &Path, image: &RgbImage) -> Result<Judged, EvaluateError> {
-        let detections = self.detector.detect(image, &self.questions, self.options.threshold)?;
+        let detections = self.eyes.detector.detect(image, &self.questions, self.options.threshold)?;
         let mut found = Vec::new();
         let mut shown = Vec::new();
         for detection in suppress(&detections, self.options.overlap) {
@@ -95,8 +106,8 @@ impl Judge {
             let query = self.options.queries[detection.query].clone();
             found.push(Found { bounds: detection.bounds, query, score: detection.score });
         }
-        let mut verdicts = Vec::with_capacity(self.embedders.len());
-        for (embedder, references) in &self.embedders {
+        let mut verdicts = Vec::with_capacity(self.references.len());
+        for (embedder, references) in self.eyes.embedders.iter().zip(&self.references) {
             let embeddings =
                 shown.iter().map(|crop| embedder.embed(crop)).collect::<Result<Vec<Embedding>, _>>()?;
             let comparison = references.compare_surest(&embeddings, found.len(), self.options.norm)?;
@@ -130,8 +141,10 @@ impl Judge {
         }
         let mean = |of: &dyn Fn(&Judged) -> f64| Estimate::mean(&images.iter().map(of).collect::<Vec<_>>());
         let summaries = self
+            .eyes
             .embedders
             .iter()
+            .zip(&self.references)
             .enumerate()
             .map(|(index, (embedder, references))| Summary {
                 embedder: embedder.kind(),

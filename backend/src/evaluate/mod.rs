@@ -2,7 +2,7 @@
 //!
 //! The score itself is [`mudi_domain::compare`]; here are the networks that find and embed, and the crops between.
 
-mod crops;
+pub(crate) mod crops;
 mod error;
 mod folder;
 mod judge;
@@ -20,7 +20,7 @@ use mudi_domain::statistics::Estimate;
 use serde::Serialize;
 
 pub use error::EvaluateError;
-pub use judge::Judge;
+pub use judge::{Eyes, Judge};
 
 use crate::vision::EmbedderKind;
 
@@ -28,6 +28,10 @@ use crate::vision::EmbedderKind;
 pub const HTML_NAME: &str = "evaluation.html";
 /// The numbers' file name.
 pub const JSON_NAME: &str = "evaluation.json";
+
+/// The score from which an image counts as right: decided on rendered scenes whose truth is known (`mudi probe metric`), before
+/// any method was judged by it. It belongs to the networks that ship.
+pub const RIGHT: f64 = 0.6;
 
 /// How images are judged.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -46,6 +50,15 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self { queries: Vec::new(), threshold: 0.4, overlap: 1.0, norm: Norm::default() }
+    }
+}
+
+impl Options {
+    /// For pictures of toys of one kind, found by the networks that ship. Two boxes that share more than half of both together
+    /// are of one toy.
+    #[must_use]
+    pub fn for_toys(kind: &str) -> Self {
+        Self { queries: vec![kind.to_owned()], overlap: 0.5, ..Self::default() }
     }
 }
 

@@ -67,7 +67,7 @@ fn write_png(path: &std::path::Path, image: &RgbImage) -> Result<(), PretrainErr
 }
 
 /// A chart that is a file of its own: the page that usually holds it brings its styles.
-fn standalone(chart: &str) -> String {
+pub(super) fn standalone(chart: &str) -> String {
     const STYLE: &str = "<style>svg{background:#fff;font:12px sans-serif}.grid{stroke:#ddd}.label,text{fill:#444}\
         .raw{fill:none;stroke:#bcd}.smooth{fill:none;stroke:#06c;stroke-width:2}</style>";
     let chart = chart.replacen("<svg ", "<svg xmlns=\"http://www.w3.org/2000/svg\" ", 1);
@@ -75,7 +75,7 @@ fn standalone(chart: &str) -> String {
 }
 
 /// Mean of the last hundred losses.
-fn recent(losses: &[f32]) -> String {
+pub(super) fn recent(losses: &[f32]) -> String {
     let recent = &losses[losses.len().saturating_sub(100)..];
     if recent.is_empty() {
         return "not trained here".to_owned();

@@ -15,7 +15,7 @@ use crate::files::{create_folder, write_atomically};
 /// Name of a weights file that diffusers writes.
 pub(super) const DIFFUSERS_WEIGHTS: &str = "diffusion_pytorch_model.safetensors";
 /// Name of a weights file that transformers writes.
-const TRANSFORMERS_WEIGHTS: &str = "model.safetensors";
+pub(super) const TRANSFORMERS_WEIGHTS: &str = "model.safetensors";
 
 /// `tokenizer_config.json` of both tokenizers. [`architecture::TOKENS`] long.
 pub(super) const TOKENIZER_CONFIG: &str = r#"{
@@ -28,7 +28,7 @@ pub(super) const TOKENIZER_CONFIG: &str = r#"{
 }
 "#;
 
-fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<(), PretrainError> {
+pub(super) fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<(), PretrainError> {
     let mut text =
         serde_json::to_string_pretty(value).map_err(|error| PretrainError::Serialize(error.to_string()))?;
     text.push('\n');

@@ -9,6 +9,7 @@ mod diffusion;
 pub(crate) mod earlier;
 mod export;
 pub(crate) mod learner;
+pub mod miniature;
 pub(crate) mod state;
 mod vae;
 

@@ -6,6 +6,7 @@ mod page;
 pub mod sheet;
 #[cfg(test)]
 mod tests;
+mod verdict;
 
 use std::path::Path;
 
@@ -41,6 +42,10 @@ pub struct Report {
     pub base: String,
     /// The subjects that the methods learned.
     pub subjects: Vec<SubjectCard>,
+    /// How their masks were made; may be empty.
+    pub masks: String,
+    /// How pictures were judged; may be empty.
+    pub judging: String,
     /// What each method did, in the order to compare.
     pub methods: Vec<MethodSection>,
     /// The prompts; the first is the one that the comparison at the top shows.
@@ -112,6 +117,19 @@ pub struct GridRow {
     pub images: Vec<RgbImage>,
     /// The seed of each picture.
     pub seeds: Vec<u64>,
+    /// How each picture was judged; empty where none was.
+    pub scores: Vec<PictureScore>,
+}
+
+/// How well a picture shows the subjects.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct PictureScore {
+    /// The Detect-and-Compare score; 1 is right.
+    pub score: f64,
+    /// Whether that is enough.
+    pub right: bool,
+    /// What was found, in words.
+    pub words: String,
 }
 
 /// How long something took.

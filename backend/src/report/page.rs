@@ -8,15 +8,22 @@ use super::chart::loss_chart;
 use super::html::{
     Document, count, duration, escape, list, memory, overlay, picture, subject_class, thumbnail,
 };
-use super::{Grid, MethodSection, Report, SubjectCard};
+use super::{Grid, MethodSection, PictureScore, Report, SubjectCard, verdict};
 
 /// The whole page.
 pub(super) fn page(report: &Report) -> String {
     let methods: String =
         report.methods.iter().enumerate().map(|(index, method)| method_section(index, method)).collect();
-    let main =
-        [comparison(report), subjects(report), methods, prompts(report), costs(report), repeat(report)]
-            .join("\n");
+    let main = [
+        comparison(report),
+        verdict::section(report),
+        subjects(report),
+        methods,
+        prompts(report),
+        costs(report),
+        repeat(report),
+    ]
+    .join("\n");
     let header = hero(report);
     Document { title: &report.title, style: "", skip: "Skip to the comparison", header: &header, main: &main }
         .html()
@@ -40,6 +47,7 @@ fn hero(report: &Report) -> String {
         ),
     };
     let links: String = iter::once(("compare".to_owned(), "Comparison".to_owned()))
+        .chain((!report.judging.is_empty()).then(|| ("verdict".to_owned(), "Verdict".to_owned())))
         .chain(iter::once(("subjects".to_owned(), "Subjects".to_owned())))
         .chain(methods.iter().enumerate().map(|(index, name)| (method_id(index), name.clone())))
         .chain(iter::once(("costs".to_owned(), "Time and memory".to_owned())))
@@ -87,7 +95,14 @@ fn comparison(report: &Report) -> String {
             let row = grid.rows.iter().find(|row| row.prompt == *prompt)?;
             let label = format!("{}<small>{}</small>", escape(&method.name), noise(grid.gamma));
             let about = format!("{}, {}, “{prompt}”", method.name, noise(grid.gamma));
-            Some(PictureRow { class: "", label, about, seeds: &row.seeds, pictures: &row.images })
+            Some(PictureRow {
+                class: "",
+                label,
+                about,
+                seeds: &row.seeds,
+                pictures: &row.images,
+                scores: &row.scores,
+            })
         })
         .collect();
     let table = picture_table("compare", "Side by side", &rows);
@@ -115,6 +130,18 @@ struct PictureRow<'a> {
     about: String,
     seeds: &'a [u64],
     pictures: &'a [RgbImage],
+    /// How they were judged; empty where they were not.
+    scores: &'a [PictureScore],
+}
+
+/// What stands below a judged picture.
+fn score(score: &PictureScore) -> String {
+    let (class, mark) = if score.right { ("right", "✓") } else { ("wrong", "✗") };
+    let words = escape(&score.words);
+    format!(
+        "<small class=\"score {class}\" title=\"{words}\">{mark} {:.2}<span> {words}</span></small>",
+        score.score
+    )
 }
 
 /// Rows of pictures with a column for each seed that any of them has.
@@ -138,10 +165,12 @@ fn picture_table(class: &str, name: &str, rows: &[PictureRow<'_>]) -> String {
     for row in rows {
         let found = |seed: &u64| row.seeds.iter().position(|other| other == seed);
         let cell = |seed: &u64| {
-            let image = found(seed).and_then(|index| row.pictures.get(index));
+            let index = found(seed);
+            let judged = index.and_then(|index| row.scores.get(index)).map_or(String::new(), score);
+            let image = index.and_then(|index| row.pictures.get(index));
             image.map_or_else(
                 || "<span class=\"missing\">none</span>".to_owned(),
-                |image| picture(image, &format!("{}, seed {seed}", row.about)),
+                |image| picture(image, &format!("{}, seed {seed}", row.about)) + &judged,
             )
         };
         let cells: String =
@@ -165,10 +194,11 @@ fn picture_table(class: &str, name: &str, rows: &[PictureRow<'_>]) -> String {
 fn subjects(report: &Report) -> String {
     let cards: String =
         report.subjects.iter().enumerate().map(|(index, subject)| subject_card(index, subject)).collect();
+    let masks = escape(&report.masks);
     format!(
         r#"<section id="subjects" aria-labelledby="subjects-title">
 <h2 id="subjects-title">The subjects</h2>
-<p class="quiet">Each photo, and beside it what its mask keeps: the outline is the mask's edge, the gray part is left out.</p>
+<p class="quiet">Each photo, and beside it what its mask keeps: the outline is the mask's edge, the gray part is left out. {masks}</p>
 {cards}
 </section>"#
     )
@@ -239,6 +269,7 @@ fn grid_part(method: &MethodSection, grid: &Grid) -> String {
             about: "Layout".to_owned(),
             seeds,
             pictures: &grid.layouts,
+            scores: &[],
         });
     }
     rows.extend(grid.rows.iter().map(|row| PictureRow {
@@ -247,6 +278,7 @@ fn grid_part(method: &MethodSection, grid: &Grid) -> String {
         about: format!("{}, {noise}, “{}”", method.name, row.prompt),
         seeds: &row.seeds,
         pictures: &row.images,
+        scores: &row.scores,
     }));
     let number = grid.rows.iter().map(|row| row.images.len()).sum();
     let made = format!("{} in {}", count(number, "picture", "pictures"), duration(grid.seconds));

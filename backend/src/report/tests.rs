@@ -19,6 +19,10 @@ fn grid(gamma: Option<f32>) -> Grid {
         prompt: prompt.to_owned(),
         images: vec![plain(64, 64, 3), plain(64, 64, 4)],
         seeds: vec![7, 8],
+        scores: vec![
+            PictureScore { score: 0.91, right: true, words: "both found".to_owned() },
+            PictureScore { score: 0.0, right: false, words: format!("3 found {NASTY}") },
+        ],
     };
     Grid {
         gamma,
@@ -45,6 +49,8 @@ fn example() -> Report {
     };
     Report {
         title: format!("Two dogs {NASTY}"),
+        masks: format!("Made by hand {NASTY}"),
+        judging: format!("By Detect-and-Compare {NASTY}"),
         seed: 18_446_744_073_709_551_615,
         base: "toybox".to_owned(),
         subjects: vec![subject("a", "olis corgi"), subject("b", NASTY)],

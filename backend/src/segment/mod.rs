@@ -1,6 +1,7 @@
-//! Masks by Segment Anything: weights in a folder, a photo, and what is pointed at in it. Without weights there is
-//! [`cut_out`].
+//! Masks by Segment Anything: weights in a folder, a photo, and what is pointed at in it, or with a detector the name of what
+//! is in it ([`AutoSegmenter`]). Without weights there is [`cut_out`].
 
+mod automatic;
 mod error;
 mod manual;
 
@@ -14,6 +15,7 @@ use mudi_engine_candle::{CandleEngine, Tensor, on_pool};
 use mudi_vision::sam::names::FromTransformers;
 use mudi_vision::sam::{Fit, Prompt, Published, Sam, SamConfig, mask};
 
+pub use automatic::{AutoSegmenter, Automatic, AutomaticError, FoundBox, Networks, THRESHOLD};
 pub use error::SegmentError;
 pub use manual::{Hints, Stroke, cut_out};
 

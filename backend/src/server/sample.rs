@@ -7,7 +7,7 @@ use image::{DynamicImage, ImageFormat};
 use mudi_domain::api::Project;
 use mudi_domain::rng;
 use mudi_domain::subject::{Subject, SubjectId};
-use mudi_toybox::{photo_set, similar_pair, subject_name};
+use mudi_toybox::{Naming, photo_set, similar_pair, subject_name};
 use uuid::Uuid;
 
 use super::Server;
@@ -17,6 +17,8 @@ use super::store::{NewPhoto, digest};
 use crate::dataset::decode::decode;
 
 const NAME: &str = "Sample: two bears";
+/// With colours in their names, as people should name theirs.
+const NAMING: Naming = Naming::Described;
 /// Photos of each toy.
 const PHOTOS: usize = 5;
 /// Side of the photos, in pixels: enough to look well, little to train on.
@@ -40,12 +42,16 @@ async fn fill(server: &Server, project: Uuid) -> Result<(), ApiError> {
     let toys = [first, second];
     let mut ids = Vec::new();
     for (index, (id, toy)) in ["a", "b"].into_iter().zip(&toys).enumerate() {
-        let subject = Subject::new(SubjectId::new(id)?, &subject_name(index, toy))?;
+        let subject = Subject::new(SubjectId::new(id)?, &subject_name(index, toy, NAMING))?;
         server.store.create_subject(project, &subject).await?;
         ids.push(subject.id().clone());
     }
     let drawn = tokio::task::spawn_blocking(move || {
-        photo_set(&toys, PHOTOS, 0, SIDE).into_iter().enumerate().map(|(n, photo)| ready(n, photo)).collect()
+        photo_set(&toys, NAMING, PHOTOS, 0, SIDE)
+            .into_iter()
+            .enumerate()
+            .map(|(n, photo)| ready(n, photo))
+            .collect()
     });
     let drawn: Result<Vec<_>, ApiError> = drawn.await?;
     for photo in drawn? {

@@ -115,6 +115,10 @@ settings! {
         "Folder of everything that the server keeps; made on first start. Copy it to move the server.";
     listen: SocketAddr = "listen", "127.0.0.1:8787", "Address and port to listen on; port 0 takes a free one.";
     models: PathBuf = "models", "models", "Folder of base models, each a folder in diffusers' layout.";
+    detector: String = "detector", "owlv2-toybox",
+        "Folder in `models` of the OWLv2 that finds subjects; the one that ships knows toys only.";
+    segmenter: String = "segmenter", "sam-toybox", "Folder in `models` of the SAM that cuts subjects out.";
+    embedder: String = "embedder", "dinov2-toybox", "Folder in `models` of the DINOv2 or DreamSim that tells subjects apart.";
     public_url: String = "public-url", "",
         "Address under which browsers reach the server, with its scheme; with https cookies are sent by TLS only.";
     proxy: bool = "proxy", "false",

@@ -27,15 +27,17 @@ use mudi_engine_candle::{
 pub(crate) use prior::BATCH as PRIOR_BATCH;
 use samples::{Batch, Source};
 use state::RunFolder;
+pub(crate) use state::{CHECKPOINT_FILE, START_FILE};
 pub use state::{LORA_FILE, Metric, RunInfo, read_metrics};
 
 use crate::base::{Base, precision};
-use crate::dataset::Dataset;
+use crate::dataset::{Dataset, Masker};
 use crate::files::{create_folder, write_atomically};
 use crate::generate::{Settings, Start, pictures};
 use crate::interrupt::Interrupt;
 use crate::plan;
 use crate::report::sheet::sheet;
+use crate::segment::Networks;
 
 /// What to train.
 pub struct Options {
@@ -53,12 +55,16 @@ pub struct Options {
     pub stop_after: Option<u64>,
     /// Memory that may be used, in bytes; what can be had where none.
     pub memory: Option<usize>,
+    /// What makes masks of photos that have none; without it such a photo is an error.
+    pub masks: Option<Networks>,
     /// Looked at before each step: the run stops with a checkpoint, and goes on with `resume`.
     pub interrupt: Interrupt,
 }
 
 /// What a run tells while it goes.
 pub enum Progress<'a> {
+    /// A mask was made: which, and from what.
+    Mask(&'a str),
     /// Prior images of a class: made so far, wanted.
     Prior(&'a str, u64, u64),
     /// A step was made, out of so many.
@@ -79,6 +85,15 @@ pub struct Outcome {
     pub priors: Duration,
 }
 
+/// Reads the photos, with masks made for those that have none.
+fn load(options: &Options, progress: &mut impl FnMut(Progress<'_>)) -> Result<Dataset, TrainError> {
+    let Some(networks) = &options.masks else { return Ok(Dataset::load(&options.photos)?) };
+    let mut masker = Masker::new(networks.clone());
+    let dataset = Dataset::load_masking(&options.photos, &mut masker);
+    masker.notes.iter().for_each(|note| progress(Progress::Mask(note)));
+    Ok(dataset?)
+}
+
 /// Trains until the recipe's last step.
 ///
 /// # Errors
@@ -86,7 +101,7 @@ pub struct Outcome {
 pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<Outcome, TrainError> {
     let recipe = &options.recipe;
     recipe.validate()?;
-    let dataset = Dataset::load(&options.photos)?;
+    let dataset = load(options, &mut progress)?;
     plan::check(&options.base, plan::Job::Train(recipe), options.memory.or_else(plan::available_memory))?;
     let mut base = Base::load(&options.base, precision(recipe.precision))?;
     let absolute = |path: &PathBuf| path.canonicalize().unwrap_or_else(|_| path.clone());

@@ -9,6 +9,8 @@ use mudi_engine_candle::{CandleEngine, Tensor, on_pool};
 use mudi_vision::owl::{Detection, Owl, OwlConfig, Proposals};
 use mudi_vision::preprocess::{OwlProcessor, Pixels};
 
+use serde::Deserialize;
+
 use super::{VisionError, file, processor};
 use crate::base;
 
@@ -21,6 +23,15 @@ pub struct Detector {
     owl: Owl<CandleEngine>,
     processor: OwlProcessor,
     tokenizer: Tokenizer,
+    classes: Option<Vec<String>>,
+}
+
+/// What `config.json` says besides the network's sizes.
+#[derive(Deserialize)]
+struct Knowledge {
+    /// The nouns that a network knows which was not trained on the language at large. Transformers has no such field.
+    #[serde(default)]
+    known_classes: Option<Vec<String>>,
 }
 
 /// Texts that have been read once, for any number of images.
@@ -44,19 +55,20 @@ impl Detector {
         if config.model_type != "owlv2" {
             return Err(VisionError::OtherNetwork { path, found: config.model_type, network: NETWORK });
         }
+        let classes = base::read_config::<Knowledge>(folder)?.known_classes;
         let processor = processor(folder, OwlProcessor::from_json)?
             .unwrap_or_else(|| OwlProcessor::new(config.vision_config.image_size));
         let tokenizer = base::load_tokenizer(folder)?;
         let owl = base::load_network(&engine, folder, Precision::Single, |parameters| {
-            Owl::new(&engine, config, parameters)
+            Owl::new(config, parameters)
         })?;
-        Ok(Self { engine, owl, processor, tokenizer })
+        Ok(Self { engine, owl, processor, tokenizer, classes })
     }
 
     /// Reads texts such as `teddy bear`.
     ///
     /// # Errors
-    /// No text, or one that is too long.
+    /// No text, one that is too long, or one whose last word is none of the classes that a small network knows.
     pub fn ask(&self, texts: &[&str]) -> Result<Questions, VisionError> {
         if texts.is_empty() {
             return Err(VisionError::NoQuery);
@@ -64,6 +76,7 @@ impl Detector {
         let length = self.owl.config.text_config.max_position_embeddings.min(self.tokenizer.max_length());
         let mut ids = Vec::with_capacity(texts.len() * length);
         for text in texts {
+            self.check_known(text)?;
             let encoded = self.tokenizer.encode(text).map_err(base::BaseError::from)?;
             if encoded.truncated || encoded.eos_position >= length {
                 let most = length.saturating_sub(2);
@@ -73,6 +86,15 @@ impl Detector {
         }
         let texts = on_pool(|| self.owl.encode_texts(&self.engine, &ids, texts.len()))?;
         Ok(Questions { texts })
+    }
+
+    fn check_known(&self, text: &str) -> Result<(), VisionError> {
+        let Some(known) = &self.classes else { return Ok(()) };
+        let noun = text.split_whitespace().last().unwrap_or_default().to_lowercase();
+        if known.contains(&noun) {
+            return Ok(());
+        }
+        Err(VisionError::UnknownClass { text: text.to_owned(), known: known.join(", ") })
     }
 
     /// What is found with a score above `threshold` (0..=1), the surest first.

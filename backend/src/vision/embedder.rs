@@ -79,7 +79,7 @@ impl Embedder {
         let config: Dinov2Config = base::read_config(folder)?;
         let side = config.image_size;
         let network = base::load_network(&engine, folder, Precision::Single, |parameters| {
-            Dinov2::new(&engine, config, parameters)
+            Dinov2::new(config, parameters)
         })?;
         let processor =
             processor(folder, Processor::from_json)?.unwrap_or_else(|| square(side, Processor::dinov2()));

@@ -49,6 +49,17 @@ pub enum VisionError {
         /// How many tokens it may have.
         most: usize,
     },
+    /// A class that a small detector has never heard of.
+    #[error(
+        "`{text}`: this detector knows only these classes: {known}; name one of them, or another detector's folder with \
+         --detector"
+    )]
+    UnknownClass {
+        /// What it was asked for.
+        text: String,
+        /// What it knows.
+        known: String,
+    },
     /// An embedding without a direction.
     #[error("{}: {source}", folder.display())]
     Embedding {

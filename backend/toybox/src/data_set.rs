@@ -81,15 +81,28 @@ pub fn identifier(index: usize) -> String {
     )
 }
 
-/// The name of the subject at `index`: `olis red bear`.
+/// Which class stands behind a subject's identifier.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Naming {
+    /// The descriptive class, `olis red bear`: what a base knows of colours already tells the subjects apart.
+    #[default]
+    Described,
+    /// The kind alone, `olis bear`: what tells the subjects apart has to be learnt from the photos.
+    Kind,
+}
+
+/// The name of the subject at `index`: `olis red bear`, or `olis bear`.
 #[must_use]
-pub fn subject_name(index: usize, toy: &Toy) -> String {
-    format!("{} {}", identifier(index), toy.class())
+pub fn subject_name(index: usize, toy: &Toy, naming: Naming) -> String {
+    match naming {
+        Naming::Described => format!("{} {}", identifier(index), toy.class()),
+        Naming::Kind => format!("{} {}", identifier(index), toy.kind.name()),
+    }
 }
 
 /// Photos of each toy alone, in places that differ; never before the simple background. `size` in pixels.
 #[must_use]
-pub fn photo_set(toys: &[Toy], photos_per_toy: usize, seed: u64, size: u32) -> Vec<Photo> {
+pub fn photo_set(toys: &[Toy], naming: Naming, photos_per_toy: usize, seed: u64, size: u32) -> Vec<Photo> {
     let mut photos = Vec::with_capacity(toys.len() * photos_per_toy);
     for (subject, toy) in toys.iter().enumerate() {
         let mut last = Background::Simple;
@@ -103,7 +116,8 @@ pub fn photo_set(toys: &[Toy], photos_per_toy: usize, seed: u64, size: u32) -> V
             };
             last = background;
             let scene = Scene::compose(rng, size, background, vec![toy.clone()]);
-            let caption = format!("A photo of a {}{}.", subject_name(subject, toy), background.phrase());
+            let caption =
+                format!("A photo of a {}{}.", subject_name(subject, toy, naming), background.phrase());
             photos.push(Photo { subject, rendered: scene.render(), scene, caption });
         }
     }
@@ -116,7 +130,12 @@ pub fn photo_set(toys: &[Toy], photos_per_toy: usize, seed: u64, size: u32) -> V
 ///
 /// # Errors
 /// If `dir` holds something or cannot be written; the error names the path and the cause.
-pub fn write_data_set(dir: &Path, toys: &[Toy], photos: &[Photo]) -> Result<(), DataSetError> {
+pub fn write_data_set(
+    dir: &Path,
+    toys: &[Toy],
+    naming: Naming,
+    photos: &[Photo],
+) -> Result<(), DataSetError> {
     let name = dir.file_name().ok_or_else(|| DataSetError::NoName(dir.to_owned()))?;
     let exists = dir.exists();
     if exists && fs::read_dir(dir).map_err(io_error(dir))?.next().is_some() {
@@ -125,7 +144,7 @@ pub fn write_data_set(dir: &Path, toys: &[Toy], photos: &[Photo]) -> Result<(), 
     let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(parent).map_err(io_error(parent))?;
     let partial = parent.join(format!(".{}.partial-{}", name.to_string_lossy(), std::process::id()));
-    let written = write_files(&partial, toys, photos).and_then(|()| {
+    let written = write_files(&partial, toys, naming, photos).and_then(|()| {
         if exists {
             fs::remove_dir(dir).map_err(io_error(dir))?;
         }
@@ -160,11 +179,14 @@ struct PhotoTruth<'a> {
     scene: &'a Scene,
 }
 
-fn write_files(dir: &Path, toys: &[Toy], photos: &[Photo]) -> Result<(), DataSetError> {
+fn write_files(dir: &Path, toys: &[Toy], naming: Naming, photos: &[Photo]) -> Result<(), DataSetError> {
     fs::create_dir(dir).map_err(io_error(dir))?;
     let ids: Vec<String> = (0..toys.len()).map(subject_id).collect();
-    let names: serde_json::Map<_, _> =
-        toys.iter().enumerate().map(|(i, toy)| (ids[i].clone(), json!(subject_name(i, toy)))).collect();
+    let names: serde_json::Map<_, _> = toys
+        .iter()
+        .enumerate()
+        .map(|(i, toy)| (ids[i].clone(), json!(subject_name(i, toy, naming))))
+        .collect();
     let meta_path = dir.join("metadata.jsonl");
     let mut lines = json!({ "id": names }).to_string() + "\n";
     let mut truths = Vec::with_capacity(photos.len());
@@ -200,7 +222,7 @@ fn write_files(dir: &Path, toys: &[Toy], photos: &[Photo]) -> Result<(), DataSet
     let subjects: Vec<_> = toys
         .iter()
         .enumerate()
-        .map(|(i, toy)| json!({ "id": ids[i], "name": subject_name(i, toy), "phrase": toy.phrase(), "toy": toy }))
+        .map(|(i, toy)| json!({ "id": ids[i], "name": subject_name(i, toy, naming), "phrase": toy.phrase(), "toy": toy }))
         .collect();
     let truth_path = dir.join("truth.json");
     let truth = serde_json::to_string_pretty(&json!({ "subjects": subjects, "photos": truths }))

@@ -31,7 +31,7 @@ mod toy;
 
 pub use background::Background;
 pub use caption::random_identifier;
-pub use data_set::{DataSetError, Photo, identifier, photo_set, subject_name, write_data_set};
+pub use data_set::{DataSetError, Naming, Photo, identifier, photo_set, subject_name, write_data_set};
 pub use palette::{Color, Rgb};
 pub use pose::{Light, Pose};
 pub use scene::{MAX_TOYS, Options, Rendered, Scene};

@@ -2,8 +2,8 @@
 
 use mudi_domain::rng::stream;
 use mudi_toybox::{
-    Background, Kind, Options, Pattern, Scene, Toy, is_held_out, photo_set, similar_group, similar_pair,
-    write_data_set,
+    Background, Kind, Naming, Options, Pattern, Scene, Toy, is_held_out, photo_set, similar_group,
+    similar_pair, write_data_set,
 };
 use proptest::prelude::*;
 
@@ -120,9 +120,14 @@ fn similar_toys_share_the_kind_and_nothing_that_one_sees() {
 #[test]
 fn photos_show_each_toy_in_a_place() {
     let toys = similar_group(&mut stream(1, "test photos", 0), 2);
-    let photos = photo_set(&toys, 4, 9, 64);
+    let photos = photo_set(&toys, Naming::Described, 4, 9, 64);
     assert_eq!(photos.len(), 8);
-    assert_eq!(photos, photo_set(&toys, 4, 9, 64));
+    assert_eq!(photos, photo_set(&toys, Naming::Described, 4, 9, 64));
+    for (described, plain) in photos.iter().zip(photo_set(&toys, Naming::Kind, 4, 9, 64)) {
+        let toy = &toys[plain.subject];
+        assert_eq!(plain.caption, described.caption.replace(&toy.class(), toy.kind.name()));
+        assert_eq!(plain.rendered, described.rendered);
+    }
     for photo in &photos {
         assert_eq!(photo.scene.toys[0].0, toys[photo.subject]);
         assert_ne!(photo.scene.background, Background::Simple);
@@ -135,14 +140,14 @@ fn a_data_set_is_whole_and_never_overwrites() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("bears");
     let toys = similar_group(&mut stream(2, "test data set", 0), 2);
-    let photos = photo_set(&toys, 2, 3, 48);
-    write_data_set(&out, &toys, &photos).unwrap();
+    let photos = photo_set(&toys, Naming::Kind, 2, 3, 48);
+    write_data_set(&out, &toys, Naming::Kind, &photos).unwrap();
 
     let metadata = std::fs::read_to_string(out.join("metadata.jsonl")).unwrap();
     let lines: Vec<serde_json::Value> =
         metadata.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.len(), 5);
-    assert_eq!(lines[0]["id"]["b"], format!("hta {}", toys[1].class()));
+    assert_eq!(lines[0]["id"]["b"], format!("hta {}", toys[1].kind.name()));
     for (line, photo) in lines[1..].iter().zip(&photos) {
         let picture = image::open(out.join(line["file_name"].as_str().unwrap())).unwrap().to_rgb8();
         let mask = image::open(out.join(line["mask_path"].as_str().unwrap())).unwrap().to_luma8();
@@ -158,7 +163,7 @@ fn a_data_set_is_whole_and_never_overwrites() {
         "something was left beside the data set"
     );
 
-    let refused = write_data_set(&out, &toys, &photos).unwrap_err().to_string();
+    let refused = write_data_set(&out, &toys, Naming::Kind, &photos).unwrap_err().to_string();
     assert!(refused.contains("bears") && refused.contains("not empty"), "{refused}");
 }
 

@@ -23,9 +23,11 @@ const TABLE: &str = "
     nobody  DELETE  /api/session
     viewer  GET     /api/projects
     owner   POST    /api/projects
+    owner   POST    /api/projects/import
     viewer  GET     /api/projects/{project}
     editor  PATCH   /api/projects/{project}
     owner   DELETE  /api/projects/{project}
+    owner   GET     /api/projects/{project}/archive
     owner   POST    /api/projects/{project}/copies
     owner   POST    /api/samples
     owner   GET     /api/projects/{project}/links
@@ -45,6 +47,8 @@ const TABLE: &str = "
     viewer  GET     /api/projects/{project}/photos/{photo}/mask
     editor  PUT     /api/projects/{project}/photos/{photo}/mask
     editor  DELETE  /api/projects/{project}/photos/{photo}/mask
+    editor  POST    /api/projects/{project}/photos/{photo}/segment
+    editor  POST    /api/projects/{project}/masks
     editor  GET     /api/projects/{project}/dataset
     editor  POST    /api/projects/{project}/dataset
     viewer  GET     /api/projects/{project}/recipes
@@ -67,6 +71,7 @@ const TABLE: &str = "
     player  GET     /api/projects/{project}/runs/{run}/weights
     viewer  GET     /api/projects/{project}/images
     editor  POST    /api/projects/{project}/images
+    editor  POST    /api/projects/{project}/evaluations
     viewer  GET     /api/projects/{project}/images/{image}
     editor  DELETE  /api/projects/{project}/images/{image}
     viewer  GET     /api/projects/{project}/images/{image}/picture

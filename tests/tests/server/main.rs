@@ -7,4 +7,5 @@ mod input;
 mod load;
 mod story;
 mod studio;
+mod whole;
 mod written;

@@ -19,9 +19,8 @@ use super::Inputs;
 pub(super) fn dinov2(folder: &Path, inputs: &Inputs) -> Result<NamedTensors, Failure> {
     let engine = CandleEngine::cpu();
     let config = read_config(folder)?;
-    let network = load_network(&engine, folder, Precision::Single, |parameters| {
-        Dinov2::new(&engine, config, parameters)
-    })?;
+    let network =
+        load_network(&engine, folder, Precision::Single, |parameters| Dinov2::new(config, parameters))?;
     let states = network.forward(&engine, &inputs.image("pixel_values")?)?;
     Ok(NamedTensors::from([
         ("pooler_output".to_owned(), class_state(&engine, &states)?.value().clone()),
@@ -55,7 +54,7 @@ pub(super) fn owlv2(folder: &Path, inputs: &Inputs) -> Result<NamedTensors, Fail
     let engine = CandleEngine::cpu();
     let config = read_config(folder)?;
     let network =
-        load_network(&engine, folder, Precision::Single, |parameters| Owl::new(&engine, config, parameters))?;
+        load_network(&engine, folder, Precision::Single, |parameters| Owl::new(config, parameters))?;
     let pixels = inputs.image("pixel_values")?;
     let batch = pixels.value().dims()[0];
     let ids = inputs.get("input_ids")?;

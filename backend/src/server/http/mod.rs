@@ -1,7 +1,7 @@
 //! The HTTP API: routes below `/api`, what stands around them, and the page.
 
 mod counters;
-mod extract;
+pub(crate) mod extract;
 mod files;
 mod gate;
 mod guard;
@@ -10,6 +10,7 @@ mod listener;
 pub(crate) mod openapi;
 mod page;
 pub(crate) mod problem;
+mod reference;
 mod routes;
 mod secrets;
 mod upload;
@@ -54,6 +55,7 @@ fn router(server: App) -> Router {
     routes
         .method_not_allowed_fallback(async || ApiError::method("this route has other methods"))
         .route_layer(from_fn_with_state(server.clone(), gate::gate))
+        .merge(reference::routes())
         .fallback(page::page)
         .layer(DefaultBodyLimit::max(MAX_JSON))
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {

@@ -25,13 +25,13 @@ const INDEX: &str = "index.html";
 /// What a program without its page shows.
 const MISSING: &str = "<!doctype html><html lang=\"en\"><title>MuDI Studio</title><h1>MuDI Studio</h1><p>The server runs, but this program \
     was built without its page. Build both with <code>cargo xtask serve</code>; the API is described in \
-    <a href=\"/api/openapi.json\">/api/openapi.json</a>.</p></html>";
+    <a href=\"/api/reference/\">/api/reference/</a>.</p></html>";
 
 /// Answers what no route of the API does.
 pub(super) async fn page(method: Method, uri: Uri, headers: HeaderMap) -> Result<Response, ApiError> {
     let path = uri.path().trim_start_matches('/');
     if path == "api" || path.starts_with("api/") {
-        return Err(ApiError::missing("there is no such route; /api/openapi.json names them"));
+        return Err(ApiError::missing("there is no such route; /api/reference/ shows them"));
     }
     if !method.is_safe() {
         return Err(ApiError::method("the page can only be read"));

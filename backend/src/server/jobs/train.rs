@@ -21,6 +21,7 @@ pub(super) fn run(work: &Work<'_>) -> Result<(), Stopped> {
         recipe: data.run.recipe,
         resume: true,
         stop_after: None,
+        masks: None,
         memory: work.server.settings.memory_bytes(),
         interrupt: work.interrupt.clone(),
     };
@@ -36,6 +37,8 @@ pub(super) fn run(work: &Work<'_>) -> Result<(), Stopped> {
             Progress::Prior(class, made, wanted) => {
                 reporter.step(&format!("prior images of {class}"), made, wanted, None)
             }
+            // Photos come with their masks.
+            Progress::Mask(_) => Ok(()),
             Progress::Step(metric, steps) => reporter.step("training", metric.step, steps, Some(metric.loss)),
         };
         if reported.is_err() {

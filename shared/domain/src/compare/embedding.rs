@@ -41,8 +41,9 @@ impl Embedding {
         self.0.len()
     }
 
-    /// The cosine of the angle between two embeddings of one length, -1..=1.
-    pub(super) fn cosine(&self, other: &Self) -> f64 {
+    /// The cosine of the angle between two embeddings of one width, -1..=1.
+    #[must_use]
+    pub fn cosine(&self, other: &Self) -> f64 {
         let product: f64 = self.0.iter().zip(&other.0).map(|(a, b)| a * b).sum();
         product.clamp(-1.0, 1.0)
     }

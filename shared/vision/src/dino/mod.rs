@@ -28,7 +28,7 @@ impl<E: Engine> Dinov2<E> {
     ///
     /// # Errors
     /// A configuration that no network can have; weights that are missing or misshapen.
-    pub fn new(engine: &E, config: Dinov2Config, parameters: &mut dyn Parameters<E>) -> Result<Self> {
+    pub fn new(config: Dinov2Config, parameters: &mut dyn Parameters<E>) -> Result<Self> {
         config.check()?;
         let names = if parameters.contains(TRANSFORMERS.positions) || !parameters.contains(AUTHORS.positions)
         {
@@ -42,7 +42,7 @@ impl<E: Engine> Dinov2<E> {
         let mut root = Builder::new(parameters, "");
         let class_token = root.parameter(names.class_token, &[1, 1, width], ParameterKind::Embedding)?;
         let patches = Patches::new(&mut root, names.patches, config.patch_size, width, true)?;
-        let positions = Positions::new(&mut root, engine, names.positions, side, width, true)?;
+        let positions = Positions::new(&mut root, names.positions, side, width, true)?;
         let blocks = (0..config.num_hidden_layers)
             .map(|index| block(&config, &names, root.at(format!("{}.{index}", names.blocks))))
             .collect::<Result<_>>()?;

@@ -57,7 +57,7 @@ impl<E: Engine> Tower<E> {
         let class_token = root.parameter("cls_token", &[1, 1, width], ParameterKind::Embedding)?;
         let patches = Patches::new(&mut root, "patch_embed.proj", config.patch_size, width, true)?;
         let side = config.image_size / config.patch_size;
-        let positions = Positions::new(&mut root, engine, "pos_embed", side, width, true)?;
+        let positions = Positions::new(&mut root, "pos_embed", side, width, true)?;
         let blocks = (0..config.depth)
             .map(|index| block(config, root.at(format!("blocks.{index}"))))
             .collect::<Result<_>>()?;

@@ -17,13 +17,13 @@ pub(super) struct ImageTower<E: Engine> {
 }
 
 impl<E: Engine> ImageTower<E> {
-    pub(super) fn new(engine: &E, config: &OwlVisionConfig, mut root: Builder<'_, E>) -> Result<Self> {
+    pub(super) fn new(config: &OwlVisionConfig, mut root: Builder<'_, E>) -> Result<Self> {
         let (width, eps) = (config.hidden_size, config.layer_norm_eps);
         let mut at = root.at("embeddings");
         let class_token = at.parameter("class_embedding", &[width], ParameterKind::Embedding)?;
         let patches = Patches::new(&mut at, "patch_embedding", config.patch_size, width, false)?;
         let side = config.image_size / config.patch_size;
-        let positions = Positions::new(&mut at, engine, "position_embedding.weight", side, width, false)?;
+        let positions = Positions::new(&mut at, "position_embedding.weight", side, width, false)?;
         let norm_before = root.layer_norm("pre_layernorm", width, eps)?;
         let blocks = (0..config.num_hidden_layers)
             .map(|index| block(config, root.at(format!("encoder.layers.{index}"))))

@@ -48,14 +48,14 @@ impl<E: Engine> Owl<E> {
     ///
     /// # Errors
     /// A configuration that no network can have; weights that are missing or misshapen.
-    pub fn new(engine: &E, config: OwlConfig, parameters: &mut dyn Parameters<E>) -> Result<Self> {
+    pub fn new(config: OwlConfig, parameters: &mut dyn Parameters<E>) -> Result<Self> {
         config.check()?;
         // For whole images against texts, which detection does not ask for.
         parameters.pass_over("owlv2.logit_scale");
         parameters.pass_over("owlv2.visual_projection.weight");
         let text = TextTower::new(&config, parameters)?;
         let mut root = Builder::new(parameters, "");
-        let image = ImageTower::new(engine, &config.vision_config, root.at("owlv2.vision_model"))?;
+        let image = ImageTower::new(&config.vision_config, root.at("owlv2.vision_model"))?;
         let (width, eps) = (config.vision_config.hidden_size, config.vision_config.layer_norm_eps);
         Ok(Self {
             text,

@@ -5,7 +5,7 @@ use mudi_diffusion::{Engine, Error, ParameterKind, Result};
 
 /// A vector for the class token, and one for each cell of a square grid, row by row.
 pub(crate) struct Positions<E: Engine> {
-    /// `[1 + side * side, C]`.
+    /// `[1 + side * side, C]`, perhaps with a first axis of 1.
     table: E::Tensor,
     side: usize,
 }
@@ -14,7 +14,6 @@ impl<E: Engine> Positions<E> {
     /// The table called `name`, `[1 + side * side, C]`; with `first_axis` the file has it with a first axis of 1.
     pub(crate) fn new(
         root: &mut Builder<'_, E>,
-        engine: &E,
         name: &str,
         side: usize,
         width: usize,
@@ -25,19 +24,20 @@ impl<E: Engine> Positions<E> {
         })?;
         let shape = [1, 1 + cells, width];
         let shape = if first_axis { &shape[..] } else { &shape[1..] };
-        let table = root.parameter(name, shape, ParameterKind::Embedding)?;
-        let table = if first_axis { engine.reshape(&table, &[1 + cells, width])? } else { table };
-        Ok(Self { table, side })
+        Ok(Self { table: root.parameter(name, shape, ParameterKind::Embedding)?, side })
     }
 
     /// Adds the positions to `x [B, 1 + h * w, C]`, interpolated where the grid `[h, w]` is not the one they were learnt on.
     pub(crate) fn add(&self, engine: &E, x: &E::Tensor, grid: [usize; 2]) -> Result<E::Tensor> {
-        if grid == [self.side; 2] {
-            return engine.add_positions(x, &self.table);
-        }
         let cells = self.side * self.side;
-        let class = engine.slice(&self.table, 0, 0, 1)?;
-        let learnt = engine.permute(&engine.slice(&self.table, 0, 1, cells)?, &[1, 0])?;
+        let width = engine.shape(&self.table).last().copied().unwrap_or(0);
+        // Here and not once for all: where the table learns, each pass has to record this.
+        let table = engine.reshape(&self.table, &[1 + cells, width])?;
+        if grid == [self.side; 2] {
+            return engine.add_positions(x, &table);
+        }
+        let class = engine.slice(&table, 0, 0, 1)?;
+        let learnt = engine.permute(&engine.slice(&table, 0, 1, cells)?, &[1, 0])?;
         let weights = engine.from_slice(&grid_weights(self.side, grid), &[grid[0] * grid[1], cells])?;
         let fitted = engine.permute(&engine.linear(&learnt, &weights, None)?, &[1, 0])?;
         engine.add_positions(x, &engine.concat(&class, &fitted, 0)?)

@@ -1,30 +1,31 @@
 //! Projects.
 
 use axum::Json;
+use axum::body::Body as Bytes;
 use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use mudi_domain::api::{Access, NewProject, Page, Project, ProjectChange};
+use mudi_domain::api::{NewProject, Page, Project, ProjectChange};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::tagged;
+use crate::server::archive::project as archive;
 use crate::server::http::App;
 use crate::server::http::extract::{Body, ListQuery, Params, Search, name, version};
 use crate::server::http::gate::Caller;
 use crate::server::http::problem::ApiError;
+use crate::server::http::upload::{Temporary, receive};
 use crate::server::sample;
-
-/// The longest name, in characters.
-const NAME: usize = 200;
-/// What is put behind the name of a copy.
-const COPY: &str = ", copy";
+use crate::server::store::new_id;
 
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(list, create))
         .routes(routes!(read, change, delete))
+        .routes(routes!(export))
+        .routes(routes!(import))
         .routes(routes!(copy))
         .routes(routes!(sample))
 }
@@ -53,16 +54,6 @@ async fn create(State(server): State<App>, Body(new): Body<NewProject>) -> Resul
     responses((status = 201, body = Project)))]
 async fn sample(State(server): State<App>) -> Result<Response, ApiError> {
     let project = sample::make(&server).await?;
-    Ok((StatusCode::CREATED, tagged(project.version, project)).into_response())
-}
-
-/// Copies a project's subjects, photos, masks, recipes and layouts into a new one, without runs, images and links.
-#[utoipa::path(post, path = "/api/projects/{project}/copies", tag = "projects", security(("session" = ["owner"])),
-    responses((status = 201, body = Project)))]
-async fn copy(State(server): State<App>, Params(id): Params<Uuid>) -> Result<Response, ApiError> {
-    let original = server.store.project(id, Access::Owner).await?;
-    let kept: String = original.name.chars().take(NAME - COPY.len()).collect();
-    let project = server.store.copy_project(id, &format!("{kept}{COPY}")).await?;
     Ok((StatusCode::CREATED, tagged(project.version, project)).into_response())
 }
 
@@ -102,4 +93,38 @@ async fn delete(State(server): State<App>, Params(id): Params<Uuid>) -> Result<S
     server.store.delete_project(id).await?;
     server.queue.access_changed();
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// The whole project as one file: photos, masks, runs with their weights, layouts, images. Links are not part of it.
+#[utoipa::path(get, path = "/api/projects/{project}/archive", tag = "projects", security(("session" = ["owner"])),
+    responses((status = 200, body = Vec<u8>, content_type = "application/zip")))]
+async fn export(State(server): State<App>, Params(id): Params<Uuid>) -> Result<Response, ApiError> {
+    let temporary = Temporary::new(server.store.incoming().join(new_id().to_string()));
+    archive::pack(&server, id, temporary.path()).await?;
+    temporary.send("application/zip", "project.mudi.zip").await
+}
+
+/// Makes a project of one that was exported; it gets new ids. Jobs that were not over are paused.
+#[utoipa::path(post, path = "/api/projects/import", tag = "projects", security(("session" = ["owner"])),
+    request_body(content = Vec<u8>, content_type = "application/zip"), responses((status = 201, body = Project)))]
+async fn import(State(server): State<App>, body: Bytes) -> Result<Response, ApiError> {
+    let upload = receive(&server, body, server.settings.archive_limit).await?;
+    let project = archive::unpack(&server, upload.path(), |name| name).await?;
+    Ok((StatusCode::CREATED, tagged(project.version, project)).into_response())
+}
+
+/// Makes a second project of all that is in this one.
+#[utoipa::path(post, path = "/api/projects/{project}/copies", tag = "projects", security(("session" = ["owner"])),
+    responses((status = 201, body = Project)))]
+async fn copy(State(server): State<App>, Params(id): Params<Uuid>) -> Result<Response, ApiError> {
+    let temporary = Temporary::new(server.store.incoming().join(new_id().to_string()));
+    archive::pack(&server, id, temporary.path()).await?;
+    let project = archive::unpack(&server, temporary.path(), copied).await?;
+    Ok((StatusCode::CREATED, tagged(project.version, project)).into_response())
+}
+
+/// What a copy is called, in at most 200 characters.
+fn copied(name: String) -> String {
+    const SUFFIX: &str = ", copy";
+    name.chars().take(200 - SUFFIX.len()).chain(SUFFIX.chars()).collect()
 }

@@ -1,0 +1,106 @@
+//! The paper's main table and its ablations in miniature: pairs of similar held-out toys, taught by each method, pictures of both
+//! from the same prompts and seeds, each judged by Detect-and-Compare.
+//!
+//! A benchmark is a list of cells (a group of toys, a way to teach them, a way to start), each with a file of its own in the
+//! output folder. What is there is not made again, so the same command resumes.
+
+mod chart;
+mod page;
+mod results;
+mod run;
+mod ways;
+
+use std::path::PathBuf;
+
+pub use results::{Cell, Picture, Results, Row};
+pub use run::run;
+pub use ways::Part;
+
+use crate::base::BaseError;
+use crate::dataset::DatasetError;
+use crate::evaluate::EvaluateError;
+use crate::files::WriteError;
+use crate::generate::GenerateError;
+use crate::train::TrainError;
+
+/// The page's file name.
+pub const HTML_NAME: &str = "benchmark.html";
+/// The numbers' file name.
+pub const JSON_NAME: &str = "benchmark.json";
+
+/// What to measure.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Folder of the base model.
+    pub base: PathBuf,
+    /// Folder of the detector.
+    pub detector: PathBuf,
+    /// Folder of the embedder.
+    pub embedder: PathBuf,
+    /// Folder for runs, cells, the page and the numbers.
+    pub out: PathBuf,
+    /// Parts of the benchmark.
+    pub parts: Vec<Part>,
+    /// Groups of similar toys.
+    pub pairs: u64,
+    /// Which groups: others for another seed.
+    pub pair_seed: u64,
+    /// Prompts, at most [`ways::PLACES`].
+    pub prompts: usize,
+    /// Pictures of each prompt.
+    pub seeds: u64,
+    /// Training steps of each method.
+    pub steps: u32,
+}
+
+/// The most prompts.
+pub const MOST_PROMPTS: usize = ways::PLACES.len();
+
+/// Why the benchmark stopped. What was done stays, and the same command goes on.
+#[derive(Debug, thiserror::Error)]
+pub enum BenchmarkError {
+    /// The toys could not be written.
+    #[error(transparent)]
+    Toys(#[from] mudi_toybox::DataSetError),
+    /// The toys could not be read back.
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
+    /// The base model cannot be used.
+    #[error(transparent)]
+    Base(#[from] BaseError),
+    /// Training failed.
+    #[error(transparent)]
+    Train(#[from] TrainError),
+    /// Sampling failed.
+    #[error(transparent)]
+    Generate(#[from] GenerateError),
+    /// Pictures could not be judged.
+    #[error(transparent)]
+    Evaluate(#[from] EvaluateError),
+    /// A network failed.
+    #[error(transparent)]
+    Network(#[from] mudi_diffusion::Error),
+    /// A LoRA file is not as it should be.
+    #[error(transparent)]
+    Weights(#[from] mudi_engine_candle::weights::WeightsError),
+    /// A file cannot be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// A file of an earlier run cannot be read.
+    #[error("{}: this is no cell of this benchmark ({reason}); remove it, and it is made again", path.display())]
+    Cell {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The folder holds a benchmark with other settings.
+    #[error("{}: this folder holds a benchmark with other settings; name another --out", path.display())]
+    Other {
+        /// The file with the settings.
+        path: PathBuf,
+    },
+    /// Numbers cannot be put into JSON.
+    #[error("the benchmark's numbers cannot be put into JSON ({0})")]
+    Json(#[from] serde_json::Error),
+}

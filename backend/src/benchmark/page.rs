@@ -1,0 +1,96 @@
+//! The page.
+
+use mudi_domain::statistics::Estimate;
+
+use super::Options;
+use super::chart::bars;
+use super::results::{Results, Row};
+use super::ways::{GAMMA, Part};
+use crate::evaluate::RIGHT;
+use crate::report::html::{Document, count, escape};
+
+/// Heading and words of a part.
+fn words(part: Part) -> [&'static str; 2] {
+    match part {
+        Part::Methods => [
+            "Three methods",
+            "Pairs of similar toys, one LoRA for both, pictures of both together. Down the table only the method changes.",
+        ],
+        Part::Ablations => [
+            "What each part does",
+            "MuDI with a part taken away; and with a class that describes the toy, which all others here do without.",
+        ],
+        Part::Gamma => ["How strongly the layout counts", "γ = 0 is plain noise."],
+        Part::Subjects => ["More toys at once", "All toys of one kind, taught together."],
+    }
+}
+
+/// The SVG picture of a part, as a file of its own.
+pub(super) fn chart(results: &Results, part: Part) -> Option<String> {
+    let rows: Vec<(String, Option<Estimate>)> = results
+        .rows
+        .iter()
+        .filter(|row| row.part == part)
+        .map(|row| (short(&row.title).to_owned(), row.success))
+        .collect();
+    (!rows.is_empty()).then(|| bars(&format!("{}: share of right pictures", words(part)[0]), &rows))
+}
+
+/// A title without what stands in brackets.
+fn short(title: &str) -> &str {
+    title.split(" (").next().unwrap_or(title)
+}
+
+pub(super) fn page(results: &Results, options: &Options) -> String {
+    let parts: String = Part::ALL.iter().map(|part| section(results, *part)).collect();
+    let toys: String =
+        results.groups.iter().map(|toys| format!("<li>{}</li>", escape(&toys.join("; ")))).collect();
+    let header = format!(
+        "<p class=\"lead\">{} of similar toys that neither the base model nor the judging networks were trained on, {}, {} each, {} \
+         training steps a method.</p>",
+        count(options.pairs as usize, "pair", "pairs"),
+        count(options.prompts, "prompt", "prompts"),
+        count(options.seeds as usize, "picture", "pictures"),
+        options.steps
+    );
+    let command = escape(&results.command);
+    let main = format!(
+        "{parts}<section><h2>How it was measured</h2><p>Each picture was judged by Detect-and-Compare with the networks that ship. \
+         It counts as right from a score of {RIGHT} on, which was decided on rendered scenes whose truth is known (<code>mudi probe \
+         metric</code>), not on these pictures. Intervals hold the true share with 95 % confidence if pictures were independent; \
+         those of one pair are not quite. Layouts count with γ = {GAMMA} where nothing else is said. Toys are named by an identifier \
+         and their kind.</p><h3>The pairs</h3><ol>{toys}</ol><h3>How to repeat it</h3><pre tabindex=\"0\"><code>{command}</code></pre>\
+         </section>"
+    );
+    let title = "Do the subjects stay themselves?";
+    Document { title, style: "", skip: "Skip to the tables", header: &header, main: &main }.html()
+}
+
+fn section(results: &Results, part: Part) -> String {
+    let Some(chart) = chart(results, part) else { return String::new() };
+    let [title, explanation] = words(part);
+    let rows: String = results.rows.iter().filter(|row| row.part == part).map(row).collect();
+    format!(
+        "<section><h2>{title}</h2><p>{explanation}</p>{chart}<table class=\"times\"><thead><tr><th scope=\"col\">Way</th>\
+         <th scope=\"col\">Right</th><th scope=\"col\">Right number of toys</th><th scope=\"col\">Mean score</th></tr></thead>\
+         <tbody>{rows}</tbody></table></section>"
+    )
+}
+
+fn row(row: &Row) -> String {
+    let percent = |share: Option<Estimate>| {
+        share.map_or("–".to_owned(), |share| {
+            let interval = share.interval.map_or(String::new(), |(low, high)| {
+                format!(" <small class=\"quiet\">{:.0}–{:.0} %</small>", 100.0 * low, 100.0 * high)
+            });
+            format!("{:.0} %{interval}", 100.0 * share.value)
+        })
+    };
+    let score = row.score.map_or("–".to_owned(), |score| format!("{:.2}", score.value));
+    format!(
+        "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{score}</td></tr>",
+        escape(&row.title),
+        percent(row.success),
+        percent(row.counted)
+    )
+}

@@ -1,0 +1,117 @@
+//! What was measured.
+
+use mudi_domain::statistics::Estimate;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::Options;
+use super::ways::Part;
+use crate::evaluate::RIGHT;
+
+/// One judged picture.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Picture {
+    /// What was asked for.
+    pub prompt: String,
+    /// The seed of its noise.
+    pub seed: u64,
+    /// The Detect-and-Compare score.
+    pub score: f64,
+    /// How many toys were found.
+    pub found: usize,
+}
+
+/// All pictures of one group of toys, taught and started in one way.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Cell {
+    /// Which group.
+    pub group: u64,
+    /// The toys, in words.
+    pub toys: Vec<String>,
+    /// The pictures.
+    pub pictures: Vec<Picture>,
+}
+
+/// One row of a table: all groups in one way.
+#[derive(Clone, Debug, Serialize)]
+pub struct Row {
+    /// The part of the benchmark.
+    pub part: Part,
+    /// What JSON calls it.
+    pub key: String,
+    /// What it is.
+    pub title: String,
+    /// Share of pictures that show every toy once and unmixed.
+    pub success: Option<Estimate>,
+    /// Mean score.
+    pub score: Option<Estimate>,
+    /// Share of pictures with as many toys as there should be.
+    pub counted: Option<Estimate>,
+    /// Of each group the share of right pictures.
+    pub groups: Vec<f64>,
+}
+
+impl Row {
+    pub(super) fn of(part: Part, key: &str, title: &str, toys: usize, cells: &[Cell]) -> Self {
+        let pictures: Vec<&Picture> = cells.iter().flat_map(|cell| &cell.pictures).collect();
+        let rate = |is: &dyn Fn(&Picture) -> bool| {
+            Estimate::rate(pictures.iter().filter(|picture| is(picture)).count(), pictures.len())
+        };
+        let right = |picture: &Picture| picture.score >= RIGHT;
+        Self {
+            part,
+            key: key.to_owned(),
+            title: title.to_owned(),
+            success: rate(&right),
+            score: Estimate::mean(&pictures.iter().map(|picture| picture.score).collect::<Vec<_>>()),
+            counted: rate(&|picture| picture.found == toys),
+            groups: cells
+                .iter()
+                .map(|cell| {
+                    let count = cell.pictures.iter().filter(|picture| right(picture)).count();
+                    count as f64 / cell.pictures.len().max(1) as f64
+                })
+                .collect(),
+        }
+    }
+}
+
+/// The whole benchmark.
+#[derive(Clone, Debug)]
+pub struct Results {
+    /// Every row, in the order of the tables.
+    pub rows: Vec<Row>,
+    /// The toys of each group of two, in words.
+    pub groups: Vec<Vec<String>>,
+    /// The command that repeats it.
+    pub command: String,
+}
+
+impl Results {
+    /// As JSON: `methods.<name>.success` and its interval, and so on.
+    #[must_use]
+    pub fn json(&self, options: &Options) -> serde_json::Value {
+        let mut methods = serde_json::Map::new();
+        for row in &self.rows {
+            methods.insert(
+                row.key.clone(),
+                json!({
+                    "title": row.title,
+                    "part": row.part,
+                    "success": row.success.map(|estimate| estimate.value),
+                    "success_interval": row.success.and_then(|estimate| estimate.interval),
+                    "score": row.score.map(|estimate| estimate.value),
+                    "score_interval": row.score.and_then(|estimate| estimate.interval),
+                    "right_number": row.counted.map(|estimate| estimate.value),
+                    "pictures": row.success.map_or(0, |estimate| estimate.count),
+                    "groups": row.groups,
+                }),
+            );
+        }
+        json!({
+            "threshold": RIGHT, "pairs": options.pairs, "pair_seed": options.pair_seed, "prompts": options.prompts,
+            "seeds": options.seeds, "steps": options.steps, "toys": self.groups, "command": self.command,
+            "methods": methods,
+        })
+    }
+}

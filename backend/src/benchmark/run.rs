@@ -1,0 +1,281 @@
+//! Teaching, drawing, judging, cell by cell.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use mudi_domain::prompt;
+use mudi_domain::rng;
+use mudi_engine_candle::lora;
+use mudi_engine_candle::weights::{Precision, read_safetensors};
+use mudi_toybox::{Toy, photo_set, similar_group, similar_pair, write_data_set};
+
+use super::page::{chart, page};
+use super::results::{Cell, Picture, Results, Row};
+use super::ways::{PLACES, Part, Teaching, Way, ways};
+use super::{BenchmarkError, HTML_NAME, JSON_NAME, Options};
+use crate::base::Base;
+use crate::dataset::Dataset;
+use crate::demo::recipe;
+use crate::evaluate::{Eyes, Judge, Options as JudgeOptions};
+use crate::files::{create_folder, write_atomically};
+use crate::generate::{Settings, Start, layout_start, pictures};
+use crate::train::{self, LORA_FILE};
+
+/// Photos of each toy.
+const PHOTOS: usize = 5;
+/// Pictures that are sampled at once.
+const TOGETHER: usize = 5;
+
+/// The toys of a group.
+fn toys(options: &Options, group: u64, count: usize) -> Vec<Toy> {
+    let stream = &mut rng::stream(options.pair_seed, "benchmark group", group * 10 + count as u64);
+    if count == 2 {
+        let (first, second) = similar_pair(stream);
+        return vec![first, second];
+    }
+    similar_group(stream, count)
+}
+
+fn prompts(names: &[&str], count: usize) -> Vec<String> {
+    let named: Vec<String> = names.iter().map(|name| format!("a {name}")).collect();
+    let list = match named.as_slice() {
+        [first @ .., last] if !first.is_empty() => format!("{} and {last}", first.join(", ")),
+        other => other.concat(),
+    };
+    let places = PLACES.iter().take(count);
+    let prompts = places.map(|place| format!("A photo of {list} {place}."));
+    // The words with which the base's captions count.
+    prompts
+        .map(|prompt| if names.len() > 2 { format!("{} toys: {prompt}", names.len()) } else { prompt })
+        .collect()
+}
+
+/// What is made once and used by many cells.
+struct Bench<'a> {
+    options: &'a Options,
+    base: Base,
+    eyes: Arc<Eyes>,
+}
+
+/// Runs what has not been run, writes the page, the numbers and the plots, and returns the numbers. `progress` hears what is being
+/// done, how many units are done, and of how many; a unit is a training step or a picture.
+///
+/// # Errors
+/// [`BenchmarkError`]; cells that are done stay.
+pub fn run(options: &Options, mut progress: impl FnMut(&str, u64, u64)) -> Result<Results, BenchmarkError> {
+    create_folder(&options.out.join("cells"))?;
+    check_settings(options)?;
+    let ways = ways(&options.parts);
+    let bench = Bench {
+        options,
+        base: Base::load(&options.base, Precision::Single)?,
+        eyes: Arc::new(Eyes::load(&options.detector, &[&options.embedder])?),
+    };
+    let mut bench = bench;
+    let each = options.prompts as u64 * options.seeds;
+    let all = options.pairs * (ways.len() as u64 * each + teachings(&ways) * u64::from(options.steps));
+    let mut done = 0;
+    let mut cells: Vec<Vec<Cell>> = vec![Vec::new(); ways.len()];
+    for group in 0..options.pairs {
+        let mut taught: Vec<Teaching> = Vec::new();
+        for (way, cells) in ways.iter().zip(&mut cells) {
+            let mut tell = |what: &str, add: u64| {
+                done += add;
+                progress(&format!("{} of {}: {what}", group + 1, options.pairs), done, all);
+            };
+            if !taught.contains(&way.teaching) {
+                taught.push(way.teaching);
+                let before = bench.teach(group, &way.teaching, &mut tell)?;
+                tell("taught already", u64::from(options.steps) - before);
+            }
+            cells.push(bench.cell(group, way, &mut tell)?);
+        }
+    }
+    let rows = ways
+        .iter()
+        .zip(&cells)
+        .map(|(way, cells)| Row::of(way.part, &way.key, &way.title, way.teaching.toys, cells))
+        .collect();
+    let groups =
+        (0..options.pairs).map(|group| toys(options, group, 2).iter().map(Toy::phrase).collect()).collect();
+    let results = Results { rows, groups, command: command(options) };
+    write(options, &results)?;
+    Ok(results)
+}
+
+/// How many trainings a group needs.
+fn teachings(ways: &[Way]) -> u64 {
+    let mut all: Vec<Teaching> = Vec::new();
+    for way in ways {
+        if !all.contains(&way.teaching) {
+            all.push(way.teaching);
+        }
+    }
+    all.len() as u64
+}
+
+fn command(options: &Options) -> String {
+    format!(
+        "mudi benchmark --pairs {} --pair-seed {} --prompts {} --seeds {} --steps {}",
+        options.pairs, options.pair_seed, options.prompts, options.seeds, options.steps
+    )
+}
+
+/// Cells of other settings would be mixed with these.
+fn check_settings(options: &Options) -> Result<(), BenchmarkError> {
+    let path = options.out.join("settings.txt");
+    // More pairs may be added later.
+    let text = format!(
+        "pair seed {}, prompts {}, seeds {}, steps {}, base {}\n",
+        options.pair_seed,
+        options.prompts,
+        options.seeds,
+        options.steps,
+        options.base.display()
+    );
+    match std::fs::read_to_string(&path) {
+        Ok(earlier) if earlier == text => Ok(()),
+        Ok(_) => Err(BenchmarkError::Other { path }),
+        Err(_) => Ok(write_atomically(&path, text.as_bytes())?),
+    }
+}
+
+fn write(options: &Options, results: &Results) -> Result<(), BenchmarkError> {
+    let mut text = serde_json::to_string_pretty(&results.json(options))?;
+    text.push('\n');
+    write_atomically(&options.out.join(JSON_NAME), text.as_bytes())?;
+    write_atomically(&options.out.join(HTML_NAME), page(results, options).as_bytes())?;
+    for (part, name) in [
+        (Part::Methods, "methods"),
+        (Part::Ablations, "ablations"),
+        (Part::Gamma, "gamma"),
+        (Part::Subjects, "subjects"),
+    ] {
+        if let Some(chart) = chart(results, part) {
+            write_atomically(&options.out.join(format!("{name}.svg")), chart.as_bytes())?;
+        }
+    }
+    Ok(())
+}
+
+impl Bench<'_> {
+    fn folder(&self, group: u64, teaching: &Teaching) -> PathBuf {
+        self.options.out.join("runs").join(format!("{group}-{}", teaching.key()))
+    }
+
+    /// Trains where nobody has yet; returns for how many steps `tell` has been told.
+    fn teach(
+        &self,
+        group: u64,
+        teaching: &Teaching,
+        tell: &mut dyn FnMut(&str, u64),
+    ) -> Result<u64, BenchmarkError> {
+        let folder = self.folder(group, teaching);
+        let (photos, out) = (folder.join("toys"), folder.join("run"));
+        if out.join(LORA_FILE).exists() {
+            return Ok(0);
+        }
+        if !photos.exists() {
+            let toys = toys(self.options, group, teaching.toys);
+            let size = self.base.resolution() as u32;
+            let set = photo_set(&toys, teaching.naming, PHOTOS, self.options.pair_seed ^ group, size);
+            write_data_set(&photos, &toys, teaching.naming, &set)?;
+        }
+        let run = train::Options {
+            photos,
+            base: self.options.base.clone(),
+            resume: out.exists(),
+            out,
+            recipe: recipe(group, self.options.steps, teaching.method),
+            stop_after: None,
+            masks: None,
+            interrupt: crate::interrupt::Interrupt::default(),
+            memory: None,
+        };
+        let mut told = 0;
+        let what = format!("teaching by {}", teaching.key());
+        train::run(&run, |event| {
+            if let train::Progress::Step(..) = event {
+                told += 1;
+                tell(&what, 1);
+            }
+        })?;
+        Ok(told)
+    }
+
+    /// The pictures of one group in one way, judged: from their file, or made.
+    fn cell(
+        &mut self,
+        group: u64,
+        way: &Way,
+        tell: &mut dyn FnMut(&str, u64),
+    ) -> Result<Cell, BenchmarkError> {
+        let name = format!("{group}-{}-{}.json", way.teaching.key(), way.gamma);
+        let path = self.options.out.join("cells").join(name);
+        let pictures = self.options.prompts as u64 * self.options.seeds;
+        if path.is_file() {
+            tell("drawn already", pictures);
+            return read_cell(&path);
+        }
+        let folder = self.folder(group, &way.teaching);
+        let dataset = Dataset::load(&folder.join("toys"))?;
+        let toys = toys(self.options, group, way.teaching.toys);
+        let judge =
+            Judge::new(self.eyes.clone(), dataset.clone(), JudgeOptions::for_toys(toys[0].kind.name()))?;
+        lora::detach(&mut self.base.unet);
+        let tensors = read_safetensors(&folder.join("run").join(LORA_FILE))?;
+        let alpha = recipe(group, self.options.steps, way.teaching.method).alpha;
+        lora::attach(&mut self.base.unet, &tensors, Some(alpha as f32))?;
+        let names: Vec<&str> = dataset.subjects.iter().map(|data| data.subject.name()).collect();
+        let mut cell = Cell { group, toys: toys.iter().map(Toy::phrase).collect(), pictures: Vec::new() };
+        for prompt in prompts(&names, self.options.prompts) {
+            for seeds in (0..self.options.seeds).collect::<Vec<_>>().chunks(TOGETHER) {
+                self.draw(&judge, &dataset, &prompt, seeds, way.gamma, &mut cell)?;
+                tell(&way.title, seeds.len() as u64);
+            }
+        }
+        lora::detach(&mut self.base.unet);
+        let mut text = serde_json::to_string(&cell)?;
+        text.push('\n');
+        write_atomically(&path, text.as_bytes())?;
+        Ok(cell)
+    }
+
+    fn draw(
+        &self,
+        judge: &Judge,
+        dataset: &Dataset,
+        prompt: &str,
+        seeds: &[u64],
+        gamma: f32,
+        cell: &mut Cell,
+    ) -> Result<(), BenchmarkError> {
+        let settings = Settings { gamma, ..Settings::for_base(&self.base) };
+        let cutouts = dataset.cutouts()?;
+        let mut starts = Vec::new();
+        for &seed in seeds {
+            starts.push(if gamma > 0.0 {
+                layout_start(&self.base, &cutouts, None, settings.size[0], seed)?.0
+            } else {
+                Start { seed, ..Start::default() }
+            });
+        }
+        let images = pictures(&self.base, prompt, prompt::NEGATIVE, &settings, &starts, |_| {})?;
+        for (seed, image) in seeds.iter().zip(&images) {
+            let judged = judge.judge(Path::new("picture"), image)?;
+            cell.pictures.push(Picture {
+                prompt: prompt.to_owned(),
+                seed: *seed,
+                score: judged.score(),
+                found: judged.found.len(),
+            });
+        }
+        Ok(())
+    }
+}
+
+fn read_cell(path: &Path) -> Result<Cell, BenchmarkError> {
+    let fail = |reason: String| BenchmarkError::Cell { path: path.to_owned(), reason };
+    let text = std::fs::read_to_string(path).map_err(|error| fail(error.to_string()))?;
+    serde_json::from_str(&text).map_err(|error| fail(error.to_string()))
+}

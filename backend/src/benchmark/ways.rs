@@ -1,0 +1,115 @@
+//! What is compared: ways to teach toys, and ways to start pictures of them.
+
+use mudi_domain::recipe::Method;
+use mudi_toybox::Naming;
+
+/// Where pictures are asked for.
+pub(super) const PLACES: [&str; 5] =
+    ["in the garden", "on the beach", "in the snow", "in the kitchen", "in the forest"];
+
+/// How strongly the layout shifts the first noise where nothing else is said; that of the paper's Algorithm 2.
+pub(super) const GAMMA: f32 = 1.0;
+
+/// A part of the benchmark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// DreamBooth, Cut-Mix and MuDI on pairs.
+    Methods,
+    /// MuDI without each of its parts.
+    Ablations,
+    /// MuDI with other strengths of the layout.
+    Gamma,
+    /// MuDI on two to five toys at once.
+    Subjects,
+}
+
+impl Part {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Methods, Self::Ablations, Self::Gamma, Self::Subjects];
+}
+
+/// How toys are taught.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Teaching {
+    pub(super) method: Method,
+    pub(super) naming: Naming,
+    /// How many toys.
+    pub(super) toys: usize,
+}
+
+impl Teaching {
+    const fn pair(method: Method, naming: Naming) -> Self {
+        Self { method, naming, toys: 2 }
+    }
+
+    /// The name of its folders.
+    pub(super) fn key(&self) -> String {
+        let naming = match self.naming {
+            Naming::Kind => "",
+            Naming::Described => "-described",
+        };
+        format!("{}{naming}-{}", self.method.word(), self.toys)
+    }
+}
+
+/// One row of a table.
+#[derive(Clone, Debug)]
+pub(super) struct Way {
+    pub(super) part: Part,
+    /// What JSON calls it.
+    pub(super) key: String,
+    /// What tables call it.
+    pub(super) title: String,
+    pub(super) teaching: Teaching,
+    /// 0 starts from plain noise.
+    pub(super) gamma: f32,
+}
+
+/// All rows of the parts, in the order of the tables.
+pub(super) fn ways(parts: &[Part]) -> Vec<Way> {
+    let kind = |method| Teaching::pair(method, Naming::Kind);
+    let way = |part, key: &str, title: &str, teaching, gamma| Way {
+        part,
+        key: key.to_owned(),
+        title: title.to_owned(),
+        teaching,
+        gamma,
+    };
+    let mut ways = vec![
+        way(Part::Methods, "dreambooth", "DreamBooth", kind(Method::Dreambooth), 0.0),
+        way(Part::Methods, "cutmix", "Cut-Mix", kind(Method::Cutmix), 0.0),
+        way(Part::Methods, "mudi", "MuDI", kind(Method::Mudi), GAMMA),
+        way(
+            Part::Ablations,
+            "without_segmix",
+            "MuDI without Seg-Mix (DreamBooth, shifted noise)",
+            kind(Method::Dreambooth),
+            GAMMA,
+        ),
+        way(
+            Part::Ablations,
+            "without_initialization",
+            "MuDI without the initialization",
+            kind(Method::Mudi),
+            0.0,
+        ),
+        way(
+            Part::Ablations,
+            "described",
+            "MuDI with the descriptive class (`red bear` for `bear`)",
+            Teaching::pair(Method::Mudi, Naming::Described),
+            GAMMA,
+        ),
+    ];
+    for gamma in [0.0, 1.0, 2.0, 3.0, 4.0f32] {
+        let (key, title) = (format!("gamma_{gamma}"), format!("γ = {gamma}"));
+        ways.push(way(Part::Gamma, &key, &title, kind(Method::Mudi), gamma));
+    }
+    for toys in 2..=mudi_toybox::MAX_TOYS {
+        let teaching = Teaching { toys, ..kind(Method::Mudi) };
+        ways.push(way(Part::Subjects, &format!("subjects_{toys}"), &format!("{toys} toys"), teaching, GAMMA));
+    }
+    ways.retain(|way| parts.contains(&way.part));
+    ways
+}

@@ -1,0 +1,112 @@
+//! `mudi benchmark`.
+
+use std::path::PathBuf;
+
+use mudi::benchmark::{self, HTML_NAME, MOST_PROMPTS, Options, Part, Results};
+use mudi::pretrain::miniature::Miniature;
+
+use super::{Failure, bar, base_folder, print, vision_folder};
+
+/// Measure how often each method keeps similar toys apart: the paper's table and its ablations in miniature. Stop it at will:
+/// the same command resumes.
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// Base model: a folder in diffusers' layout, or `pocket`.
+    #[arg(long, default_value = "pocket")]
+    base: PathBuf,
+    /// Folder with OWLv2.
+    #[arg(long, default_value = Miniature::Owlv2.folder())]
+    detector: PathBuf,
+    /// Folder with DINOv2 or DreamSim.
+    #[arg(long, default_value = Miniature::Dinov2.folder())]
+    embedder: PathBuf,
+    /// Folder for what is made.
+    #[arg(long, default_value = "runs/benchmark")]
+    out: PathBuf,
+    /// Only these parts; may be given several times.
+    #[arg(long = "part", value_enum)]
+    parts: Vec<PartName>,
+    /// Groups of similar held-out toys.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    pairs: u64,
+    /// Which groups.
+    #[arg(long, default_value_t = 0)]
+    pair_seed: u64,
+    /// Prompts: places that the toys are asked for in.
+    #[arg(long, default_value_t = MOST_PROMPTS as u64, value_parser = clap::value_parser!(u64).range(1..=MOST_PROMPTS as u64))]
+    prompts: u64,
+    /// Pictures of each prompt.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    seeds: u64,
+    /// Training steps of each method.
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..))]
+    steps: u32,
+    /// Print the result as JSON.
+    #[arg(long)]
+    json: bool,
+    /// No progress bar.
+    #[arg(long)]
+    quiet: bool,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum PartName {
+    /// DreamBooth, Cut-Mix, MuDI.
+    Methods,
+    /// MuDI without each of its parts.
+    Ablations,
+    /// Other strengths of the layout.
+    Gamma,
+    /// Two to five toys at once.
+    Subjects,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let part = |name: &PartName| match name {
+        PartName::Methods => Part::Methods,
+        PartName::Ablations => Part::Ablations,
+        PartName::Gamma => Part::Gamma,
+        PartName::Subjects => Part::Subjects,
+    };
+    let named: Vec<Part> = arguments.parts.iter().map(part).collect();
+    let options = Options {
+        base: base_folder(&arguments.base),
+        detector: vision_folder(&arguments.detector),
+        embedder: vision_folder(&arguments.embedder),
+        out: arguments.out.clone(),
+        parts: if named.is_empty() { Part::ALL.to_vec() } else { named },
+        pairs: arguments.pairs,
+        pair_seed: arguments.pair_seed,
+        prompts: arguments.prompts as usize,
+        seeds: arguments.seeds,
+        steps: arguments.steps,
+    };
+    let bar = bar(arguments.json || arguments.quiet, 1);
+    let results = benchmark::run(&options, |what, done, all| {
+        bar.set_length(all);
+        bar.set_position(done);
+        bar.set_message(what.to_owned());
+    })?;
+    bar.finish_and_clear();
+    let page = options.out.join(HTML_NAME);
+    let page = page.canonicalize().unwrap_or(page);
+    let text = format!("{}\nOpen {} in a browser.", table(&results), page.display());
+    print(arguments.json, &results.json(&options), &text)
+}
+
+fn table(results: &Results) -> String {
+    let mut lines = vec![format!("{:58} {:>6} {:>11} {:>6}", "", "right", "95 %", "score")];
+    for row in &results.rows {
+        let Some(success) = row.success else { continue };
+        let (low, high) = success.interval.unwrap_or((success.value, success.value));
+        let score = row.score.map_or(f64::NAN, |score| score.value);
+        lines.push(format!(
+            "{:58} {:>4.0} % {:>4.0} - {:>2.0} % {score:>6.2}",
+            row.title,
+            100.0 * success.value,
+            100.0 * low,
+            100.0 * high
+        ));
+    }
+    lines.join("\n")
+}

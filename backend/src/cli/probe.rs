@@ -1,0 +1,165 @@
+//! `mudi probe`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use mudi::evaluate::{Eyes, RIGHT};
+use mudi::pretrain::miniature::Miniature;
+use mudi::probe::{self, MetricProbe, Options, Row, Truth};
+
+use super::{Failure, bar, base_folder, print, vision_folder};
+
+/// Measure how good networks are on toys that training never shows, whose truth is known.
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(clap::Subcommand)]
+enum What {
+    Vision(Vision),
+    Metric(Metric),
+}
+
+/// Detect-and-Compare on rendered scenes that are right, mixed by degrees, duplicated, swapped, or lack a toy: how well it tells
+/// the right ones from the others.
+#[derive(clap::Args)]
+struct Metric {
+    /// Folder with OWLv2.
+    #[arg(long, default_value = Miniature::Owlv2.folder())]
+    detector: PathBuf,
+    /// Folder with DINOv2 or DreamSim.
+    #[arg(long, default_value = Miniature::Dinov2.folder())]
+    embedder: PathBuf,
+    /// Base model whose autoencoder softens the scenes.
+    #[arg(long, default_value = "pocket")]
+    base: PathBuf,
+    /// Pairs of similar held-out toys, ten scenes each.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    pairs: u64,
+    /// Seed of the pairs.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Print the result as JSON.
+    #[arg(long)]
+    json: bool,
+    /// No progress bar.
+    #[arg(long)]
+    quiet: bool,
+}
+
+/// The networks that see: boxes, masks, identities.
+#[derive(clap::Args)]
+struct Vision {
+    /// Folder with OWLv2.
+    #[arg(long, default_value = Miniature::Owlv2.folder())]
+    detector: PathBuf,
+    /// Folder with SAM.
+    #[arg(long, default_value = Miniature::Sam.folder())]
+    segmenter: PathBuf,
+    /// Folder with DINOv2 or DreamSim.
+    #[arg(long, default_value = Miniature::Dinov2.folder())]
+    embedder: PathBuf,
+    /// Probe only these; may be given several times.
+    #[arg(long, value_enum)]
+    only: Vec<Part>,
+    /// Pictures for boxes and masks.
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    pictures: u64,
+    /// Toys of each kind whose photos are searched.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(2..=100))]
+    toys: u64,
+    /// Seed of the pictures.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Print the result as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    Detector,
+    Segmenter,
+    Embedder,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    match &arguments.what {
+        What::Vision(arguments) => vision(arguments),
+        What::Metric(arguments) => metric(arguments),
+    }
+}
+
+fn vision(arguments: &Vision) -> Result<(), Failure> {
+    let options =
+        Options { pictures: arguments.pictures, toys: arguments.toys as usize, seed: arguments.seed };
+    let asked = |part| arguments.only.is_empty() || arguments.only.contains(&part);
+    let mut rows = Vec::new();
+    if asked(Part::Detector) {
+        rows.extend(probe::detection(&vision_folder(&arguments.detector), &options)?);
+    }
+    if asked(Part::Segmenter) {
+        rows.extend(probe::masks(&vision_folder(&arguments.segmenter), &options)?);
+    }
+    if asked(Part::Embedder) {
+        rows.extend(probe::identity(&vision_folder(&arguments.embedder), &options)?);
+    }
+    let object = serde_json::json!({ "seed": options.seed, "rows": rows });
+    print(arguments.json, &object, &table(&rows))
+}
+
+fn metric(arguments: &Metric) -> Result<(), Failure> {
+    let embedder = vision_folder(&arguments.embedder);
+    let eyes = Arc::new(Eyes::load(&vision_folder(&arguments.detector), &[&embedder])?);
+    let bar = bar(arguments.json || arguments.quiet, arguments.pairs).with_message("pairs");
+    let base = base_folder(&arguments.base);
+    let found = probe::metric(&eyes, &base, arguments.pairs, arguments.seed, || bar.inc(1))?;
+    bar.finish_and_clear();
+    print(arguments.json, &serde_json::to_value(&found)?, &metric_table(&found))
+}
+
+fn metric_table(found: &MetricProbe) -> String {
+    let share = |share: Option<f64>| share.map_or(String::new(), |share| format!("{share:.3}"));
+    let mut lines = vec![format!("{:24} {:>7} {:>7} {:>13}", "", "score", "AUROC", "plain AUROC")];
+    let mut line = |name: String, score: Option<f64>, ours: Option<f64>, plain: Option<f64>| {
+        lines.push(format!("{name:24} {:>7} {:>7} {:>13}", share(score), share(ours), share(plain)));
+    };
+    for sort in &found.sorts {
+        let name = match sort.truth {
+            Truth::Right => "right".to_owned(),
+            Truth::Mixed(count) => format!("mixed, {count} of 4 traits"),
+            Truth::Duplicated => "the same twice".to_owned(),
+            Truth::Swapped => "traits swapped".to_owned(),
+            Truth::Missing => "one missing".to_owned(),
+        };
+        line(name, sort.score.map(|score| score.value), sort.auroc, sort.plain_auroc);
+    }
+    line("all that is not right".to_owned(), None, Some(found.auroc), Some(found.plain_auroc));
+    let (threshold, right, wrong) = found.threshold;
+    lines.push(format!(
+        "Best threshold here: {threshold:.3} ({:.1} % of the right ones are at or above it, {:.1} % of the others below).",
+        100.0 * right,
+        100.0 * wrong
+    ));
+    let (right, wrong) = found.decided;
+    lines.push(format!(
+        "The threshold that decides, {RIGHT}: {:.1} % and {:.1} %.",
+        100.0 * right,
+        100.0 * wrong
+    ));
+    lines.join("\n")
+}
+
+/// The rows as a table for a terminal.
+pub(super) fn table(rows: &[Row]) -> String {
+    let mut lines =
+        vec![format!("{:50} {:>7} {:>16} {:>6} {:>7}", "", "value", "95 % interval", "of", "aim")];
+    for row in rows {
+        let interval = row.interval.map_or(String::new(), |(low, high)| format!("{low:.3} - {high:.3}"));
+        let aim = row.aim.map_or(String::new(), |aim| format!("{aim:.2}"));
+        lines.push(format!("{:50} {:>7.3} {interval:>16} {:>6} {aim:>7}", row.name, row.value, row.count));
+    }
+    lines.join("\n")
+}

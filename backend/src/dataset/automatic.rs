@@ -1,0 +1,73 @@
+//! Masks of photos that have none: made when they are first needed, and kept beside the photos, where they can be looked at and
+//! mended.
+
+use std::io::Cursor;
+use std::path::Path;
+
+use image::ImageFormat;
+use sha2::{Digest, Sha256};
+
+use super::decode::Decoded;
+use super::error::DatasetError;
+use crate::files::{WriteError, create_folder, write_atomically};
+use crate::segment::{AutoSegmenter, AutomaticError, Networks, THRESHOLD};
+
+/// The folder, in that of the data set, of masks that were made automatically. A file there that is mended is used as it is,
+/// one that is removed is made anew.
+pub const AUTOMATIC_MASKS: &str = "automatic_masks";
+
+/// What makes masks: its networks are loaded when the first photo without a mask is met.
+pub struct Masker {
+    networks: Networks,
+    loaded: Option<AutoSegmenter>,
+    /// What was made: a sentence for each mask.
+    pub notes: Vec<String>,
+}
+
+impl Masker {
+    /// A masker with those networks.
+    #[must_use]
+    pub fn new(networks: Networks) -> Self {
+        Self { networks, loaded: None, notes: Vec::new() }
+    }
+
+    fn segmenter(&mut self) -> Result<&AutoSegmenter, AutomaticError> {
+        let loaded = match self.loaded.take() {
+            Some(loaded) => loaded,
+            None => AutoSegmenter::load(&self.networks, THRESHOLD)?,
+        };
+        Ok(self.loaded.insert(loaded))
+    }
+}
+
+/// The name, in the folder `dir`, of the mask of a photo that has none: an earlier one, or where there is a masker a new one.
+pub(super) fn file_of(
+    dir: &Path,
+    path: &Path,
+    bytes: &[u8],
+    photo: &Decoded,
+    class: &str,
+    masker: Option<&mut Masker>,
+) -> Result<String, DatasetError> {
+    // With what the photo holds, so that another photo of that name gets another mask.
+    let digest: String = Sha256::digest(bytes).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let name = format!("{AUTOMATIC_MASKS}/{stem}-{digest}.png");
+    let file = dir.join(&name);
+    if file.is_file() {
+        return Ok(name);
+    }
+    let Some(masker) = masker else { return Err(DatasetError::NoMask { photo: path.to_owned() }) };
+    let made = masker
+        .segmenter()
+        .and_then(|segmenter| segmenter.mask(path, &photo.rgb(), class))
+        .map_err(|error| DatasetError::Automatic(Box::new(error)))?;
+    let mut png = Cursor::new(Vec::new());
+    made.mask.as_gray().write_to(&mut png, ImageFormat::Png).map_err(|error| {
+        DatasetError::Write(WriteError { path: file.clone(), source: std::io::Error::other(error) })
+    })?;
+    create_folder(&dir.join(AUTOMATIC_MASKS))?;
+    write_atomically(&file, &png.into_inner())?;
+    masker.notes.push(format!("{}: mask made from `{class}`, found at {}", path.display(), made.found));
+    Ok(name)
+}

@@ -1,0 +1,84 @@
+//! The card of a miniature: what it is, what it saw, how it learnt.
+
+use super::{Miniature, Options, PretrainError, State, architecture};
+use crate::files::write_atomically;
+use crate::pretrain::card::{recent, standalone};
+use crate::report::chart::loss_chart;
+
+/// Writes `README.md` and the chart of losses beside the network.
+pub(super) fn write(options: &Options, state: &State) -> Result<(), PretrainError> {
+    let chart = standalone(&loss_chart(&state.losses));
+    write_atomically(&options.out.join("loss.svg"), chart.as_bytes())?;
+    Ok(write_atomically(&options.out.join("README.md"), text(options, state).as_bytes())?)
+}
+
+/// The title, the tag that model hubs sort by, what it does, and how it learnt.
+fn words(network: Miniature) -> [&'static str; 4] {
+    match network {
+        Miniature::Owlv2 => [
+            "OWLv2 in miniature, for toys",
+            "zero-shot-object-detection",
+            "It finds the toys of the toybox that a text names: a kind (`bear`), a kind and a colour (`red bear`), or any `toy`.",
+            "It learnt as OWL-ViT's paper describes detection: patches are assigned to toys at least cost, boxes learn by L1 and \
+             generalized IoU, texts by focal loss; for the first three fifths of the steps four patches learn each toy, then one. Its text tower began as pocket's text encoder{from}. There was no pretraining on captions, and no self-training, which made OWLv2 of \
+             OWL-ViT.",
+        ],
+        Miniature::Sam => [
+            "Segment Anything in miniature, for toys",
+            "mask-generation",
+            "It makes masks of the toys of the toybox, from a box or from points.",
+            "It learnt from boxes (exact and loose ones), single points (three masks, of which the best learns), a point on the toy and \
+             one beside it, and a correcting point with the earlier mask; by cross entropy and dice.",
+        ],
+        Miniature::Dinov2 => [
+            "DINOv2 in miniature, for toys",
+            "image-feature-extraction",
+            "It tells the toys of the toybox apart: crops of one toy lie near to each other. The identity is the mean over all tokens of \
+             the last hidden state.",
+            "The published DINOv2 teaches itself without labels. This one was trained by contrast with labels (which pictures show the \
+             same toy), in batches of 16 toys of two kinds, 4 pictures of each; it has DINOv2's architecture, not its training.",
+        ],
+    }
+}
+
+fn text(options: &Options, state: &State) -> String {
+    let [title, tag, what, how] = words(options.network);
+    let from = options.from.as_ref().map_or(String::new(), |from| format!(" --from {}", from.display()));
+    let blocks = if from.is_empty() { "" } else { ", its image tower with the blocks of DINOv2's miniature" };
+    let how = how.replace("{from}", blocks);
+    let (seed, steps, planned) = (options.seed, state.step(), options.steps);
+    let name = options.network.folder();
+    let network = name.trim_end_matches("-toybox");
+    let early = if steps < planned { ", written before its end" } else { "" };
+    let side = if options.network == Miniature::Dinov2 { architecture::CROP } else { architecture::SIDE };
+    format!(
+        "---
+license: mit
+library_name: transformers
+pipeline_tag: {tag}
+---
+# {title}
+
+{what} It knows nothing else: it exists so that MuDI Studio can find, cut out and compare subjects where no published weights are at
+hand. The folder is in transformers' layout, weights in half precision; it reads {side} x {side} pixels.
+
+## Data
+Pictures of the toybox, the renderer in `backend/toybox`, drawn while training goes on, of toys that are not held out; some are
+softened by pocket's autoencoder, blurred, noisy, compressed or cut. Nobody's photos, no licence but this repository's (MIT OR
+Apache-2.0).
+
+## Training
+    mudi pretrain --network {network}{from} --seed {seed} --steps {planned}
+
+{how} It made {steps} steps{early}; the mean loss of the last hundred is {loss}. The weights are running averages.
+
+![Loss](loss.svg)
+
+## How good it is
+    mudi probe vision
+
+prints how well it does on toys that are held out of training.
+",
+        loss = recent(&state.losses),
+    )
+}

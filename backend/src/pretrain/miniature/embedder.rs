@@ -1,0 +1,154 @@
+//! DINOv2's miniature: the identity that a crop shows.
+//!
+//! The published DINOv2 teaches itself without labels. This one is small and learns from who is who: pictures of one toy
+//! are to be near to each other and far from those of others, of its kind above all.
+
+use image::RgbImage;
+use mudi_diffusion::{Engine, Parameters};
+use mudi_domain::geometry::Rect;
+use mudi_domain::rng::{self, Stream};
+use mudi_engine_candle::weights::TrainableWeights;
+use mudi_engine_candle::{CandleEngine, Gradients, backward, on_pool};
+use mudi_toybox::{Accessory, AccessoryKind, Background, Color, Kind, Pattern, Scene, Toy, is_held_out};
+use mudi_vision::dino::{Dinov2, mean_state};
+use mudi_vision::preprocess::Processor;
+use rand::Rng;
+use rand::seq::SliceRandom;
+
+use super::augment::worn;
+use super::contrast::contrast;
+use super::initial::initial;
+use super::softener::Softener;
+use super::{Options, PretrainError, State, Student, architecture, export, learn};
+use crate::evaluate::crops::on_square;
+
+/// Toys in a batch, of two kinds.
+const TOYS: usize = 16;
+/// Pictures of each.
+const VIEWS: usize = 4;
+/// Share of toys that differ from another one in one thing.
+const NEAR: f64 = 0.4;
+/// How far a crop's edges may be from the toy's, in shares of the box.
+const LOOSE: f32 = 0.08;
+
+/// A toy that differs from `toy` in one thing that captions name or do not name.
+fn near(toy: &Toy, stream: &mut Stream) -> Toy {
+    let other = Toy { kind: toy.kind, ..Toy::random(stream) };
+    let mut near = toy.clone();
+    match stream.random_range(0..5) {
+        0 => (near.color, near.coat) = (other.color, other.coat),
+        1 => near.pattern = Pattern::ALL[stream.random_range(0..Pattern::ALL.len())],
+        2 => near.accessory = other.accessory,
+        3 => {
+            near.accessory = near.accessory.map(|_| {
+                let color = Color::random(stream);
+                Accessory { kind: AccessoryKind::random(stream), color, shade: color.shade(stream) }
+            });
+        }
+        _ => near.traits = other.traits,
+    }
+    near
+}
+
+/// Toys of two kinds that training may show.
+fn toys(stream: &mut Stream) -> Vec<Toy> {
+    let kinds = [Kind::random(stream), Kind::random(stream)];
+    let mut toys: Vec<Toy> = Vec::with_capacity(TOYS);
+    while toys.len() < TOYS {
+        let toy = match toys.last() {
+            Some(last) if stream.random_bool(NEAR) => near(last, stream),
+            _ => Toy { kind: kinds[toys.len() % 2], ..Toy::random(stream) },
+        };
+        if !is_held_out(&toy) && !toys.contains(&toy) {
+            toys.push(toy);
+        }
+    }
+    toys
+}
+
+/// A toy's crop as evaluation makes it, with edges that are not exact.
+fn crop(image: &RgbImage, [x, y, width, height]: [u32; 4], stream: &mut Stream) -> Option<RgbImage> {
+    let mut edge = |at: u32, length: u32, most: u32| {
+        let shift = stream.random_range(-LOOSE..LOOSE) * length as f32;
+        (at as f32 + shift).round().clamp(0.0, most as f32) as u32
+    };
+    let (left, right) = (edge(x, width, image.width()), edge(x + width, width, image.width()));
+    let (top, bottom) = (edge(y, height, image.height()), edge(y + height, height, image.height()));
+    let (wide, high) = (right.checked_sub(left)?, bottom.checked_sub(top)?);
+    // A sliver shows nobody.
+    (wide >= 4 && high >= 4).then(|| on_square(image, Rect::new(left as i32, top as i32, wide, high)))
+}
+
+pub(super) struct Batch {
+    pixels: Vec<f32>,
+    who: Vec<usize>,
+}
+
+fn batch(softener: &Softener, processor: &Processor, seed: u64, step: u64) -> Result<Batch, PretrainError> {
+    let stream = &mut rng::stream(seed, "identities", step);
+    let toys = toys(stream);
+    let mut scenes = Vec::new();
+    let mut order: Vec<usize> = (0..toys.len()).collect();
+    for _ in 0..VIEWS {
+        order.shuffle(stream);
+        let mut left = order.as_slice();
+        while !left.is_empty() {
+            let (together, rest) = left.split_at(stream.random_range(1..=3).min(left.len()));
+            left = rest;
+            let place =
+                if stream.random_bool(0.25) { Background::Simple } else { Background::random_place(stream) };
+            let shown = together.iter().map(|&index| toys[index].clone()).collect();
+            let scene = Scene::compose(stream, architecture::SIDE as u32, place, shown);
+            scenes.push((scene.render(), together.to_vec()));
+        }
+    }
+    // As many go through the autoencoder as time allows.
+    const SOFTENED: usize = 4;
+    let images: Vec<RgbImage> =
+        scenes.iter().take(SOFTENED).map(|(rendered, _)| rendered.image.clone()).collect();
+    for ((rendered, _), image) in scenes.iter_mut().zip(softener.soften(&images)?) {
+        rendered.image = image;
+    }
+    let mut batch = Batch { pixels: Vec::new(), who: Vec::new() };
+    for (rendered, shown) in scenes {
+        let image = worn(rendered.image, stream);
+        for (index, bounds) in shown.into_iter().zip(rendered.boxes) {
+            if let Some(crop) = crop(&image, bounds, stream) {
+                batch.pixels.extend(processor.apply(&crop)?.values);
+                batch.who.push(index);
+            }
+        }
+    }
+    Ok(batch)
+}
+
+struct Learner(Dinov2<CandleEngine>);
+
+impl Student for Learner {
+    type Batch = Batch;
+    const RATE: f64 = 1e-3;
+
+    fn gradients(&self, engine: &CandleEngine, batch: &Batch) -> mudi_diffusion::Result<(f64, Gradients)> {
+        on_pool(|| {
+            let side = architecture::CROP;
+            let pixels = engine.from_slice(&batch.pixels, &[batch.who.len(), side, side, 3])?;
+            let vectors = mean_state(engine, &self.0.forward(engine, &pixels)?)?;
+            let shape = engine.shape(&vectors);
+            let (loss, slopes) = contrast(&engine.to_vec(&vectors)?, shape[1], &batch.who);
+            let slopes = engine.from_slice(&slopes, &shape)?;
+            Ok((loss, backward(&[(&vectors, slopes.value().clone())])?))
+        })
+    }
+}
+
+pub(super) fn train(options: &Options) -> Result<(), PretrainError> {
+    let seed = options.seed;
+    let mut source = TrainableWeights::new(|name, shape, kind| initial(seed, name, shape, kind));
+    let config = architecture::dinov2();
+    let learner = Learner(Dinov2::new(config, &mut source as &mut dyn Parameters<CandleEngine>)?);
+    let mut state = State::new(std::mem::take(&mut source.made))?;
+    drop(source);
+    let softener = Softener::load(&options.base)?;
+    let processor = Processor::from_json(&export::preprocessor(options.network).to_string())?;
+    learn(options, &learner, &mut state, move |step| batch(&softener, &processor, seed, step))
+}

@@ -1,0 +1,205 @@
+//! The small networks that ship, as a user meets them: masks by a class's name, judging, the benchmark; and their training.
+
+use std::path::Path;
+
+use image::{GrayImage, Rgb, RgbImage};
+use mudi_tests::workshop::{Workshop, json, ok, refs, refused, shipped};
+use mudi_toybox::{Background, Kind, Scene, Toy};
+use serde_json::Value;
+
+/// `--detector` and `--segmenter` of the small networks.
+fn networks() -> Vec<String> {
+    let flags = [("--detector", "owlv2-toybox"), ("--segmenter", "sam-toybox")];
+    flags.into_iter().flat_map(|(flag, name)| [flag.to_owned(), shipped(name)]).collect()
+}
+
+/// A picture of a toy of each kind, and their masks.
+fn scene(kinds: &[Kind], seed: u64) -> (RgbImage, Vec<GrayImage>) {
+    let stream = &mut mudi_domain::rng::stream(seed, "miniatures test", 0);
+    let toys = kinds.iter().map(|&kind| Toy { kind, ..Toy::random_held_out(stream) }).collect();
+    let rendered = Scene::compose(stream, 96, Background::Garden, toys).render();
+    (rendered.image, rendered.masks)
+}
+
+fn iou(found: &GrayImage, truth: &GrayImage) -> f64 {
+    let count = |both: &dyn Fn(bool, bool) -> bool| {
+        found.pixels().zip(truth.pixels()).filter(|(a, b)| both(a.0[0] > 127, b.0[0] > 127)).count()
+    };
+    count(&|a, b| a && b) as f64 / count(&|a, b| a || b) as f64
+}
+
+#[test]
+fn a_class_is_enough_for_a_mask() {
+    let shop = Workshop::new();
+    let (photo, out) = (shop.path("photo.png"), shop.path("mask.png"));
+    let detector = shipped("owlv2-toybox");
+    let segmenter = shipped("sam-toybox");
+    let common = ["segment", "--image", &photo, "--out", &out, "--detector", &detector, "--base", &segmenter];
+    let mut shares = Vec::new();
+    for (seed, kind) in (0..).zip([Kind::Bear, Kind::Rabbit, Kind::Robot]) {
+        let (image, masks) = scene(&[kind], seed);
+        image.save(&photo).expect("a photo");
+        let printed = json(&[&common[..], &["--class", kind.name()]].concat());
+        assert!(printed["network"]["found"]["score"].as_f64().is_some_and(|score| score > 0.2), "{printed}");
+        shares.push(iou(&image::open(&out).expect("a mask").into_luma8(), &masks[0]));
+    }
+    println!("intersection over union: {shares:.3?}");
+    assert!(shares.iter().all(|share| *share > 0.8), "{shares:?}");
+}
+
+#[test]
+fn what_is_not_one_is_not_guessed() {
+    let shop = Workshop::new();
+    let (photo, out) = (shop.path("photo.png"), shop.path("mask.png"));
+    let (detector, segmenter) = (shipped("owlv2-toybox"), shipped("sam-toybox"));
+    let common = ["segment", "--image", &photo, "--out", &out, "--detector", &detector, "--base", &segmenter];
+    let ask = |class: &'static str| [&common[..], &["--class", class]].concat();
+
+    scene(&[Kind::Bear, Kind::Bear], 3).0.save(&photo).expect("a photo");
+    refused(&ask("bear"), &["photo.png", "2 subjects were found for `bear`", "score", "--box"]);
+    refused(&ask("dragon"), &["dragon", "bear", "--detector"]);
+    for (width, height) in [(96, 96), (1, 1), (3, 400)] {
+        RgbImage::from_pixel(width, height, Rgb([0; 3])).save(&photo).expect("a photo");
+        refused(&ask("bear"), &["nothing was found for `bear`"]);
+    }
+    refused(&[&ask("bear")[..], &["--point", "1,1"]].concat(), &["--class", "--point"]);
+    assert!(!Path::new(&out).exists(), "nothing was written");
+}
+
+/// Takes the masks out of a data set's text.
+fn without_masks(toys: &str) {
+    let path = Path::new(toys).join("metadata.jsonl");
+    let text = std::fs::read_to_string(&path).expect("metadata");
+    let lines = text.lines().map(|line| {
+        let mut line: Value = serde_json::from_str(line).expect("a line");
+        line.as_object_mut().expect("an object").remove("mask_path");
+        line.to_string() + "\n"
+    });
+    std::fs::write(&path, lines.collect::<String>()).expect("metadata");
+}
+
+#[test]
+fn photos_without_masks_get_them_once() {
+    let shop = Workshop::new();
+    let toys = shop.toys();
+    without_masks(&toys);
+    let networks = networks();
+    let train = |run: &str| {
+        let mut arguments = shop.train(run, &["--steps", "1"]);
+        arguments.extend(networks.clone());
+        arguments
+    };
+    ok(&refs(&train("run")));
+    let masks = shop.files("toys/automatic_masks");
+    assert_eq!(masks.len(), 6);
+    let first = format!("toys/automatic_masks/{}", masks[0].display());
+    let before = shop.bytes(&first);
+    // What was made is used by whoever reads the photos, and not made again.
+    let (run, pictures) = (shop.path("run"), shop.path("pictures"));
+    ok(&[
+        "generate", "--run", &run, "--prompt", "a", "--layout", "random", "--out", &pictures, "--steps", "1",
+    ]);
+    ok(&refs(&train("again")));
+    assert_eq!(before, shop.bytes(&first));
+}
+
+#[test]
+fn a_benchmark_resumes_and_counts() {
+    let shop = Workshop::new();
+    let out = shop.path("benchmark");
+    let (detector, embedder) = (shipped("owlv2-toybox"), shipped("dinov2-toybox"));
+    let common = [
+        "benchmark",
+        "--base",
+        &shop.base,
+        "--out",
+        &out,
+        "--detector",
+        &detector,
+        "--embedder",
+        &embedder,
+        "--pairs",
+        "1",
+        "--prompts",
+        "1",
+        "--seeds",
+        "2",
+        "--part",
+        "methods",
+        "--quiet",
+        "--json",
+    ];
+    let arguments = |steps| [&common[..], &["--steps", steps]].concat();
+    let first = json(&arguments("1"));
+    for method in ["dreambooth", "cutmix", "mudi"] {
+        let found = &first["methods"][method];
+        assert!(found["success"].as_f64().is_some_and(|share| (0.0..=1.0).contains(&share)), "{first}");
+        assert_eq!(found["success_interval"].as_array().map(Vec::len), Some(2));
+        assert_eq!(found["pictures"], 2);
+    }
+    assert!(shop.bytes("benchmark/benchmark.html").starts_with(b"<!DOCTYPE html>"));
+    assert!(shop.bytes("benchmark/methods.svg").starts_with(b"<svg"));
+    // A cell that is there counts, and is not made again.
+    let cell = shop.path("benchmark/cells/0-mudi-2-1.json");
+    let mut known: Value = serde_json::from_slice(&std::fs::read(&cell).expect("a cell")).expect("json");
+    for picture in known["pictures"].as_array_mut().expect("pictures") {
+        picture["score"] = 1.0.into();
+    }
+    std::fs::write(&cell, known.to_string()).expect("a cell");
+    assert_eq!(json(&arguments("1"))["methods"]["mudi"]["success"], 1.0);
+    refused(&arguments("2"), &["settings", "--out"]);
+    std::fs::write(&cell, "{").expect("a cell");
+    refused(&arguments("1"), &["0-mudi-2-1.json", "remove it"]);
+}
+
+#[test]
+fn networks_are_probed() {
+    let (detector, segmenter) = (shipped("owlv2-toybox"), shipped("sam-toybox"));
+    let embedder = shipped("dinov2-toybox");
+    let common = ["--detector", &detector, "--embedder", &embedder];
+    let small = ["probe", "vision", "--segmenter", &segmenter, "--pictures", "20", "--toys", "4", "--json"];
+    let found = json(&[&small[..], &common].concat());
+    let rows = found["rows"].as_array().expect("rows");
+    assert_eq!(rows.len(), 6, "{found}");
+    // Loose bounds: what ships is measured on many more.
+    for row in rows.iter().filter(|row| !row["aim"].is_null()) {
+        assert!(row["value"].as_f64().is_some_and(|value| value > 0.75), "{row}");
+    }
+}
+
+#[test]
+fn a_miniature_is_the_same_whether_or_not_its_training_was_interrupted() {
+    let shop = Workshop::new();
+    let base = shipped("pocket");
+    let train = |run: &str, out: &str, steps: &str| {
+        ok(&[
+            "pretrain",
+            "--network",
+            "dinov2",
+            "--base",
+            &base,
+            "--run",
+            &shop.path(run),
+            "--out",
+            &shop.path(out),
+            "--steps",
+            steps,
+            "--checkpoint-every",
+            "1",
+            "--quiet",
+        ]);
+    };
+    train("whole", "whole-model", "3");
+    train("parts", "parts-model", "1");
+    train("parts", "parts-model", "3");
+    let files = shop.files("whole-model");
+    assert!(files.iter().any(|file| file == Path::new("model.safetensors")));
+    for file in files.iter().map(|file| file.display()) {
+        let same = shop.bytes(&format!("whole-model/{file}")) == shop.bytes(&format!("parts-model/{file}"));
+        assert!(same, "{file} differs");
+    }
+    refused(
+        &["pretrain", "--network", "sam", "--base", &base, "--run", &shop.path("none"), "--export-only"],
+        &["state.safetensors", "--export-only"],
+    );
+}
