@@ -1,7 +1,8 @@
 //! The pictures that were made, newest first, in the groups in which they were asked for.
 
 use leptos::prelude::*;
-use mudi_domain::api::{Image, Run};
+use leptos::task::spawn_local;
+use mudi_domain::api::{Access, Image, Job, NewEvaluation, Run};
 use uuid::Uuid;
 
 use super::compare::Compare;
@@ -9,13 +10,43 @@ use super::viewer::Viewer;
 use super::wish::Wish;
 use crate::api::{self, Loaded};
 use crate::browser;
-use crate::frame::{Deletions, the_project};
+use crate::frame::{Deletions, Toasts, the_project};
 use crate::text;
 use crate::widgets::{Dialog, Empty, Icon, Sign};
 
 /// Where a picture is.
 pub(crate) fn picture_path(project: Uuid, image: &Image) -> String {
     api::of(project, &format!("images/{}/picture", image.id))
+}
+
+/// A button that has pictures judged that were not: whether they show the subjects, each once and unmixed.
+fn judge_button(group: &[Image], asked: Callback<Job>) -> Option<impl IntoView + use<>> {
+    let (the, toasts) = (the_project(), expect_context::<Toasts>());
+    let new = group.iter().filter(|image| image.score.is_none() && image.run.is_some());
+    let images: Vec<Uuid> = new.map(|image| image.id).collect();
+    let judge = move |images: Vec<Uuid>| {
+        spawn_local(async move {
+            match api::post::<Job>(&the.path_now("evaluations"), &NewEvaluation { images }).await {
+                Ok(job) => asked.run(job),
+                Err(error) => toasts.fault(&error),
+            }
+        });
+    };
+    (!images.is_empty() && the.allows(Access::Editor)).then(|| {
+        view! {
+            <button class="link small" title="Detect-and-Compare: each subject once, unmixed?" on:click=move |_| judge(images.clone())>
+                "Are these my subjects?"
+            </button>
+        }
+    })
+}
+
+/// What Detect-and-Compare says of a picture.
+fn score_tag(image: &Image) -> Option<impl IntoView + use<>> {
+    image.score.clone().map(|score| {
+        let class = if score.right { "tag good picture-score" } else { "tag warns picture-score" };
+        view! { <span class=class title=score.explanation>{format!("D&C {:.2}", score.score)}</span> }
+    })
 }
 
 /// A picture in words.
@@ -26,7 +57,12 @@ pub(super) fn described(image: &Image) -> String {
 
 /// All pictures of the project.
 #[component]
-pub(super) fn Gallery(images: Loaded<Vec<Image>>, runs: Signal<Vec<Run>>, wish: Wish) -> impl IntoView {
+pub(super) fn Gallery(
+    images: Loaded<Vec<Image>>,
+    runs: Signal<Vec<Run>>,
+    wish: Wish,
+    asked: Callback<Job>,
+) -> impl IntoView {
     let deletions = expect_context::<Deletions>();
     let the = the_project();
     let open = RwSignal::new(false);
@@ -84,11 +120,13 @@ pub(super) fn Gallery(images: Loaded<Vec<Image>>, runs: Signal<Vec<Run>>, wish: 
             let joint = if run.is_some() && !name.is_empty() { ", " } else { "" };
             format!("{name}{joint}{}", text::ago(browser::now() - created))
         };
+        let judged = judge_button(&group, asked);
         view! {
             <section class="stack" aria-label=label>
                 <p class="group-words">
                     {prompt} " "
                     <span class="quiet small">{model}</span>
+                    {judged}
                 </p>
                 <ul class="pictures">{group.into_iter().map(picture).collect_view()}</ul>
             </section>
@@ -123,7 +161,7 @@ pub(super) fn Gallery(images: Loaded<Vec<Image>>, runs: Signal<Vec<Run>>, wish: 
                         }
                     })
             }}
-            <For each=move || groups.get() key=|(job, group)| (*job, group.len()) children=group />
+            <For each=move || groups.get() key=|(job, group)| (*job, group.len(), group.iter().filter(|image| image.score.is_some()).count()) children=group />
             {bar}
             <Dialog open=open title="Picture" wide=true>
                 {move || {
@@ -158,6 +196,7 @@ fn Picture(
     view! {
         <button class="picture-open" on:click=move |_| show.run(held.get_value())>
             <img src=source alt=words.clone() loading="lazy" width=image.width height=image.height />
+            {score_tag(&image)}
         </button>
         <button
             class="button square picture-choose"

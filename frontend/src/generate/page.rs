@@ -44,7 +44,8 @@ pub(crate) fn Generate() -> impl IntoView {
     let jobs = Loaded::new(move || {
         let path = the.path("jobs");
         async move {
-            let open = |job: &Job| job.kind == JobKind::Generate && !job.state.is_over();
+            let open =
+                |job: &Job| matches!(job.kind, JobKind::Generate | JobKind::Evaluate) && !job.state.is_over();
             api::list::<Job>(&path).await.map(|jobs| jobs.into_iter().filter(open).collect::<Vec<_>>())
         }
     });
@@ -73,7 +74,7 @@ pub(crate) fn Generate() -> impl IntoView {
     let asked = Callback::new(move |_: Job| jobs.reload());
     let work = move |job: Job| {
         let work = Work::follow(job, move |event| match event {
-            JobEvent::Image { .. } => images.reload(),
+            JobEvent::Image { .. } | JobEvent::Score { .. } => images.reload(),
             JobEvent::State { state, .. } if state.is_over() => {
                 images.reload();
                 jobs.reload();
@@ -113,7 +114,7 @@ pub(crate) fn Generate() -> impl IntoView {
                             _ => ().into_any(),
                         }
                     }}
-                    <Gallery images runs wish />
+                    <Gallery images runs wish asked />
                 </div>
             </div>
         </div>
