@@ -5,7 +5,6 @@ mod download;
 mod form;
 mod gallery;
 mod page;
-mod score;
 mod viewer;
 mod wish;
 

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::form::{Form, Offer};
 use super::gallery::Gallery;
-use super::wish::Wish;
+use super::wish::{Start, Wish};
 use crate::api::{self, Answer, Loaded};
 use crate::frame::the_project;
 use crate::training::{Progress, Work};
@@ -44,8 +44,8 @@ pub(crate) fn Generate() -> impl IntoView {
     let jobs = Loaded::new(move || {
         let path = the.path("jobs");
         async move {
-            let shown = [JobKind::Generate, JobKind::Evaluate];
-            let open = move |job: &Job| shown.contains(&job.kind) && !job.state.is_over();
+            let open =
+                |job: &Job| matches!(job.kind, JobKind::Generate | JobKind::Evaluate) && !job.state.is_over();
             api::list::<Job>(&path).await.map(|jobs| jobs.into_iter().filter(open).collect::<Vec<_>>())
         }
     });
@@ -58,6 +58,9 @@ pub(crate) fn Generate() -> impl IntoView {
         }
         begun.set_value(true);
         let newest = offer.done().next().map(|run| run.id);
+        if newest.is_some() {
+            wish.start.set(Start::Random);
+        }
         wish.run.set(wanted.filter(|id| offer.done().any(|run| run.id == *id)).or(newest));
         wish.base.set(offer.bases.first().map(|base| base.name.clone()).unwrap_or_default());
         let names: Vec<&str> = offer.subjects.iter().map(|subject| subject.name.as_str()).collect();
@@ -111,7 +114,7 @@ pub(crate) fn Generate() -> impl IntoView {
                             _ => ().into_any(),
                         }
                     }}
-                    <Gallery images runs wish asked=Callback::new(move |()| jobs.reload()) />
+                    <Gallery images runs wish asked />
                 </div>
             </div>
         </div>

@@ -55,20 +55,20 @@ pub(super) fn Viewer(image: Image, wish: Wish, changed: Callback<()>, close: Cal
         }
     });
     let rows = rows.collect_view();
-    let judged = image.score.as_ref().map(|score| {
-        let class = if score.right { "notice" } else { "notice warns" };
-        view! {
-            <div class=class>
-                <p>{format!("Detect-and-Compare {:.2}: {}.", score.score, score.explanation)}</p>
-            </div>
-        }
-    });
     let canvas = image.canvas.then(|| {
         view! {
             <figure class="stack">
                 <img class="canvas" src=format!("{path}/canvas") alt="The layout that it started from" />
                 <figcaption class="small quiet">"Started from this layout"</figcaption>
             </figure>
+        }
+    });
+    let score = image.score.clone().map(|score| {
+        let class = if score.right { "notice" } else { "notice warns" };
+        view! {
+            <div class=class>
+                <p>{format!("Detect-and-Compare: {:.2}. {}", score.score, score.explanation)}</p>
+            </div>
         }
     });
     view! {
@@ -103,7 +103,7 @@ pub(super) fn Viewer(image: Image, wish: Wish, changed: Callback<()>, close: Cal
                             }
                         })}
                 </div>
-                {judged}
+                {score}
                 <dl class="facts">{rows}</dl>
                 {canvas}
             </div>
