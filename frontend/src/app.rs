@@ -8,7 +8,8 @@ use crate::api::Connection;
 use crate::browser;
 use crate::frame::{Banner, Crumb, Deletions, ProjectFrame, Theme, ToastList, Toasts, Top};
 use crate::generate::Generate;
-use crate::layouts::LayoutList;
+use crate::layouts::{LayoutList, LayoutPage};
+use crate::masks::MaskPage;
 use crate::photos::Photos;
 use crate::projects::{Overview, Projects};
 use crate::session::{Gate, Visitor};
@@ -57,11 +58,13 @@ fn Places() -> impl IntoView {
             <ParentRoute path=path!("/projects/:project") view=ProjectFrame>
                 <Route path=path!("") view=Overview />
                 <Route path=path!("photos") view=Photos />
+                <Route path=path!("photos/:photo/mask") view=MaskPage />
                 <Route path=path!("train") view=Training />
                 <Route path=path!("train/:run") view=RunPage />
                 <Route path=path!("generate") view=Generate />
                 <Route path=path!("share") view=Share />
                 <Route path=path!("layouts") view=LayoutList />
+                <Route path=path!("layouts/:layout") view=LayoutPage />
                 <Route path=path!("*any") view=Nowhere />
             </ParentRoute>
         </Routes>

@@ -48,3 +48,8 @@ pub(crate) fn remember(key: &str, value: &str) {
         let _ = storage.set_item(key, value);
     }
 }
+
+/// Milliseconds since the page began, in fractions.
+pub(crate) fn ticks() -> f64 {
+    window().performance().map_or(0.0, |performance| performance.now())
+}

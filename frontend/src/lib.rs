@@ -26,6 +26,8 @@ mod generate;
 #[cfg(target_arch = "wasm32")]
 mod layouts;
 #[cfg(target_arch = "wasm32")]
+mod masks;
+#[cfg(target_arch = "wasm32")]
 mod photos;
 #[cfg(target_arch = "wasm32")]
 mod projects;

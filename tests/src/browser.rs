@@ -74,7 +74,7 @@ impl Browser {
         browser
     }
 
-    fn command(&self, method: &str, path: &str, body: &Value) -> Value {
+    pub(crate) fn command(&self, method: &str, path: &str, body: &Value) -> Value {
         send(&self.agent, method, &format!("{}/{path}", self.session), (method == "POST").then_some(body))
     }
 

@@ -3,6 +3,7 @@
 pub mod browser;
 pub mod fixtures;
 pub mod golden;
+pub mod hands;
 pub mod outside;
 pub mod served;
 pub mod workshop;

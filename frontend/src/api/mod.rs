@@ -1,15 +1,17 @@
 //! Requests to the server, with the types of [`mudi_domain::api`].
 
+mod binary;
 mod error;
 mod live;
 mod loaded;
 mod request;
 mod watch;
 
+pub(crate) use binary::{read_image, write_mask};
 pub(crate) use error::ApiError;
 pub(crate) use live::listen;
 pub(crate) use loaded::Loaded;
-pub(crate) use request::{bytes, delete, get, list, patch, post, post_empty, put_empty};
+pub(crate) use request::{bytes, delete, get, list, patch, post, post_empty, put, put_empty};
 pub(crate) use watch::Connection;
 
 use uuid::Uuid;

@@ -44,6 +44,11 @@ pub(crate) async fn put_empty(path: &str, body: &impl Serialize) -> Answer<()> {
     send(Method::PUT, path, None, Some(body)).await.map(drop)
 }
 
+/// Puts `body` in the place of what has the version `version`.
+pub(crate) async fn put<T: DeserializeOwned>(path: &str, version: i64, body: &impl Serialize) -> Answer<T> {
+    json(send(Method::PUT, path, Some(version), Some(body)).await?).await
+}
+
 /// Changes what has the version `version`.
 pub(crate) async fn patch<T: DeserializeOwned>(path: &str, version: i64, body: &impl Serialize) -> Answer<T> {
     json(send(Method::PATCH, path, Some(version), Some(body)).await?).await
@@ -80,6 +85,11 @@ async fn send(
         }
         None => request.send().await,
     };
+    checked(sent).await
+}
+
+/// The answer, unless it is none of success.
+pub(super) async fn checked(sent: Result<Response, gloo_net::Error>) -> Answer<Response> {
     let Ok(response) = sent else {
         Connection::lost();
         return Err(ApiError::Offline);

@@ -20,8 +20,11 @@ use crate::widgets::{PageTitle, shown};
 pub(crate) fn Generate() -> impl IntoView {
     let the = the_project();
     let wish = Wish::new();
-    let wanted =
-        use_query_map().with_untracked(|query| query.get("run").and_then(|run| run.parse::<Uuid>().ok()));
+    let query = use_query_map();
+    let named = |name: &str| query.with_untracked(|query| query.get(name));
+    let id = |name: &str| named(name).and_then(|id| id.parse::<Uuid>().ok());
+    let (wanted, layout) = (id("run"), id("layout"));
+    let gamma = named("gamma").and_then(|gamma| gamma.parse().ok());
     let offer = Loaded::new(move || {
         let path = the.path("");
         async move {
@@ -49,7 +52,7 @@ pub(crate) fn Generate() -> impl IntoView {
             api::list::<Job>(&path).await.map(|jobs| jobs.into_iter().filter(open).collect::<Vec<_>>())
         }
     });
-    // What the form begins with: the run of the address, or the newest; all subjects in the prompt.
+    // What the form begins with: run and layout of the address, or the newest run; all subjects in the prompt.
     let begun = StoredValue::new(false);
     Effect::new(move |_| {
         let Some(offer) = offer.value() else { return };
@@ -63,6 +66,10 @@ pub(crate) fn Generate() -> impl IntoView {
         }
         wish.run.set(wanted.filter(|id| offer.done().any(|run| run.id == *id)).or(newest));
         wish.base.set(offer.bases.first().map(|base| base.name.clone()).unwrap_or_default());
+        if let Some(layout) = offer.layouts.iter().find(|known| Some(known.id) == layout) {
+            wish.start.set(Start::Saved(layout.id));
+            wish.gamma.set(gamma.unwrap_or(2.0));
+        }
         let names: Vec<&str> = offer.subjects.iter().map(|subject| subject.name.as_str()).collect();
         if !names.is_empty() {
             let names: Vec<String> = names.iter().map(|name| format!("a {name}")).collect();

@@ -85,6 +85,8 @@ fn new_button(layouts: &[Stored<Layout>], subjects: &[SubjectSummary]) -> AnyVie
         width: width - 0.04,
         height: None,
         z: 0,
+        flip: false,
+        rotation: 0.0,
     });
     let layout = Layout::new(placements.collect());
     let none = layout.subjects.is_empty();

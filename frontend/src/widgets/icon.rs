@@ -31,6 +31,34 @@ pub(crate) enum Sign {
     Reuse,
     Pencil,
     Dice,
+    Eraser,
+    Lasso,
+    Wand,
+    Frame,
+    Point,
+    Mark,
+    Hand,
+    Undo,
+    Redo,
+    Minus,
+    Previous,
+    Next,
+    Help,
+    Sliders,
+    Mirror,
+    Turn,
+    Forward,
+    Backward,
+    Front,
+    Back,
+    Left,
+    Center,
+    Right,
+    Top,
+    Middle,
+    Bottom,
+    Across,
+    Down,
 }
 
 impl Sign {
@@ -66,6 +94,38 @@ impl Sign {
             Self::Reuse => "M4 12a8 8 0 0 1 14-5l2 2M20 4v5h-5M20 12a8 8 0 0 1-14 5l-2-2M4 20v-5h5",
             Self::Pencil => "M4 20l1-4L16 5l3 3L8 19zM14 7l3 3",
             Self::Dice => "M5 5h14v14H5zM9 9h.01M15 9h.01M12 12h.01M9 15h.01M15 15h.01",
+            Self::Eraser => "M8 19h12M4.5 14.5l8-9 6.5 5.8-7 7.7H8zM8.5 10l6.5 6",
+            Self::Lasso => {
+                "M12 4c5 0 8 2.5 8 6s-3.5 6-8 6-8-2.5-8-6 3-6 8-6M8 15.5c-1.5 1 -1.5 3 0 3.5 1.5.5 2 1.5 1 2.5"
+            }
+            Self::Wand => "M4 20L15 9M13 7l4 4M18 3v4M16 5h4M20 13v2M19 14h2M8 4v2M7 5h2",
+            Self::Frame => "M4 8V4h4M16 4h4v4M20 16v4h-4M8 20H4v-4M11 12h2M12 11v2",
+            Self::Point => "M5 4l6 16 2.5-6.5L20 11z",
+            Self::Mark => "M4 19c4-1 3-7 7-7s3 5 6 4M16 4l4 4-5 5-4-4zM4 6h5M6.5 3.5v5",
+            Self::Hand => {
+                "M8 12V6a1.5 1.5 0 0 1 3 0v5M11 11V4.5a1.5 1.5 0 0 1 3 0V11M14 11V6a1.5 1.5 0 0 1 3 0v8c0 4-2 6-5 6-4 0-5-2-7-6-.8-1.6 1.2-2.8 2.3-1.3L8 14.5"
+            }
+            Self::Undo => "M4 9h10a5.5 5.5 0 0 1 0 11H8M8 5L4 9l4 4",
+            Self::Redo => "M20 9H10a5.5 5.5 0 0 0 0 11h6M16 5l4 4-4 4",
+            Self::Minus => "M5 12h14",
+            Self::Previous => "M15 5l-7 7 7 7",
+            Self::Next => "M9 5l7 7-7 7",
+            Self::Help => "M9 9a3 3 0 1 1 4.5 2.6c-1 .6-1.5 1.2-1.5 2.4M12 18h.01",
+            Self::Sliders => "M4 7h9M17 7h3M4 17h3M11 17h9M15 5v4M9 15v4",
+            Self::Mirror => "M12 4v16M9 7v10H3zM15 7v10h6z",
+            Self::Turn => "M19 12a7 7 0 1 1-2-5l2 2M19 4v5h-5",
+            Self::Forward => "M4 4h11v11H4zM19 9v10H9",
+            Self::Backward => "M9 9h11v11H9M5 15V4h10",
+            Self::Front => "M12 19V6M6 11l6-6 6 6M5 21h14",
+            Self::Back => "M12 5v13M6 13l6 6 6-6M5 3h14",
+            Self::Left => "M4 4v16M8 7h12v4H8zM8 14h7v4H8z",
+            Self::Center => "M12 3v18M5 7h14v4H5zM8 14h8v4H8z",
+            Self::Right => "M20 4v16M4 7h12v4H4zM9 14h7v4H9z",
+            Self::Top => "M4 4h16M7 8h4v12H7zM14 8h4v7h-4z",
+            Self::Middle => "M3 12h18M7 5h4v14H7zM14 8h4v8h-4z",
+            Self::Bottom => "M4 20h16M7 4h4v12H7zM14 9h4v7h-4z",
+            Self::Across => "M4 4v16M20 4v16M10 8h4v8h-4z",
+            Self::Down => "M4 4h16M4 20h16M8 10v4h8v-4z",
         }
     }
 }
