@@ -126,7 +126,7 @@ settings! {
     password_file: PathBuf = "password-file", "",
         "File whose first line becomes the owner's password, asked for where a request does not come from this machine.";
     upload_limit: u64 = "upload-limit", "256", "The largest photo or mask that can be uploaded, in MiB.";
-    archive_limit: u64 = "archive-limit", "4096", "The largest data set that can be uploaded, packed and unpacked, in MiB.";
+    archive_limit: u64 = "archive-limit", "4096", "The largest data set or project that can be uploaded, packed and unpacked, in MiB.";
     memory: f64 = "memory", "0", "Memory that a job may use, in GiB; 0 for what is free.";
     nice: u64 = "nice", "10", "How much the worker yields to requests, 0 to 19 (Unix).";
     rate: u64 = "rate", "100", "Requests a second from one address, in the mean; from this machine any number.";
