@@ -16,7 +16,7 @@ const PLAIN: [&str; 20] = [
 #[must_use]
 pub fn suggestions(taken: &[SubjectSummary], most: usize) -> Vec<&'static str> {
     let free = |word: &&str| taken.iter().all(|subject| !words(&subject.name).any(|known| known == **word));
-    RARE.into_iter().filter(|word| free(&word)).take(most).collect()
+    RARE.into_iter().filter(|word| free(word)).take(most).collect()
 }
 
 /// A key for a new subject: the first letter that none has.

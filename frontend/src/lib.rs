@@ -3,8 +3,9 @@
 //! What needs no browser (words, numbers, files' bytes) stands in modules that every machine compiles and tests; the rest
 //! is compiled for `wasm32` alone.
 
-// The types that `#[component]` makes of a function's arguments are public, whatever the function is.
-#![cfg_attr(target_arch = "wasm32", allow(unreachable_pub))]
+// The types that `#[component]` makes of a function's arguments are public, whatever the function is; and it hands them over
+// by value, whatever the function does with them.
+#![cfg_attr(target_arch = "wasm32", allow(unreachable_pub, clippy::needless_pass_by_value))]
 
 pub mod identifiers;
 pub mod plot;

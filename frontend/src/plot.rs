@@ -62,7 +62,7 @@ pub fn plot(losses: &[(u64, f64)], steps: u64) -> Plot {
 
 /// An exponential mean, without the pull towards zero at its begin.
 fn running_mean(losses: &[(u64, f64)]) -> Vec<(u64, f64)> {
-    let keep = 1.0 - 2.0 / (losses.len() as f64 / 20.0 + 2.0);
+    let keep = 1.0 - 2.0 / (losses.len() as f64 / 8.0 + 2.0);
     let (mut sum, mut weight) = (0.0, 0.0);
     let mean = |&(step, loss): &(u64, f64)| {
         (sum, weight) = (sum * keep + loss, weight * keep + 1.0);

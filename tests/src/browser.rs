@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use ureq::Agent;
 
 /// How long anything may take on a slow machine.
-const PATIENCE: Duration = Duration::from_secs(240);
+const PATIENCE: Duration = Duration::from_secs(120);
 /// The key that WebDriver names elements by.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
@@ -96,7 +96,6 @@ impl Browser {
     }
 
     /// Runs a script in the page; what it returns.
-    #[must_use]
     pub fn run(&self, script: &str) -> Value {
         self.run_with(script, &json!([]))
     }
@@ -113,9 +112,9 @@ impl Browser {
         self.command("POST", "execute/async", &json!({ "script": script, "args": [] }))
     }
 
-    /// A command of Chromium's own protocol.
-    pub fn chromium(&self, command: &str, parameters: &Value) {
-        self.command("POST", "goog/cdp/execute", &json!({ "cmd": command, "params": parameters }));
+    /// A command of Chromium's own protocol; its answer.
+    pub fn chromium(&self, command: &str, parameters: &Value) -> Value {
+        self.command("POST", "goog/cdp/execute", &json!({ "cmd": command, "params": parameters }))
     }
 
     /// Gives the window a size, in the page's pixels.
@@ -221,7 +220,8 @@ impl Browser {
     /// Writes `text` into the field that `selector` finds, in the place of what was there.
     pub fn write(&self, selector: &str, text: &str) {
         let found = self.element(selector, &format!("return document.querySelector({})", json!(selector)));
-        self.command("POST", &format!("element/{found}/clear"), &json!({}));
+        // All that is there is marked first, and so written over. (WebDriver's own way of clearing takes the focus away.)
+        let text = format!("{CONTROL}a{RELEASED}{text}");
         self.command("POST", &format!("element/{found}/value"), &json!({ "text": text }));
     }
 
@@ -267,14 +267,16 @@ impl Browser {
         panic!("the Tab key does not reach “{name}”, but {seen:?}");
     }
 
-    /// Keeps what the window shows as a PNG.
+    /// Keeps what the window shows as a WebP file.
     ///
     /// # Panics
     /// Where it cannot be written.
     pub fn photograph(&self, path: &Path) {
-        let shot = self.command("GET", "screenshot", &Value::Null);
-        let bytes = base64::engine::general_purpose::STANDARD.decode(shot.as_str().unwrap_or_default());
-        std::fs::write(path, bytes.expect("a PNG")).expect("a file");
+        let parameters = json!({ "format": "webp", "quality": 82 });
+        let shot = self.chromium("Page.captureScreenshot", &parameters);
+        let bytes =
+            base64::engine::general_purpose::STANDARD.decode(shot["data"].as_str().unwrap_or_default());
+        std::fs::write(path, bytes.expect("an image in base 64")).expect("a file");
     }
 
     /// What the page has complained of so far: scripts that failed, resources that were refused.
@@ -287,6 +289,9 @@ impl Browser {
     }
 }
 
+const CONTROL: &str = "\u{e009}";
+/// No key is held any more.
+const RELEASED: &str = "\u{e000}";
 /// The Tab key, as WebDriver writes it.
 pub const TAB: &str = "\u{e004}";
 /// The Enter key.

@@ -1,5 +1,6 @@
 //! The commands of the README: `cargo xtask <command>`. Without a command it prints what there is.
 
+mod browser;
 mod commands;
 mod embed;
 mod page;
@@ -16,6 +17,7 @@ The commands of this repository.
   cargo xtask demo [--out DIR]        build `mudi` in release mode and run its demo into DIR (default: demo)
   cargo xtask serve [--data DIR]      build the page and `mudi` in release mode, and serve DIR (default: mudi-data) until Ctrl-C
   cargo xtask page                    build the page, which builds of `mudi` from then on embed
+  cargo xtask screenshots             the README's pictures of the page, anew, into docs/images
   cargo xtask fixtures --python PATH  make the parity fixtures again with a Python that has diffusers
   cargo xtask help                    this text
 ";
@@ -28,6 +30,7 @@ enum Command {
     TestPaths,
     Demo { out: PathBuf },
     Page,
+    Screenshots,
     Serve { data: PathBuf },
     Fixtures { python: PathBuf },
 }
@@ -63,6 +66,7 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Command, Failure> {
             Ok(Command::Demo { out: out.unwrap_or_else(|| PathBuf::from("demo")) })
         }
         "page" => option(words, "page", None).map(|_| Command::Page),
+        "screenshots" => option(words, "screenshots", None).map(|_| Command::Screenshots),
         "serve" => {
             let data = option(words, "serve", Some("--data"))?;
             Ok(Command::Serve { data: data.unwrap_or_else(|| PathBuf::from("mudi-data")) })
@@ -107,6 +111,7 @@ fn main() -> ExitCode {
         Command::TestPaths => commands::test_paths(),
         Command::Demo { out } => commands::demo(&out),
         Command::Page => page::page(),
+        Command::Screenshots => commands::screenshots(),
         Command::Serve { data } => commands::serve(&data),
         Command::Fixtures { python } => commands::fixtures(&python),
     });
@@ -136,6 +141,7 @@ mod tests {
         assert_eq!(parsed("demo --out a/b"), Ok(Command::Demo { out: "a/b".into() }));
         assert_eq!(parsed("demo --out=a"), Ok(Command::Demo { out: "a".into() }));
         assert_eq!(parsed("page"), Ok(Command::Page));
+        assert_eq!(parsed("screenshots"), Ok(Command::Screenshots));
         assert_eq!(parsed("serve"), Ok(Command::Serve { data: "mudi-data".into() }));
         assert_eq!(parsed("serve --data d"), Ok(Command::Serve { data: "d".into() }));
         assert_eq!(parsed("fixtures --python p"), Ok(Command::Fixtures { python: "p".into() }));

@@ -28,6 +28,10 @@ pub(super) enum Job {
     Pretraining { base: PathBuf, batch: usize },
     /// A forward pass of the UNet in `base/unet`.
     Forward { base: PathBuf, batch: usize, side: usize, tokens: usize, precision: Precision },
+    /// The mask of a toy from the name of its kind.
+    Mask { detector: PathBuf, segmenter: PathBuf },
+    /// Detect-and-Compare of a picture of two toys.
+    Compare { detector: PathBuf, embedder: PathBuf },
     /// One operation of the engine, `repeat` times.
     Operation { operation: Operation, gradient: bool, repeat: usize },
 }
@@ -111,6 +115,8 @@ pub enum Set {
     Sdxl,
     /// Single operations, forward and with gradients.
     Operations,
+    /// The networks that see: a mask by a class's name, Detect-and-Compare of an image. There is no reference for these.
+    Vision,
 }
 
 /// A job and how its row is called.
@@ -129,6 +135,7 @@ fn named(name: impl Into<String>, job: Job) -> Named {
 pub(super) fn jobs<E>(
     set: Set,
     base: &Path,
+    [detector, segmenter, embedder]: [&Path; 3],
     (side, tokens): (usize, usize),
     random: impl Fn(Network) -> Result<PathBuf, E>,
 ) -> Result<Vec<Named>, E> {
@@ -175,6 +182,15 @@ pub(super) fn jobs<E>(
                 named("SDXL UNet, 32x32 latents, forward", forward(32)),
                 named("SDXL UNet, 64x64 latents, forward", forward(64)),
                 named("SDXL UNet, 32x32 latents, LoRA step", lora(&base, 1, 32, 77, Precision::Bf16, true)),
+            ]
+        }
+        Set::Vision => {
+            let detector = detector.to_owned();
+            let mask = Job::Mask { detector: detector.clone(), segmenter: segmenter.to_owned() };
+            let compare = Job::Compare { detector, embedder: embedder.to_owned() };
+            vec![
+                named("mask of a toy by its class, 96x96", mask),
+                named("Detect-and-Compare of an image of two toys, 96x96", compare),
             ]
         }
         Set::Operations => operations()

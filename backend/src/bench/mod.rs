@@ -6,6 +6,7 @@
 mod job;
 mod networks;
 mod process;
+mod vision;
 mod worker;
 
 use std::path::Path;
@@ -39,6 +40,9 @@ pub enum BenchError {
     /// Random weights could not be written.
     #[error(transparent)]
     Write(#[from] crate::files::WriteError),
+    /// A network that sees failed.
+    #[error(transparent)]
+    Seeing(#[from] vision::SeeingError),
     /// A worker's pipe broke.
     #[error("the benchmark's worker cannot be talked to: {0}")]
     Pipe(#[from] std::io::Error),
@@ -89,6 +93,8 @@ pub struct Options<'a> {
     pub python: Option<&'a str>,
     /// Folder for random weights; they are kept there.
     pub scratch: &'a Path,
+    /// Folders of the detector, the segmenter and the embedder.
+    pub vision: [&'a Path; 3],
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -104,14 +110,17 @@ pub fn run(options: &Options<'_>, mut progress: impl FnMut(&str)) -> Result<Tabl
     let mut table = Table::default();
     for &set in options.sets {
         let sizes = if set == Set::Base { base_sizes(options.base)? } else { (0, 0) };
-        let all = jobs(set, options.base, sizes, |network| networks::random(network, options.scratch))?;
+        let random = |network| networks::random(network, options.scratch);
+        let all = jobs(set, options.base, options.vision, sizes, random)?;
+        // The reference has no toys to look at.
+        let python = options.python.filter(|_| set != Set::Vision);
         let mut workers: Option<(Worker, Option<Worker>)> = None;
         for named in all {
             progress(&named.name);
             // A job whose memory counts gets fresh processes.
             let (mut ours, mut reference) = match workers.take().filter(|_| !named.memory) {
                 Some(workers) => workers,
-                None => (Worker::ours()?, options.python.map(Worker::reference).transpose()?),
+                None => (Worker::ours()?, python.map(Worker::reference).transpose()?),
             };
             measure(&named, options.runs, &mut ours, reference.as_mut(), &mut table)?;
             workers = Some((ours, reference));

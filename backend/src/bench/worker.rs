@@ -15,8 +15,8 @@ use mudi_engine_candle::lora::{DEFAULT_TARGETS, attach_trainable};
 use mudi_engine_candle::weights::{Precision as Weights, TrainableWeights};
 use mudi_engine_candle::{AdamW, AdamWConfig, CandleEngine, Tensor, backward, checkpoint, gradient_norm};
 
-use super::BenchError;
 use super::job::{Job, Operation, Precision, RANK};
+use super::{BenchError, vision};
 use crate::base::{Base, load_network, read_config};
 use crate::generate::{Settings, Start, pictures};
 use crate::pretrain::earlier::EarlierWeights;
@@ -24,7 +24,7 @@ use crate::pretrain::learner::{Batch, Learner};
 use crate::pretrain::state::State;
 
 /// A job that is ready to be done, again and again.
-type Prepared = Box<dyn FnMut() -> Result<(), BenchError>>;
+pub(super) type Prepared = Box<dyn FnMut() -> Result<(), BenchError>>;
 
 /// Answers lines of `input` until it ends.
 ///
@@ -69,6 +69,8 @@ fn prepare(job: Job) -> Result<Prepared, BenchError> {
         Job::Forward { base, batch, side, tokens, precision } => {
             forward(&base, [batch, side, tokens], precision)
         }
+        Job::Mask { detector, segmenter } => vision::mask(detector, segmenter),
+        Job::Compare { detector, embedder } => vision::compare(&detector, &embedder),
         Job::Operation { operation, gradient, repeat } => self::operation(&operation, gradient, repeat),
     }
 }

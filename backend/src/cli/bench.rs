@@ -1,10 +1,11 @@
 //! `mudi bench`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use mudi::bench::{self, Set};
+use mudi::pretrain::miniature::Miniature;
 
-use super::{Failure, print};
+use super::{Failure, print, vision_folder};
 
 /// Time training and sampling; with --python, beside PyTorch, diffusers and peft on the same weights.
 #[derive(clap::Args)]
@@ -38,12 +39,15 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     let base = super::base_folder(&arguments.base);
     let scratch = arguments.scratch.clone().unwrap_or_else(|| std::env::temp_dir().join("mudi-bench"));
+    let [detector, segmenter, embedder] =
+        Miniature::ALL.map(|network| vision_folder(Path::new(network.folder())));
     let options = bench::Options {
         base: &base,
         sets: &arguments.sets,
         runs: usize::from(arguments.runs),
         python: arguments.python.as_deref(),
         scratch: &scratch,
+        vision: [&detector, &segmenter, &embedder],
     };
     let table = bench::run(&options, |name| eprintln!("{name}"))?;
     let mut text = "| work | ours | reference | ratio |\n|---|---|---|---|".to_owned();

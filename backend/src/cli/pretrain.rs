@@ -7,7 +7,7 @@ use mudi::plan::peak_memory;
 use mudi::pretrain::miniature::{self, Miniature};
 use mudi::pretrain::{self, Options};
 
-use super::{Failure, base_folder, print};
+use super::{Failure, base_folder, print, vision_folder};
 
 /// Train the pocket base model on the toybox, or a miniature of a network that sees. Stop it at will: the same command
 /// resumes.
@@ -25,7 +25,8 @@ pub(super) struct Arguments {
     /// For a network that sees: the base model whose pictures it is to see as well, and whose tokenizer it takes.
     #[arg(long, default_value = "pocket")]
     base: PathBuf,
-    /// Model to go on from, in a new --run folder: its weights and vocabulary are taken over, the optimizer starts anew.
+    /// Model to go on from, in a new --run folder: its weights and vocabulary are taken over, the optimizer starts anew. For
+    /// owlv2 a DINOv2 of the same shape, `dinov2-toybox`: its blocks are what the image tower begins with.
     #[arg(long, value_name = "MODEL")]
     from: Option<PathBuf>,
     /// Seed of weights, pictures and noise.
@@ -104,6 +105,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
             run: run.clone(),
             out: out.clone(),
             base: base_folder(&arguments.base),
+            from: arguments.from.as_deref().map(vision_folder),
             seed: arguments.seed,
             steps: arguments.steps.unwrap_or(network.steps()),
             checkpoint_every: arguments.checkpoint_every,

@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn the_threshold_lies_between() {
-        assert_eq!(best_threshold(&[0.9, 0.8], &[0.4, 0.1]), Some((0.6, 1.0, 1.0)));
+        assert_eq!(best_threshold(&[0.75, 1.0], &[0.25, 0.0]), Some((0.5, 1.0, 1.0)));
         // One wrong one above all right ones cannot be told from them.
         let (threshold, hits, rejected) = best_threshold(&[0.8, 0.7], &[0.9, 0.5, 0.1, 0.0]).unwrap();
         assert!((threshold - 0.6).abs() < 1e-12 && hits == 1.0 && rejected == 0.75);

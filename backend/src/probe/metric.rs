@@ -8,7 +8,7 @@ use image::RgbImage;
 use mudi_domain::mask::Mask;
 use mudi_domain::rng::{self, Stream};
 use mudi_domain::statistics::Estimate;
-use mudi_domain::subject::{Subject, SubjectError, SubjectId};
+use mudi_domain::subject::{Subject, SubjectId};
 use mudi_toybox::{Background, Naming, Scene, Toy, photo_set, similar_pair, subject_name};
 use rand::Rng;
 use rand::seq::SliceRandom;
@@ -124,7 +124,7 @@ pub struct MetricProbe {
 }
 
 /// A pair's photos, as a data set in memory.
-fn references(toys: &[Toy; 2], seed: u64) -> Result<Dataset, SubjectError> {
+pub(crate) fn references(toys: &[Toy; 2], seed: u64) -> Result<Dataset, ProbeError> {
     let mut subjects: Vec<SubjectData> = Vec::new();
     for (index, toy) in toys.iter().enumerate() {
         let id = SubjectId::new(["a", "b"][index])?;

@@ -14,6 +14,7 @@ use mudi_domain::statistics::Estimate;
 use mudi_toybox::{Options as SceneOptions, Rendered, Scene};
 use serde::Serialize;
 
+pub(crate) use metric::references;
 pub use metric::{MetricProbe, Sort, Truth, metric};
 
 use crate::base::BaseError;

@@ -259,7 +259,14 @@ fn Number(
     set: Callback<f64>,
     #[prop(optional)] help: &'static str,
 ) -> impl IntoView {
+    // While it is being written only what is in the range counts; at the end it is brought there.
     let write = move |event: web_sys::Event| {
+        let number = event_target_value(&event).parse::<f64>();
+        if let Some(number) = number.ok().filter(|number| (least..=most).contains(number)) {
+            set.run(number);
+        }
+    };
+    let end = move |event: web_sys::Event| {
         if let Ok(number) = event_target_value(&event).parse::<f64>() {
             set.run(number.clamp(least, most));
         }
@@ -267,7 +274,7 @@ fn Number(
     view! {
         <div class="field">
             <label for=id>{label}</label>
-            <input id=id type="number" min=least max=most step=step prop:value=move || value.get().to_string() on:change=write />
+            <input id=id type="number" min=least max=most step=step prop:value=move || value.get().to_string() on:input=write on:change=end />
             {(!help.is_empty()).then(|| view! { <p class="help">{help}</p> })}
         </div>
     }

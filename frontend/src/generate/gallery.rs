@@ -1,7 +1,8 @@
 //! The pictures that were made, newest first, in the groups in which they were asked for.
 
 use leptos::prelude::*;
-use mudi_domain::api::{Image, Run};
+use leptos::task::spawn_local;
+use mudi_domain::api::{Access, Image, Job, NewEvaluation, Run};
 use uuid::Uuid;
 
 use super::compare::Compare;
@@ -9,13 +10,43 @@ use super::viewer::Viewer;
 use super::wish::Wish;
 use crate::api::{self, Loaded};
 use crate::browser;
-use crate::frame::{Deletions, the_project};
+use crate::frame::{Deletions, Toasts, the_project};
 use crate::text;
 use crate::widgets::{Dialog, Empty, Icon, Sign};
 
 /// Where a picture is.
 pub(crate) fn picture_path(project: Uuid, image: &Image) -> String {
     api::of(project, &format!("images/{}/picture", image.id))
+}
+
+/// A button that has pictures judged that were not: whether they show the subjects, each once and unmixed.
+fn judge_button(group: &[Image], asked: Callback<Job>) -> Option<impl IntoView + use<>> {
+    let (the, toasts) = (the_project(), expect_context::<Toasts>());
+    let new = group.iter().filter(|image| image.score.is_none() && image.run.is_some());
+    let images: Vec<Uuid> = new.map(|image| image.id).collect();
+    let judge = move |images: Vec<Uuid>| {
+        spawn_local(async move {
+            match api::post::<Job>(&the.path_now("evaluations"), &NewEvaluation { images }).await {
+                Ok(job) => asked.run(job),
+                Err(error) => toasts.fault(&error),
+            }
+        });
+    };
+    (!images.is_empty() && the.allows(Access::Editor)).then(|| {
+        view! {
+            <button class="link small" title="Detect-and-Compare: each subject once, unmixed?" on:click=move |_| judge(images.clone())>
+                "Are these my subjects?"
+            </button>
+        }
+    })
+}
+
+/// What Detect-and-Compare says of a picture.
+fn score_tag(image: &Image) -> Option<impl IntoView + use<>> {
+    image.score.clone().map(|score| {
+        let class = if score.right { "tag good picture-score" } else { "tag warns picture-score" };
+        view! { <span class=class title=score.explanation>{format!("D&C {:.2}", score.score)}</span> }
+    })
 }
 
 /// A picture in words.
@@ -26,7 +57,12 @@ pub(super) fn described(image: &Image) -> String {
 
 /// All pictures of the project.
 #[component]
-pub(super) fn Gallery(images: Loaded<Vec<Image>>, runs: Signal<Vec<Run>>, wish: Wish) -> impl IntoView {
+pub(super) fn Gallery(
+    images: Loaded<Vec<Image>>,
+    runs: Signal<Vec<Run>>,
+    wish: Wish,
+    asked: Callback<Job>,
+) -> impl IntoView {
     let deletions = expect_context::<Deletions>();
     let the = the_project();
     let open = RwSignal::new(false);
@@ -68,20 +104,29 @@ pub(super) fn Gallery(images: Loaded<Vec<Image>>, runs: Signal<Vec<Run>>, wish: 
         }
     };
     let group = move |(_, group): (Uuid, Vec<Image>)| {
-        let first = group.first().cloned();
-        let words = first.map(|image| {
-            let run = image.run.and_then(|id| runs.get_untracked().into_iter().find(|run| run.id == id));
-            let model = run.map_or_else(|| "the base alone".to_owned(), |run| run.name);
-            let prompt = image.parameters["prompt"].as_str().unwrap_or_default().to_owned();
-            (prompt, format!("{model}, {}", text::ago(browser::now() - image.created)))
-        });
-        let (prompt, model) = words.unwrap_or_default();
+        let (run, created, prompt) = match group.first() {
+            Some(first) => {
+                let prompt = first.parameters["prompt"].as_str().unwrap_or_default().to_owned();
+                (first.run, first.created, prompt)
+            }
+            None => (None, 0, String::new()),
+        };
         let label = prompt.clone();
+        let model = move || {
+            let known =
+                runs.with(|runs| runs.iter().find(|known| Some(known.id) == run).map(|run| run.name.clone()));
+            let name = known
+                .unwrap_or_else(|| if run.is_some() { String::new() } else { "the base alone, ".to_owned() });
+            let joint = if run.is_some() && !name.is_empty() { ", " } else { "" };
+            format!("{name}{joint}{}", text::ago(browser::now() - created))
+        };
+        let judged = judge_button(&group, asked);
         view! {
             <section class="stack" aria-label=label>
                 <p class="group-words">
                     {prompt} " "
                     <span class="quiet small">{model}</span>
+                    {judged}
                 </p>
                 <ul class="pictures">{group.into_iter().map(picture).collect_view()}</ul>
             </section>
@@ -116,7 +161,7 @@ pub(super) fn Gallery(images: Loaded<Vec<Image>>, runs: Signal<Vec<Run>>, wish: 
                         }
                     })
             }}
-            <For each=move || groups.get() key=|(job, group)| (*job, group.len()) children=group />
+            <For each=move || groups.get() key=|(job, group)| (*job, group.len(), group.iter().filter(|image| image.score.is_some()).count()) children=group />
             {bar}
             <Dialog open=open title="Picture" wide=true>
                 {move || {
@@ -151,6 +196,7 @@ fn Picture(
     view! {
         <button class="picture-open" on:click=move |_| show.run(held.get_value())>
             <img src=source alt=words.clone() loading="lazy" width=image.width height=image.height />
+            {score_tag(&image)}
         </button>
         <button
             class="button square picture-choose"

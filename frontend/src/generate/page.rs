@@ -47,7 +47,8 @@ pub(crate) fn Generate() -> impl IntoView {
     let jobs = Loaded::new(move || {
         let path = the.path("jobs");
         async move {
-            let open = |job: &Job| job.kind == JobKind::Generate && !job.state.is_over();
+            let open =
+                |job: &Job| matches!(job.kind, JobKind::Generate | JobKind::Evaluate) && !job.state.is_over();
             api::list::<Job>(&path).await.map(|jobs| jobs.into_iter().filter(open).collect::<Vec<_>>())
         }
     });
@@ -60,6 +61,9 @@ pub(crate) fn Generate() -> impl IntoView {
         }
         begun.set_value(true);
         let newest = offer.done().next().map(|run| run.id);
+        if newest.is_some() {
+            wish.start.set(Start::Random);
+        }
         wish.run.set(wanted.filter(|id| offer.done().any(|run| run.id == *id)).or(newest));
         wish.base.set(offer.bases.first().map(|base| base.name.clone()).unwrap_or_default());
         if let Some(layout) = offer.layouts.iter().find(|known| Some(known.id) == layout) {
@@ -77,7 +81,7 @@ pub(crate) fn Generate() -> impl IntoView {
     let asked = Callback::new(move |_: Job| jobs.reload());
     let work = move |job: Job| {
         let work = Work::follow(job, move |event| match event {
-            JobEvent::Image { .. } => images.reload(),
+            JobEvent::Image { .. } | JobEvent::Score { .. } => images.reload(),
             JobEvent::State { state, .. } if state.is_over() => {
                 images.reload();
                 jobs.reload();
@@ -117,7 +121,7 @@ pub(crate) fn Generate() -> impl IntoView {
                             _ => ().into_any(),
                         }
                     }}
-                    <Gallery images runs wish />
+                    <Gallery images runs wish asked />
                 </div>
             </div>
         </div>

@@ -63,6 +63,14 @@ pub(super) fn Viewer(image: Image, wish: Wish, changed: Callback<()>, close: Cal
             </figure>
         }
     });
+    let score = image.score.clone().map(|score| {
+        let class = if score.right { "notice" } else { "notice warns" };
+        view! {
+            <div class=class>
+                <p>{format!("Detect-and-Compare: {:.2}. {}", score.score, score.explanation)}</p>
+            </div>
+        }
+    });
     view! {
         <div class="viewer">
             <img class="viewer-picture" src=source.clone() alt=described(&image) width=image.width height=image.height />
@@ -95,6 +103,7 @@ pub(super) fn Viewer(image: Image, wish: Wish, changed: Callback<()>, close: Cal
                             }
                         })}
                 </div>
+                {score}
                 <dl class="facts">{rows}</dl>
                 {canvas}
             </div>

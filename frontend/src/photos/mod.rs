@@ -1,6 +1,7 @@
 //! Photos and the subjects that they show.
 
 mod card;
+mod masks;
 mod name;
 mod page;
 mod send;

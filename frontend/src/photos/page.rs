@@ -6,6 +6,7 @@ use leptos_router::components::A;
 use mudi_domain::api::{Access, Photo, SubjectSummary};
 use web_sys::ClipboardEvent;
 
+use super::masks::{MaskJobs, MaskProgress};
 use super::name::NameForm;
 use super::subject::{Shelf, SubjectSection};
 use super::uploads::Uploads;
@@ -33,6 +34,7 @@ pub(crate) fn Photos() -> impl IntoView {
     });
     let shelf = Shelf { subjects, photos, uploads: Uploads::new(arrived) };
     let adding = RwSignal::new(false);
+    let jobs = MaskJobs::new();
     pasting(shelf);
     let places = Memo::new(move |_| {
         let all = subjects.value().unwrap_or_default();
@@ -85,7 +87,8 @@ pub(crate) fn Photos() -> impl IntoView {
                     {move || (may_edit() && !places.with(Vec::is_empty)).then(add)}
                 </div>
             </div>
-            {move || next_step(shelf, &the.id.get().to_string())}
+            {move || next_step(shelf, jobs, &the.id.get().to_string(), may_edit())}
+            <MaskProgress jobs shelf />
             {body}
             <Dialog open=adding title="Add a subject">
                 <NameForm
@@ -101,34 +104,46 @@ pub(crate) fn Photos() -> impl IntoView {
 }
 
 /// What is still missing before the project can be trained.
-fn next_step(shelf: Shelf, project: &str) -> Option<impl IntoView + use<>> {
+fn next_step(shelf: Shelf, jobs: MaskJobs, project: &str, may_edit: bool) -> Option<impl IntoView + use<>> {
     let (subjects, photos) = (shelf.subjects.value()?, shelf.photos.value()?);
-    if subjects.is_empty() || photos.is_empty() {
+    if subjects.is_empty() || photos.is_empty() || !may_edit {
         return None;
     }
     let without: Vec<&Photo> = photos.iter().filter(|photo| photo.mask.is_none()).collect();
-    let (words, place, link) = match without.first() {
-        Some(photo) => {
-            let place = format!("/projects/{project}/photos/{}/mask", photo.id);
-            let some = text::count(without.len(), "photo");
-            (
-                format!("{some} without a mask. Every photo needs one before you can train."),
-                place,
-                "Draw the next mask",
-            )
-        }
-        None if subjects.len() < 2 => return None,
-        None => {
-            ("Every photo has its mask.".to_owned(), format!("/projects/{project}/train"), "Go on to train")
-        }
+    let Some(first) = without.first() else {
+        return (subjects.len() > 1).then(|| {
+            view! {
+                <div class="notice">
+                    <p>"Every photo has its mask."</p>
+                    <A href=format!("/projects/{project}/train") attr:class="button">"Go on to train"</A>
+                </div>
+            }
+            .into_any()
+        });
     };
-    let class = if without.is_empty() { "notice" } else { "notice warns" };
-    Some(view! {
-        <div class=class>
-            <p>{words}</p>
-            <A href=place attr:class="button">{link}</A>
-        </div>
-    })
+    let place = format!("/projects/{project}/photos/{}/mask", first.id);
+    let words = format!(
+        "{} without a mask. Every photo needs one before you can train.",
+        text::count(without.len(), "photo")
+    );
+    let find = (!jobs.some()).then(|| {
+        view! {
+            <button class="button primary" on:click=move |_| jobs.ask()>
+                <Icon sign=Sign::Brush />
+                "Find the masks"
+            </button>
+        }
+    });
+    Some(
+        view! {
+            <div class="notice warns">
+                <p>{words}</p>
+                {find}
+                <A href=place attr:class="button">"Draw the next one"</A>
+            </div>
+        }
+        .into_any(),
+    )
 }
 
 /// Takes pasted pictures as photos of the subject that has the focus, or of the last one.

@@ -63,7 +63,7 @@ impl Work {
                 job.stage.clone_from(stage);
                 (job.step, job.steps, job.seconds_left) = (*step, *steps, *seconds_left);
             }
-            JobEvent::Image { .. } => {}
+            JobEvent::Image { .. } | JobEvent::Mask { .. } | JobEvent::Score { .. } => {}
         });
     }
 

@@ -11,28 +11,31 @@ pub const CROP: usize = 64;
 /// Tokens of a text that OWLv2 reads, with start and end.
 pub const TOKENS: usize = 16;
 
-/// OWLv2 with patches of 8 pixels, for a vocabulary of `vocabulary` tokens.
+/// OWLv2 with patches of 8 pixels, for a vocabulary of `vocabulary` tokens. Its text tower is pocket's text encoder, its image
+/// tower has the shape of [`dinov2`].
 #[must_use]
 pub fn owlv2(vocabulary: usize) -> OwlConfig {
     const TEXT: usize = 96;
-    const WIDTH: usize = 144;
+    let blocks = dinov2();
     OwlConfig {
         text_config: OwlTextConfig {
             vocab_size: vocabulary,
             hidden_size: TEXT,
-            intermediate_size: 2 * TEXT,
-            num_hidden_layers: 2,
+            intermediate_size: 4 * TEXT,
+            num_hidden_layers: 3,
             num_attention_heads: 3,
             max_position_embeddings: TOKENS,
+            hidden_act: "gelu".to_owned(),
             ..OwlTextConfig::default()
         },
         vision_config: OwlVisionConfig {
-            hidden_size: WIDTH,
-            intermediate_size: 3 * WIDTH,
-            num_hidden_layers: 5,
-            num_attention_heads: 4,
+            hidden_size: blocks.hidden_size,
+            intermediate_size: blocks.mlp_ratio * blocks.hidden_size,
+            num_hidden_layers: blocks.num_hidden_layers,
+            num_attention_heads: blocks.num_attention_heads,
             image_size: SIDE,
-            patch_size: 8,
+            patch_size: blocks.patch_size,
+            hidden_act: blocks.hidden_act,
             ..OwlVisionConfig::default()
         },
         projection_dim: TEXT,

@@ -14,10 +14,10 @@ use mudi_vision::owl::{Owl, OwlOutput};
 use mudi_vision::preprocess::OwlProcessor;
 use rand::Rng;
 
+use super::beginning::Beginning;
 use super::boxes::{by_center, corners, giou};
 use super::example::{Example, Source};
 use super::focal::{focal, sigmoid};
-use super::initial::initial;
 use super::matching::assign;
 use super::{Options, PretrainError, State, Student, architecture, learn};
 use crate::base::load_tokenizer;
@@ -127,7 +127,7 @@ struct Learner(Owl<CandleEngine>);
 
 impl Student for Learner {
     type Batch = Batch;
-    const RATE: f64 = 7e-4;
+    const RATE: f64 = 6e-4;
 
     fn gradients(&self, engine: &CandleEngine, batch: &Batch) -> mudi_diffusion::Result<(f64, Gradients)> {
         on_pool(|| {
@@ -258,13 +258,14 @@ impl Loss {
 }
 
 pub(super) fn train(options: &Options) -> Result<(), PretrainError> {
-    let seed = options.seed;
     let tokenizer = load_tokenizer(&options.base.join("tokenizer"))?;
-    let mut source = TrainableWeights::new(|name, shape, kind| initial(seed, name, shape, kind));
+    let mut beginning = Beginning::open(options.seed, &options.base, options.from.as_deref())?;
+    let mut source = TrainableWeights::new(|name, shape, kind| beginning.values(name, shape, kind));
     let config = architecture::owlv2(tokenizer.vocab_size());
     let learner = Learner(Owl::new(config, &mut source as &mut dyn Parameters<CandleEngine>)?);
     let mut state = State::new(std::mem::take(&mut source.made))?;
     drop(source);
+    beginning.finish()?;
     let examples = Source::new(options)?;
     let processor = OwlProcessor::new(architecture::SIDE);
     let planned = options.clone();

@@ -5,6 +5,7 @@
 
 pub mod architecture;
 mod augment;
+mod beginning;
 mod boxes;
 mod card;
 mod contrast;
@@ -75,6 +76,8 @@ pub struct Options {
     /// The base model whose pictures the network is to see as well: its autoencoder blurs some of the pictures, its
     /// tokenizer reads the texts.
     pub base: PathBuf,
+    /// For OWLv2: a DINOv2 of the miniature's shape, whose blocks its image tower begins with.
+    pub from: Option<PathBuf>,
     /// Seed of everything.
     pub seed: u64,
     /// Steps.

@@ -98,8 +98,8 @@ tables! {
         caption: String,
     }
     /// The generated images.
-    images: ImageRow, "select id, job, run, number, file, thumbnail, canvas, width, height, seed, parameters, created
-        from images where project = ? order by id" {
+    images: ImageRow, "select id, job, run, number, file, thumbnail, canvas, width, height, seed, parameters, score,
+        created from images where project = ? order by id" {
         id: Uuid,
         job: Uuid,
         run: Option<Uuid>,
@@ -111,6 +111,7 @@ tables! {
         height: u32,
         seed: i64,
         parameters: String,
+        score: Option<String>,
         created: i64,
     }
 }
@@ -312,8 +313,8 @@ async fn add_image(
 ) -> Result<(), StoreError> {
     sqlx::query(
         "insert into images (id, project, job, run, number, file, thumbnail, canvas, width, height, seed, parameters,
-            created)
-         values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            score, created)
+         values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(row.id)
     .bind(project)
@@ -327,6 +328,7 @@ async fn add_image(
     .bind(row.height)
     .bind(row.seed)
     .bind(&row.parameters)
+    .bind(&row.score)
     .bind(row.created)
     .execute(&mut **changes)
     .await?;

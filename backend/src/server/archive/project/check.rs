@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use mudi_domain::api::{JobKind, JobState, NewImages};
+use mudi_domain::api::{ImageScore, JobKind, JobState, NewEvaluation, NewImages, NewMasks};
 use mudi_domain::layout::Layout;
 use mudi_domain::recipe::Recipe;
 use mudi_domain::subject::{Subject, SubjectId};
@@ -73,6 +73,7 @@ pub(super) fn rows(rows: &mut ProjectRows, trained: &mut [Trained]) -> Result<()
     }
     for row in &rows.images {
         parsed::<serde_json::Value>(&row.parameters)?;
+        row.score.as_deref().map(parsed::<ImageScore>).transpose()?;
     }
     for file in rows.files() {
         let (digest, extension) = file.split_once('.').unwrap_or_default();
@@ -94,11 +95,28 @@ pub(super) fn rows(rows: &mut ProjectRows, trained: &mut [Trained]) -> Result<()
         if !state.is_over() && state != JobState::Paused {
             return Err(wrong(format!("a job is {}", row.state)));
         }
-        if kind == JobKind::Generate {
-            let mut request: NewImages = parsed(&row.request)?;
-            request.run = request.run.and_then(|run: Uuid| renewed.get(&run).copied());
-            row.request = serde_json::to_string(&request).map_err(wrong)?;
+        let new = |id: Uuid| renewed.get(&id).copied();
+        // What a request names may have been deleted since.
+        row.request = match kind {
+            JobKind::Train => continue,
+            JobKind::Generate => {
+                let mut request: NewImages = parsed(&row.request)?;
+                request.run = request.run.and_then(new);
+                serde_json::to_string(&request)
+            }
+            JobKind::Segment => {
+                let request: NewMasks = parsed(&row.request)?;
+                serde_json::to_string(&NewMasks {
+                    photos: request.photos.into_iter().filter_map(new).collect(),
+                })
+            }
+            JobKind::Evaluate => {
+                let request: NewEvaluation = parsed(&row.request)?;
+                let images = request.images.into_iter().filter_map(new).collect();
+                serde_json::to_string(&NewEvaluation { images })
+            }
         }
+        .map_err(wrong)?;
     }
     Ok(())
 }

@@ -1,0 +1,116 @@
+//! What OWLv2's miniature begins with: pocket's text encoder, and perhaps the blocks of DINOv2's miniature, which have the same
+//! shape. Both know toys already; boxes alone teach them slowly.
+
+use std::path::Path;
+
+use mudi_diffusion::clip::ClipTextConfig;
+use mudi_diffusion::{Engine, Error, ParameterKind, Parameters};
+use mudi_engine_candle::CandleEngine;
+use mudi_engine_candle::weights::FileWeights;
+
+use super::PretrainError;
+use super::initial::initial;
+use crate::base::{read_config, weights_file};
+
+/// What the names of the towers begin with.
+const TEXT: &str = "owlv2.text_";
+const IMAGE: &str = "owlv2.vision_model.";
+
+/// Names of OWLv2's image tower, and of DINOv2, for the same weight.
+const NAMES: [(&str, &str); 11] = [
+    ("embeddings.class_embedding", "embeddings.cls_token"),
+    ("embeddings.patch_embedding", "embeddings.patch_embeddings.projection"),
+    ("encoder.layers.", "encoder.layer."),
+    (".layer_norm1.", ".norm1."),
+    (".layer_norm2.", ".norm2."),
+    (".self_attn.q_proj.", ".attention.attention.query."),
+    (".self_attn.k_proj.", ".attention.attention.key."),
+    (".self_attn.v_proj.", ".attention.attention.value."),
+    (".self_attn.out_proj.", ".attention.output.dense."),
+    ("post_layernorm.", "layernorm."),
+    // As it is.
+    (".mlp.", ".mlp."),
+];
+
+/// Weights of other networks.
+pub(super) struct Beginning {
+    engine: CandleEngine,
+    seed: u64,
+    text: FileWeights,
+    /// Texts that the text encoder reads have at most so many tokens.
+    positions: usize,
+    blocks: Option<FileWeights>,
+    failed: Option<Error>,
+}
+
+impl Beginning {
+    /// Those of the base model in `base` and, where one is named, of a DINOv2 in `from`.
+    pub(super) fn open(seed: u64, base: &Path, from: Option<&Path>) -> Result<Self, PretrainError> {
+        let engine = CandleEngine::cpu();
+        let folder = base.join("text_encoder_2");
+        let config: ClipTextConfig = read_config(&folder)?;
+        let text = FileWeights::open(&engine, &weights_file(&folder)?)?;
+        let blocks = match from {
+            Some(folder) => Some(FileWeights::open(&engine, &weights_file(folder)?)?),
+            None => None,
+        };
+        let positions = config.max_position_embeddings;
+        Ok(Self { engine, seed, text, positions, blocks, failed: None })
+    }
+
+    /// The values of a weight of OWLv2, in the engine's layout; new ones where no other network has it.
+    pub(super) fn values(&mut self, name: &str, shape: &[usize], kind: ParameterKind) -> Vec<f32> {
+        match self.taken(name, shape, kind) {
+            Ok(Some(values)) => values,
+            Ok(None) => initial(self.seed, name, shape, kind),
+            Err(error) => {
+                self.failed.get_or_insert(error);
+                vec![0.0; shape.iter().product()]
+            }
+        }
+    }
+
+    /// Fails where a weight was missing or misshapen.
+    pub(super) fn finish(self) -> Result<(), Error> {
+        self.failed.map_or(Ok(()), Err)
+    }
+
+    fn taken(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        kind: ParameterKind,
+    ) -> mudi_diffusion::Result<Option<Vec<f32>>> {
+        let count: usize = shape.iter().product();
+        if let Some(own) = name.strip_prefix("owlv2.").filter(|_| name.starts_with(TEXT)) {
+            let mut whole = shape.to_vec();
+            if own.ends_with("position_embedding.weight") {
+                whole[0] = self.positions;
+            }
+            let mut values = self.engine.to_vec(&self.text.get(own, &whole, kind)?)?;
+            values.truncate(count);
+            return Ok(Some(values));
+        }
+        let (Some(own), Some(blocks)) = (name.strip_prefix(IMAGE), &mut self.blocks) else { return Ok(None) };
+        // Crops have positions of their own, and no norm before the blocks.
+        if own.starts_with("pre_layernorm") || own.ends_with("position_embedding.weight") {
+            return Ok(None);
+        }
+        let theirs = NAMES.iter().fold(own.to_owned(), |name, (ours, theirs)| name.replace(ours, theirs));
+        let their_shape = if theirs.ends_with("cls_token") { vec![1, 1, shape[0]] } else { shape.to_vec() };
+        let mut values = self.engine.to_vec(&blocks.get(&theirs, &their_shape, kind)?)?;
+        // What is added is scaled there by a factor for each channel.
+        let scale = [(".attention.output.dense.", 1), (".mlp.fc2.", 2)]
+            .into_iter()
+            .find_map(|(layer, index)| Some((theirs.split_once(layer)?.0, index)));
+        if let Some((block, index)) = scale {
+            let width = shape[0];
+            let name = format!("{block}.layer_scale{index}.lambda1");
+            let factors = self.engine.to_vec(&blocks.get(&name, &[width], ParameterKind::NormScale)?)?;
+            for (row, factor) in values.chunks_exact_mut(count / width).zip(factors) {
+                row.iter_mut().for_each(|value| *value *= factor);
+            }
+        }
+        Ok(Some(values))
+    }
+}
