@@ -1,6 +1,7 @@
 //! Sending and receiving images.
 
 use gloo_net::http::{Method, RequestBuilder, Response};
+use serde::Serialize;
 use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::Blob;
@@ -24,10 +25,20 @@ fn tag(response: &Response) -> Option<String> {
 pub(crate) async fn read_image(path: &str) -> Answer<Tagged<Blob>> {
     let response = checked(RequestBuilder::new(path).send().await).await?;
     let tag = tag(&response);
+    Ok(Tagged { value: blob(response).await?, tag })
+}
+
+/// Posts `body` to where an image comes back.
+pub(crate) async fn post_for_image(path: &str, body: &impl Serialize) -> Answer<Blob> {
+    let unreadable = |error: gloo_net::Error| ApiError::Unreadable(error.to_string());
+    let request = RequestBuilder::new(path).method(Method::POST).json(body).map_err(unreadable)?;
+    blob(checked(request.send().await).await?).await
+}
+
+async fn blob(response: Response) -> Answer<Blob> {
     let blob = web_sys::Response::from(response).blob().map_err(|_| ApiError::Offline)?;
     let blob = JsFuture::from(blob).await.map_err(|_| ApiError::Offline)?;
-    let value = blob.dyn_into().map_err(|_| ApiError::Unreadable("no data".to_owned()))?;
-    Ok(Tagged { value, tag })
+    blob.dyn_into().map_err(|_| ApiError::Unreadable("no data".to_owned()))
 }
 
 /// Writes a mask, a PNG, in the place of the one with the `ETag` `base`, or as the first one. Returns its own `ETag`.

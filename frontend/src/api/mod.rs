@@ -7,7 +7,7 @@ mod loaded;
 mod request;
 mod watch;
 
-pub(crate) use binary::{read_image, write_mask};
+pub(crate) use binary::{post_for_image, read_image, write_mask};
 pub(crate) use error::ApiError;
 pub(crate) use live::listen;
 pub(crate) use loaded::Loaded;

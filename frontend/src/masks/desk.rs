@@ -17,15 +17,22 @@ pub(super) struct Desk {
     /// What is told to whoever does not see the canvas.
     pub(super) said: RwSignal<String>,
     pub(super) keeper: Keeper,
+    /// Whether the server's segmenter is asked for the automatic mask.
+    pub(super) by_server: RwSignal<bool>,
+    /// Where.
+    pub(super) segment: StoredValue<String>,
 }
 
 impl Desk {
-    pub(super) fn new(photo: &Photo) -> Self {
+    /// For a photo whose API is at `path`.
+    pub(super) fn new(photo: &Photo, path: &str) -> Self {
         Self {
             stage: StoredValue::new_local(None),
             shown: RwSignal::new(None),
             said: RwSignal::new(String::new()),
             keeper: Keeper::new(photo),
+            by_server: RwSignal::new(true),
+            segment: StoredValue::new(format!("{path}/segment")),
         }
     }
 

@@ -69,11 +69,11 @@ fn Studio(
     count: usize,
 ) -> impl IntoView {
     let the = the_project();
-    let desk = Desk::new(&photo);
     let (ground, marks) = (NodeRef::<html::Canvas>::new(), NodeRef::<html::Canvas>::new());
     let fault = RwSignal::new(None::<ApiError>);
     let (again, help, open) = (RwSignal::new(0_u32), RwSignal::new(false), RwSignal::new(false));
     let path = the.path_now(&format!("photos/{}", photo.id));
+    let desk = Desk::new(&photo, &path);
     let mask_path = format!("{path}/mask");
     let size = (photo.width, photo.height);
     {

@@ -110,7 +110,17 @@ pub(super) fn Panel(desk: Desk) -> impl IntoView {
             </section>
             <section>
                 <h2>"Automatic mask"</h2>
-                <p class="help">"Looks for the subject by its colours. Correct it by marks, or take it and paint."</p>
+                <p class="help">
+                    "Looks for the subject where a box or clicks say, or by its colours. Correct it by marks, or take it and paint."
+                </p>
+                <label class="check">
+                    <input
+                        type="checkbox"
+                        prop:checked=desk.by_server
+                        on:change=move |event| desk.by_server.set(event_target_checked(&event))
+                    />
+                    "Ask the server's segmenter first"
+                </label>
                 <button class="button" on:click=move |_| find(desk)>"Find the subject"</button>
             </section>
             <section>
