@@ -1,7 +1,7 @@
 FROM rust:1.95-bookworm AS build
 WORKDIR /source
 COPY . .
-RUN cargo build --release --locked -p mudi
+RUN cargo xtask page && cargo build --release --locked -p mudi
 
 FROM debian:bookworm-slim
 RUN useradd --system mudi && install -d -o mudi /data

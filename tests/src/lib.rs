@@ -1,7 +1,9 @@
 //! What the end to end tests share.
 
+pub mod browser;
 pub mod fixtures;
 pub mod golden;
+pub mod hands;
 pub mod outside;
 pub mod served;
 pub mod workshop;

@@ -20,6 +20,8 @@ pub fn program() -> PathBuf {
             let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
             let built = Command::new(cargo)
                 .args(["build", "--package", "mudi", "--message-format", "json"])
+                // As the tests themselves are built, so that everything that both need is there.
+                .args((!cfg!(debug_assertions)).then_some("--release"))
                 .current_dir(root)
                 .output()
                 .expect("cargo runs");

@@ -4,6 +4,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::Failure;
+use crate::browser;
+use crate::page;
 use crate::process::{cargo, component, root, step};
 
 /// The base model that the demo runs on, below the root.
@@ -13,10 +15,15 @@ const BASE: &str = "models/pocket";
 pub(crate) fn test() -> Result<(), Failure> {
     component("fmt", "rustfmt")?;
     component("clippy", "clippy")?;
+    browser::browser()?;
+    let axe = browser::axe()?;
     step(&mut cargo(&["fmt", "--all", "--check"]))?;
+    // The program embeds it: built now, it is not compiled into it a second time.
+    page::page()?;
     step(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    step(&mut cargo(&["clippy", "--target", page::TARGET, "-p", "mudi-frontend", "--", "-D", "warnings"]))?;
     step(cargo(&["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))?;
-    step(&mut cargo(&["test", "--workspace"]))?;
+    step(cargo(&["test", "--workspace"]).env("MUDI_AXE", axe))?;
     eprintln!("\nEverything passed.");
     Ok(())
 }
@@ -83,12 +90,23 @@ pub(crate) fn demo(out: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Builds the program and serves the data folder `data`; the program prints its address.
+/// Builds the page and the program, and serves the data folder `data`; the program prints its address.
 pub(crate) fn serve(data: &Path) -> Result<(), Failure> {
     let data = std::path::absolute(data)
         .map_err(|error| Failure::usage(format!("`--data {}`: {error}", data.display())))?;
+    page::page()?;
     step(&mut cargo(&["build", "--release", "-p", "mudi"]))?;
     step(cargo(&["run", "--quiet", "--release", "-p", "mudi", "--", "serve", "--data"]).arg(&data))
+}
+
+/// Photographs the page, with a project that is made for it, into `docs/images`.
+pub(crate) fn screenshots() -> Result<(), Failure> {
+    browser::browser()?;
+    page::page()?;
+    let images = root().join("docs").join("images");
+    std::fs::create_dir_all(&images)
+        .map_err(|error| Failure::step(format!("{}: {error}", images.display()), 1))?;
+    step(cargo(&["run", "-p", "mudi-tests", "--example", "screenshots", "--"]).arg(&images))
 }
 
 /// Runs the script that makes the parity fixtures.

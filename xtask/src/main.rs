@@ -1,6 +1,9 @@
 //! The commands of the README: `cargo xtask <command>`. Without a command it prints what there is.
 
+mod browser;
 mod commands;
+mod embed;
+mod page;
 mod process;
 
 use std::path::PathBuf;
@@ -12,7 +15,9 @@ The commands of this repository.
   cargo xtask test                    format, lints, documentation and every test, as CI runs them
   cargo xtask test-paths              the engine's tests on emulated processors without AVX-512, and without AVX
   cargo xtask demo [--out DIR]        build `mudi` in release mode and run its demo into DIR (default: demo)
-  cargo xtask serve [--data DIR]      build `mudi` in release mode and serve DIR (default: mudi-data) until Ctrl-C
+  cargo xtask serve [--data DIR]      build the page and `mudi` in release mode, and serve DIR (default: mudi-data) until Ctrl-C
+  cargo xtask page                    build the page, which builds of `mudi` from then on embed
+  cargo xtask screenshots             the README's pictures of the page, anew, into docs/images
   cargo xtask fixtures --python PATH  make the parity fixtures again with a Python that has diffusers
   cargo xtask help                    this text
 ";
@@ -24,6 +29,8 @@ enum Command {
     Test,
     TestPaths,
     Demo { out: PathBuf },
+    Page,
+    Screenshots,
     Serve { data: PathBuf },
     Fixtures { python: PathBuf },
 }
@@ -58,6 +65,8 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Command, Failure> {
             let out = option(words, "demo", Some("--out"))?;
             Ok(Command::Demo { out: out.unwrap_or_else(|| PathBuf::from("demo")) })
         }
+        "page" => option(words, "page", None).map(|_| Command::Page),
+        "screenshots" => option(words, "screenshots", None).map(|_| Command::Screenshots),
         "serve" => {
             let data = option(words, "serve", Some("--data"))?;
             Ok(Command::Serve { data: data.unwrap_or_else(|| PathBuf::from("mudi-data")) })
@@ -101,6 +110,8 @@ fn main() -> ExitCode {
         Command::Test => commands::test(),
         Command::TestPaths => commands::test_paths(),
         Command::Demo { out } => commands::demo(&out),
+        Command::Page => page::page(),
+        Command::Screenshots => commands::screenshots(),
         Command::Serve { data } => commands::serve(&data),
         Command::Fixtures { python } => commands::fixtures(&python),
     });
@@ -129,6 +140,8 @@ mod tests {
         assert_eq!(parsed("demo"), Ok(Command::Demo { out: "demo".into() }));
         assert_eq!(parsed("demo --out a/b"), Ok(Command::Demo { out: "a/b".into() }));
         assert_eq!(parsed("demo --out=a"), Ok(Command::Demo { out: "a".into() }));
+        assert_eq!(parsed("page"), Ok(Command::Page));
+        assert_eq!(parsed("screenshots"), Ok(Command::Screenshots));
         assert_eq!(parsed("serve"), Ok(Command::Serve { data: "mudi-data".into() }));
         assert_eq!(parsed("serve --data d"), Ok(Command::Serve { data: "d".into() }));
         assert_eq!(parsed("fixtures --python p"), Ok(Command::Fixtures { python: "p".into() }));

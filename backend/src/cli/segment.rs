@@ -9,7 +9,8 @@ use image::{ImageFormat, RgbImage};
 use mudi::dataset::read_image;
 use mudi::files::write_atomically;
 use mudi::pretrain::miniature::Miniature;
-use mudi::segment::{AutoSegmenter, Hints, Networks, Segmenter, Stroke, THRESHOLD, check_inside, cut_out};
+use mudi::segment::{AutoSegmenter, Networks, Segmenter, THRESHOLD, check_inside};
+use mudi_domain::grabcut::{Hints, Stroke, cut_out};
 use mudi_domain::mask::Mask;
 use mudi_vision::sam::{Point, Prompt};
 

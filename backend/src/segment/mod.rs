@@ -1,9 +1,8 @@
 //! Masks by Segment Anything: weights in a folder, a photo, and what is pointed at in it, or with a detector the name of what
-//! is in it ([`AutoSegmenter`]). Without weights there is [`cut_out`].
+//! is in it ([`AutoSegmenter`]). Without weights there is [`mudi_domain::grabcut`].
 
 mod automatic;
 mod error;
-mod manual;
 
 use std::path::{Path, PathBuf};
 
@@ -17,7 +16,6 @@ use mudi_vision::sam::{Fit, Prompt, Published, Sam, SamConfig, mask};
 
 pub use automatic::{AutoSegmenter, Automatic, AutomaticError, FoundBox, Networks, THRESHOLD};
 pub use error::SegmentError;
-pub use manual::{Hints, Stroke, cut_out};
 
 use crate::base::read_config;
 

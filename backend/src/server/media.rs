@@ -80,6 +80,11 @@ pub(crate) fn mask_of(name: &Path, bytes: &[u8], photo: &Decoded) -> Result<Enco
     fit(&drawn, photo.upright_size(), Some(photo))
 }
 
+/// Encodes a mask.
+pub(crate) fn encode_mask(mask: &Mask) -> Result<Encoded, MediaError> {
+    gray(mask.as_gray())
+}
+
 fn fit(drawn: &DynamicImage, size: (u32, u32), photo: Option<&Decoded>) -> Result<Encoded, MediaError> {
     let found = (drawn.width(), drawn.height());
     if found == size {

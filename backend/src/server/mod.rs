@@ -8,7 +8,9 @@ mod archive;
 mod http;
 mod jobs;
 mod media;
+mod sample;
 mod settings;
+mod sight;
 mod store;
 
 use std::net::SocketAddr;
@@ -54,6 +56,7 @@ pub(crate) struct Server {
     queue: jobs::Queue,
     guard: http::Guard,
     counters: http::Counters,
+    sight: sight::Sight,
 }
 
 /// Serves until the process is told to stop (SIGINT, SIGTERM); `ready` is called with the address once it listens.
@@ -94,6 +97,7 @@ async fn serve(settings: Settings, ready: impl FnOnce(SocketAddr)) -> Result<(),
         queue: jobs::Queue::new(stopped.clone()),
         guard: http::Guard::new(),
         counters: http::Counters::new(),
+        sight: sight::Sight::default(),
         settings,
     });
     let worker = jobs::start(server.clone(), tokio::runtime::Handle::current())?;

@@ -115,6 +115,10 @@ settings! {
         "Folder of everything that the server keeps; made on first start. Copy it to move the server.";
     listen: SocketAddr = "listen", "127.0.0.1:8787", "Address and port to listen on; port 0 takes a free one.";
     models: PathBuf = "models", "models", "Folder of base models, each a folder in diffusers' layout.";
+    detector: String = "detector", "owlv2-toybox",
+        "Folder in `models` of the OWLv2 that finds subjects; the one that ships knows toys only.";
+    segmenter: String = "segmenter", "sam-toybox", "Folder in `models` of the SAM that cuts subjects out.";
+    embedder: String = "embedder", "dinov2-toybox", "Folder in `models` of the DINOv2 or DreamSim that tells subjects apart.";
     public_url: String = "public-url", "",
         "Address under which browsers reach the server, with its scheme; with https cookies are sent by TLS only.";
     proxy: bool = "proxy", "false",
@@ -122,7 +126,7 @@ settings! {
     password_file: PathBuf = "password-file", "",
         "File whose first line becomes the owner's password, asked for where a request does not come from this machine.";
     upload_limit: u64 = "upload-limit", "256", "The largest photo or mask that can be uploaded, in MiB.";
-    archive_limit: u64 = "archive-limit", "4096", "The largest data set that can be uploaded, packed and unpacked, in MiB.";
+    archive_limit: u64 = "archive-limit", "4096", "The largest data set or project that can be uploaded, packed and unpacked, in MiB.";
     memory: f64 = "memory", "0", "Memory that a job may use, in GiB; 0 for what is free.";
     nice: u64 = "nice", "10", "How much the worker yields to requests, 0 to 19 (Unix).";
     rate: u64 = "rate", "100", "Requests a second from one address, in the mean; from this machine any number.";

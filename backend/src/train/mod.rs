@@ -27,6 +27,7 @@ use mudi_engine_candle::{
 pub(crate) use prior::BATCH as PRIOR_BATCH;
 use samples::{Batch, Source};
 use state::RunFolder;
+pub(crate) use state::{CHECKPOINT_FILE, START_FILE};
 pub use state::{LORA_FILE, Metric, RunInfo, read_metrics};
 
 use crate::base::{Base, precision};
@@ -317,6 +318,18 @@ fn write_samples(base: &Base, options: &Options, step: u64) -> Result<(), TrainE
     Ok(write_atomically(&samples_file(&options.out, step), &bytes.into_inner())?)
 }
 
-fn samples_file(out: &std::path::Path, step: u64) -> PathBuf {
+/// The file of the samples after `step` steps of the run in the folder `out`.
+pub(crate) fn samples_file(out: &std::path::Path, step: u64) -> PathBuf {
     out.join("samples").join(format!("step-{step:06}.png"))
+}
+
+/// The steps after which the run in the folder `out` drew samples, in order.
+pub(crate) fn sample_steps(out: &std::path::Path) -> Vec<u64> {
+    let entries = std::fs::read_dir(out.join("samples")).into_iter().flatten().flatten();
+    let step = |entry: std::fs::DirEntry| {
+        entry.file_name().to_str()?.strip_prefix("step-")?.strip_suffix(".png")?.parse().ok()
+    };
+    let mut steps: Vec<u64> = entries.filter_map(step).collect();
+    steps.sort_unstable();
+    steps
 }

@@ -19,9 +19,9 @@ use crate::files::{create_folder, write_atomically};
 
 /// Name of the LoRA's file, as diffusers calls it.
 pub const LORA_FILE: &str = "pytorch_lora_weights.safetensors";
-const CHECKPOINT_FILE: &str = "checkpoint.safetensors";
+pub(crate) const CHECKPOINT_FILE: &str = "checkpoint.safetensors";
 const METRICS_FILE: &str = "metrics.jsonl";
-const START_FILE: &str = "run.json";
+pub(crate) const START_FILE: &str = "run.json";
 
 /// What a run was started with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -5,7 +5,7 @@
 
 use image::{Luma, Rgb, RgbImage};
 
-use crate::cutout::Cutout;
+use crate::cutout::{Cutout, Turn};
 use crate::geometry::Rect;
 use crate::mask::Mask;
 use crate::subject::SubjectId;
@@ -26,6 +26,8 @@ pub struct Piece<'a> {
     pub cutout: &'a Cutout,
     /// Where it goes, in pixels of the canvas; the cutout is scaled to this size. It may reach over the edge.
     pub rect: Rect,
+    /// How it is mirrored and then turned about the middle of `rect`, which its corners may leave.
+    pub turn: Turn,
     /// The stacking order: larger lies on top; of equals the later one does.
     pub z: i32,
 }
@@ -35,7 +37,7 @@ pub struct Piece<'a> {
 pub struct Placed {
     /// Which subject.
     pub subject: SubjectId,
-    /// Its bounding box, in pixels of the canvas.
+    /// Its box, in pixels of the canvas; of a turned one, the box around its corners.
     pub rect: Rect,
     /// What of it can be seen, as a mask of the canvas's size: its own mask less what lies on top.
     pub visible: Mask,
@@ -123,7 +125,7 @@ pub fn render(size: u32, pieces: &[Piece<'_>]) -> Result<Collage, CollageError> 
         .iter()
         .map(|piece| Placed {
             subject: piece.subject.clone(),
-            rect: piece.rect,
+            rect: piece.turn.bounds(piece.rect),
             visible: Mask::empty(size, size),
         })
         .collect();
@@ -142,13 +144,15 @@ pub fn render(size: u32, pieces: &[Piece<'_>]) -> Result<Collage, CollageError> 
 
 /// Lays one piece over what is there.
 fn lay(piece: &Piece<'_>, index: usize, image: &mut RgbImage, union: &mut Mask, parts: &mut [Placed]) {
-    let Some(shown) = piece.rect.intersect(&Rect::whole(image.width(), image.height())) else {
+    let rect = parts[index].rect;
+    let Some(shown) = rect.intersect(&Rect::whole(image.width(), image.height())) else {
         return;
     };
     let scaled = piece.cutout.scaled(piece.rect.width, piece.rect.height);
+    let scaled = if piece.turn.is_none() { scaled } else { scaled.turned(piece.turn, piece.rect) };
     for y in shown.y as u32..shown.y as u32 + shown.height {
         for x in shown.x as u32..shown.x as u32 + shown.width {
-            let from = ((x as i32).abs_diff(piece.rect.x), (y as i32).abs_diff(piece.rect.y));
+            let from = ((x as i32).abs_diff(rect.x), (y as i32).abs_diff(rect.y));
             let coverage = scaled.mask().coverage(from.0, from.1);
             if coverage == 0 {
                 continue;

@@ -5,6 +5,10 @@ use image::{Rgb, RgbImage, Rgba, Rgba32FImage};
 
 use crate::mask::{Mask, SizeMismatch};
 
+mod turn;
+
+pub use turn::{Turn, turned_extent};
+
 /// A subject cut out of a photo: image and mask of the same size, the bounding box of the photo's mask.
 ///
 /// Pixels that the mask does not cover at all are white, so no background travels along.

@@ -74,6 +74,16 @@ impl Rect {
         }
     }
 
+    /// The smallest rectangle around both. A side that has no place in a `u32` ends at its largest.
+    #[must_use]
+    pub fn union(&self, other: &Self) -> Self {
+        let (x, y) = (self.x.min(other.x), self.y.min(other.y));
+        let extent = |end: i64, start: i32| u32::try_from(end - i64::from(start)).unwrap_or(u32::MAX);
+        let width = extent(self.right().max(other.right()), x);
+        let height = extent(self.bottom().max(other.bottom()), y);
+        Self { x, y, width, height }
+    }
+
     /// The centre, in pixels (a pixel's centre is at its corner plus one half).
     #[must_use]
     pub fn center(&self) -> (f64, f64) {
@@ -164,6 +174,8 @@ mod tests {
         assert!(!far.is_within(u32::MAX, u32::MAX));
         assert_eq!(far.intersect(&Rect::whole(1, 1)), None);
         assert_eq!(far.intersect(&far), Some(far));
+        assert_eq!(far.union(&Rect::whole(1, 1)), Rect::new(0, i32::MIN, u32::MAX, u32::MAX));
+        assert_eq!(Rect::new(-2, 5, 1, 1).union(&Rect::new(3, 1, 2, 2)), Rect::new(-2, 1, 7, 5));
     }
 
     #[test]

@@ -10,7 +10,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::collage::{self, Collage, CollageError, MAX_SUBJECTS, Piece};
-use crate::cutout::Cutout;
+use crate::cutout::{Cutout, Turn, turned_extent};
 use crate::geometry::UnitBox;
 use crate::rng::Stream;
 use crate::segmix::{self, Options, Shape};
@@ -22,9 +22,11 @@ mod tests;
 /// The version of the format that this crate reads and writes.
 pub const VERSION: u32 = 1;
 /// Corners may lie this far outside of the canvas, in canvases.
-const CORNER: std::ops::RangeInclusive<f64> = -2.0..=1.0;
+pub const CORNER: std::ops::RangeInclusive<f64> = -2.0..=1.0;
 /// The smallest and the largest extent of a subject, in canvases.
-const EXTENT: std::ops::RangeInclusive<f64> = 0.0005..=2.0;
+pub const EXTENT: std::ops::RangeInclusive<f64> = 0.0005..=2.0;
+/// How far a subject may be turned, in degrees.
+pub const ROTATION: std::ops::RangeInclusive<f64> = -360.0..=360.0;
 
 /// An arrangement of subjects on a square canvas.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -60,6 +62,17 @@ pub struct Placement {
     /// The stacking order: larger lies on top; of equals the later one does.
     #[serde(default)]
     pub z: i32,
+    /// Whether it is mirrored, left to right.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub flip: bool,
+    /// How far it is turned about the middle of its box after that, in degrees clockwise, -360..=360.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub rotation: f64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
+fn is_zero(number: &f64) -> bool {
+    *number == 0.0
 }
 
 /// Why a layout was refused.
@@ -142,6 +155,8 @@ impl Layout {
                 width: place.width,
                 height: Some(place.height),
                 z: slot.z,
+                flip: false,
+                rotation: 0.0,
             }
         });
         Ok(Self::new(placements.collect()))
@@ -199,13 +214,13 @@ impl Layout {
             .subjects
             .iter()
             .map(|placement| {
-                let Placement { subject, photo, x, y, width, height, z } = placement.clone();
+                let Placement { subject, photo, x, y, width, height, z, flip, rotation } = placement.clone();
                 let cutout = lookup(&subject, photo)
                     .ok_or_else(|| LayoutError::Missing { subject: subject.clone(), photo })?;
                 let proportion = f64::from(cutout.height()) / f64::from(cutout.width());
                 let height = height.unwrap_or(width * proportion);
                 let rect = UnitBox { x, y, width, height }.to_pixels(size, size);
-                Ok(Piece { subject, cutout, rect, z })
+                Ok(Piece { subject, cutout, rect, turn: Turn { flip, degrees: rotation }, z })
             })
             .collect::<Result<Vec<_>, LayoutError>>()?;
         Ok(collage::render(size, &pieces)?)
@@ -219,6 +234,7 @@ impl Placement {
             ("y", self.y, CORNER),
             ("width", self.width, EXTENT),
             ("height", self.height.unwrap_or(1.0), EXTENT),
+            ("rotation", self.rotation, ROTATION),
         ];
         for (field, value, range) in fields {
             if !range.contains(&value) {
@@ -233,8 +249,17 @@ impl Placement {
             }
         }
         let outside = |start: f64, extent: f64| start >= 1.0 || start + extent <= 0.0;
-        if outside(self.x, self.width) || self.height.map_or(self.y >= 1.0, |height| outside(self.y, height))
-        {
+        let is_outside = match self.height {
+            Some(height) => {
+                let (across, down) = turned_extent(self.width, height, self.rotation);
+                outside(self.x + (self.width - across) / 2.0, across)
+                    || outside(self.y + (height - down) / 2.0, down)
+            }
+            // How far down it reaches is the cutout's business; and how far across, once it is turned.
+            None if self.rotation == 0.0 => outside(self.x, self.width) || self.y >= 1.0,
+            None => false,
+        };
+        if is_outside {
             return Err(LayoutError::Outside { position, subject: self.subject.clone() });
         }
         Ok(())

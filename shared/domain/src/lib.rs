@@ -10,6 +10,7 @@ pub mod compare;
 pub mod cutmix;
 pub mod cutout;
 pub mod geometry;
+pub mod grabcut;
 pub mod layout;
 pub mod mask;
 pub mod metadata;

@@ -14,7 +14,7 @@ use rand::Rng;
 use rand::seq::SliceRandom;
 
 use crate::collage::{self, Collage, CollageError, Piece, check};
-use crate::cutout::Cutout;
+use crate::cutout::{Cutout, Turn};
 use crate::geometry::Rect;
 use crate::recipe::{Recipe, RelativeSizes};
 use crate::rng::Stream;
@@ -117,6 +117,7 @@ pub fn compose(
             subject: subject.clone(),
             cutout,
             rect: slot.rect,
+            turn: Turn::default(),
             z: slot.z,
         })
         .collect();

@@ -1,9 +1,12 @@
 //! The server as browsers and scripts meet it: over HTTP, as a process that can be killed.
 
 mod access;
+mod copies;
 mod crash;
 mod input;
 mod load;
+mod sight;
 mod story;
 mod studio;
+mod whole;
 mod written;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use mudi_tests::served::Server;
+use mudi_tests::served::{Client, Server};
 use serde_json::{Value, json};
 
 use super::studio::{PHOTOS, SUBJECTS, Studio, photo, text};
@@ -16,6 +16,7 @@ fn a_project_from_its_first_photo_to_its_last_byte() {
     assert_eq!(client.get("/healthz").well().bytes, b"ok");
     assert!(client.get("/api/bases").value()["items"].to_string().contains("sdxl-tiny"));
     assert_eq!(client.get("/api/session").value()["access"], "owner");
+    the_reference_can_be_read(&client);
 
     let studio = Studio::full(client.clone());
     photos_are_kept(&studio);
@@ -41,6 +42,21 @@ fn a_project_from_its_first_photo_to_its_last_byte() {
     assert_eq!(other.list("photos").len(), SUBJECTS.len() * PHOTOS as usize, "other projects stay");
     assert!(server.stop().success());
     nothing_is_left(&data, &[&studio.id, "a caption that nobody else has", "olis and hta in a garden"]);
+}
+
+/// The reference's page and what it loads are this server's own.
+fn the_reference_can_be_read(client: &Client) {
+    let page = String::from_utf8(client.get("/api/reference/").well().bytes).expect("text");
+    assert!(!page.contains("http://") && !page.contains("https://"), "{page}");
+    let scripts: Vec<_> = page.split("src=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert!(scripts.len() > 1, "{page}");
+    for script in scripts {
+        let answer = client.get(&format!("/api/reference/{}", script.trim_start_matches("./"))).well();
+        assert!(answer.header("content-type").contains("javascript"), "{script}");
+    }
+    let set_up = client.get("/api/reference/swagger-initializer.js").well().bytes;
+    assert!(String::from_utf8_lossy(&set_up).contains("/api/openapi.json"));
+    client.get("/api/reference/nothing.js").problem(404, "missing");
 }
 
 fn photos_are_kept(studio: &Studio) {

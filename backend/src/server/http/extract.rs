@@ -103,12 +103,12 @@ pub(super) fn version(headers: &HeaderMap) -> Result<Option<i64>, ApiError> {
 }
 
 /// A name without white space around it, of 1 to 200 characters, none of them a control character.
-pub(super) fn name(text: &str) -> Result<String, ApiError> {
+pub(crate) fn name(text: &str) -> Result<String, ApiError> {
     line("name", text, 1, 200)
 }
 
 /// A line of text without white space around it.
-pub(super) fn line(field: &str, text: &str, least: usize, most: usize) -> Result<String, ApiError> {
+pub(crate) fn line(field: &str, text: &str, least: usize, most: usize) -> Result<String, ApiError> {
     let text = text.trim();
     let length = text.chars().count();
     if !(least..=most).contains(&length) || text.chars().any(char::is_control) {

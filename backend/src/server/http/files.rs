@@ -56,7 +56,7 @@ fn content_type(name: &str) -> HeaderValue {
 }
 
 /// Whether the browser has the file with this tag.
-fn is_known(headers: &HeaderMap, tag: &HeaderValue) -> bool {
+pub(super) fn is_known(headers: &HeaderMap, tag: &HeaderValue) -> bool {
     let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let same =
         |known: &str| known.trim().strip_prefix("W/").unwrap_or(known.trim()).as_bytes() == tag.as_bytes();

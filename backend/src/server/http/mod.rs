@@ -1,14 +1,16 @@
-//! The HTTP API: routes below `/api`, and what stands around them.
+//! The HTTP API: routes below `/api`, what stands around them, and the page.
 
 mod counters;
-mod extract;
+pub(crate) mod extract;
 mod files;
 mod gate;
 mod guard;
 mod headers;
 mod listener;
 pub(crate) mod openapi;
+mod page;
 pub(crate) mod problem;
+mod reference;
 mod routes;
 mod secrets;
 mod upload;
@@ -53,7 +55,8 @@ fn router(server: App) -> Router {
     routes
         .method_not_allowed_fallback(async || ApiError::method("this route has other methods"))
         .route_layer(from_fn_with_state(server.clone(), gate::gate))
-        .fallback(async || ApiError::missing("there is no such route; /api/openapi.json names them"))
+        .merge(reference::routes())
+        .fallback(page::page)
         .layer(DefaultBodyLimit::max(MAX_JSON))
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
             ApiError::internal("a handler has panicked").into_response()

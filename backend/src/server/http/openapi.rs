@@ -51,6 +51,7 @@ fn path_parameters(path: &str) -> impl Iterator<Item = Value> + '_ {
         let name = part.strip_prefix('{')?.strip_suffix('}')?;
         let schema = match name {
             "subject" => json!({ "type": "string" }),
+            "step" => json!({ "type": "integer", "minimum": 1 }),
             _ => json!({ "type": "string", "format": "uuid" }),
         };
         Some(json!({ "name": name, "in": "path", "required": true, "schema": schema }))

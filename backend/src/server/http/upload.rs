@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use axum::body::Body;
-use futures_util::StreamExt;
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use futures_util::{StreamExt, stream};
 use sha2::{Digest, Sha256};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::App;
 use super::problem::ApiError;
@@ -41,6 +43,28 @@ impl Temporary {
     /// The file.
     pub(super) fn path(&self) -> &Path {
         &self.0
+    }
+}
+
+impl Temporary {
+    /// Answers with the file, to be saved as `name`; it is removed when the answer was sent, or given up.
+    pub(super) async fn send(self, content_type: &'static str, name: &str) -> Result<Response, ApiError> {
+        let file = tokio::fs::File::open(&self.0).await?;
+        let size = file.metadata().await?.len();
+        let stream = stream::try_unfold((file, self), async |(mut file, temporary)| {
+            let mut chunk = vec![0; 64 << 10];
+            let read = file.read(&mut chunk).await?;
+            chunk.truncate(read);
+            Ok::<_, std::io::Error>((read > 0).then_some((chunk, (file, temporary))))
+        });
+        let disposition = HeaderValue::from_str(&format!("attachment; filename=\"{name}\""))
+            .map_err(|error| ApiError::internal(error.to_string()))?;
+        let headers = HeaderMap::from_iter([
+            (header::CONTENT_TYPE, HeaderValue::from_static(content_type)),
+            (header::CONTENT_LENGTH, size.into()),
+            (header::CONTENT_DISPOSITION, disposition),
+        ]);
+        Ok((headers, Body::from_stream(stream)).into_response())
     }
 }
 

@@ -1,9 +1,11 @@
 //! The queue of jobs, and the worker that does one after the other.
 
 pub(crate) mod bases;
+mod evaluate;
 mod generate;
 mod photos;
 mod report;
+mod segment;
 mod train;
 mod worker;
 

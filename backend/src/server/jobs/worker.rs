@@ -9,7 +9,7 @@ use mudi_domain::api::{JobEvent, JobFault, JobKind, JobState};
 use tokio::runtime::Handle;
 
 use super::report::Reporter;
-use super::{generate, train};
+use super::{evaluate, generate, segment, train};
 use crate::interrupt::Interrupt;
 use crate::server::Server;
 use crate::server::store::{Claim, StoreError, Wanted, is_full};
@@ -119,6 +119,8 @@ fn work(server: &Server, handle: &Handle, claim: &Claim) {
         let done = catch_unwind(AssertUnwindSafe(|| match claim.kind {
             JobKind::Train => train::run(&work),
             JobKind::Generate => generate::run(&work),
+            JobKind::Segment => segment::run(&work),
+            JobKind::Evaluate => evaluate::run(&work),
         }));
         done.unwrap_or_else(|_| {
             Err(Stopped::fault("internal", "the worker has panicked; the server's log says why"))

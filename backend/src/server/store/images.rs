@@ -1,9 +1,9 @@
 //! Generated images.
 
-use mudi_domain::api::{Image, Page};
+use mudi_domain::api::{Image, ImageScore, Page};
 use uuid::Uuid;
 
-use super::{Range, Store, StoreError, from_column, new_id, now};
+use super::{Range, Store, StoreError, from_column, new_id, now, to_column};
 
 /// An image whose files are kept already.
 pub(crate) struct NewImage {
@@ -45,6 +45,7 @@ struct Row {
     height: u32,
     seed: i64,
     parameters: String,
+    score: Option<String>,
     created: i64,
 }
 
@@ -61,6 +62,7 @@ impl Row {
             seed: self.seed as u64,
             canvas: self.canvas.is_some(),
             parameters: from_column("image", &self.parameters)?,
+            score: self.score.map(|score| from_column("score", &score)).transpose()?,
             created: self.created,
         })
     }
@@ -143,6 +145,22 @@ impl Store {
             .fetch_optional(&self.readers)
             .await?;
         row.ok_or(StoreError::Missing("image"))?.image()
+    }
+
+    /// Notes what Detect-and-Compare says of an image; nothing where it was deleted.
+    pub(crate) async fn score_image(
+        &self,
+        project: Uuid,
+        id: Uuid,
+        score: &ImageScore,
+    ) -> Result<(), StoreError> {
+        sqlx::query("update images set score = ?3 where project = ?1 and id = ?2")
+            .bind(project)
+            .bind(id)
+            .bind(to_column("score", score)?)
+            .execute(&self.writer)
+            .await?;
+        Ok(())
     }
 
     /// The files of an image.

@@ -15,6 +15,7 @@ mod projects;
 mod runs;
 mod subjects;
 mod sweep;
+mod whole;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -38,6 +39,7 @@ pub(crate) use images::NewImage;
 pub(crate) use jobs::{Claim, Wanted};
 pub(crate) use photos::NewPhoto;
 pub(crate) use runs::RunData;
+pub(crate) use whole::ProjectRows;
 
 use crate::files::create_folder;
 
@@ -124,12 +126,17 @@ impl Store {
         &self.blobs
     }
 
+    /// Begins to keep files of a project that has no row yet, to be added by [`Self::add_project`].
+    pub(crate) async fn keeping_new(&self, project: Uuid) -> Keeping<'_> {
+        Keeping { store: self, project, _files: self.files.read().await }
+    }
+
     /// Begins to keep files of `project` whose rows are still to be written.
     ///
     /// # Errors
     /// Where the project is gone. One that is deleted from now on waits with its files until this is dropped.
     pub(crate) async fn keeping(&self, project: Uuid) -> Result<Keeping<'_>, StoreError> {
-        let keeping = Keeping { store: self, project, _files: self.files.read().await };
+        let keeping = self.keeping_new(project).await;
         match self.project_exists(project).await? {
             true => Ok(keeping),
             false => Err(StoreError::Missing("project")),

@@ -31,8 +31,36 @@ pub struct Image {
     /// What it was made with, as in the file's own metadata.
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub parameters: serde_json::Value,
+    /// What Detect-and-Compare says of it; none where it was not judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score: Option<ImageScore>,
     /// When it was made.
     pub created: Time,
+}
+
+/// Whether an image shows the subjects of its run, each once and unmixed, by Detect-and-Compare (MuDI, section 5).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ImageScore {
+    /// At most 1, which is right; 0 where the number of detections is not that of subjects.
+    pub score: f64,
+    /// Whether it is right: the score is above the threshold that was fixed on scenes whose truth is known.
+    pub right: bool,
+    /// How many subjects were detected.
+    pub detected: u32,
+    /// How many there are.
+    pub subjects: u32,
+    /// The outcome in words.
+    pub explanation: String,
+}
+
+/// Images to judge.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct NewEvaluation {
+    /// 1 to 500 images of one run.
+    pub images: Vec<Uuid>,
 }
 
 /// Where images start.

@@ -38,6 +38,10 @@ words! {
         Train = "train",
         /// Makes images.
         Generate = "generate",
+        /// Makes masks.
+        Segment = "segment",
+        /// Judges images.
+        Evaluate = "evaluate",
     }
 }
 
@@ -150,6 +154,19 @@ pub enum JobEvent {
     },
     /// It has made an image.
     Image {
+        /// The image's id.
+        image: Uuid,
+    },
+    /// It has looked for the subject of a photo.
+    Mask {
+        /// The photo's id.
+        photo: Uuid,
+        /// Why there is no mask; none where one was made.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        fault: Option<String>,
+    },
+    /// It has judged an image.
+    Score {
         /// The image's id.
         image: Uuid,
     },

@@ -13,12 +13,14 @@ mod project;
 mod run;
 
 pub use access::{Access, CreatedLink, Link, NewLink, NewPassword, NewSession, ProjectAccess, Session};
-pub use image::{Image, LayoutChoice, NewImages};
+pub use image::{Image, ImageScore, LayoutChoice, NewEvaluation, NewImages};
 pub use job::{Job, JobEvent, JobFault, JobKind, JobState};
-pub use photo::{NewSubject, Photo, PhotoChange, SubjectChange, SubjectSummary};
+pub use photo::{
+    MaskPoint, MaskPrompt, NewMasks, NewSubject, Photo, PhotoChange, SubjectChange, SubjectSummary,
+};
 pub use problem::Problem;
 pub use project::{NewProject, NewStored, Page, Project, ProjectChange, Stored};
-pub use run::{Base, Metric, NewRun, Run};
+pub use run::{Base, Metric, NewRun, Run, Samples};
 
 /// Milliseconds since 1970-01-01T00:00Z.
 pub type Time = i64;

@@ -68,6 +68,39 @@ pub struct Photo {
     pub version: i64,
 }
 
+/// Photos whose masks shall be made: the subject's class is looked for, and cut out.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct NewMasks {
+    /// Which; all that have no mask where none are named. A mask that is there stays.
+    pub photos: Vec<Uuid>,
+}
+
+/// What points at the subject of a photo. At least a point or the box is needed.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct MaskPrompt {
+    /// Places on the subject and beside it; at most 64.
+    pub points: Vec<MaskPoint>,
+    /// Left, top, right and bottom of a box around the subject, in pixels of the photo.
+    pub bounds: Option<[f32; 4]>,
+}
+
+/// A place in a photo.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct MaskPoint {
+    /// Pixels from the left.
+    pub x: f32,
+    /// Pixels from the top.
+    pub y: f32,
+    /// Whether it is on the subject, or beside it.
+    pub on_subject: bool,
+}
+
 /// What shall be changed of a photo.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

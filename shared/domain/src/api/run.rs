@@ -50,6 +50,14 @@ pub struct NewRun {
     pub recipe: Recipe,
 }
 
+/// Pictures that a run drew while it was trained.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Samples {
+    /// After how many steps.
+    pub step: u64,
+}
+
 /// What a step of training gave.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

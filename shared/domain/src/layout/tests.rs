@@ -78,10 +78,12 @@ proptest! {
     }
 
     #[test]
-    fn no_text_and_no_number_panics(text in ".{0,80}", x: f64, y: f64, width: f64, height: Option<f64>, z: i32) {
+    fn no_text_and_no_number_panics(
+        text in ".{0,80}", x: f64, y: f64, width: f64, height: Option<f64>, z: i32, flip: bool, rotation: f64,
+    ) {
         drop(Layout::from_json(&text));
         let subject = SubjectId::new("a").unwrap();
-        let layout = Layout::new(vec![Placement { subject, photo: None, x, y, width, height, z }]);
+        let layout = Layout::new(vec![Placement { subject, photo: None, x, y, width, height, z, flip, rotation }]);
         let cutout = plain(3, 2);
         drop(layout.render(64, |_, _| Some(&cutout)));
     }
@@ -97,4 +99,32 @@ fn a_random_layout_renders_the_pixels_of_seg_mix() {
     let pairs: Vec<_> = names.iter().cloned().zip(&cutouts).collect();
     let direct = segmix::compose(&mut stream(5, "layout", 0), 1024, &pairs, &Options::default()).unwrap();
     assert_eq!(layout.render(1024, lookup).unwrap(), direct);
+}
+
+#[test]
+fn files_without_turns_are_read_and_written_as_before() {
+    let text = r#"{"version":1,"subjects":[{"subject":"a","photo":2,"x":0.1,"y":0.3,"width":0.4,"z":1}]}"#;
+    let layout = Layout::from_json(text).unwrap();
+    assert_eq!((layout.subjects[0].flip, layout.subjects[0].rotation), (false, 0.0));
+    assert_eq!(serde_json::to_string(&layout).unwrap(), text);
+    let turned = one(r#""x": 0, "y": 0, "width": 0.5, "flip": true, "rotation": -30"#).unwrap();
+    assert_eq!(Layout::from_json(&turned.to_json()).unwrap(), turned);
+    let far = one(r#""x": 0, "y": 0, "width": 0.5, "rotation": 400"#).unwrap_err().to_string();
+    assert!(far.contains("`rotation` is 400; write -360 to 360"), "{far}");
+}
+
+#[test]
+fn a_subject_turned_by_a_quarter_lies_on_its_side() {
+    let cutout = plain(10, 20);
+    let layout = one(r#""x": 0.25, "y": 0, "width": 0.5, "height": 1, "rotation": 90"#).unwrap();
+    let collage = layout.render(32, |_, _| Some(&cutout)).unwrap();
+    assert_eq!(collage.parts[0].rect, crate::geometry::Rect::new(0, 8, 32, 16));
+    assert_eq!(collage.union.bounding_box(), Some(crate::geometry::Rect::new(0, 8, 32, 16)));
+}
+
+#[test]
+fn a_long_subject_may_be_seen_only_because_it_is_turned() {
+    let upright = r#""x": 1, "y": 0.2, "width": 0.1, "height": 0.6"#;
+    assert!(matches!(one(upright), Err(LayoutError::Outside { .. })));
+    assert!(one(&format!("{upright}, \"rotation\": 90")).is_ok());
 }

@@ -1,11 +1,13 @@
 //! Generated images.
 
+use std::collections::BTreeSet;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use mudi_diffusion::schedule::SamplerKind;
-use mudi_domain::api::{Image, Job, JobKind, JobState, LayoutChoice, NewImages, Page};
+use mudi_domain::api::{Image, Job, JobKind, JobState, LayoutChoice, NewEvaluation, NewImages, Page};
 use serde::Deserialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -25,6 +27,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(picture))
         .routes(routes!(thumbnail))
         .routes(routes!(canvas))
+        .routes(routes!(evaluate))
 }
 
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -83,6 +86,32 @@ async fn create(
     }
     let request = serde_json::to_string(&new).map_err(|error| ApiError::internal(error.to_string()))?;
     let job = server.store.create_job(project, JobKind::Generate, new.run, &request).await?;
+    server.queue.wake();
+    Ok((StatusCode::ACCEPTED, Json(job)))
+}
+
+/// Judges images of one run by Detect-and-Compare: a job that waits for its turn. Images that have a score keep it.
+#[utoipa::path(post, path = "/api/projects/{project}/evaluations", tag = "images",
+    security(("session" = ["editor"])), request_body = NewEvaluation, responses((status = 202, body = Job)))]
+async fn evaluate(
+    State(server): State<App>,
+    Params(project): Params<Uuid>,
+    Body(new): Body<NewEvaluation>,
+) -> Result<(StatusCode, Json<Job>), ApiError> {
+    if !(1..=500).contains(&new.images.len()) {
+        return Err(ApiError::refused(format!("`images` names {}; name 1 to 500", new.images.len())));
+    }
+    let mut runs = BTreeSet::new();
+    for &id in &new.images {
+        runs.insert(server.store.image(project, id).await?.run);
+    }
+    let [Some(run)] = runs.into_iter().collect::<Vec<_>>()[..] else {
+        return Err(ApiError::refused(
+            "the images are not of one run; images are compared with the photos of the run that made them",
+        ));
+    };
+    let request = serde_json::to_string(&new).map_err(|error| ApiError::internal(error.to_string()))?;
+    let job = server.store.create_job(project, JobKind::Evaluate, Some(run), &request).await?;
     server.queue.wake();
     Ok((StatusCode::ACCEPTED, Json(job)))
 }

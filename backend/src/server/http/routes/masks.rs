@@ -2,24 +2,32 @@
 
 use std::path::PathBuf;
 
+use axum::Json;
 use axum::body::Body as Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use mudi_domain::api::{Job, JobKind, MaskPrompt, NewMasks};
+use mudi_vision::sam::{Point, Prompt};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
+use crate::dataset::decode::decode;
+use crate::segment::SegmentError;
 use crate::server::http::App;
-use crate::server::http::extract::{Params, etag, if_match};
+use crate::server::http::extract::{Body, Params, etag, if_match};
 use crate::server::http::files::file;
 use crate::server::http::problem::ApiError;
 use crate::server::http::upload::receive;
-use crate::server::media;
-use crate::server::store::StoreError;
+use crate::server::media::{self, MediaError};
+use crate::server::store::{Range, StoreError};
+
+/// The most points of a prompt.
+const MAX_POINTS: usize = 64;
 
 pub(super) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(read, write, delete))
+    OpenApiRouter::new().routes(routes!(read, write, delete)).routes(routes!(point)).routes(routes!(make))
 }
 
 /// A photo's mask: 8 bit gray, white on the subject, of the photo's size.
@@ -86,6 +94,94 @@ async fn delete(
     server.store.mask_photo(project, photo, Some(&before), None).await?;
     server.store.release_file(project, &before).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// The mask of what a click, several, or a box point at, by the server's segmenter. It is not kept: `PUT` the mask that is to
+/// stay.
+#[utoipa::path(post, path = "/api/projects/{project}/photos/{photo}/segment", tag = "photos",
+    security(("session" = ["editor"])), request_body = MaskPrompt,
+    responses((status = 200, body = Vec<u8>, content_type = "image/png")))]
+async fn point(
+    State(server): State<App>,
+    Params((project, photo)): Params<(Uuid, Uuid)>,
+    Body(wanted): Body<MaskPrompt>,
+) -> Result<Response, ApiError> {
+    if wanted.points.len() > MAX_POINTS {
+        return Err(ApiError::refused(format!(
+            "there are {} points; give at most {MAX_POINTS}",
+            wanted.points.len()
+        )));
+    }
+    if wanted.points.is_empty() && wanted.bounds.is_none() {
+        return Err(ApiError::refused(
+            "nothing points at the subject; give a point on it, or a box around it",
+        ));
+    }
+    let points =
+        wanted.points.iter().map(|point| Point { x: point.x, y: point.y, on_subject: point.on_subject });
+    let prompt = Prompt { points: points.collect(), bounds: wanted.bounds, mask: None };
+    let files = server.store.photo_file(project, photo).await?;
+    let bytes = server.store.blobs().read(project, &files.file).await?;
+    let permit = server.guard.decoder().await?;
+    let shared = server.clone();
+    let mask = tokio::task::spawn_blocking(move || {
+        let read = || Ok(decode(&PathBuf::from("the photo"), &bytes).map_err(MediaError::from)?.rgb());
+        let folder = shared.settings.segmenter_folder();
+        let mask = shared.sight.mask::<ApiError>(&folder, &files.file, read, &prompt)?;
+        let mask =
+            mask.ok_or_else(|| ApiError::refused("the segmenter sees no subject there; point elsewhere"))?;
+        Ok::<_, ApiError>(media::encode_mask(&mask)?)
+    })
+    .await??;
+    drop(permit);
+    Ok(([(header::CONTENT_TYPE, "image/png")], mask.bytes).into_response())
+}
+
+/// Makes the masks of photos that have none, from the classes of their subjects: a job that waits for its turn. Its events
+/// tell of each photo whether it got one.
+#[utoipa::path(post, path = "/api/projects/{project}/masks", tag = "photos", security(("session" = ["editor"])),
+    request_body = NewMasks, responses((status = 202, body = Job)))]
+async fn make(
+    State(server): State<App>,
+    Params(project): Params<Uuid>,
+    Body(mut new): Body<NewMasks>,
+) -> Result<(StatusCode, Json<Job>), ApiError> {
+    let all = Range { after: Uuid::nil(), limit: u32::MAX - 1 };
+    let without: Vec<Uuid> = server
+        .store
+        .photos(project, None, all)
+        .await?
+        .items
+        .into_iter()
+        .filter(|photo| photo.mask.is_none())
+        .map(|photo| photo.id)
+        .collect();
+    match new.photos.is_empty() {
+        true => new.photos = without,
+        false => new.photos.retain(|photo| without.contains(photo)),
+    }
+    if new.photos.is_empty() {
+        return Err(ApiError::conflict(
+            "none of these photos is without a mask; delete a mask to have it made anew",
+        ));
+    }
+    let request = serde_json::to_string(&new).map_err(|error| ApiError::internal(error.to_string()))?;
+    let job = server.store.create_job(project, JobKind::Segment, None, &request).await?;
+    server.queue.wake();
+    Ok((StatusCode::ACCEPTED, Json(job)))
+}
+
+impl From<SegmentError> for ApiError {
+    fn from(error: SegmentError) -> Self {
+        match error {
+            SegmentError::Outside { .. } => Self::refused(error.to_string()),
+            // Which of its files the server misses goes to its log.
+            error => {
+                tracing::warn!(%error, "the segmenter cannot be used");
+                Self::conflict("this server has no segmenter that can be used; draw the mask by hand")
+            }
+        }
+    }
 }
 
 /// The mask that the client has seen; none where it has seen that there is none.

@@ -5,7 +5,7 @@ use axum::body::Body as Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use mudi_domain::api::{JobState, Metric, NewRun, Page, Run};
+use mudi_domain::api::{JobState, Metric, NewRun, Page, Run, Samples};
 use serde::Deserialize;
 use tokio::io::AsyncReadExt;
 use utoipa_axum::router::OpenApiRouter;
@@ -16,13 +16,16 @@ use crate::server::http::App;
 use crate::server::http::extract::{Body, ListQuery, Params, Search, name};
 use crate::server::http::problem::ApiError;
 use crate::server::jobs::{TRAINED, bases};
-use crate::train::{LORA_FILE, read_metrics};
+use crate::server::store::StoreError;
+use crate::train::{LORA_FILE, read_metrics, sample_steps, samples_file};
 
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(list, create))
         .routes(routes!(read, delete))
         .routes(routes!(metrics))
+        .routes(routes!(samples))
+        .routes(routes!(sample))
         .routes(routes!(weights))
 }
 
@@ -101,6 +104,41 @@ async fn metrics(
         learning_rate: metric.learning_rate,
     });
     Ok(Json(Page { items: items.collect(), next: None }))
+}
+
+/// After which steps the run drew pictures: those that its recipe asks for by `sample-every` and `sample-prompts`.
+#[utoipa::path(get, path = "/api/projects/{project}/runs/{run}/samples", tag = "runs",
+    security(("session" = ["viewer"])), responses((status = 200, body = Page<Samples>)))]
+async fn samples(
+    State(server): State<App>,
+    Params((project, id)): Params<(Uuid, Uuid)>,
+) -> Result<Json<Page<Samples>>, ApiError> {
+    server.store.run(project, id).await?;
+    let folder = server.store.run_folder(project, id).join(TRAINED);
+    let steps = tokio::task::spawn_blocking(move || sample_steps(&folder)).await?;
+    Ok(Json(Page { items: steps.into_iter().map(|step| Samples { step }).collect(), next: None }))
+}
+
+/// The pictures after so many steps, on one sheet: a row for each prompt.
+#[utoipa::path(get, path = "/api/projects/{project}/runs/{run}/samples/{step}", tag = "runs",
+    security(("session" = ["viewer"])),
+    responses((status = 200, body = Vec<u8>, content_type = "image/png")))]
+async fn sample(
+    State(server): State<App>,
+    Params((project, id, step)): Params<(Uuid, Uuid, u64)>,
+) -> Result<Response, ApiError> {
+    server.store.run(project, id).await?;
+    let path = samples_file(&server.store.run_folder(project, id).join(TRAINED), step);
+    let bytes = match tokio::fs::read(path).await {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(StoreError::Missing("sample").into());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    // A resumed run draws the same again, byte for byte.
+    let headers = [(header::CONTENT_TYPE, "image/png"), (header::CACHE_CONTROL, "private, max-age=3600")];
+    Ok((headers, bytes).into_response())
 }
 
 /// The weights of a finished run: a LoRA with PEFT's names, as diffusers reads it.

@@ -4,10 +4,13 @@
 //! which prefers edges of the photo; and again, with the colours on either side of the cut, until it stays.
 
 mod flow;
+mod hints;
 mod mixture;
 
 use flow::Grid;
 use mixture::Mixture;
+
+pub use hints::{Hints, Stroke, cut_out};
 
 /// What is known of a pixel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,11 +1,6 @@
 //! MuDI data folders as zip files.
-//!
-//! Nothing of a zip is unpacked to the disk: the files that its `metadata.jsonl` names are read one by one, each up to a
-//! limit and all together up to another, whatever the archive says of their sizes.
 
-use std::fs::File;
-use std::io::{BufReader, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use indexmap::IndexMap;
 use mudi_domain::api::Photo;
@@ -13,43 +8,28 @@ use mudi_domain::metadata::{FILE_NAME, Metadata, PhotoEntry};
 use mudi_domain::prompt;
 use mudi_domain::subject::Subject;
 use uuid::Uuid;
-use zip::result::ZipError;
-use zip::write::SimpleFileOptions;
-use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
-use super::Server;
-use super::http::problem::ApiError;
-use super::media::{self, MediaError, ReadyPhoto};
-use super::store::{NewPhoto, Range, StoreError, digest};
+use super::{Packer, Unpacker};
 use crate::dataset::decode::{MAX_BYTES, decode};
+use crate::server::Server;
+use crate::server::http::problem::ApiError;
+use crate::server::media::{self, MediaError, ReadyPhoto};
+use crate::server::store::{NewPhoto, Range, StoreError, digest};
 
-/// The most files in an archive.
-const MAX_FILES: usize = 50_000;
 /// The largest `metadata.jsonl`, in bytes.
 const MAX_TEXT: u64 = 16 << 20;
 
-/// An open archive, and how many bytes may still be unpacked.
+/// A zipped data folder.
 struct Packed {
-    zip: ZipArchive<BufReader<File>>,
+    zip: Unpacker,
     /// The folder in the archive that holds `metadata.jsonl`, with `/` at its end, or empty.
     root: String,
-    left: u64,
-}
-
-fn broken(error: &ZipError) -> ApiError {
-    ApiError::bad_file(format!("the zip cannot be read ({error}); pack the folder anew"))
 }
 
 impl Packed {
     fn open(path: &Path, most: u64) -> Result<Self, ApiError> {
-        let zip = ZipArchive::new(BufReader::new(File::open(path)?)).map_err(|error| broken(&error))?;
-        if zip.len() > MAX_FILES {
-            return Err(ApiError::bad_file(format!(
-                "the zip has {} files; pack at most {MAX_FILES}",
-                zip.len()
-            )));
-        }
-        let names: Vec<_> = zip.file_names().collect::<Result<_, _>>().map_err(|error| broken(&error))?;
+        let zip = Unpacker::open(path, most)?;
+        let names = zip.names()?;
         let texts: Vec<_> = names.iter().filter(|name| name.rsplit('/').next() == Some(FILE_NAME)).collect();
         let [text] = texts[..] else {
             return Err(ApiError::bad_file(format!(
@@ -58,31 +38,12 @@ impl Packed {
             )));
         };
         let root = text.strip_suffix(FILE_NAME).unwrap_or_default().to_owned();
-        Ok(Self { zip, root, left: most })
+        Ok(Self { zip, root })
     }
 
     /// The bytes of a file of the folder.
     fn read(&mut self, name: &str, most: u64) -> Result<Vec<u8>, ApiError> {
-        let most = most.min(self.left);
-        let file = match self.zip.by_name(&format!("{}{name}", self.root)) {
-            Ok(file) => file,
-            Err(ZipError::FileNotFound) => {
-                return Err(ApiError::bad_file(format!(
-                    "the zip has no {name}, which {FILE_NAME} names; add it"
-                )));
-            }
-            Err(error) => return Err(broken(&error)),
-        };
-        let mut bytes = Vec::new();
-        let read = file.take(most + 1).read_to_end(&mut bytes);
-        read.map_err(|error| {
-            ApiError::bad_file(format!("{name} cannot be unpacked ({error}); pack it anew"))
-        })?;
-        if bytes.len() as u64 > most {
-            return Err(ApiError::too_large(format!("{name} unpacks to more than {most} bytes; pack less")));
-        }
-        self.left -= bytes.len() as u64;
-        Ok(bytes)
+        self.zip.read(&format!("{}{name}", self.root), FILE_NAME, most)
     }
 
     fn metadata(&mut self) -> Result<Metadata, ApiError> {
@@ -108,7 +69,11 @@ impl Packed {
 }
 
 /// Adds what the zip at `path` holds to a project, and returns its photos. Each photo is kept as it is read.
-pub(super) async fn import(server: &Server, project: Uuid, path: &Path) -> Result<Vec<Photo>, ApiError> {
+pub(in crate::server) async fn import(
+    server: &Server,
+    project: Uuid,
+    path: &Path,
+) -> Result<Vec<Photo>, ApiError> {
     let most = server.settings.archive_limit.saturating_mul(1 << 20);
     let path = path.to_owned();
     let (mut packed, metadata) = tokio::task::spawn_blocking(move || {
@@ -168,7 +133,7 @@ fn file_name(path: &str) -> String {
 }
 
 /// Writes the project's subjects and photos as a zipped data folder to `path`.
-pub(super) async fn export(server: &Server, project: Uuid, path: &Path) -> Result<(), ApiError> {
+pub(in crate::server) async fn export(server: &Server, project: Uuid, path: &Path) -> Result<(), ApiError> {
     let mut metadata = Metadata { subjects: IndexMap::new(), photos: Vec::new() };
     for subject in server.store.subjects(project).await?.items {
         let made = Subject::new(subject.id.clone(), &subject.name)
@@ -181,40 +146,19 @@ pub(super) async fn export(server: &Server, project: Uuid, path: &Path) -> Resul
     if photos.is_empty() {
         return Err(ApiError::conflict("the project has no photos; upload some first"));
     }
-    let mut zip = ZipWriter::new(File::create(path)?);
+    let mut zip = Packer::create(path)?;
     for (index, photo) in photos.into_iter().enumerate() {
         let files = server.store.photo_file(project, photo.id).await?;
         let extension = files.file.rsplit('.').next().unwrap_or("png");
         let (file_name, mask_path) = (format!("{index:04}.{extension}"), format!("{index:04}.mask.png"));
-        zip = add(zip, &file_name, server.store.blobs().read(project, &files.file).await?).await?;
+        zip = zip.add(&file_name, server.store.blobs().read(project, &files.file).await?).await?;
         if let Some(mask) = &files.mask {
-            zip = add(zip, &mask_path, server.store.blobs().read(project, mask).await?).await?;
+            zip = zip.add(&mask_path, server.store.blobs().read(project, mask).await?).await?;
         }
         let name = metadata.subjects.get(&photo.subject).map_or("", Subject::name);
         let text = if photo.caption.is_empty() { prompt::photo(name) } else { photo.caption };
         let mask_path = files.mask.map(|_| mask_path);
         metadata.photos.push(PhotoEntry { id: photo.subject, file_name, mask_path, text });
     }
-    let zip = add(zip, FILE_NAME, metadata.to_jsonl().into()).await?;
-    tokio::task::spawn_blocking(move || zip.finish().map_err(|error| written(&error))).await??;
-    Ok(())
-}
-
-fn written(error: &ZipError) -> ApiError {
-    match error {
-        ZipError::Io(error) if super::store::is_full(error) => ApiError::from(StoreError::Full),
-        error => ApiError::internal(error.to_string()),
-    }
-}
-
-/// Images are packed already: storing them is as small and much quicker.
-async fn add(mut zip: ZipWriter<File>, name: &str, bytes: bytes::Bytes) -> Result<ZipWriter<File>, ApiError> {
-    let name = PathBuf::from(name);
-    tokio::task::spawn_blocking(move || {
-        let options = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
-        zip.start_file(name.to_string_lossy(), options).map_err(|error| written(&error))?;
-        zip.write_all(&bytes)?;
-        Ok(zip)
-    })
-    .await?
+    zip.add(FILE_NAME, metadata.to_jsonl().into()).await?.finish().await
 }

@@ -1,9 +1,11 @@
-//! Masks without weights: GrabCut from a box, from strokes, or from both.
+//! What a person says of a subject that is to be cut out: a box, strokes, or both.
 
+use image::imageops::{self, FilterType};
 use image::{GrayImage, Luma, RgbImage};
-use mudi_domain::mask::{Mask, THRESHOLD};
-use mudi_vision::grabcut::{Known, cut};
-use mudi_vision::preprocess::{Filter, resize};
+use serde::{Deserialize, Serialize};
+
+use super::{Known, cut};
+use crate::mask::{Mask, THRESHOLD};
 
 /// The longer side, in pixels, at which the cut is sought: the time grows with the pixels, and an edge is a pixel or two wide.
 const LONGEST: u32 = 400;
@@ -11,7 +13,7 @@ const LONGEST: u32 = 400;
 const REACH: f32 = 0.012;
 
 /// A line drawn by hand.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Stroke {
     /// The places that it goes through, from the photo's left and top, in pixels; a single one is a dot.
     pub places: Vec<[f32; 2]>,
@@ -20,7 +22,7 @@ pub struct Stroke {
 }
 
 /// What is known of a subject that is to be cut out: a box, a stroke on it, or both.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Hints {
     /// A box around it: left, top, right, bottom, in pixels. What lies outside is not the subject's.
     pub bounds: Option<[f32; 4]>,
@@ -38,6 +40,19 @@ fn distance(at: [f32; 2], a: [f32; 2], b: [f32; 2]) -> f32 {
 }
 
 impl Hints {
+    /// The same in a photo that is `scale` times as large.
+    #[must_use]
+    pub fn scaled(&self, scale: f32) -> Self {
+        let stroke = |stroke: &Stroke| Stroke {
+            places: stroke.places.iter().map(|place| place.map(|length| length * scale)).collect(),
+            on_subject: stroke.on_subject,
+        };
+        Self {
+            bounds: self.bounds.map(|bounds| bounds.map(|edge| edge * scale)),
+            strokes: self.strokes.iter().map(stroke).collect(),
+        }
+    }
+
     /// What is known of each pixel of a photo of `size` (height and width), `scale` times as large as that of the places.
     fn known(&self, [height, width]: [usize; 2], scale: f32) -> Vec<Known> {
         let reach = (REACH * width.max(height) as f32).max(1.0);
@@ -89,8 +104,8 @@ pub fn cut_out(photo: &RgbImage, hints: &Hints) -> Mask {
     let small = |length: u32| ((length as f32 * scale).round() as u32).max(1);
     let (w, h) = (small(width), small(height));
     let size = [h as usize, w as usize];
-    let rgb = resize(photo.as_raw(), [height as usize, width as usize], size, Filter::Bilinear);
-    let found = cut(&rgb, size, &hints.known(size, scale));
+    let rgb = imageops::resize(photo, w, h, FilterType::Triangle);
+    let found = cut(rgb.as_raw(), size, &hints.known(size, scale));
     let coverage = GrayImage::from_fn(w, h, |x, y| Luma([if found[(y * w + x) as usize] { 255 } else { 0 }]));
     let mut mask = Mask::from_gray(coverage).resize(width, height);
     for pixel in mask.as_gray_mut().pixels_mut() {

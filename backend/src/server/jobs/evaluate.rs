@@ -1,0 +1,82 @@
+//! Judging images by Detect-and-Compare.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use mudi_domain::api::{ImageScore, JobEvent, NewEvaluation};
+use mudi_domain::compare::Outcome;
+use uuid::Uuid;
+
+use super::photos;
+use super::worker::{Stopped, Work};
+use crate::dataset::Dataset;
+use crate::dataset::decode::decode;
+use crate::evaluate::{Eyes, Judge, Judged, Options, RIGHT};
+use crate::server::store::StoreError;
+
+/// Of two boxes that share more of both together than this only the surer one counts: the names of similar subjects find the
+/// same things.
+const OVERLAP: f64 = 0.5;
+
+/// Judges the images that have no score yet.
+pub(super) fn run(work: &Work<'_>) -> Result<(), Stopped> {
+    let request: NewEvaluation =
+        serde_json::from_str(&work.claim.request).map_err(|error| Stopped::of("request", &error))?;
+    let run = work.claim.run.ok_or_else(|| Stopped::fault("run", "the job names no run"))?;
+    let (store, settings) = (&work.server.store, &work.server.settings);
+    let data = work.wait(store.run_data(work.claim.project, run))?;
+    let dataset =
+        Dataset::load(&photos::lay_out(work, &data)?).map_err(|error| Stopped::of("photos", &error))?;
+    let eyes = Eyes::load(&settings.detector_folder(), &[&settings.embedder_folder()])
+        .map_err(|error| Stopped::of("networks", &error))?;
+    let options = Options { overlap: OVERLAP, ..Options::default() };
+    let judge =
+        Judge::new(Arc::new(eyes), dataset, options).map_err(|error| Stopped::of("photos", &error))?;
+    let mut reporter = work.reporter();
+    let count = request.images.len() as u64;
+    for (index, &image) in request.images.iter().enumerate() {
+        if work.interrupt.is_set() {
+            return Err(Stopped::Interrupted);
+        }
+        reporter.step("scores", index as u64, count, None)?;
+        score(work, &judge, image)?;
+    }
+    reporter.step("scores", count, count, None)
+}
+
+/// Judges an image, unless it was judged already or was deleted.
+fn score(work: &Work<'_>, judge: &Judge, image: Uuid) -> Result<(), Stopped> {
+    let (store, project) = (&work.server.store, work.claim.project);
+    let known = match work.handle.block_on(store.image(project, image)) {
+        Ok(known) => known,
+        Err(StoreError::Missing(_)) => return Ok(()),
+        Err(error) => return Err(Stopped::of("store", &error)),
+    };
+    if known.score.is_some() {
+        return Ok(());
+    }
+    let files = work.wait(store.image_file(project, image))?;
+    let bytes = work.wait(store.blobs().read(project, &files.file))?;
+    let pixels = decode(Path::new(&files.file), &bytes).map_err(|error| Stopped::of("failed", &error))?.rgb();
+    let judged =
+        judge.judge(Path::new(&files.file), &pixels).map_err(|error| Stopped::of("failed", &error))?;
+    work.wait(store.score_image(project, image, &summary(&judged)))?;
+    work.wait(work.server.queue.note(store, work.claim.id, &JobEvent::Score { image }))
+}
+
+fn summary(judged: &Judged) -> ImageScore {
+    let verdict = judged.verdicts.first();
+    let subjects = match verdict.map(|verdict| &verdict.comparison.outcome) {
+        Some(Outcome::Matched { detection_of, .. }) => detection_of.len(),
+        Some(Outcome::Count { subjects, .. }) => *subjects,
+        None => 0,
+    };
+    let score = judged.score();
+    ImageScore {
+        score,
+        right: score > RIGHT,
+        detected: u32::try_from(judged.found.len()).unwrap_or(u32::MAX),
+        subjects: u32::try_from(subjects).unwrap_or(u32::MAX),
+        explanation: verdict.map(|verdict| verdict.explanation.clone()).unwrap_or_default(),
+    }
+}

@@ -1,0 +1,2 @@
+-- What Detect-and-Compare says of an image, as JSON.
+alter table images add column score text;

@@ -1,0 +1,114 @@
+//! Sending and receiving JSON.
+
+use gloo_net::http::{Method, RequestBuilder, Response};
+use mudi_domain::api::{Page, Problem};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use wasm_bindgen::JsValue;
+
+use super::{Answer, ApiError, Connection};
+
+/// Reads `path`.
+pub(crate) async fn get<T: DeserializeOwned>(path: &str) -> Answer<T> {
+    json(send(Method::GET, path, None, None::<&()>).await?).await
+}
+
+/// Reads all parts of the list at `path`.
+pub(crate) async fn list<T: DeserializeOwned>(path: &str) -> Answer<Vec<T>> {
+    let mut items = Vec::new();
+    let mut next: Option<String> = None;
+    let joint = if path.contains('?') { '&' } else { '?' };
+    loop {
+        let after = next.map(|id| format!("&after={id}")).unwrap_or_default();
+        let part: Page<T> = get(&format!("{path}{joint}limit=500{after}")).await?;
+        items.extend(part.items);
+        next = part.next;
+        if next.is_none() {
+            return Ok(items);
+        }
+    }
+}
+
+/// Posts `body`.
+pub(crate) async fn post<T: DeserializeOwned>(path: &str, body: &impl Serialize) -> Answer<T> {
+    json(send(Method::POST, path, None, Some(body)).await?).await
+}
+
+/// Posts `body` to where nothing comes back.
+pub(crate) async fn post_empty(path: &str, body: &impl Serialize) -> Answer<()> {
+    send(Method::POST, path, None, Some(body)).await.map(drop)
+}
+
+/// Puts `body` where nothing comes back.
+pub(crate) async fn put_empty(path: &str, body: &impl Serialize) -> Answer<()> {
+    send(Method::PUT, path, None, Some(body)).await.map(drop)
+}
+
+/// Puts `body` in the place of what has the version `version`.
+pub(crate) async fn put<T: DeserializeOwned>(path: &str, version: i64, body: &impl Serialize) -> Answer<T> {
+    json(send(Method::PUT, path, Some(version), Some(body)).await?).await
+}
+
+/// Changes what has the version `version`.
+pub(crate) async fn patch<T: DeserializeOwned>(path: &str, version: i64, body: &impl Serialize) -> Answer<T> {
+    json(send(Method::PATCH, path, Some(version), Some(body)).await?).await
+}
+
+/// Deletes `path`.
+pub(crate) async fn delete(path: &str) -> Answer<()> {
+    send(Method::DELETE, path, None, None::<&()>).await.map(drop)
+}
+
+/// Reads the bytes at `path`.
+pub(crate) async fn bytes(path: &str) -> Answer<Vec<u8>> {
+    let response = send(Method::GET, path, None, None::<&()>).await?;
+    response.binary().await.map_err(|_| ApiError::Offline)
+}
+
+/// Sends a request; an answer that is none of success is an error. What happens is told to the [`Connection`].
+async fn send(
+    method: Method,
+    path: &str,
+    version: Option<i64>,
+    body: Option<&impl Serialize>,
+) -> Answer<Response> {
+    let mut request = RequestBuilder::new(path).method(method);
+    if let Some(version) = version {
+        request = request.header("If-Match", &format!("\"{version}\""));
+    }
+    let unreadable = |error: String| ApiError::Unreadable(error);
+    let sent = match body {
+        Some(body) => {
+            let text = serde_json::to_string(body).map_err(|error| unreadable(error.to_string()))?;
+            let request = request.header("Content-Type", "application/json").body(JsValue::from(text));
+            request.map_err(|error| unreadable(error.to_string()))?.send().await
+        }
+        None => request.send().await,
+    };
+    checked(sent).await
+}
+
+/// The answer, unless it is none of success.
+pub(super) async fn checked(sent: Result<Response, gloo_net::Error>) -> Answer<Response> {
+    let Ok(response) = sent else {
+        Connection::lost();
+        return Err(ApiError::Offline);
+    };
+    Connection::found();
+    if response.ok() {
+        return Ok(response);
+    }
+    if response.status() == 401 {
+        Connection::signed_out();
+    }
+    let text = response.text().await.unwrap_or_default();
+    Err(match serde_json::from_str::<Problem>(&text) {
+        Ok(problem) => ApiError::Problem(problem),
+        Err(_) => ApiError::Unreadable(format!("status {}", response.status())),
+    })
+}
+
+async fn json<T: DeserializeOwned>(response: Response) -> Answer<T> {
+    let text = response.text().await.map_err(|_| ApiError::Offline)?;
+    serde_json::from_str(&text).map_err(|error| ApiError::Unreadable(error.to_string()))
+}

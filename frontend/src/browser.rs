@@ -1,0 +1,55 @@
+//! The few things of the browser that pages ask for.
+
+use wasm_bindgen::JsCast;
+use web_sys::{HtmlElement, Window};
+
+/// The window.
+///
+/// # Panics
+/// Where there is none, which is never the case in a page.
+pub(crate) fn window() -> Window {
+    web_sys::window().expect("a page has a window")
+}
+
+/// The document.
+pub(crate) fn document() -> web_sys::Document {
+    window().document().expect("a window of a page has a document")
+}
+
+/// Puts the focus on the first element that `selector` finds.
+pub(crate) fn focus(selector: &str) {
+    if let Ok(Some(found)) = document().query_selector(selector)
+        && let Some(element) = found.dyn_ref::<HtmlElement>()
+    {
+        // An element that refuses the focus leaves it where it is.
+        let _ = element.focus();
+    }
+}
+
+/// Now, in milliseconds since 1970.
+pub(crate) fn now() -> i64 {
+    js_sys::Date::now() as i64
+}
+
+/// A moment in the words of the reader's country.
+pub(crate) fn date(time: i64) -> String {
+    let date = js_sys::Date::new(&(time as f64).into());
+    date.to_locale_string("default", &js_sys::Object::new()).into()
+}
+
+/// What the browser remembers under `key`. Nothing where it may not remember.
+pub(crate) fn remembered(key: &str) -> Option<String> {
+    window().local_storage().ok()??.get_item(key).ok()?
+}
+
+/// Has the browser remember `value`; one that may not does without.
+pub(crate) fn remember(key: &str, value: &str) {
+    if let Ok(Some(storage)) = window().local_storage() {
+        let _ = storage.set_item(key, value);
+    }
+}
+
+/// Milliseconds since the page began, in fractions.
+pub(crate) fn ticks() -> f64 {
+    window().performance().map_or(0.0, |performance| performance.now())
+}

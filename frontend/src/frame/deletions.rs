@@ -1,0 +1,77 @@
+//! Deleting with a way back: what is deleted disappears at once, and the server is told when the message goes.
+//!
+//! Until then it is on the server, so that undoing restores every byte. Where the page is closed before, the server is
+//! told while it closes; where the browser dies, nothing was deleted.
+
+use leptos::ev;
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+use wasm_bindgen::JsValue;
+
+use super::Toasts;
+use crate::api;
+use crate::browser;
+
+/// What is being deleted; there is one list for the page.
+#[derive(Clone, Copy)]
+pub(crate) struct Deletions {
+    /// Paths that are hidden and still to be deleted.
+    pending: RwSignal<Vec<String>>,
+}
+
+impl Deletions {
+    /// Nothing is being deleted.
+    pub(crate) fn provide() {
+        let deletions = Self { pending: RwSignal::new(Vec::new()) };
+        provide_context(deletions);
+        let leaving = window_event_listener(ev::Custom::<web_sys::Event>::new("pagehide"), move |_| {
+            for path in deletions.pending.get_untracked() {
+                last_words(&path);
+            }
+        });
+        on_cleanup(move || leaving.remove());
+    }
+
+    /// Whether `path` is to be shown no more.
+    pub(crate) fn hides(self, path: &str) -> bool {
+        self.pending.with(|pending| pending.iter().any(|hidden| hidden == path))
+    }
+
+    /// Deletes `path` unless it is undone; `then` is called afterwards.
+    pub(crate) fn delete(self, path: String, text: impl Into<String>, then: Callback<()>) {
+        let toasts = expect_context::<Toasts>();
+        if self.pending.with_untracked(|pending| pending.contains(&path)) {
+            return;
+        }
+        self.pending.update(|pending| pending.push(path.clone()));
+        let restored = path.clone();
+        let undo = Callback::new(move |()| self.forget(&restored));
+        let gone = Callback::new(move |()| {
+            let path = path.clone();
+            spawn_local(async move {
+                if let Err(error) = api::delete(&path).await {
+                    toasts.fault(&error);
+                }
+                then.try_run(());
+                self.forget(&path);
+            });
+        });
+        toasts.undoable(text, undo, gone);
+    }
+
+    fn forget(self, path: &str) {
+        self.pending.update(|pending| pending.retain(|hidden| hidden != path));
+    }
+}
+
+/// Deletes `path` by a request that outlives the page.
+fn last_words(path: &str) {
+    let options = js_sys::Object::new();
+    for (name, value) in [("method", JsValue::from("DELETE")), ("keepalive", JsValue::TRUE)] {
+        // Setting a field of a fresh object cannot fail.
+        let _ = js_sys::Reflect::set(&options, &name.into(), &value);
+    }
+    let options: &web_sys::RequestInit = wasm_bindgen::JsCast::unchecked_ref(&options);
+    // Nobody is there any more to hear the answer.
+    let _ = browser::window().fetch_with_str_and_init(path, options);
+}

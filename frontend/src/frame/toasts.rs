@@ -1,0 +1,134 @@
+//! Short messages at the edge of the page, some of which can be undone.
+
+use gloo_timers::future::TimeoutFuture;
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+
+use crate::api::ApiError;
+use crate::widgets::{Icon, Sign};
+
+/// How long a message stays, in tenths of a second.
+const LASTS: u32 = 70;
+/// How long one with a fault stays.
+const FAULT_LASTS: u32 = 140;
+
+/// A message.
+#[derive(Clone)]
+struct Toast {
+    id: u32,
+    text: String,
+    bad: bool,
+    /// Takes back what the message tells.
+    undo: Option<Callback<()>>,
+    /// Called when it goes without having been undone.
+    gone: Option<Callback<()>>,
+}
+
+/// The messages; there is one list for the page.
+#[derive(Clone, Copy)]
+pub(crate) struct Toasts {
+    list: RwSignal<Vec<Toast>>,
+    count: StoredValue<u32>,
+    /// Whether somebody points at the messages or has the focus there: then they stay.
+    held: RwSignal<bool>,
+}
+
+impl Toasts {
+    /// An empty list.
+    pub(crate) fn provide() -> Self {
+        let toasts =
+            Self { list: RwSignal::new(Vec::new()), count: StoredValue::new(0), held: RwSignal::new(false) };
+        provide_context(toasts);
+        toasts
+    }
+
+    /// Tells that something went well.
+    pub(crate) fn say(self, text: impl Into<String>) {
+        self.add(text.into(), false, None, None);
+    }
+
+    /// Tells of a fault.
+    pub(crate) fn fault(self, error: &ApiError) {
+        self.add(error.to_string(), true, None, None);
+    }
+
+    /// Tells of a fault in words.
+    pub(crate) fn complain(self, text: impl Into<String>) {
+        self.add(text.into(), true, None, None);
+    }
+
+    /// Tells of something that can be undone until the message goes; then `gone` is called.
+    pub(crate) fn undoable(self, text: impl Into<String>, undo: Callback<()>, gone: Callback<()>) {
+        self.add(text.into(), false, Some(undo), Some(gone));
+    }
+
+    fn add(self, text: String, bad: bool, undo: Option<Callback<()>>, gone: Option<Callback<()>>) {
+        self.count.update_value(|count| *count += 1);
+        let id = self.count.get_value();
+        self.list.update(|list| list.push(Toast { id, text, bad, undo, gone }));
+        spawn_local(async move {
+            let mut left = if bad { FAULT_LASTS } else { LASTS };
+            while left > 0 {
+                TimeoutFuture::new(100).await;
+                if !self.held.get_untracked() {
+                    left -= 1;
+                }
+            }
+            self.close(id, false);
+        });
+    }
+
+    fn close(self, id: u32, undone: bool) {
+        let mut found = None;
+        self.list.update(|list| {
+            if let Some(place) = list.iter().position(|toast| toast.id == id) {
+                found = Some(list.remove(place));
+            }
+            if list.is_empty() {
+                self.held.set(false);
+            }
+        });
+        let Some(toast) = found else { return };
+        let call = if undone { toast.undo } else { toast.gone };
+        if let Some(call) = call {
+            call.run(());
+        }
+    }
+}
+
+/// Where the messages are.
+#[component]
+pub(crate) fn ToastList() -> impl IntoView {
+    let toasts = expect_context::<Toasts>();
+    let hold = move |held: bool| move |_| toasts.held.set(held);
+    view! {
+        <div
+            class="toasts"
+            role="status"
+            aria-live="polite"
+            on:mouseenter=move |_| toasts.held.set(true)
+            on:mouseleave=move |_| toasts.held.set(false)
+            on:focusin=move |_| toasts.held.set(true)
+            on:focusout=move |_| hold(false)(())
+        >
+            <For each=move || toasts.list.get() key=|toast| toast.id let:toast>
+                <div class="toast" class:bad=toast.bad>
+                    <p>{toast.text}</p>
+                    {toast
+                        .undo
+                        .map(|_| {
+                            view! {
+                                <button class="button" on:click=move |_| toasts.close(toast.id, true)>
+                                    "Undo"
+                                </button>
+                            }
+                        })}
+                    <button class="button plain square" on:click=move |_| toasts.close(toast.id, false)>
+                        <Icon sign=Sign::Close />
+                        <span class="visually-hidden">"Dismiss"</span>
+                    </button>
+                </div>
+            </For>
+        </div>
+    }
+}

@@ -1,0 +1,341 @@
+//! The form: what to draw, with what, and where it starts.
+
+use leptos::ev::SubmitEvent;
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+use leptos_router::components::A;
+use mudi_domain::api::{Base, Job, JobState, Run, Stored, SubjectSummary};
+use mudi_domain::layout::Layout;
+use uuid::Uuid;
+
+use super::wish::{Start, Wish, drawn_seed};
+use crate::api;
+use crate::frame::the_project;
+use crate::photos;
+use crate::text;
+use crate::widgets::{Icon, Sign};
+
+const SAMPLERS: [&str; 4] = ["euler", "ddim", "euler-ancestral", "dpmpp-2m"];
+
+/// What the form offers.
+#[derive(Clone)]
+pub(super) struct Offer {
+    pub(super) bases: Vec<Base>,
+    pub(super) runs: Vec<Run>,
+    pub(super) subjects: Vec<SubjectSummary>,
+    pub(super) layouts: Vec<Stored<Layout>>,
+}
+
+impl Offer {
+    /// The runs whose weights are there, newest first.
+    pub(super) fn done(&self) -> impl Iterator<Item = &Run> {
+        self.runs.iter().rev().filter(|run| run.state == JobState::Done)
+    }
+}
+
+/// Asks for pictures.
+#[component]
+pub(super) fn Form(offer: Offer, wish: Wish, asked: Callback<Job>) -> impl IntoView {
+    let the = the_project();
+    let (busy, fault) = (RwSignal::new(false), RwSignal::new(None::<String>));
+    let saved: Vec<(Uuid, Layout)> =
+        offer.layouts.iter().map(|layout| (layout.id, layout.value.clone())).collect();
+    let submit = move |event: SubmitEvent| {
+        event.prevent_default();
+        let request = wish.request(&saved);
+        busy.set(true);
+        fault.set(None);
+        spawn_local(async move {
+            let answer = api::post::<Job>(&the.path_now("images"), &request).await;
+            busy.try_set(false);
+            match answer {
+                Ok(job) => {
+                    wish.next_seed();
+                    asked.run(job);
+                }
+                Err(error) => drop(fault.try_set(Some(error.to_string()))),
+            }
+        });
+    };
+    let models = models(&offer, wish);
+    let chips =
+        offer.subjects.iter().enumerate().map(|(place, subject)| chip(place, subject, wish)).collect_view();
+    let some = !offer.subjects.is_empty();
+    view! {
+        <form class="card form generate-form" on:submit=submit aria-label="New pictures">
+            <div class="field">
+                <label for="prompt">"Prompt"</label>
+                <textarea
+                    id="prompt"
+                    rows="3"
+                    required
+                    maxlength="1000"
+                    placeholder="A photo of … and … in a garden."
+                    prop:value=wish.prompt
+                    on:input=move |event| wish.prompt.set(event_target_value(&event))
+                ></textarea>
+                {some
+                    .then(|| view! { <div class="row" role="group" aria-label="Put a subject into the prompt">{chips}</div> })}
+            </div>
+            {models}
+            <StartField layouts=offer.layouts wish />
+            <div class="columns">
+                <SeedField wish />
+                <Number id="count" label="Pictures" least=1.0 most=64.0 step="1" value=Signal::derive(move || f64::from(wish.count.get())) set=Callback::new(move |n: f64| wish.count.set(n as u32)) />
+            </div>
+            <Details wish />
+            <p class="fault" role="alert">{fault}</p>
+            <button class="button primary" disabled=busy>
+                <Icon sign=Sign::Generate />
+                {move || {
+                    if busy.get() { "Asking…".to_owned() } else { format!("Generate {}", text::count(wish.count.get() as usize, "picture")) }
+                }}
+            </button>
+        </form>
+    }
+}
+
+/// Runs that are done, and bases alone.
+fn models(offer: &Offer, wish: Wish) -> impl IntoView + use<> {
+    let runs: Vec<(String, String)> =
+        offer.done().map(|run| (run.id.to_string(), format!("{} ({})", run.name, run.base))).collect();
+    let bases: Vec<(String, String)> = offer
+        .bases
+        .iter()
+        .map(|base| (format!("base:{}", base.name), format!("{} alone, untrained", base.name)))
+        .collect();
+    let value = move || match wish.run.get() {
+        Some(run) => run.to_string(),
+        None => format!("base:{}", wish.base.get()),
+    };
+    let option = move |(key, name): (String, String)| {
+        let own = key.clone();
+        view! { <option value=key selected=move || value() == own>{name}</option> }
+    };
+    let choose = move |event: web_sys::Event| {
+        let key = event_target_value(&event);
+        match key.strip_prefix("base:") {
+            Some(base) => {
+                wish.run.set(None);
+                wish.base.set(base.to_owned());
+            }
+            None => wish.run.set(key.parse().ok()),
+        }
+    };
+    view! {
+        <div class="field">
+            <label for="model">"Model"</label>
+            <select id="model" on:change=choose>
+                {runs.into_iter().map(option).collect_view()}
+                {bases.into_iter().map(option).collect_view()}
+            </select>
+        </div>
+    }
+}
+
+/// A button that puts a subject's name into the prompt.
+fn chip(place: usize, subject: &SubjectSummary, wish: Wish) -> impl IntoView + use<> {
+    let name = subject.name.clone();
+    let add = move |_| {
+        wish.prompt.update(|prompt| {
+            let joint = match prompt.trim_end() {
+                "" => "A photo of a ",
+                text if text.ends_with([' ', ',']) || text.ends_with(" a") || text.ends_with(" of") => " ",
+                _ => " and a ",
+            };
+            let kept = prompt.trim_end().trim_end_matches('.').to_owned();
+            *prompt = format!("{kept}{joint}{name}");
+        });
+        crate::browser::focus("#prompt");
+    };
+    view! {
+        <button type="button" class="chip" style=("--dot", photos::color(place)) on:click=add>
+            <span class="dot" aria-hidden="true"></span>
+            {subject.name.clone()}
+        </button>
+    }
+}
+
+/// Where the pictures start, and how strongly.
+#[component]
+fn StartField(layouts: Vec<Stored<Layout>>, wish: Wish) -> impl IntoView {
+    let the = the_project();
+    let key = move || match wish.start.get() {
+        Start::Noise => "noise".to_owned(),
+        Start::Random => "random".to_owned(),
+        Start::Saved(id) => id.to_string(),
+        Start::Own(_) => "own".to_owned(),
+    };
+    let choose = move |event: web_sys::Event| match event_target_value(&event).as_str() {
+        "noise" => wish.start.set(Start::Noise),
+        "random" => wish.start.set(Start::Random),
+        "own" => {}
+        id => {
+            if let Ok(id) = id.parse() {
+                wish.start.set(Start::Saved(id));
+            }
+        }
+    };
+    let option = move |value: String, name: String| {
+        let own = value.clone();
+        view! { <option value=value selected=move || key() == own>{name}</option> }
+    };
+    let saved = layouts
+        .into_iter()
+        .map(|layout| option(layout.id.to_string(), format!("Layout “{}”", layout.name)))
+        .collect_view();
+    let with_layout = move || wish.run.get().is_some() && wish.start.get() != Start::Noise;
+    view! {
+        <div class="field" hidden=move || wish.run.get().is_none()>
+            <label for="start">"Where the subjects go"</label>
+            <select id="start" on:change=choose>
+                {option("noise".to_owned(), "Wherever the model puts them".to_owned())}
+                {option("random".to_owned(), "A random layout for each picture".to_owned())} {saved}
+                {move || matches!(wish.start.get(), Start::Own(_)).then(|| option("own".to_owned(), "The layout of that picture".to_owned()))}
+            </select>
+            <p class="help">
+                "A layout keeps the subjects apart from the first step. "
+                <A href=move || format!("/projects/{}/layouts", the.id.get())>"Design one"</A>
+            </p>
+        </div>
+        <div class="field" hidden=move || !with_layout()>
+            <label for="gamma">{move || format!("Strength of the layout (gamma): {:.1}", wish.gamma.get())}</label>
+            <input
+                id="gamma"
+                type="range"
+                min="0"
+                max="4"
+                step="0.1"
+                prop:value=move || wish.gamma.get().to_string()
+                on:input=move |event| wish.gamma.set(event_target_value(&event).parse().unwrap_or(2.0))
+            />
+            <p class="help">"0 forgets it; 1 to 2 keeps places and colors; more makes the picture look like the collage."</p>
+        </div>
+    }
+}
+
+/// The seed, its lock and its dice.
+#[component]
+fn SeedField(wish: Wish) -> impl IntoView {
+    let write = move |event: web_sys::Event| {
+        if let Ok(seed) = event_target_value(&event).trim().parse() {
+            wish.seed.set(seed);
+            wish.locked.set(true);
+        }
+    };
+    view! {
+        <div class="field">
+            <label for="seed">"Seed"</label>
+            <div class="with-button">
+                <input id="seed" inputmode="numeric" class="mono" autocomplete="off" prop:value=move || wish.seed.get().to_string() on:change=write />
+                <button type="button" class="button square" title="Another seed" aria-label="Another seed" on:click=move |_| wish.seed.set(drawn_seed())>
+                    <Icon sign=Sign::Dice />
+                </button>
+                <button
+                    type="button"
+                    class="button square"
+                    aria-label="Keep the seed"
+                    aria-pressed=move || wish.locked.get().to_string()
+                    title=move || if wish.locked.get() { "The seed stays" } else { "Each time another seed" }
+                    on:click=move |_| wish.locked.update(|locked| *locked = !*locked)
+                >
+                    {move || view! { <Icon sign=if wish.locked.get() { Sign::Lock } else { Sign::Unlock } /> }}
+                </button>
+            </div>
+            <p class="help">{move || if wish.locked.get() { "The same each time." } else { "Another each time." }}</p>
+        </div>
+    }
+}
+
+/// A number with its range.
+#[component]
+fn Number(
+    id: &'static str,
+    label: &'static str,
+    least: f64,
+    most: f64,
+    step: &'static str,
+    value: Signal<f64>,
+    set: Callback<f64>,
+    #[prop(optional)] help: &'static str,
+) -> impl IntoView {
+    // While it is being written only what is in the range counts; at the end it is brought there.
+    let write = move |event: web_sys::Event| {
+        let number = event_target_value(&event).parse::<f64>();
+        if let Some(number) = number.ok().filter(|number| (least..=most).contains(number)) {
+            set.run(number);
+        }
+    };
+    let end = move |event: web_sys::Event| {
+        if let Ok(number) = event_target_value(&event).parse::<f64>() {
+            set.run(number.clamp(least, most));
+        }
+    };
+    view! {
+        <div class="field">
+            <label for=id>{label}</label>
+            <input id=id type="number" min=least max=most step=step prop:value=move || value.get().to_string() on:input=write on:change=end />
+            {(!help.is_empty()).then(|| view! { <p class="help">{help}</p> })}
+        </div>
+    }
+}
+
+/// What is rarely changed.
+#[component]
+fn Details(wish: Wish) -> impl IntoView {
+    let rounded = |value: f32| f64::from((value * 100.0).round()) / 100.0;
+    let sampler = move |name: &'static str| view! { <option value=name selected=move || wish.sampler.get() == name>{name}</option> };
+    view! {
+        <details>
+            <summary>"Steps, guidance, sampler"</summary>
+            <div class="stack">
+                <div class="columns">
+                    <Number id="steps" label="Steps" least=1.0 most=1000.0 step="1" value=Signal::derive(move || f64::from(wish.steps.get())) set=Callback::new(move |n: f64| wish.steps.set(n as u32)) />
+                    <Number
+                        id="guidance"
+                        label="Guidance"
+                        least=-20.0
+                        most=100.0
+                        step="0.5"
+                        help="How closely to follow the prompt; 1 leaves it out."
+                        value=Signal::derive(move || rounded(wish.guidance.get()))
+                        set=Callback::new(move |n: f64| wish.guidance.set(n as f32))
+                    />
+                    <Number
+                        id="scale"
+                        label="Strength of the training"
+                        least=-20.0
+                        most=100.0
+                        step="0.1"
+                        value=Signal::derive(move || rounded(wish.scale.get()))
+                        set=Callback::new(move |n: f64| wish.scale.set(n as f32))
+                    />
+                    <div class="field">
+                        <label for="sampler">"Sampler"</label>
+                        <select id="sampler" on:change=move |event| wish.sampler.set(event_target_value(&event))>
+                            {SAMPLERS.into_iter().map(sampler).collect_view()}
+                        </select>
+                    </div>
+                </div>
+                <label class="check">
+                    <input
+                        type="checkbox"
+                        prop:checked=wish.karras
+                        on:change=move |event| wish.karras.set(event_target_checked(&event))
+                    />
+                    "Karras’ spacing of noise levels"
+                </label>
+                <div class="field">
+                    <label for="negative">"What not to draw"</label>
+                    <textarea
+                        id="negative"
+                        rows="2"
+                        maxlength="1000"
+                        prop:value=wish.negative
+                        on:input=move |event| wish.negative.set(event_target_value(&event))
+                    ></textarea>
+                </div>
+            </div>
+        </details>
+    }
+}

@@ -1,0 +1,211 @@
+//! The pictures that were made, newest first, in the groups in which they were asked for.
+
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+use mudi_domain::api::{Access, Image, Job, NewEvaluation, Run};
+use uuid::Uuid;
+
+use super::compare::Compare;
+use super::viewer::Viewer;
+use super::wish::Wish;
+use crate::api::{self, Loaded};
+use crate::browser;
+use crate::frame::{Deletions, Toasts, the_project};
+use crate::text;
+use crate::widgets::{Dialog, Empty, Icon, Sign};
+
+/// Where a picture is.
+pub(crate) fn picture_path(project: Uuid, image: &Image) -> String {
+    api::of(project, &format!("images/{}/picture", image.id))
+}
+
+/// A button that has pictures judged that were not: whether they show the subjects, each once and unmixed.
+fn judge_button(group: &[Image], asked: Callback<Job>) -> Option<impl IntoView + use<>> {
+    let (the, toasts) = (the_project(), expect_context::<Toasts>());
+    let new = group.iter().filter(|image| image.score.is_none() && image.run.is_some());
+    let images: Vec<Uuid> = new.map(|image| image.id).collect();
+    let judge = move |images: Vec<Uuid>| {
+        spawn_local(async move {
+            match api::post::<Job>(&the.path_now("evaluations"), &NewEvaluation { images }).await {
+                Ok(job) => asked.run(job),
+                Err(error) => toasts.fault(&error),
+            }
+        });
+    };
+    (!images.is_empty() && the.allows(Access::Editor)).then(|| {
+        view! {
+            <button class="link small" title="Detect-and-Compare: each subject once, unmixed?" on:click=move |_| judge(images.clone())>
+                "Are these my subjects?"
+            </button>
+        }
+    })
+}
+
+/// What Detect-and-Compare says of a picture.
+fn score_tag(image: &Image) -> Option<impl IntoView + use<>> {
+    image.score.clone().map(|score| {
+        let class = if score.right { "tag good picture-score" } else { "tag warns picture-score" };
+        view! { <span class=class title=score.explanation>{format!("D&C {:.2}", score.score)}</span> }
+    })
+}
+
+/// A picture in words.
+pub(super) fn described(image: &Image) -> String {
+    let prompt = image.parameters["prompt"].as_str().unwrap_or("a picture");
+    format!("{prompt} (seed {})", image.seed)
+}
+
+/// All pictures of the project.
+#[component]
+pub(super) fn Gallery(
+    images: Loaded<Vec<Image>>,
+    runs: Signal<Vec<Run>>,
+    wish: Wish,
+    asked: Callback<Job>,
+) -> impl IntoView {
+    let deletions = expect_context::<Deletions>();
+    let the = the_project();
+    let open = RwSignal::new(false);
+    let shown = RwSignal::new(None::<Image>);
+    let (chosen, comparing) = (RwSignal::new(Vec::<Image>::new()), RwSignal::new(false));
+    let changed = Callback::new(move |()| images.reload());
+    let groups = Memo::new(move |_| {
+        let mut groups: Vec<(Uuid, Vec<Image>)> = Vec::new();
+        for image in images.value().unwrap_or_default() {
+            match groups.last_mut().filter(|(job, _)| *job == image.job) {
+                Some((_, group)) => group.push(image),
+                None => groups.push((image.job, vec![image])),
+            }
+        }
+        groups.reverse();
+        groups
+    });
+    let show = Callback::new(move |image: Image| {
+        shown.set(Some(image));
+        open.set(true);
+    });
+    let choose = Callback::new(move |image: Image| {
+        chosen.update(|chosen| match chosen.iter().position(|other| other.id == image.id) {
+            Some(place) => drop(chosen.remove(place)),
+            None => {
+                chosen.push(image);
+                if chosen.len() > 2 {
+                    chosen.remove(0);
+                }
+            }
+        });
+    });
+    let picture = move |image: Image| {
+        let hidden = api::of(the.id.get_untracked(), &format!("images/{}", image.id));
+        view! {
+            <li class="picture" hidden=move || deletions.hides(&hidden)>
+                <Picture image show choose chosen />
+            </li>
+        }
+    };
+    let group = move |(_, group): (Uuid, Vec<Image>)| {
+        let (run, created, prompt) = match group.first() {
+            Some(first) => {
+                let prompt = first.parameters["prompt"].as_str().unwrap_or_default().to_owned();
+                (first.run, first.created, prompt)
+            }
+            None => (None, 0, String::new()),
+        };
+        let label = prompt.clone();
+        let model = move || {
+            let known =
+                runs.with(|runs| runs.iter().find(|known| Some(known.id) == run).map(|run| run.name.clone()));
+            let name = known
+                .unwrap_or_else(|| if run.is_some() { String::new() } else { "the base alone, ".to_owned() });
+            let joint = if run.is_some() && !name.is_empty() { ", " } else { "" };
+            format!("{name}{joint}{}", text::ago(browser::now() - created))
+        };
+        let judged = judge_button(&group, asked);
+        view! {
+            <section class="stack" aria-label=label>
+                <p class="group-words">
+                    {prompt} " "
+                    <span class="quiet small">{model}</span>
+                    {judged}
+                </p>
+                <ul class="pictures">{group.into_iter().map(picture).collect_view()}</ul>
+            </section>
+        }
+    };
+    let bar = move || {
+        let count = chosen.with(Vec::len);
+        (count > 0).then(|| {
+            view! {
+                <div class="compare-bar" role="status">
+                    <span>
+                        {if count == 1 { "One picture chosen. Choose another to compare." } else { "Two pictures chosen." }}
+                    </span>
+                    <button class="button primary" disabled=count < 2 on:click=move |_| comparing.set(true)>
+                        <Icon sign=Sign::Compare />
+                        "Compare"
+                    </button>
+                    <button class="button plain" on:click=move |_| chosen.set(Vec::new())>"Clear"</button>
+                </div>
+            }
+        })
+    };
+    view! {
+        <section class="stack wide-gap" aria-label="Pictures">
+            {move || {
+                (images.value().is_some() && groups.with(Vec::is_empty))
+                    .then(|| {
+                        view! {
+                            <Empty title="No pictures yet">
+                                <p>"Write a prompt with the subjects’ names, and generate. Pictures appear here as they are made."</p>
+                            </Empty>
+                        }
+                    })
+            }}
+            <For each=move || groups.get() key=|(job, group)| (*job, group.len(), group.iter().filter(|image| image.score.is_some()).count()) children=group />
+            {bar}
+            <Dialog open=open title="Picture" wide=true>
+                {move || {
+                    shown
+                        .get()
+                        .map(|image| view! { <Viewer image wish changed close=Callback::new(move |()| open.set(false)) /> })
+                }}
+            </Dialog>
+            <Dialog open=comparing title="Compare" wide=true>
+                {move || {
+                    let two = chosen.get();
+                    let [first, second] = <[Image; 2]>::try_from(two).ok()?;
+                    Some(view! { <Compare first second /> })
+                }}
+            </Dialog>
+        </section>
+    }
+}
+
+#[component]
+fn Picture(
+    image: Image,
+    show: Callback<Image>,
+    choose: Callback<Image>,
+    chosen: RwSignal<Vec<Image>>,
+) -> impl IntoView {
+    let the = the_project();
+    let (id, words) = (image.id, described(&image));
+    let source = picture_path(the.id.get_untracked(), &image);
+    let held = StoredValue::new(image.clone());
+    let is_chosen = move || chosen.with(|chosen| chosen.iter().any(|other| other.id == id));
+    view! {
+        <button class="picture-open" on:click=move |_| show.run(held.get_value())>
+            <img src=source alt=words.clone() loading="lazy" width=image.width height=image.height />
+            {score_tag(&image)}
+        </button>
+        <button
+            class="button square picture-choose"
+            title="Choose to compare"
+            aria-label=format!("Compare: {words}")
+            aria-pressed=move || is_chosen().to_string()
+            on:click=move |_| choose.run(held.get_value())
+        >
+            <Icon sign=Sign::Compare />
+        </button>
+    }
+}

@@ -1,0 +1,12 @@
+//! Generating pictures, and looking at them.
+
+mod compare;
+mod download;
+mod form;
+mod gallery;
+mod page;
+mod viewer;
+mod wish;
+
+pub(crate) use gallery::picture_path;
+pub(crate) use page::Generate;

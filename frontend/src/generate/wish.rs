@@ -1,0 +1,143 @@
+//! What the form holds: the next pictures to make.
+
+use leptos::prelude::*;
+use mudi_domain::api::{Image, LayoutChoice, NewImages};
+use mudi_domain::layout::Layout;
+use uuid::Uuid;
+
+/// Seeds are drawn below this, so that they are short enough to be told to somebody.
+const SEEDS: f64 = 1_000_000.0;
+
+/// Where pictures start.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Start {
+    /// From noise.
+    Noise,
+    /// From a random layout, another for each picture.
+    Random,
+    /// From a saved layout.
+    Saved(Uuid),
+    /// From the layout of another picture.
+    Own(Layout),
+}
+
+/// The fields of the form.
+#[derive(Clone, Copy)]
+pub(super) struct Wish {
+    /// The run, or the base alone.
+    pub(super) run: RwSignal<Option<Uuid>>,
+    pub(super) base: RwSignal<String>,
+    pub(super) prompt: RwSignal<String>,
+    pub(super) negative: RwSignal<String>,
+    pub(super) start: RwSignal<Start>,
+    pub(super) gamma: RwSignal<f32>,
+    pub(super) steps: RwSignal<u32>,
+    pub(super) guidance: RwSignal<f32>,
+    pub(super) sampler: RwSignal<String>,
+    pub(super) karras: RwSignal<bool>,
+    pub(super) scale: RwSignal<f32>,
+    pub(super) seed: RwSignal<u64>,
+    /// Whether the seed stays for the next pictures.
+    pub(super) locked: RwSignal<bool>,
+    pub(super) count: RwSignal<u32>,
+}
+
+impl Wish {
+    /// The defaults, with a drawn seed.
+    pub(super) fn new() -> Self {
+        let default = NewImages::default();
+        Self {
+            run: RwSignal::new(None),
+            base: RwSignal::new(String::new()),
+            prompt: RwSignal::new(String::new()),
+            negative: RwSignal::new(default.negative),
+            start: RwSignal::new(Start::Noise),
+            gamma: RwSignal::new(2.0),
+            steps: RwSignal::new(default.steps),
+            guidance: RwSignal::new(default.guidance),
+            sampler: RwSignal::new(default.sampler),
+            karras: RwSignal::new(default.karras),
+            scale: RwSignal::new(default.lora_scale),
+            seed: RwSignal::new(drawn_seed()),
+            locked: RwSignal::new(false),
+            count: RwSignal::new(default.count),
+        }
+    }
+
+    /// What to ask the server for; `layouts` are those that are saved.
+    pub(super) fn request(self, layouts: &[(Uuid, Layout)]) -> NewImages {
+        let layout = match self.start.get_untracked() {
+            Start::Noise => LayoutChoice::None,
+            Start::Random => LayoutChoice::Random,
+            Start::Own(layout) => LayoutChoice::Fixed(layout),
+            Start::Saved(id) => {
+                let saved = layouts.iter().find(|(known, _)| *known == id);
+                saved.map_or(LayoutChoice::None, |(_, layout)| LayoutChoice::Fixed(layout.clone()))
+            }
+        };
+        let run = self.run.get_untracked();
+        NewImages {
+            gamma: (layout != LayoutChoice::None).then(|| self.gamma.get_untracked()),
+            base: run.is_none().then(|| self.base.get_untracked()),
+            run,
+            prompt: self.prompt.get_untracked(),
+            negative: self.negative.get_untracked(),
+            layout: if run.is_some() { layout } else { LayoutChoice::None },
+            steps: self.steps.get_untracked(),
+            guidance: self.guidance.get_untracked(),
+            sampler: self.sampler.get_untracked(),
+            karras: self.karras.get_untracked(),
+            seed: self.seed.get_untracked(),
+            count: self.count.get_untracked(),
+            lora_scale: self.scale.get_untracked(),
+        }
+    }
+
+    /// Another seed, unless it is locked.
+    pub(super) fn next_seed(self) {
+        if !self.locked.get_untracked() {
+            self.seed.set(drawn_seed());
+        }
+    }
+
+    /// Takes over what a picture was made with; its seed is locked.
+    pub(super) fn reuse(self, image: &Image) {
+        let text = |name: &str| image.parameters[name].as_str().map(str::to_owned);
+        let number = |name: &str| image.parameters[name].as_f64();
+        if let Some(prompt) = text("prompt") {
+            self.prompt.set(prompt);
+        }
+        if let Some(negative) = text("negative_prompt") {
+            self.negative.set(negative);
+        }
+        if let Some(sampler) = text("sampler") {
+            self.sampler.set(sampler);
+        }
+        if let Some(steps) = number("steps") {
+            self.steps.set(steps as u32);
+        }
+        if let Some(guidance) = number("guidance") {
+            self.guidance.set(guidance as f32);
+        }
+        match serde_json::from_value::<Layout>(image.parameters["layout"].clone()) {
+            Ok(layout) => {
+                self.start.set(Start::Own(layout));
+                self.gamma.set(number("gamma").unwrap_or(2.0) as f32);
+            }
+            Err(_) => self.start.set(Start::Noise),
+        }
+        if image.run.is_some() {
+            self.run.set(image.run);
+        } else if let Some(base) = text("base") {
+            self.run.set(None);
+            self.base.set(base);
+        }
+        self.seed.set(image.seed);
+        self.locked.set(true);
+    }
+}
+
+/// A seed by chance.
+pub(super) fn drawn_seed() -> u64 {
+    (js_sys::Math::random() * SEEDS) as u64
+}

@@ -1,0 +1,170 @@
+//! The subjects, cut out of their photos: their shapes at once, their pixels when they are needed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+use mudi_domain::api::{Photo, SubjectSummary};
+use mudi_domain::cutout::Cutout;
+use mudi_domain::geometry::Rect;
+use mudi_domain::mask::Mask;
+use mudi_domain::subject::SubjectId;
+use mudi_editor::layout::Shapes;
+use wasm_bindgen::{Clamped, JsValue};
+use web_sys::{HtmlCanvasElement, ImageData};
+
+use crate::api::{self, Answer, ApiError};
+use crate::masks::{canvas, context, decode_mask, decode_photo};
+
+/// The longer side of what is dragged, in pixels; the exact canvas is made of the cutout itself.
+const DRAGGED: u32 = 640;
+
+/// A photo that can be cut out.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Source {
+    pub(super) photo: Photo,
+    /// The bounding box of its mask; none without a mask, or where it covers nothing.
+    pub(super) bounds: Option<Rect>,
+}
+
+/// The photos of each subject, oldest first, which is how layouts count them.
+pub(super) type Sources = BTreeMap<SubjectId, Vec<Source>>;
+
+/// A cutout, and a smaller copy for the screen.
+struct Loaded {
+    cutout: Cutout,
+    picture: HtmlCanvasElement,
+}
+
+/// All that can be put on the canvas.
+#[derive(Clone, Copy)]
+pub(super) struct Cutouts {
+    /// The subjects, in the order in which they were added.
+    pub(super) subjects: StoredValue<Vec<SubjectSummary>>,
+    pub(super) sources: StoredValue<Sources>,
+    project: StoredValue<String>,
+    loaded: StoredValue<BTreeMap<(SubjectId, usize), Loaded>, LocalStorage>,
+    asked: StoredValue<BTreeSet<(SubjectId, usize)>>,
+    /// How many are there and how many were asked for.
+    pub(super) progress: RwSignal<(usize, usize)>,
+    /// Why one is missing.
+    pub(super) fault: RwSignal<Option<ApiError>>,
+}
+
+impl Cutouts {
+    /// Of the photos of a project, whose API is at `project`.
+    pub(super) fn new(project: String, subjects: Vec<SubjectSummary>, sources: Sources) -> Self {
+        Self {
+            subjects: StoredValue::new(subjects),
+            sources: StoredValue::new(sources),
+            project: StoredValue::new(project),
+            loaded: StoredValue::new_local(BTreeMap::new()),
+            asked: StoredValue::new(BTreeSet::new()),
+            progress: RwSignal::new((0, 0)),
+            fault: RwSignal::new(None),
+        }
+    }
+
+    /// The shapes of all cutouts.
+    pub(super) fn shapes(self) -> Shapes {
+        let shape = |source: &Source| source.bounds.map(|bounds| (bounds.width, bounds.height));
+        self.sources.with_value(|sources| {
+            sources
+                .iter()
+                .map(|(subject, list)| (subject.clone(), list.iter().map(shape).collect()))
+                .collect()
+        })
+    }
+
+    /// Loads a cutout, unless that was asked for before.
+    pub(super) fn want(self, subject: &SubjectId, photo: usize) {
+        let key = (subject.clone(), photo);
+        if self.asked.try_update_value(|asked| asked.insert(key.clone())) != Some(true) {
+            return;
+        }
+        let id =
+            self.sources.with_value(|sources| sources.get(subject)?.get(photo).map(|source| source.photo.id));
+        let Some(id) = id else { return };
+        let path = format!("{}/photos/{id}", self.project.get_value());
+        self.progress.update(|(_, asked)| *asked += 1);
+        spawn_local(async move {
+            let loaded = load(&path).await;
+            if self.loaded.try_with_value(|_| ()).is_none() {
+                return;
+            }
+            match loaded {
+                Ok(loaded) => drop(self.loaded.try_update_value(|all| all.insert(key, loaded))),
+                Err(error) => {
+                    self.asked.try_update_value(|asked| asked.remove(&key));
+                    self.fault.set(Some(error));
+                }
+            }
+            self.progress.try_update(|(there, _)| *there += 1);
+        });
+    }
+
+    /// Shows the smaller copy of a cutout to `draw`, if it is there.
+    pub(super) fn picture<T>(
+        self,
+        subject: &SubjectId,
+        photo: usize,
+        draw: impl FnOnce(&HtmlCanvasElement) -> T,
+    ) -> Option<T> {
+        let key = (subject.clone(), photo);
+        self.loaded.with_value(|loaded| loaded.get(&key).map(|loaded| draw(&loaded.picture)))
+    }
+
+    /// Lets `use_them` find cutouts at their own size.
+    pub(super) fn with<T>(
+        self,
+        use_them: impl FnOnce(&dyn Fn(&SubjectId, Option<usize>) -> Option<Cutout>) -> T,
+    ) -> T {
+        self.loaded.with_value(|loaded| {
+            use_them(&|subject, photo| {
+                loaded.get(&(subject.clone(), photo.unwrap_or(0))).map(|loaded| loaded.cutout.clone())
+            })
+        })
+    }
+}
+
+async fn load(path: &str) -> Answer<Loaded> {
+    let mask = api::read_image(&format!("{path}/mask")).await?;
+    let file = api::read_image(&format!("{path}/image")).await?;
+    let mask = Mask::from_gray(decode_mask(&mask.value).await?);
+    let photo = decode_photo(&file.value).await?;
+    let cutout = Cutout::new(&photo, &mask).map_err(|error| ApiError::Unreadable(error.to_string()))?;
+    let picture = picture(&cutout).map_err(|_| ApiError::Unreadable("no room for a picture".to_owned()))?;
+    Ok(Loaded { cutout, picture })
+}
+
+/// A copy of a cutout for the screen.
+fn picture(cutout: &Cutout) -> Result<HtmlCanvasElement, JsValue> {
+    let longer = cutout.width().max(cutout.height());
+    let scale = (f64::from(DRAGGED) / f64::from(longer)).min(1.0);
+    let side = |length: u32| ((f64::from(length) * scale).round() as u32).max(1);
+    let small = cutout.scaled(side(cutout.width()), side(cutout.height()));
+    let pixels = small.image().pixels().zip(small.mask().as_gray().as_raw());
+    let rgba: Vec<u8> = pixels.flat_map(|(color, &alpha)| [color[0], color[1], color[2], alpha]).collect();
+    let canvas = canvas(small.width(), small.height())?;
+    let data = ImageData::new_with_u8_clamped_array_and_sh(Clamped(&rgba), small.width(), small.height())?;
+    context(&canvas, false)?.put_image_data(&data, 0.0, 0.0)?;
+    Ok(canvas)
+}
+
+/// The photos of a project by subject, with the bounding boxes of their masks.
+pub(super) async fn sources(project: &str) -> Answer<(Vec<SubjectSummary>, Sources)> {
+    let subjects: mudi_domain::api::Page<SubjectSummary> = api::get(&format!("{project}/subjects")).await?;
+    let photos: Vec<Photo> = api::list(&format!("{project}/photos")).await?;
+    let mut sources = Sources::new();
+    for photo in photos {
+        let bounds = match photo.mask {
+            Some(_) => {
+                let mask = api::read_image(&format!("{project}/photos/{}/mask", photo.id)).await?;
+                Mask::from_gray(decode_mask(&mask.value).await?).bounding_box()
+            }
+            None => None,
+        };
+        sources.entry(photo.subject.clone()).or_default().push(Source { photo, bounds });
+    }
+    Ok((subjects.items, sources))
+}

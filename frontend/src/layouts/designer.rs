@@ -1,0 +1,132 @@
+//! The page of a layout.
+
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+use leptos_router::components::A;
+use leptos_router::hooks::use_params_map;
+use mudi_domain::api::{Access, NewStored, Stored, SubjectSummary};
+use mudi_domain::layout::Layout;
+use mudi_editor::layout::{Message, SHEET};
+
+use super::bench::Bench;
+use super::cutouts::{Cutouts, Sources, sources};
+use super::easel::Easel;
+use super::exact::Exact;
+use super::keeping::{Keeping, State, keep, overwrite, take_theirs};
+use super::shelf::{Pieces, Shelf};
+use super::tools::Tools;
+use crate::api::{self, Answer, Loaded};
+use crate::frame::the_project;
+use crate::widgets::{Dialog, Icon, PageTitle, Sheet, Sign, shown};
+
+type Opened = (Vec<SubjectSummary>, Sources, Stored<Layout>);
+
+/// The layout that the address names, to be arranged.
+#[component]
+pub(crate) fn LayoutPage() -> impl IntoView {
+    let the = the_project();
+    let params = use_params_map();
+    let wanted = Memo::new(move |_| params.with(|params| params.get("layout").unwrap_or_default()));
+    let opened = Loaded::new(move || {
+        let (project, wanted) = (the.path(""), wanted.get());
+        async move { open(&project, &wanted).await }
+    });
+    shown(opened, move |(subjects, sources, stored): Opened| view! { <Designing subjects sources stored /> })
+}
+
+async fn open(project: &str, wanted: &str) -> Answer<Opened> {
+    let stored = api::get(&format!("{project}/layouts/{wanted}")).await?;
+    let (subjects, sources) = sources(project).await?;
+    Ok((subjects, sources, stored))
+}
+
+#[component]
+fn Designing(subjects: Vec<SubjectSummary>, sources: Sources, stored: Stored<Layout>) -> impl IntoView {
+    let the = the_project();
+    let cutouts = Cutouts::new(the.path_now(""), subjects, sources);
+    let bench = Bench::new(stored.value.clone(), cutouts);
+    // Everything that is on the canvas is wanted at once.
+    bench.send(Message::Escape);
+    let keeping = Keeping::new(&stored, the.path_now(&format!("layouts/{}", stored.id)));
+    let may_edit = the.allows(Access::Editor);
+    let (size, help, strength) = (RwSignal::new(512_u32), RwSignal::new(false), RwSignal::new(2.0_f64));
+    if may_edit {
+        keep(bench, keeping);
+    }
+    let project = the.id.get_untracked();
+    let note = move || {
+        let empty = bench.shown.with(|shown| shown.placements.is_empty());
+        let (class, words) = match keeping.state.get() {
+            _ if !may_edit => ("", "Read only".to_owned()),
+            _ if empty => ("", "Empty: not saved".to_owned()),
+            State::Saved => ("good", "Saved".to_owned()),
+            State::Unsaved => ("", "Not saved yet".to_owned()),
+            State::Saving => ("", "Saving…".to_owned()),
+            State::Conflict => ("warns", "Changed elsewhere".to_owned()),
+            State::Failed(why) => ("bad", format!("Not saved: {why}")),
+        };
+        view! { <span class=format!("tag {class}")>{words}</span> }
+    };
+    let conflict = move || {
+        (keeping.state.get() == State::Conflict).then(|| {
+            view! {
+                <div class="mask-choice notice warns" role="alertdialog" aria-label="This layout was changed elsewhere">
+                    <p>
+                        <strong>"This layout was changed in another window, or by somebody else."</strong>
+                        " Nothing is saved before you choose. Undo brings back yours."
+                    </p>
+                    <div class="actions">
+                        <button class="button primary" on:click=move |_| spawn_local(overwrite(keeping))>"Keep mine"</button>
+                        <button class="button" on:click=move |_| spawn_local(take_theirs(bench, keeping))>"Take the other one"</button>
+                    </div>
+                </div>
+            }
+        })
+    };
+    let fault = move || {
+        cutouts.fault.get().map(|error| view! { <p class="notice bad" role="alert">{error.to_string()}</p> })
+    };
+    let id = stored.id;
+    let generate = move || format!("/projects/{project}/generate?layout={id}&gamma={:.1}", strength.get());
+    view! {
+        <div class="layout-studio">
+            <header class="mask-head">
+                <A href=format!("/projects/{project}/layouts") attr:class="button plain">"Layouts"</A>
+                <PageTitle text=Signal::derive(move || format!("Layout: {}", keeping.name.get())) />
+                <label class="layout-name">
+                    <span class="visually-hidden">"Name"</span>
+                    <input
+                        maxlength="200"
+                        disabled=!may_edit
+                        prop:value=keeping.name
+                        on:change=move |event| keeping.rename(&event_target_value(&event))
+                    />
+                </label>
+                <div class="mask-save" role="status">{note}</div>
+                <A href=generate attr:class="button">"Generate with it"</A>
+                <button class="button plain square" aria-label="Keys" title="Keys (?)" on:click=move |_| help.set(true)>
+                    <Icon sign=Sign::Help />
+                </button>
+            </header>
+            <Shelf bench />
+            <div class="layout-middle">
+                <Tools bench />
+                {fault}
+                <Easel bench size help />
+            </div>
+            <aside class="layout-side" aria-label="Settings">
+                <Pieces bench />
+                <Exact bench size strength />
+            </aside>
+            {conflict}
+            <Dialog open=help title="Keys" wide=true>
+                <Sheet lines=SHEET />
+            </Dialog>
+        </div>
+    }
+}
+
+/// What is sent to the server.
+pub(super) fn document(bench: Bench, name: &str) -> Option<NewStored<Layout>> {
+    Some(NewStored { name: name.to_owned(), value: bench.layout()? })
+}

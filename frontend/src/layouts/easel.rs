@@ -1,0 +1,130 @@
+//! The canvas under the pointer.
+
+use leptos::ev;
+use leptos::html;
+use leptos::prelude::*;
+use mudi_editor::Phase;
+use mudi_editor::layout::{Message, Pointer, key_message};
+use wasm_bindgen::JsCast;
+use wasm_bindgen::closure::Closure;
+use web_sys::{Element, KeyboardEvent, PointerEvent, ResizeObserver};
+
+use super::bench::Bench;
+use super::drawing::Drawing;
+use crate::browser;
+use crate::masks::context;
+
+/// How near to a handle a mouse has to be, and a finger, in CSS pixels.
+const REACH: (f64, f64) = (12.0, 24.0);
+
+/// The canvas.
+#[component]
+pub(super) fn Easel(
+    bench: Bench,
+    /// Pixels of the canvas that will be encoded, a side: the step of the arrow keys.
+    size: RwSignal<u32>,
+    /// Opens the sheet of keys.
+    help: RwSignal<bool>,
+) -> impl IntoView {
+    let (frame, canvas) = (NodeRef::<html::Div>::new(), NodeRef::<html::Canvas>::new());
+    let fit = move || {
+        let Some(frame) = frame.get_untracked() else { return };
+        let side = f64::from(frame.client_width().min(frame.client_height()));
+        bench.with_drawing(|drawing| drawing.resize(side, browser::window().device_pixel_ratio()));
+        bench.redraw();
+    };
+    let watch = StoredValue::new_local(None::<(ResizeObserver, Closure<dyn Fn()>)>);
+    Effect::new(move |_| {
+        let (Some(frame), Some(canvas)) = (frame.get(), canvas.get()) else { return };
+        let Ok(context) = context(&canvas, false) else { return };
+        bench.draw_on(Drawing::new(context));
+        fit();
+        let seen = Closure::<dyn Fn()>::new(fit);
+        if let Ok(observer) = ResizeObserver::new(seen.as_ref().unchecked_ref()) {
+            observer.observe(&frame);
+            watch.set_value(Some((observer, seen)));
+        }
+    });
+    // A cutout that has arrived is seen at once.
+    Effect::new(move |_| {
+        bench.cutouts.progress.track();
+        bench.redraw();
+    });
+    let keys = window_event_listener(ev::keydown, move |event| {
+        if key_down(bench, size, help, &event) {
+            event.prevent_default();
+        }
+    });
+    on_cleanup(move || {
+        keys.remove();
+        watch.try_update_value(|watch| watch.take().map(|(observer, _)| observer.disconnect()));
+    });
+    let pointer = move |phase: Phase| move |event: PointerEvent| send(bench, phase, &event);
+    view! {
+        <div class="easel" node_ref=frame>
+            <canvas
+                node_ref=canvas
+                tabindex="0"
+                role="application"
+                aria-label="Canvas. Choose a subject in the list, then move it with the arrow keys. Question mark lists the keys."
+                on:pointerdown=pointer(Phase::Down)
+                on:pointermove=pointer(Phase::Move)
+                on:pointerup=pointer(Phase::Up)
+                on:pointercancel=pointer(Phase::Cancel)
+            ></canvas>
+            {move || {
+                let (there, asked) = bench.cutouts.progress.get();
+                (there < asked)
+                    .then(|| view! { <p class="easel-note" role="status">{format!("Cutting out {} of {asked}…", there + 1)}</p> })
+            }}
+        </div>
+    }
+}
+
+fn send(bench: Bench, phase: Phase, event: &PointerEvent) {
+    let Some(canvas) =
+        event.current_target().and_then(|target| target.dyn_into::<web_sys::HtmlElement>().ok())
+    else {
+        return;
+    };
+    if phase == Phase::Down {
+        if event.button() != 0 {
+            return;
+        }
+        event.prevent_default();
+        // Without it a drag that leaves the canvas would end there.
+        let _ = canvas.set_pointer_capture(event.pointer_id());
+        let _ = canvas.focus();
+    }
+    let corner = canvas.get_bounding_client_rect();
+    let at = (f64::from(event.client_x()) - corner.left(), f64::from(event.client_y()) - corner.top());
+    let reach = if event.pointer_type() == "mouse" { REACH.0 } else { REACH.1 };
+    let Some((at, unit)) = bench.with_drawing(|drawing| (drawing.place(at), drawing.unit())) else { return };
+    let (shift, alt) = (event.shift_key(), event.alt_key());
+    let pointer = Pointer { id: event.pointer_id(), phase, at, reach: reach / unit.max(1.0), shift, alt };
+    bench.send(Message::Pointer(pointer));
+}
+
+/// Whether the key meant something here.
+fn key_down(bench: Bench, size: RwSignal<u32>, help: RwSignal<bool>, event: &KeyboardEvent) -> bool {
+    let target = event.target().and_then(|target| target.dyn_into::<Element>().ok());
+    let within = |selector: &str| {
+        target.as_ref().is_some_and(|target| target.closest(selector).is_ok_and(|found| found.is_some()))
+    };
+    if event.alt_key() || within("dialog, input, textarea, select") {
+        return false;
+    }
+    let (key, control) = (event.key(), event.ctrl_key() || event.meta_key());
+    if key == "?" {
+        help.set(true);
+        return true;
+    }
+    let pixel = 1.0 / f64::from(size.get_untracked().max(1));
+    match key_message(&key, control, event.shift_key(), pixel) {
+        Some(message) => {
+            bench.send(message);
+            true
+        }
+        None => false,
+    }
+}

@@ -1,0 +1,191 @@
+//! The canvas that will be encoded, to the pixel, and what gamma does with it.
+
+use gloo_timers::future::TimeoutFuture;
+use image::RgbImage;
+use leptos::html;
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+use mudi_domain::collage::Collage;
+use mudi_domain::cutout::Cutout;
+use mudi_domain::subject::SubjectId;
+use mudi_editor::layout::gamma;
+use wasm_bindgen::{Clamped, JsValue};
+use web_sys::{HtmlCanvasElement, ImageData};
+
+use super::bench::Bench;
+use crate::masks::context;
+use crate::widgets::Slider;
+
+/// How long after the last change the canvas is made, in milliseconds.
+const CALM: u32 = 250;
+/// Sides of the canvas that can be looked at, in pixels.
+const SIZES: [u32; 4] = [96, 512, 768, 1024];
+/// The side of the canvas in the pictures of noise, in pixels.
+const NOISE: u32 = 256;
+/// The side of the squares that are averaged there.
+const SQUARE: u32 = 8;
+/// The gammas of the pictures.
+const GAMMAS: [f32; 5] = [0.0, 1.0, 2.0, 3.0, 4.0];
+/// The seed of their noise.
+const SEED: u64 = 1;
+
+/// Puts an image on a canvas of the page.
+fn put(canvas: &HtmlCanvasElement, image: &RgbImage) -> Result<(), JsValue> {
+    canvas.set_width(image.width());
+    canvas.set_height(image.height());
+    let rgba: Vec<u8> = image.pixels().flat_map(|pixel| [pixel[0], pixel[1], pixel[2], 255]).collect();
+    let data = ImageData::new_with_u8_clamped_array_and_sh(Clamped(&rgba), image.width(), image.height())?;
+    context(canvas, false)?.put_image_data(&data, 0.0, 0.0)
+}
+
+/// The layout's canvas; why there is none, where that is so; nothing while cutouts are on their way, or the canvas is empty.
+fn rendered(bench: Bench, size: u32) -> Option<Result<Collage, String>> {
+    let layout = bench.layout()?;
+    let wanted: Vec<(SubjectId, usize)> =
+        layout.subjects.iter().map(|placed| (placed.subject.clone(), placed.photo.unwrap_or(0))).collect();
+    let found: Option<Vec<Cutout>> = bench
+        .cutouts
+        .with(|find| wanted.iter().map(|(subject, photo)| find(subject, Some(*photo))).collect());
+    let found = found?;
+    let lookup = |subject: &SubjectId, photo: Option<usize>| {
+        let place = wanted.iter().position(|known| known.0 == *subject && known.1 == photo.unwrap_or(0))?;
+        found.get(place)
+    };
+    Some(layout.render(size, lookup).map_err(|error| error.to_string()))
+}
+
+/// The exact canvas, and gamma.
+#[component]
+pub(super) fn Exact(
+    bench: Bench,
+    /// Pixels of the canvas, a side.
+    size: RwSignal<u32>,
+    /// The strength with which it is put into the noise.
+    strength: RwSignal<f64>,
+) -> impl IntoView {
+    let canvas = NodeRef::<html::Canvas>::new();
+    let (fault, small) = (RwSignal::new(None::<String>), RwSignal::new(None::<Collage>));
+    let number = StoredValue::new(0_u32);
+    Effect::new(move |_| {
+        bench.shown.with(|shown| shown.placements.len());
+        bench.cutouts.progress.track();
+        let wanted = size.get();
+        let mine = number.get_value() + 1;
+        number.set_value(mine);
+        spawn_local(async move {
+            TimeoutFuture::new(CALM).await;
+            // Something has changed meanwhile, or the page is gone.
+            if number.try_get_value() != Some(mine)
+                || bench.look(mudi_editor::layout::Designer::is_dragging) != Some(false)
+            {
+                return;
+            }
+            let Some(canvas) = canvas.get_untracked() else { return };
+            match rendered(bench, wanted) {
+                Some(Ok(collage)) => {
+                    fault.set(None);
+                    // What cannot be drawn now is drawn after the next change.
+                    let _ = put(&canvas, &collage.image);
+                    small.set(rendered(bench, NOISE).and_then(Result::ok));
+                }
+                Some(Err(why)) => fault.set(Some(why)),
+                None => {
+                    fault.set(None);
+                    small.set(None);
+                    canvas.set_width(1);
+                    canvas.set_height(1);
+                }
+            }
+        });
+    });
+    let options = SIZES
+        .map(|side| view! { <option value=side.to_string() selected=side == size.get_untracked()>{format!("{side} × {side}")}</option> })
+        .into_iter()
+        .collect_view();
+    let choose = move |event| {
+        if let Ok(side) = event_target_value(&event).parse() {
+            size.set(side);
+        }
+    };
+    view! {
+        <section class="exact">
+            <div class="exact-head">
+                <h2>"What is encoded"</h2>
+                <select aria-label="Size of the canvas" on:change=choose>{options}</select>
+            </div>
+            <canvas
+                class="exact-canvas"
+                node_ref=canvas
+                role="img"
+                aria-label="The canvas as it will be encoded"
+                width="1"
+                height="1"
+            ></canvas>
+            {move || fault.get().map(|fault| view! { <p class="fault" role="alert">{fault}</p> })}
+            <Slider
+                label="Gamma"
+                unit=""
+                value=strength
+                least=0.0
+                most=6.0
+                step=0.1
+                changed=Callback::new(move |value| strength.set(value))
+            />
+            <p class="help">
+                "Sampling starts from noise whose mean is gamma times this canvas. At 0 the layout is ignored; 2 suits two or three subjects, 3 more; above 4 images saturate."
+            </p>
+            {move || small.with(Option::is_some).then(|| view! { <Noise small strength /> })}
+        </section>
+    }
+}
+
+/// The noise with the canvas in it, at several gammas.
+#[component]
+fn Noise(small: RwSignal<Option<Collage>>, strength: RwSignal<f64>) -> impl IntoView {
+    let coarse = move |gamma: f32| {
+        small.with_untracked(|small| {
+            small.as_ref().map(|canvas| gamma::averaged(&gamma::noised(canvas, gamma, SEED), SQUARE))
+        })
+    };
+    let picture = move |value: Signal<f32>, averaged: bool, label: String| {
+        let canvas = NodeRef::<html::Canvas>::new();
+        Effect::new(move |_| {
+            let (Some(canvas), gamma) = (canvas.get(), value.get()) else { return };
+            small.track();
+            let image = if averaged {
+                coarse(gamma)
+            } else {
+                small.with_untracked(|small| small.as_ref().map(|canvas| gamma::noised(canvas, gamma, SEED)))
+            };
+            if let Some(image) = image {
+                // A picture of noise less is no reason to stop.
+                let _ = put(&canvas, &image);
+            }
+        });
+        view! { <canvas node_ref=canvas role="img" aria-label=label width="1" height="1"></canvas> }
+    };
+    let now = Signal::derive(move || strength.get() as f32);
+    let row = GAMMAS
+        .map(|gamma| {
+            view! {
+                <button class="noise" aria-label=format!("Set gamma to {gamma}") on:click=move |_| strength.set(f64::from(gamma))>
+                    {picture(Signal::stored(gamma), true, format!("The noise at gamma {gamma}"))}
+                    <span>{format!("{gamma}")}</span>
+                </button>
+            }
+        })
+        .into_iter()
+        .collect_view();
+    view! {
+        <figure class="noises">
+            <div class="noise-now">
+                {picture(now, false, "The noise that sampling starts with".to_owned())}
+                {picture(now, true, "The same noise, averaged".to_owned())}
+            </div>
+            <figcaption class="help">
+                "Left: the start as it is. The canvas is in it, too faint to be seen pixel by pixel. Right: the same, in grey and averaged over 8 × 8 pixels, as a network that looks at all of them can. Below: gamma 0 to 4. (Drawn with pixels; sampling does it with latents.)"
+            </figcaption>
+            <div class="noise-row">{row}</div>
+        </figure>
+    }
+}

@@ -1,0 +1,18 @@
+//! Layouts: where the subjects shall be.
+//!
+//! `bench` holds [`mudi_editor::layout`]'s designer and passes messages to it; `easel` is the canvas, on which `drawing` draws; `cutouts`
+//! loads the subjects; `exact` shows what will be encoded; `keeping` saves.
+
+mod bench;
+mod cutouts;
+mod designer;
+mod drawing;
+mod easel;
+mod exact;
+mod keeping;
+mod list;
+mod shelf;
+mod tools;
+
+pub(crate) use designer::LayoutPage;
+pub(crate) use list::LayoutList;

@@ -1,0 +1,90 @@
+//! Passing messages to the editor, from anywhere on the page.
+
+use leptos::prelude::*;
+use mudi_domain::api::Photo;
+use mudi_editor::mask::{MaskEditor, Message, Request};
+
+use super::finder;
+use super::keeper::Keeper;
+use super::stage::{Outcome, Shown, Stage};
+
+/// The editor on the page. It can be copied to wherever messages are made.
+#[derive(Clone, Copy)]
+pub(super) struct Desk {
+    stage: StoredValue<Option<Stage>, LocalStorage>,
+    /// What the page beside the canvas shows; none before the photo is there.
+    pub(super) shown: RwSignal<Option<Shown>>,
+    /// What is told to whoever does not see the canvas.
+    pub(super) said: RwSignal<String>,
+    pub(super) keeper: Keeper,
+    /// Whether the server's segmenter is asked for the automatic mask.
+    pub(super) by_server: RwSignal<bool>,
+    /// Where.
+    pub(super) segment: StoredValue<String>,
+}
+
+impl Desk {
+    /// For a photo whose API is at `path`.
+    pub(super) fn new(photo: &Photo, path: &str) -> Self {
+        Self {
+            stage: StoredValue::new_local(None),
+            shown: RwSignal::new(None),
+            said: RwSignal::new(String::new()),
+            keeper: Keeper::new(photo),
+            by_server: RwSignal::new(true),
+            segment: StoredValue::new(format!("{path}/segment")),
+        }
+    }
+
+    /// Puts the editor on the desk.
+    pub(super) fn begin(self, stage: Stage) {
+        self.shown.set(Some(Shown::of(&stage.editor)));
+        self.stage.set_value(Some(stage));
+    }
+
+    /// What `look` sees of the editor; none before it is there, and after the page was left.
+    pub(super) fn look<T>(self, look: impl FnOnce(&MaskEditor) -> T) -> Option<T> {
+        self.stage.try_with_value(|stage| stage.as_ref().map(|stage| look(&stage.editor))).flatten()
+    }
+
+    /// Lets `change` work on the stage.
+    pub(super) fn with<T>(self, change: impl FnOnce(&mut Stage) -> T) -> Option<T> {
+        self.stage.try_update_value(|stage| stage.as_mut().map(change)).flatten()
+    }
+
+    /// Sends a message to the editor and sees to what follows.
+    pub(super) fn send(self, message: Message) {
+        let Some(Outcome { effects, frame, touched }) = self.with(|stage| stage.update(message)) else {
+            return;
+        };
+        if frame {
+            request_animation_frame(move || self.paint());
+        }
+        if touched {
+            self.keeper.touched();
+        }
+        if let Some(said) = effects.said {
+            self.said.set(said);
+        }
+        self.show();
+        for request in effects.requests {
+            match request {
+                Request::Colours => finder::colours(self),
+                Request::Segment(number, hints) => finder::find(self, number, hints),
+            }
+        }
+    }
+
+    /// Brings what the page shows up to date.
+    pub(super) fn show(self) {
+        if let Some(shown) = self.look(Shown::of)
+            && self.shown.with_untracked(|known| known.as_ref() != Some(&shown))
+        {
+            self.shown.set(Some(shown));
+        }
+    }
+
+    fn paint(self) {
+        self.with(Stage::paint);
+    }
+}

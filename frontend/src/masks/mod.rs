@@ -1,0 +1,24 @@
+//! The mask editor: [`mudi_editor::mask`] in a browser.
+//!
+//! `desk` holds the editor and passes messages to it; `stage` is the canvas, on which `painter` draws with the help of `overlay`;
+//! `input` makes messages of events; `keeper` saves to the server and keeps the journal in the browser (`journals`).
+
+mod cursor;
+mod desk;
+mod files;
+mod finder;
+mod input;
+mod journals;
+mod keeper;
+mod overlay;
+mod page;
+mod painter;
+mod panel;
+mod photo;
+mod stage;
+mod surface;
+mod toolbar;
+
+pub(crate) use files::{decode_mask, decode_photo};
+pub(crate) use page::MaskPage;
+pub(crate) use photo::{canvas, context};

@@ -1,0 +1,16 @@
+//! Photos and the subjects that they show.
+
+mod card;
+mod masks;
+mod name;
+mod page;
+mod send;
+mod subject;
+mod uploads;
+
+pub(crate) use page::Photos;
+
+/// The color of the subject at `place`, which chips, dots and outlines have.
+pub(crate) fn color(place: usize) -> String {
+    format!("var(--subject-{})", place % 6)
+}

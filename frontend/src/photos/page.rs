@@ -1,0 +1,171 @@
+//! The page of photos.
+
+use leptos::ev;
+use leptos::prelude::*;
+use leptos_router::components::A;
+use mudi_domain::api::{Access, Photo, SubjectSummary};
+use web_sys::ClipboardEvent;
+
+use super::masks::{MaskJobs, MaskProgress};
+use super::name::NameForm;
+use super::subject::{Shelf, SubjectSection};
+use super::uploads::Uploads;
+use crate::api::{self, Loaded};
+use crate::browser;
+use crate::frame::{Toasts, the_project};
+use crate::text;
+use crate::widgets::{Dialog, Empty, Failed, Icon, PageTitle, Sign, Waiting};
+
+/// Subjects, their photos, masks and captions.
+#[component]
+pub(crate) fn Photos() -> impl IntoView {
+    let the = the_project();
+    let subjects = Loaded::new(move || {
+        let path = the.path("subjects");
+        async move { api::get::<mudi_domain::api::Page<SubjectSummary>>(&path).await.map(|page| page.items) }
+    });
+    let photos = Loaded::new(move || {
+        let path = the.path("photos");
+        async move { api::list::<Photo>(&path).await }
+    });
+    let arrived = Callback::new(move |()| {
+        photos.reload();
+        subjects.reload();
+    });
+    let shelf = Shelf { subjects, photos, uploads: Uploads::new(arrived) };
+    let adding = RwSignal::new(false);
+    let jobs = MaskJobs::new();
+    pasting(shelf);
+    let places = Memo::new(move |_| {
+        let all = subjects.value().unwrap_or_default();
+        all.into_iter().enumerate().collect::<Vec<(usize, SubjectSummary)>>()
+    });
+    let may_edit = move || the.allows(Access::Editor);
+    let add = move || {
+        view! {
+            <button class="button primary" on:click=move |_| adding.set(true)>
+                <Icon sign=Sign::Plus />
+                "Add a subject"
+            </button>
+        }
+    };
+    let body = move || {
+        match subjects.answer().map(|answer| answer.map(|list| list.is_empty())) {
+        None => view! { <Waiting /> }.into_any(),
+        Some(Err(error)) => view! { <Failed error again=arrived /> }.into_any(),
+        Some(Ok(true)) => view! {
+            <Empty title="Who is it about?">
+                <p>
+                    "A subject is one thing or one being that the model shall learn: this dog, that vase. Add two or more, each with three to six photos in which it stands alone."
+                </p>
+                {move || may_edit().then(add)}
+            </Empty>
+        }
+        .into_any(),
+        Some(Ok(false)) => view! {
+            <div class="stack">
+                <For
+                    each=move || places.get()
+                    key=|(place, subject)| (*place, subject.id.clone(), subject.version)
+                    children=move |(place, subject)| view! { <SubjectSection subject place shelf /> }
+                />
+            </div>
+        }
+        .into_any(),
+    }
+    };
+    view! {
+        <div class="page">
+            <div class="page-head">
+                <div>
+                    <PageTitle text="Photos" />
+                    <p class="quiet">
+                        "Three to six photos of each subject, in different places. Masks tell the subject from its surroundings."
+                    </p>
+                </div>
+                <div class="actions">
+                    {move || (may_edit() && !places.with(Vec::is_empty)).then(add)}
+                </div>
+            </div>
+            {move || next_step(shelf, jobs, &the.id.get().to_string(), may_edit())}
+            <MaskProgress jobs shelf />
+            {body}
+            <Dialog open=adding title="Add a subject">
+                <NameForm
+                    all=subjects.value().unwrap_or_default()
+                    done=Callback::new(move |()| {
+                        adding.set(false);
+                        subjects.reload();
+                    })
+                />
+            </Dialog>
+        </div>
+    }
+}
+
+/// What is still missing before the project can be trained.
+fn next_step(shelf: Shelf, jobs: MaskJobs, project: &str, may_edit: bool) -> Option<impl IntoView + use<>> {
+    let (subjects, photos) = (shelf.subjects.value()?, shelf.photos.value()?);
+    if subjects.is_empty() || photos.is_empty() || !may_edit {
+        return None;
+    }
+    let without: Vec<&Photo> = photos.iter().filter(|photo| photo.mask.is_none()).collect();
+    let Some(first) = without.first() else {
+        return (subjects.len() > 1).then(|| {
+            view! {
+                <div class="notice">
+                    <p>"Every photo has its mask."</p>
+                    <A href=format!("/projects/{project}/train") attr:class="button">"Go on to train"</A>
+                </div>
+            }
+            .into_any()
+        });
+    };
+    let place = format!("/projects/{project}/photos/{}/mask", first.id);
+    let words = format!(
+        "{} without a mask. Every photo needs one before you can train.",
+        text::count(without.len(), "photo")
+    );
+    let find = (!jobs.some()).then(|| {
+        view! {
+            <button class="button primary" on:click=move |_| jobs.ask()>
+                <Icon sign=Sign::Brush />
+                "Find the masks"
+            </button>
+        }
+    });
+    Some(
+        view! {
+            <div class="notice warns">
+                <p>{words}</p>
+                {find}
+                <A href=place attr:class="button">"Draw the next one"</A>
+            </div>
+        }
+        .into_any(),
+    )
+}
+
+/// Takes pasted pictures as photos of the subject that has the focus, or of the last one.
+fn pasting(shelf: Shelf) {
+    let the = the_project();
+    let toasts = expect_context::<Toasts>();
+    let handle = window_event_listener(ev::paste, move |event: ClipboardEvent| {
+        let Some(files) = event.clipboard_data().and_then(|data| data.files()) else { return };
+        if files.length() == 0 || !the.allows(Access::Editor) {
+            return;
+        }
+        let subjects = shelf.subjects.value().unwrap_or_default();
+        let focused =
+            browser::document().active_element().and_then(|active| active.closest("[data-subject]").ok()?);
+        let focused = focused.and_then(|section| section.get_attribute("data-subject"));
+        let chosen = subjects.iter().find(|subject| Some(subject.id.as_str()) == focused.as_deref());
+        let Some(subject) = chosen.or(subjects.last()) else {
+            return toasts.complain("Add a subject first; then paste its photos.");
+        };
+        event.prevent_default();
+        let count = shelf.uploads.add(&subject.id, &files);
+        toasts.say(format!("{} pasted for “{}”.", text::count(count, "picture"), subject.name));
+    });
+    on_cleanup(move || handle.remove());
+}

@@ -1,0 +1,50 @@
+//! Sending one file, with word of how much is sent.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use mudi_domain::api::Problem;
+use wasm_bindgen::closure::Closure;
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{File, ProgressEvent, XmlHttpRequest};
+
+use crate::api::{Answer, ApiError};
+
+/// Sends `file` to `path`, and tells `progress` which share of it is sent. (`fetch` does not tell.)
+pub(super) async fn send(path: &str, file: &File, progress: impl Fn(f64) + 'static) -> Answer<()> {
+    let broken = |_: JsValue| ApiError::Offline;
+    let request = XmlHttpRequest::new().map_err(broken)?;
+    request.open("POST", path).map_err(broken)?;
+    request.set_request_header("Content-Type", "application/octet-stream").map_err(broken)?;
+    let moved = Closure::<dyn Fn(ProgressEvent)>::new(move |event: ProgressEvent| {
+        progress(event.loaded() / event.total().max(1.0));
+    });
+    request.upload().map_err(broken)?.set_onprogress(Some(moved.as_ref().unchecked_ref()));
+    // Held until the request has ended, one way or the other.
+    let ended = Rc::new(RefCell::new(None));
+    let (held, asked) = (Rc::clone(&ended), request.clone());
+    let promise = js_sys::Promise::new(&mut |resolve, _| {
+        let end = Closure::<dyn Fn()>::new(move || {
+            // A function that resolves a promise does not fail.
+            let _ = resolve.call0(&JsValue::NULL);
+        });
+        asked.set_onloadend(Some(end.as_ref().unchecked_ref()));
+        *held.borrow_mut() = Some(end);
+    });
+    request.send_with_opt_blob(Some(file)).map_err(broken)?;
+    JsFuture::from(promise).await.map_err(broken)?;
+    request.set_onloadend(None);
+    let status = request.status().unwrap_or(0);
+    match status {
+        0 => Err(ApiError::Offline),
+        200..300 => Ok(()),
+        _ => {
+            let text = request.response_text().ok().flatten().unwrap_or_default();
+            Err(match serde_json::from_str::<Problem>(&text) {
+                Ok(problem) => ApiError::Problem(problem),
+                Err(_) => ApiError::Unreadable(format!("status {status}")),
+            })
+        }
+    }
+}

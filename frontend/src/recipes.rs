@@ -1,0 +1,113 @@
+//! Recipes as the page offers them: three choices, every parameter, and what differs between two runs.
+
+use mudi_domain::recipe::{PARAMETERS, Parameter, Recipe};
+
+/// One of the three choices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Preset {
+    /// Its name.
+    pub name: &'static str,
+    /// What it is good for.
+    pub help: &'static str,
+    steps: u32,
+}
+
+/// The three choices.
+pub const PRESETS: [Preset; 3] = [
+    Preset { name: "Quick look", help: "To see whether photos and masks are right.", steps: 300 },
+    Preset { name: "Balanced", help: "What the paper takes for subjects that are easily told.", steps: 1200 },
+    Preset { name: "Thorough", help: "For fine detail: fur, patterns, faces.", steps: 1600 },
+];
+
+/// The model that ships with the studio, in miniature: it learns in fewer and larger steps.
+const SMALL: &str = "pocket";
+
+impl Preset {
+    /// The recipe of this choice for a base model, with samples of `prompt` on the way.
+    #[must_use]
+    pub fn recipe(self, base: &str, prompt: &str) -> Recipe {
+        let mut recipe = Recipe { steps: self.steps, ..Recipe::default() };
+        if base == SMALL {
+            // Those of `mudi demo`.
+            recipe.steps = self.steps / 2;
+            recipe.learning_rate = 1e-3;
+            (recipe.rank, recipe.alpha) = (16, 16.0);
+            (recipe.batch, recipe.prior_images) = (3, 12);
+            recipe.segmix_probability = 0.5;
+            recipe.gradient_checkpointing = false;
+        }
+        recipe.checkpoint_every = 50;
+        if !prompt.is_empty() {
+            recipe.sample_every = recipe.steps / 3;
+            recipe.sample_prompts = vec![prompt.replace('|', " ")];
+        }
+        recipe
+    }
+}
+
+/// A parameter's name as a label: `learning-rate` is `Learning rate`.
+#[must_use]
+pub fn label(name: &str) -> String {
+    let mut words = name.replace('-', " ");
+    if let Some(first) = words.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    words
+}
+
+/// The parameters in which two recipes differ, with both values.
+#[must_use]
+pub fn differences(a: &Recipe, b: &Recipe) -> Vec<(&'static Parameter, String, String)> {
+    let text = |recipe: &Recipe, parameter: &Parameter| recipe.get(parameter.name).unwrap_or_default();
+    let pairs = PARAMETERS.iter().map(|parameter| (parameter, text(a, parameter), text(b, parameter)));
+    pairs.filter(|(_, a, b)| a != b).collect()
+}
+
+/// A recipe from texts by name; what is wrong, and with which parameter, where it is none.
+///
+/// # Errors
+/// The parameter's name, empty where several contradict each other, and the fault in words.
+pub fn read<'a>(texts: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Recipe, (String, String)> {
+    let mut recipe = Recipe::default();
+    for (name, text) in texts {
+        recipe.set(name, text).map_err(|error| (name.to_owned(), error.to_string()))?;
+    }
+    recipe.validate().map_err(|error| (String::new(), error.to_string()))?;
+    Ok(recipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_choice_is_a_recipe_that_can_be_trained() {
+        for base in ["pocket", "sdxl"] {
+            for preset in PRESETS {
+                let recipe = preset.recipe(base, "A photo of a|b.");
+                assert_eq!(recipe.validate(), Ok(()), "{base}: {}", preset.name);
+                assert!(recipe.sample_every > 0 && recipe.sample_every < recipe.steps);
+                assert_eq!(preset.recipe(base, "").sample_every, 0);
+            }
+        }
+        assert_eq!(PRESETS[1].recipe("sdxl", "").learning_rate, Recipe::default().learning_rate);
+    }
+
+    #[test]
+    fn differences_name_both_values() {
+        let (a, b) = (Recipe::default(), Recipe { rank: 8, ..Recipe::default() });
+        let found = differences(&a, &b);
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].0.name, found[0].1.as_str(), found[0].2.as_str()), ("rank", "32", "8"));
+        assert!(differences(&a, &a).is_empty());
+        assert_eq!(label("learning-rate"), "Learning rate");
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        assert_eq!(read([("rank", "8")]).map(|recipe| recipe.rank), Ok(8));
+        assert_eq!(read([("rank", "0")]).map_err(|fault| fault.0), Err("rank".to_owned()));
+        let (name, fault) = read([("sample-every", "5")]).expect_err("samples of nothing");
+        assert!(name.is_empty() && fault.contains("sample-prompts"), "{fault}");
+    }
+}

@@ -1,0 +1,196 @@
+//! Who is looking: the owner, somebody with a link, or nobody yet.
+
+use gloo_timers::future::TimeoutFuture;
+use leptos::ev::SubmitEvent;
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+use mudi_domain::api::{Access, NewSession, Session};
+
+use crate::api::{self, ApiError, Connection, Loaded};
+use crate::browser;
+use crate::frame::Toasts;
+use crate::widgets::{Failed, PageTitle};
+
+/// How often the page asks whether links still hold, in milliseconds.
+const AGAIN: u32 = 10_000;
+
+/// What whoever looks may do; there is one for the page.
+#[derive(Clone, Copy)]
+pub(crate) struct Visitor(pub(crate) Loaded<Session>);
+
+impl Visitor {
+    /// Asks the server, after the secret of the address has been handed in, if there is one.
+    pub(crate) fn provide() -> Self {
+        let refused = expect_context::<Connection>().refused;
+        let toasts = expect_context::<Toasts>();
+        let secret = StoredValue::new(take_secret());
+        let session = Loaded::new(move || {
+            refused.track();
+            let secret = secret.try_update_value(Option::take).flatten();
+            async move {
+                if let Some(secret) = secret
+                    && let Err(error) = api::post_empty("/api/session", &NewSession::Link(secret)).await
+                {
+                    toasts.fault(&error);
+                }
+                api::get("/api/session").await
+            }
+        });
+        let visitor = Self(session);
+        provide_context(visitor);
+        visitor.look_again();
+        visitor
+    }
+
+    /// Asks now and then whether the links still hold: one that is revoked shall not stay on the screen.
+    fn look_again(self) {
+        let returned = expect_context::<Connection>().returned;
+        spawn_local(async move {
+            loop {
+                TimeoutFuture::new(AGAIN).await;
+                let before = self.0.value_now();
+                if browser::document().hidden()
+                    || before.as_ref().is_none_or(|session| session.projects.is_empty())
+                {
+                    continue;
+                }
+                let Ok(now) = api::get::<Session>("/api/session").await else { continue };
+                if Some(&now) != before.as_ref() {
+                    self.0.set(now);
+                    returned.update(|times| *times += 1);
+                }
+            }
+        });
+    }
+
+    /// Whether it is the owner.
+    pub(crate) fn is_owner(self) -> bool {
+        self.0.value().is_some_and(|session| session.access == Access::Owner)
+    }
+}
+
+/// Takes a link's secret out of the address, where neither the history nor anybody at the screen shall find it.
+fn take_secret() -> Option<String> {
+    let location = browser::window().location();
+    let secret = location.hash().ok()?.strip_prefix("#link=")?.to_owned();
+    let path = location.pathname().unwrap_or_else(|_| "/".to_owned());
+    if let Ok(history) = browser::window().history() {
+        // Where it is refused the secret stays visible, which is no reason not to open the link.
+        let _ = history.replace_state_with_url(&wasm_bindgen::JsValue::NULL, "", Some(&path));
+    }
+    Some(secret)
+}
+
+/// What `children` show to whoever may see something; to others, how to sign in.
+#[component]
+pub(crate) fn Gate(children: ChildrenFn) -> impl IntoView {
+    let Visitor(session) = expect_context();
+    let state = Memo::new(move |_| {
+        session.answer().map(|answer| answer.map(|session| session.access > Access::Nobody))
+    });
+    let children = StoredValue::new(children);
+    move || match state.get() {
+        None => view! {
+            <div class="splash" role="status">
+                <p class="splash-name">"MuDI Studio"</p>
+                <p class="quiet">"Loading…"</p>
+            </div>
+        }
+        .into_any(),
+        Some(Err(error)) => view! {
+            <main class="page">
+                <Failed error again=move |()| session.reload() />
+            </main>
+        }
+        .into_any(),
+        Some(Ok(false)) => view! { <SignIn /> }.into_any(),
+        Some(Ok(true)) => children.get_value()().into_any(),
+    }
+}
+
+/// Asks for the owner's password.
+#[component]
+fn SignIn() -> impl IntoView {
+    let Visitor(session) = expect_context();
+    let (password, busy) = (RwSignal::new(String::new()), RwSignal::new(false));
+    let fault = RwSignal::new(None::<ApiError>);
+    let submit = move |event: SubmitEvent| {
+        event.prevent_default();
+        busy.set(true);
+        spawn_local(async move {
+            let answer =
+                api::post_empty("/api/session", &NewSession::Password(password.get_untracked())).await;
+            busy.set(false);
+            match answer {
+                Ok(()) => session.reload(),
+                Err(error) => {
+                    fault.set(Some(error));
+                    browser::focus("#password");
+                }
+            }
+        });
+    };
+    let unset = move || session.value().is_some_and(|session| !session.password_set);
+    view! {
+        <main class="page narrow" id="main" tabindex="-1">
+            <PageTitle text="Sign in" />
+            <p class="quiet">
+                "The owner signs in with the password. If somebody has sent you a link, open it: it lets you in by itself, until it is revoked or has expired."
+            </p>
+            <form class="card form" on:submit=submit>
+                <div class="field">
+                    <label for="password">"Password"</label>
+                    <input
+                        id="password"
+                        type="password"
+                        autocomplete="current-password"
+                        required
+                        prop:value=password
+                        aria-describedby="password-fault"
+                        aria-invalid=move || fault.with(Option::is_some).then_some("true")
+                        on:input=move |event| password.set(event_target_value(&event))
+                    />
+                    <p id="password-fault" class="fault" role="alert">
+                        {move || fault.get().map(|error| error.to_string())}
+                    </p>
+                </div>
+                <button class="button primary" disabled=busy>
+                    {move || if busy.get() { "Signing in…" } else { "Sign in" }}
+                </button>
+            </form>
+            {move || {
+                unset()
+                    .then(|| {
+                        view! {
+                            <p class="notice">
+                                "No password is set yet. On the server's own machine, open the studio as "
+                                <code>"localhost"</code> " and set one, or start the server with "
+                                <code>"--password-file"</code> "."
+                            </p>
+                        }
+                    })
+            }}
+        </main>
+    }
+}
+
+/// Signs out whoever is not on the server's own machine.
+#[component]
+pub(crate) fn SignOut() -> impl IntoView {
+    let Visitor(session) = expect_context();
+    let toasts = expect_context::<Toasts>();
+    let leave = move |_| {
+        spawn_local(async move {
+            match api::delete("/api/session").await {
+                Ok(()) => session.reload(),
+                Err(error) => toasts.fault(&error),
+            }
+        });
+    };
+    move || {
+        session
+            .value()
+            .filter(|session| !session.local && session.access > Access::Nobody)
+            .map(|_| view! { <button class="button plain" on:click=leave>"Sign out"</button> })
+    }
+}

@@ -1,0 +1,83 @@
+//! The links that there are.
+
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+use mudi_domain::api::{Access, Link};
+
+use crate::api;
+use crate::browser;
+use crate::frame::{Toasts, the_project};
+use crate::text;
+
+/// Links, newest first.
+#[component]
+pub(super) fn LinkList(links: Vec<Link>, changed: Callback<()>) -> impl IntoView {
+    if links.is_empty() {
+        return view! { <p class="quiet">"There are none: only you see this project."</p> }.into_any();
+    }
+    view! {
+        <ul class="stack">
+            {links.into_iter().rev().map(|link| view! { <Row link changed /> }).collect_view()}
+        </ul>
+    }
+    .into_any()
+}
+
+#[component]
+fn Row(link: Link, changed: Callback<()>) -> impl IntoView {
+    let the = the_project();
+    let toasts = expect_context::<Toasts>();
+    let sure = RwSignal::new(false);
+    let path = StoredValue::new(the.path_now(&format!("links/{}", link.id)));
+    let name = if link.label.is_empty() { "Without a name".to_owned() } else { link.label.clone() };
+    let left = link.expires.map(|expires| expires - browser::now());
+    let ends = match left {
+        None => "ends when it is revoked".to_owned(),
+        Some(left) if left <= 0 => "has ended".to_owned(),
+        Some(left) => format!("ends in {}", text::duration(left as f64 / 1000.0)),
+    };
+    let grants = match link.access {
+        Access::Editor => "works along",
+        Access::Player => "looks and fetches",
+        _ => "looks",
+    };
+    let revoke = move |_| {
+        spawn_local(async move {
+            match api::delete(&path.get_value()).await {
+                Ok(()) => toasts.say("The link is revoked; it opens nothing any more."),
+                Err(error) => toasts.fault(&error),
+            }
+            changed.run(());
+        });
+    };
+    let label = format!("Revoke {name}");
+    view! {
+        <li class="card card-head">
+            <div>
+                <h3>{name}</h3>
+                <p class="quiet small">
+                    {format!("{grants}, {ends}, made {}", text::ago(browser::now() - link.created))}
+                </p>
+            </div>
+            {move || {
+                let label = label.clone();
+                if sure.get() {
+                    view! {
+                        <div class="actions" role="group" aria-label="Revoking cannot be undone">
+                            <button class="button danger" on:click=revoke>"Revoke for good"</button>
+                            <button class="button" on:click=move |_| sure.set(false)>"Keep"</button>
+                        </div>
+                    }
+                        .into_any()
+                } else {
+                    view! {
+                        <button class="button" aria-label=label on:click=move |_| sure.set(true)>
+                            "Revoke"
+                        </button>
+                    }
+                        .into_any()
+                }
+            }}
+        </li>
+    }
+}

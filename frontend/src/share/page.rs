@@ -1,0 +1,133 @@
+//! The page of links.
+
+use leptos::ev::SubmitEvent;
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+use mudi_domain::api::{Access, CreatedLink, Link, NewLink, Page};
+
+use super::links::LinkList;
+use super::made::Made;
+use super::password::PasswordForm;
+use crate::api::{self, Loaded};
+use crate::browser;
+use crate::frame::{Toasts, the_project};
+use crate::widgets::{PageTitle, shown};
+
+/// What a link may grant, and what that means.
+const GRANTS: [(Access, &str, &str); 3] = [
+    (Access::Viewer, "Look", "Photos, runs and pictures. Changes nothing."),
+    (Access::Player, "Look and fetch", "Also fetches the trained weights."),
+    (Access::Editor, "Work along", "Changes the project, trains and generates."),
+];
+
+/// How long a link lasts: days, and the words.
+const LASTS: [(i64, &str); 4] = [(1, "A day"), (7, "A week"), (30, "30 days"), (0, "Until it is revoked")];
+const DAY: i64 = 24 * 3600 * 1000;
+
+/// Links: made, copied, limited, revoked.
+#[component]
+pub(crate) fn Share() -> impl IntoView {
+    let the = the_project();
+    let links = Loaded::new(move || {
+        let path = the.path("links");
+        async move { api::get::<Page<Link>>(&path).await.map(|page| page.items) }
+    });
+    let made = RwSignal::new(None::<CreatedLink>);
+    let again = Callback::new(move |()| links.reload());
+    view! {
+        <div class="page">
+            <div class="page-head">
+                <div>
+                    <PageTitle text="Share" />
+                    <p class="quiet">"A link shows this one project to whoever has it, without a password. It ends when you revoke it."</p>
+                </div>
+            </div>
+            <div class="two-columns">
+                <div class="stack wide-gap">
+                    <NewLinkForm made=Callback::new(move |link| {
+                        made.set(Some(link));
+                        links.reload();
+                    }) />
+                    <PasswordForm />
+                </div>
+                <section class="stack" aria-labelledby="links">
+                    {move || made.get().map(|link| view! { <Made link /> })}
+                    <h2 id="links">"Links"</h2>
+                    {shown(links, move |links| view! { <LinkList links changed=again /> })}
+                </section>
+            </div>
+        </div>
+    }
+}
+
+#[component]
+fn NewLinkForm(made: Callback<CreatedLink>) -> impl IntoView {
+    let the = the_project();
+    let toasts = expect_context::<Toasts>();
+    let (access, lasts) = (RwSignal::new(Access::Viewer), RwSignal::new(7_i64));
+    let label = RwSignal::new(String::new());
+    let busy = RwSignal::new(false);
+    let submit = move |event: SubmitEvent| {
+        event.prevent_default();
+        let days = lasts.get_untracked();
+        let new = NewLink {
+            access: access.get_untracked(),
+            label: label.get_untracked(),
+            expires: (days > 0).then(|| browser::now() + days * DAY),
+        };
+        busy.set(true);
+        spawn_local(async move {
+            match api::post::<CreatedLink>(&the.path_now("links"), &new).await {
+                Ok(link) => {
+                    label.set(String::new());
+                    made.run(link);
+                }
+                Err(error) => toasts.fault(&error),
+            }
+            busy.try_set(false);
+        });
+    };
+    let grant = move |(level, name, help): (Access, &'static str, &'static str)| {
+        view! {
+            <label class="choice">
+                <input type="radio" name="access" prop:checked=move || access.get() == level on:change=move |_| access.set(level) />
+                <strong>{name}</strong>
+                <span class="help">{help}</span>
+            </label>
+        }
+    };
+    let option = |(days, name): (i64, &'static str)| {
+        view! { <option value=days.to_string() selected=days == 7>{name}</option> }
+    };
+    view! {
+        <form class="card form" on:submit=submit aria-labelledby="new-link">
+            <h2 id="new-link">"New link"</h2>
+            <fieldset class="stack">
+                <legend>"Whoever has it may"</legend>
+                <div class="choices">{GRANTS.into_iter().map(grant).collect_view()}</div>
+            </fieldset>
+            <div class="columns">
+                <div class="field">
+                    <label for="link-lasts">"It lasts"</label>
+                    <select id="link-lasts" on:change=move |event| lasts.set(event_target_value(&event).parse().unwrap_or(7))>
+                        {LASTS.into_iter().map(option).collect_view()}
+                    </select>
+                </div>
+                <div class="field">
+                    <label for="link-label">"For whom"</label>
+                    <input
+                        id="link-label"
+                        maxlength="200"
+                        placeholder="For your own memory"
+                        autocomplete="off"
+                        prop:value=label
+                        on:input=move |event| label.set(event_target_value(&event))
+                    />
+                </div>
+            </div>
+            <div class="dialog-foot">
+                <button class="button primary" disabled=busy>"Make the link"</button>
+            </div>
+        </form>
+    }
+}

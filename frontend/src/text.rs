@@ -1,0 +1,68 @@
+//! Numbers and times as people read them.
+
+/// A length of time: `12 s`, `3 min`, `2 h 5 min`, `4 days`.
+#[must_use]
+pub fn duration(seconds: f64) -> String {
+    let seconds = seconds.max(0.0).round() as u64;
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min", (seconds + 30) / 60),
+        3600..172_800 => match (seconds / 3600, seconds % 3600 / 60) {
+            (hours, 0) => format!("{hours} h"),
+            (hours, minutes) => format!("{hours} h {minutes} min"),
+        },
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+/// How long ago something was: `just now`, `3 min ago`.
+#[must_use]
+pub fn ago(milliseconds: i64) -> String {
+    match milliseconds {
+        ..45_000 => "just now".to_owned(),
+        _ => format!("{} ago", duration(milliseconds as f64 / 1000.0)),
+    }
+}
+
+/// A number of bytes: `640 kB`, `2.4 MB`.
+#[must_use]
+pub fn bytes(count: f64) -> String {
+    match count {
+        ..1000.0 => format!("{count:.0} B"),
+        ..1e6 => format!("{:.0} kB", count / 1e3),
+        ..1e9 => format!("{:.1} MB", count / 1e6),
+        _ => format!("{:.1} GB", count / 1e9),
+    }
+}
+
+/// So many of something: `1 photo`, `3 photos`.
+#[must_use]
+pub fn count(number: usize, one: &str) -> String {
+    if number == 1 { format!("1 {one}") } else { format!("{number} {one}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_the_unit_that_people_use() {
+        for (seconds, text) in [
+            (-1.0, "0 s"),
+            (59.4, "59 s"),
+            (90.0, "2 min"),
+            (3600.0, "1 h"),
+            (7500.0, "2 h 5 min"),
+            (2e5, "2 days"),
+        ] {
+            assert_eq!(duration(seconds), text);
+        }
+        assert_eq!((ago(10_000).as_str(), ago(180_000).as_str()), ("just now", "3 min ago"));
+    }
+
+    #[test]
+    fn sizes_and_counts() {
+        assert_eq!([bytes(12.0), bytes(640_000.0), bytes(2.44e6)], ["12 B", "640 kB", "2.4 MB"]);
+        assert_eq!([count(1, "photo"), count(0, "photo")], ["1 photo", "0 photos"]);
+    }
+}

@@ -1,0 +1,162 @@
+//! A new run: three choices for most, every parameter for whoever wants it.
+
+use leptos::ev::SubmitEvent;
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+use leptos_router::hooks::use_navigate;
+use mudi_domain::api::{Base, NewRun, Run, SubjectSummary};
+use mudi_domain::prompt;
+use mudi_domain::recipe::{PARAMETERS, Parameter, Recipe};
+
+use super::field::{Field, Texts};
+use crate::api::{self, ApiError};
+use crate::frame::the_project;
+use crate::recipes::{self, PRESETS};
+
+fn texts(recipe: &Recipe) -> Vec<(&'static str, String)> {
+    PARAMETERS
+        .iter()
+        .map(|parameter| (parameter.name, recipe.get(parameter.name).unwrap_or_default()))
+        .collect()
+}
+
+/// Asks for a run's name, base and recipe, and starts it.
+#[component]
+pub(super) fn NewRunForm(
+    /// The server's base models; at least one.
+    bases: Vec<Base>,
+    /// The project's subjects.
+    subjects: Vec<SubjectSummary>,
+    /// The runs so far.
+    runs: Vec<Run>,
+) -> impl IntoView {
+    let the = the_project();
+    let navigate = StoredValue::new(use_navigate());
+    let names: Vec<&str> = subjects.iter().map(|subject| subject.name.as_str()).collect();
+    // What the samples on the way show: all subjects in one picture.
+    let sample = prompt::collage(&names).replace(", simple background", "");
+    let sample = StoredValue::new(if names.is_empty() { String::new() } else { sample });
+    let last = runs.last().map(|run| run.base.clone());
+    let known = |name: &String| bases.iter().any(|base| base.name == *name);
+    let first = last.filter(known).or(bases.first().map(|base| base.name.clone())).unwrap_or_default();
+    let base = RwSignal::new(first.clone());
+    let name = RwSignal::new(format!("Run {}", runs.len() + 1));
+    let chosen = RwSignal::new(Some(0_usize));
+    let all = Texts(RwSignal::new(texts(&PRESETS[0].recipe(&first, &sample.get_value()))));
+    let (busy, fault) = (RwSignal::new(false), RwSignal::new(None::<String>));
+    let choose = move |place: usize| {
+        chosen.set(Some(place));
+        all.0.set(texts(&PRESETS[place].recipe(&base.get_untracked(), &sample.get_value())));
+    };
+    let preset = move |(place, preset): (usize, recipes::Preset)| {
+        view! {
+            <label class="choice">
+                <input
+                    type="radio"
+                    name="preset"
+                    prop:checked=move || chosen.get() == Some(place)
+                    on:change=move |_| choose(place)
+                />
+                <strong>{preset.name}</strong>
+                <span class="help">{preset.help}</span>
+            </label>
+        }
+    };
+    let submit = move |event: SubmitEvent| {
+        event.prevent_default();
+        let written = all.0.get_untracked();
+        let recipe = recipes::read(written.iter().map(|(name, text)| (*name, text.as_str())));
+        let recipe = match recipe {
+            Ok(recipe) => recipe,
+            Err((_, why)) => return fault.set(Some(why)),
+        };
+        let new = NewRun { name: name.get_untracked(), base: base.get_untracked(), recipe };
+        busy.set(true);
+        fault.set(None);
+        spawn_local(async move {
+            let made: Result<Run, ApiError> = api::post(&the.path_now("runs"), &new).await;
+            busy.try_set(false);
+            match made {
+                Ok(run) => {
+                    let place = format!("/projects/{}/train/{}", the.id.get_untracked(), run.id);
+                    navigate.with_value(|navigate| navigate(&place, Default::default()));
+                }
+                Err(error) => drop(fault.try_set(Some(error.to_string()))),
+            }
+        });
+    };
+    let options = bases
+        .into_iter()
+        .map(|known| {
+            let (value, chosen) = (known.name.clone(), known.name.clone());
+            view! { <option value=value selected=move || base.get() == chosen>{known.name.clone()}</option> }
+        })
+        .collect_view();
+    let steps = move || all.get("steps");
+    view! {
+        <form class="card form" on:submit=submit aria-labelledby="new-run">
+            <h2 id="new-run">"New run"</h2>
+            <fieldset>
+                <legend class="visually-hidden">"How thorough"</legend>
+                <div class="choices">{PRESETS.into_iter().enumerate().map(preset).collect_view()}</div>
+            </fieldset>
+            <div class="columns">
+                <div class="field">
+                    <label for="run-name">"Name"</label>
+                    <input
+                        id="run-name"
+                        required
+                        maxlength="200"
+                        autocomplete="off"
+                        prop:value=name
+                        on:input=move |event| name.set(event_target_value(&event))
+                    />
+                </div>
+                <div class="field">
+                    <label for="run-base">"Base model"</label>
+                    <select
+                        id="run-base"
+                        on:change=move |event| {
+                            base.set(event_target_value(&event));
+                            choose(chosen.get_untracked().unwrap_or_default());
+                        }
+                    >
+                        {options}
+                    </select>
+                </div>
+            </div>
+            <details>
+                <summary>"Every parameter"</summary>
+                <div class="stack" on:input=move |_| chosen.set(None)>
+                    {groups().into_iter().map(|group| view! { <Group group all /> }).collect_view()}
+                </div>
+            </details>
+            <p class="fault" role="alert">{fault}</p>
+            <div class="dialog-foot">
+                <button class="button primary" disabled=busy>
+                    {move || if busy.get() { "Starting…".to_owned() } else { format!("Train {} steps", steps()) }}
+                </button>
+            </div>
+        </form>
+    }
+}
+
+/// The headings of the table, in its order.
+fn groups() -> Vec<&'static str> {
+    let mut groups: Vec<&str> = PARAMETERS.iter().map(|parameter| parameter.group).collect();
+    groups.dedup();
+    groups
+}
+
+#[component]
+fn Group(group: &'static str, all: Texts) -> impl IntoView {
+    let of = move |parameter: &&'static Parameter| parameter.group == group;
+    view! {
+        <fieldset class="group">
+            <legend>{group}</legend>
+            <div class="columns">
+                {PARAMETERS.iter().filter(of).map(|parameter| view! { <Field parameter texts=all /> }).collect_view()}
+            </div>
+        </fieldset>
+    }
+}

@@ -1,0 +1,14 @@
+//! Training: what shall be trained, how far it is, and what came of it.
+
+mod chart;
+mod field;
+mod form;
+mod history;
+mod page;
+mod progress;
+mod run;
+mod samples;
+
+pub(crate) use page::Training;
+pub(crate) use progress::{Progress, StateTag, Work};
+pub(crate) use run::RunPage;

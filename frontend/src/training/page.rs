@@ -1,0 +1,93 @@
+//! The page of runs: a new one, and those that there are.
+
+use leptos::prelude::*;
+use leptos_router::components::A;
+use mudi_domain::api::{Access, Base, Page, Photo, Run, SubjectSummary};
+
+use super::form::NewRunForm;
+use super::history::History;
+use crate::api::{self, Answer, Loaded};
+use crate::frame::the_project;
+use crate::text;
+use crate::widgets::{Empty, PageTitle, shown};
+
+/// What a new run needs to know.
+#[derive(Clone)]
+struct Ready {
+    bases: Vec<Base>,
+    subjects: Vec<SubjectSummary>,
+    photos: Vec<Photo>,
+    runs: Vec<Run>,
+}
+
+/// Runs: started, watched, compared.
+#[component]
+pub(crate) fn Training() -> impl IntoView {
+    let the = the_project();
+    let ready = Loaded::new(move || {
+        let path = the.path("");
+        async move {
+            let answer: Answer<Ready> = async {
+                Ok(Ready {
+                    bases: api::get::<Page<Base>>("/api/bases").await?.items,
+                    subjects: api::get::<Page<SubjectSummary>>(&format!("{path}/subjects")).await?.items,
+                    photos: api::list(&format!("{path}/photos")).await?,
+                    runs: api::list(&format!("{path}/runs")).await?,
+                })
+            }
+            .await;
+            answer
+        }
+    });
+    let again = Callback::new(move |()| ready.reload());
+    view! {
+        <div class="page">
+            <div class="page-head">
+                <div>
+                    <PageTitle text="Train" />
+                    <p class="quiet">
+                        "A run learns the subjects from their photos and from collages of them, so that each keeps what is its own."
+                    </p>
+                </div>
+            </div>
+            {shown(
+                ready,
+                move |ready| {
+                    let form = the.allows(Access::Editor).then(|| form(&the.id.get().to_string(), &ready));
+                    view! {
+                        <div class="stack wide-gap">
+                            {form} <History runs=ready.runs changed=again />
+                        </div>
+                    }
+                },
+            )}
+        </div>
+    }
+}
+
+/// The form, or what has to be done before there is one.
+fn form(project: &str, ready: &Ready) -> AnyView {
+    let without = ready.photos.iter().filter(|photo| photo.mask.is_none()).count();
+    let words = if ready.photos.is_empty() {
+        "There are no photos yet. Add some of two subjects or more.".to_owned()
+    } else if without > 0 {
+        format!(
+            "{} without a mask. Every photo needs one: it tells the subject from its surroundings.",
+            text::count(without, "photo")
+        )
+    } else if ready.bases.is_empty() {
+        "The server has no base model. Put one into its folder of models, in diffusers' layout, and load this page again."
+            .to_owned()
+    } else {
+        let (bases, subjects, runs) = (ready.bases.clone(), ready.subjects.clone(), ready.runs.clone());
+        return view! { <NewRunForm bases subjects runs /> }.into_any();
+    };
+    let place = format!("/projects/{project}/photos");
+    view! {
+        <Empty title="Not yet">
+            <p>{words}</p>
+            <A href=place attr:class="button primary">"Go to the photos"</A>
+        </Empty>
+    }
+    .into_any()
+}

@@ -1,0 +1,149 @@
+//! How far a job is: live, and what can be done about it.
+
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+use mudi_domain::api::{Access, Job, JobEvent, JobState};
+
+use crate::api::{self, listen};
+use crate::frame::{Toasts, the_project};
+use crate::text;
+use crate::widgets::{Icon, Sign};
+
+/// A job's state in a word.
+#[component]
+pub(crate) fn StateTag(
+    /// The state.
+    #[prop(into)]
+    state: Signal<JobState>,
+) -> impl IntoView {
+    let words = move || match state.get() {
+        JobState::Queued => ("tag", "Waits for its turn"),
+        JobState::Running => ("tag busy", "Running"),
+        JobState::Paused => ("tag warns", "Paused"),
+        JobState::Waiting => ("tag warns", "Waits for room on the disk"),
+        JobState::Done => ("tag good", "Done"),
+        JobState::Failed => ("tag bad", "Failed"),
+        JobState::Cancelled => ("tag", "Cancelled"),
+    };
+    view! { <span class=move || words().0>{move || words().1}</span> }
+}
+
+/// A job that is followed while the page shows it.
+#[derive(Clone, Copy)]
+pub(crate) struct Work {
+    /// What is known of it.
+    pub(crate) job: RwSignal<Job>,
+}
+
+impl Work {
+    /// Follows a job; `heard` is told each of its events too.
+    pub(crate) fn follow(job: Job, heard: impl Fn(&JobEvent) + Clone + 'static) -> Self {
+        let the = the_project();
+        let (id, over) = (job.id, job.state.is_over());
+        let work = Self { job: RwSignal::new(job) };
+        let listening = listen(the.id.get_untracked(), id, move |event| {
+            heard(&event);
+            // Events of the past do not change what the job has become since.
+            if !over {
+                work.hear(&event);
+            }
+        });
+        let held = StoredValue::new_local(Some(listening));
+        on_cleanup(move || drop(held.try_update_value(Option::take)));
+        work
+    }
+
+    fn hear(self, event: &JobEvent) {
+        self.job.try_update(|job| match event {
+            JobEvent::State { state, fault } => {
+                job.state = *state;
+                job.fault.clone_from(fault);
+            }
+            JobEvent::Progress { stage, step, steps, seconds_left, .. } => {
+                job.stage.clone_from(stage);
+                (job.step, job.steps, job.seconds_left) = (*step, *steps, *seconds_left);
+            }
+            JobEvent::Image { .. } | JobEvent::Mask { .. } | JobEvent::Score { .. } => {}
+        });
+    }
+
+    /// The job's state.
+    pub(crate) fn state(self) -> Signal<JobState> {
+        Signal::derive(move || self.job.with(|job| job.state))
+    }
+}
+
+/// A job's bar, its time left, and the buttons that pause, resume and cancel it.
+#[component]
+pub(crate) fn Progress(
+    /// The job.
+    work: Work,
+) -> impl IntoView {
+    let the = the_project();
+    let toasts = expect_context::<Toasts>();
+    let job = work.job;
+    let act = move |what: &'static str| {
+        move |_| {
+            let path = the.path_now(&format!("jobs/{}/{what}", job.with_untracked(|job| job.id)));
+            spawn_local(async move {
+                match api::post::<Job>(&path, &()).await {
+                    Ok(changed) => drop(job.try_update(|job| job.state = changed.state)),
+                    Err(error) => toasts.fault(&error),
+                }
+            });
+        }
+    };
+    let share = move || job.with(|job| if job.steps == 0 { 0.0 } else { job.step as f64 / job.steps as f64 });
+    let words = move || job.with(words);
+    let state = work.state();
+    let buttons = move || {
+        let state = state.get();
+        if !the.allows(Access::Editor) || state.is_over() {
+            return None;
+        }
+        let goes = matches!(state, JobState::Queued | JobState::Running);
+        let first = if goes {
+            view! { <button class="button" on:click=act("pause")><Icon sign=Sign::Pause /> "Pause"</button> }
+                .into_any()
+        } else {
+            view! { <button class="button" on:click=act("resume")><Icon sign=Sign::Play /> "Resume"</button> }
+                .into_any()
+        };
+        Some(view! {
+            {first}
+            <button class="button danger" on:click=act("cancel")><Icon sign=Sign::Stop /> "Cancel"</button>
+        })
+    };
+    view! {
+        <div class="stack">
+            <div class="card-head">
+                <div class="row">
+                    <StateTag state />
+                    <span class="mono small" aria-live="off">{words}</span>
+                </div>
+                <div class="actions">{buttons}</div>
+            </div>
+            {move || {
+                (!state.get().is_over())
+                    .then(|| view! { <progress class="bar" max="1" aria-label="Progress" prop:value=share></progress> })
+            }}
+            {move || {
+                job.with(|job| job.fault.clone())
+                    .map(|fault| view! { <div class="notice bad" role="alert"><p>{fault.detail}</p></div> })
+            }}
+        </div>
+    }
+}
+
+fn words(job: &Job) -> String {
+    let place = job.position.filter(|before| *before > 0 && job.state == JobState::Queued);
+    if let Some(before) = place {
+        return format!("{} before it", text::count(before as usize, "job"));
+    }
+    if job.steps == 0 || job.state == JobState::Queued {
+        return String::new();
+    }
+    let left = job.seconds_left.filter(|_| job.state == JobState::Running);
+    let left = left.map(|seconds| format!(", {} left", text::duration(seconds))).unwrap_or_default();
+    format!("{}: {} of {}{left}", job.stage, job.step, job.steps)
+}

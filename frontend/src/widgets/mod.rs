@@ -1,0 +1,15 @@
+//! Parts that several pages are made of.
+
+mod dialog;
+mod icon;
+mod sheet;
+mod slider;
+mod states;
+mod title;
+
+pub(crate) use dialog::Dialog;
+pub(crate) use icon::{Icon, Sign};
+pub(crate) use sheet::Sheet;
+pub(crate) use slider::Slider;
+pub(crate) use states::{Empty, Failed, Waiting, shown};
+pub(crate) use title::PageTitle;

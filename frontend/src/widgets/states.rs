@@ -1,0 +1,65 @@
+//! What stands where there is nothing yet, nothing at all, or a fault.
+
+use leptos::prelude::*;
+
+use crate::api::{ApiError, Loaded};
+
+/// Something is on its way.
+#[component]
+pub(crate) fn Waiting() -> impl IntoView {
+    view! {
+        <div class="waiting" role="status">
+            <span class="visually-hidden">"Loading"</span>
+            <div class="shimmer" aria-hidden="true"></div>
+            <div class="shimmer" aria-hidden="true"></div>
+            <div class="shimmer" aria-hidden="true"></div>
+        </div>
+    }
+}
+
+/// A fault, and what can be done.
+#[component]
+pub(crate) fn Failed(
+    /// The fault.
+    error: ApiError,
+    /// Tries again.
+    #[prop(into)]
+    again: Callback<()>,
+) -> impl IntoView {
+    view! {
+        <div class="notice bad" role="alert">
+            <p>{error.to_string()}</p>
+            <button class="button" on:click=move |_| again.run(())>"Try again"</button>
+        </div>
+    }
+}
+
+/// There is nothing, and how to change that.
+#[component]
+pub(crate) fn Empty(
+    /// What is missing.
+    #[prop(into)]
+    title: String,
+    /// What to do.
+    children: Children,
+) -> impl IntoView {
+    view! {
+        <div class="empty">
+            <h2>{title}</h2>
+            {children()}
+        </div>
+    }
+}
+
+/// What `view` makes of a loaded value, and what stands in its place before and without it.
+pub(crate) fn shown<T, V>(loaded: Loaded<T>, view: impl Fn(T) -> V + Send + Sync + 'static) -> impl IntoView
+where
+    T: Clone + Send + Sync + 'static,
+    V: IntoView + 'static,
+{
+    move || match loaded.answer() {
+        None => view! { <Waiting /> }.into_any(),
+        Some(Err(error)) => view! { <Failed error again=move |()| loaded.reload() /> }.into_any(),
+        Some(Ok(value)) => view(value).into_any(),
+    }
+}

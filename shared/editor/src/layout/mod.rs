@@ -1,0 +1,349 @@
+//! The layout designer: subjects on a canvas, moved by hand.
+//!
+//! [`Designer::update`] takes a [`Message`]. What it works on is the domain's own [`Layout`], and the canvas that a page shows in the end is
+//! [`Layout::render`]'s, to the pixel what will be encoded. Lengths are fractions of the canvas's side.
+
+mod arrange;
+mod drag;
+mod frame;
+pub mod gamma;
+mod message;
+mod snap;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mudi_domain::collage::MAX_SUBJECTS;
+use mudi_domain::layout::{Layout, Placement};
+use mudi_domain::rng;
+use mudi_domain::segmix::{Options, Shape};
+use mudi_domain::subject::SubjectId;
+
+use drag::{Drag, Pressed};
+
+pub use arrange::{Align, Order};
+pub use frame::{Bounds, Frame, Handle, Point, STALK};
+pub use message::{Message, Pointer, SHEET, key_message};
+pub use snap::Guide;
+
+/// How large a subject is that is put on the canvas: its longer side, in canvases.
+const NEW: f64 = 0.5;
+/// How far a copy lies from what it was copied of, in canvases.
+const ASIDE: f64 = 0.04;
+
+/// Width and height of each cutout of each subject, in pixels; none for photos without a mask.
+pub type Shapes = BTreeMap<SubjectId, Vec<Option<(u32, u32)>>>;
+
+/// The designer's state.
+#[derive(Debug, Clone)]
+pub struct Designer {
+    placements: Vec<Placement>,
+    shapes: Shapes,
+    chosen: BTreeSet<usize>,
+    done: Vec<Vec<Placement>>,
+    undone: Vec<Vec<Placement>>,
+    /// What the last entry of `done` was, where more of the same belongs to it.
+    last: Option<&'static str>,
+    drag: Option<Drag>,
+    pressed: Pressed,
+    guides: Vec<Guide>,
+    snapping: bool,
+}
+
+impl Designer {
+    /// For a layout (none yet: an empty canvas) of cutouts of these shapes.
+    #[must_use]
+    pub fn new(layout: Option<Layout>, shapes: Shapes) -> Self {
+        Self {
+            placements: layout.map(|layout| layout.subjects).unwrap_or_default(),
+            shapes,
+            chosen: BTreeSet::new(),
+            done: Vec::new(),
+            undone: Vec::new(),
+            last: None,
+            drag: None,
+            pressed: Pressed::new(),
+            guides: Vec::new(),
+            snapping: true,
+        }
+    }
+
+    /// What is on the canvas.
+    #[must_use]
+    pub fn placements(&self) -> &[Placement] {
+        &self.placements
+    }
+
+    /// The layout; none where the canvas is empty.
+    #[must_use]
+    pub fn layout(&self) -> Option<Layout> {
+        (!self.placements.is_empty()).then(|| Layout::new(self.placements.clone()))
+    }
+
+    /// Those that are chosen.
+    #[must_use]
+    pub fn chosen(&self) -> &BTreeSet<usize> {
+        &self.chosen
+    }
+
+    /// The one that is chosen, where it is one.
+    #[must_use]
+    pub fn only_chosen(&self) -> Option<usize> {
+        self.chosen.first().copied().filter(|_| self.chosen.len() == 1)
+    }
+
+    /// The lines that what is dragged has snapped to.
+    #[must_use]
+    pub fn guides(&self) -> &[Guide] {
+        &self.guides
+    }
+
+    /// Whether edges and middles snap.
+    #[must_use]
+    pub fn is_snapping(&self) -> bool {
+        self.snapping
+    }
+
+    /// Whether something is being dragged.
+    #[must_use]
+    pub fn is_dragging(&self) -> bool {
+        self.drag.is_some()
+    }
+
+    /// Whether there is something to undo, and something to do again.
+    #[must_use]
+    pub fn can(&self) -> (bool, bool) {
+        (!self.done.is_empty(), !self.undone.is_empty())
+    }
+
+    /// Where a placement is.
+    ///
+    /// # Panics
+    /// Where there is none of that index.
+    #[must_use]
+    pub fn frame(&self, index: usize) -> Frame {
+        self.frame_of(&self.placements[index])
+    }
+
+    fn frame_of(&self, placement: &Placement) -> Frame {
+        let shape = self.shape(&placement.subject, placement.photo.unwrap_or(0));
+        let proportion = shape.map_or(1.0, |(width, height)| f64::from(height) / f64::from(width.max(1)));
+        Frame::of(placement, proportion)
+    }
+
+    fn shape(&self, subject: &SubjectId, photo: usize) -> Option<(u32, u32)> {
+        *self.shapes.get(subject)?.get(photo)?
+    }
+
+    /// The topmost subject at a place.
+    #[must_use]
+    pub fn at(&self, at: Point) -> Option<usize> {
+        let under = (0..self.placements.len()).filter(|&index| self.frame(index).contains(at));
+        under.max_by_key(|&index| (self.placements[index].z, index))
+    }
+
+    /// Puts a placement into a frame that is kept on the canvas. One with a number that is none changes nothing.
+    fn put(&mut self, index: usize, frame: Frame) {
+        let sound = [frame.center.0, frame.center.1, frame.width, frame.height, frame.rotation];
+        if sound.iter().all(|number| number.is_finite()) {
+            frame.kept().write(&mut self.placements[index]);
+        }
+    }
+
+    /// Remembers how everything was `before`, if that has changed. Several in a row of the same `kind` are undone together.
+    fn remember(&mut self, before: Vec<Placement>, kind: Option<&'static str>) {
+        if before == self.placements {
+            return;
+        }
+        self.undone.clear();
+        if kind.is_none() || self.last != kind {
+            self.done.push(before);
+        }
+        self.last = kind;
+    }
+
+    /// Takes a message.
+    pub fn update(&mut self, message: Message) {
+        if let Message::Pointer(pointer) = message {
+            self.last = None;
+            return self.pointer(pointer);
+        }
+        let dropped = self.drop_drag();
+        match message {
+            Message::Undo => return self.step(true),
+            Message::Redo => return self.step(false),
+            Message::Escape if dropped => return,
+            _ => {}
+        }
+        let before = self.placements.clone();
+        let kind = match message {
+            Message::Nudge(..) => Some("nudge"),
+            Message::Scale(_) => Some("scale"),
+            Message::Turn(_) | Message::TurnTo(_) => Some("turn"),
+            _ => None,
+        };
+        let chosen = self.chosen.clone();
+        self.change(message);
+        if chosen != self.chosen {
+            self.last = None;
+        }
+        self.remember(before, kind);
+    }
+
+    fn change(&mut self, message: Message) {
+        match message {
+            Message::Choose(index, more) => {
+                let index = index.filter(|&index| index < self.placements.len());
+                if !more {
+                    self.chosen.clear();
+                }
+                self.chosen.extend(index);
+                self.last = None;
+            }
+            Message::ChooseAll => self.chosen = (0..self.placements.len()).collect(),
+            Message::Escape => self.chosen.clear(),
+            Message::Snap(snapping) => self.snapping = snapping,
+            Message::Add(subject, photo) => self.add(subject, photo),
+            Message::Remove => {
+                let chosen = std::mem::take(&mut self.chosen);
+                let mut index = 0;
+                self.placements.retain(|_| {
+                    index += 1;
+                    !chosen.contains(&(index - 1))
+                });
+            }
+            Message::Duplicate => self.duplicate(),
+            Message::Photo(photo) => {
+                for index in self.chosen.clone() {
+                    let frame = self.frame(index);
+                    let Some((width, height)) = self.shape(&self.placements[index].subject, photo) else {
+                        continue;
+                    };
+                    // As much of the canvas as before, with the other photo's proportions.
+                    let proportion = f64::from(height) / f64::from(width.max(1));
+                    let area = frame.width * frame.height;
+                    let width = (area / proportion).sqrt();
+                    self.placements[index].photo = Some(photo);
+                    self.placements[index].height = None;
+                    self.put(index, Frame { width, height: width * proportion, ..frame });
+                }
+            }
+            Message::Nudge(dx, dy) => self.move_chosen([dx, dy], None),
+            Message::Scale(factor) => self.each(|frame| {
+                (frame.width, frame.height) = (frame.width * factor, frame.height * factor);
+            }),
+            Message::Turn(degrees) => self.each(|frame| frame.rotation += degrees),
+            Message::TurnTo(degrees) => self.each(|frame| frame.rotation = degrees),
+            Message::Flip => {
+                for &index in &self.chosen {
+                    let placement = &mut self.placements[index];
+                    placement.flip = !placement.flip;
+                }
+            }
+            Message::Order(order) => arrange::stack(&mut self.placements, &self.chosen, order),
+            Message::Align(align) => self.together(|frames| arrange::align(frames, align)),
+            Message::Distribute(axis) => self.together(|frames| arrange::distribute(frames, axis.min(1))),
+            Message::Random(seed) => self.random(seed),
+            Message::Replace(layout) => {
+                self.chosen.clear();
+                self.placements = layout.subjects;
+            }
+            Message::Pointer(_) | Message::Undo | Message::Redo => {}
+        }
+    }
+
+    fn step(&mut self, back: bool) {
+        let (from, to) =
+            if back { (&mut self.done, &mut self.undone) } else { (&mut self.undone, &mut self.done) };
+        if let Some(placements) = from.pop() {
+            to.push(std::mem::replace(&mut self.placements, placements));
+            self.chosen.retain(|&index| index < self.placements.len());
+        }
+        self.last = None;
+    }
+
+    /// Changes the frame of each one chosen.
+    fn each(&mut self, change: impl Fn(&mut Frame)) {
+        self.together(|frames| frames.iter_mut().for_each(&change));
+    }
+
+    /// Changes the frames of those chosen together.
+    fn together(&mut self, change: impl FnOnce(&mut [Frame])) {
+        let mut frames: Vec<Frame> = self.chosen.iter().map(|&index| self.frame(index)).collect();
+        change(&mut frames);
+        for (index, frame) in self.chosen.clone().into_iter().zip(frames) {
+            self.put(index, frame);
+        }
+    }
+
+    fn top(&self) -> i32 {
+        self.placements.iter().map(|placement| placement.z).max().map_or(0, |z| z.saturating_add(1))
+    }
+
+    fn add(&mut self, subject: SubjectId, photo: usize) {
+        let Some((width, height)) = self.shape(&subject, photo) else { return };
+        if self.placements.len() >= MAX_SUBJECTS {
+            return;
+        }
+        let (w, h) = (f64::from(width.max(1)), f64::from(height.max(1)));
+        let scale = NEW / w.max(h);
+        let (width, height) = (w * scale, h * scale);
+        // Side by side: the next place of the canvas's thirds.
+        let column = [0.5, 0.28, 0.72][self.placements.len() % 3];
+        let frame = Frame { center: (column, 0.5), width, height, rotation: 0.0 };
+        let (z, photo) = (self.top(), Some(photo));
+        self.placements.push(Placement {
+            subject,
+            photo,
+            x: 0.0,
+            y: 0.0,
+            width,
+            height: None,
+            z,
+            flip: false,
+            rotation: 0.0,
+        });
+        let index = self.placements.len() - 1;
+        self.put(index, frame);
+        self.chosen = [index].into();
+    }
+
+    fn duplicate(&mut self) {
+        let copies: Vec<usize> = self.chosen.iter().copied().collect();
+        let first = self.placements.len();
+        for index in copies.into_iter().take(MAX_SUBJECTS.saturating_sub(first)) {
+            let mut frame = self.frame(index);
+            let z = self.top();
+            self.placements.push(Placement { z, ..self.placements[index].clone() });
+            frame.center = (frame.center.0 + ASIDE, frame.center.1 + ASIDE);
+            self.put(self.placements.len() - 1, frame);
+        }
+        if self.placements.len() > first {
+            self.chosen = (first..self.placements.len()).collect();
+        }
+    }
+
+    fn random(&mut self, seed: u64) {
+        let on_canvas: Vec<_> = self
+            .placements
+            .iter()
+            .map(|placement| (placement.subject.clone(), placement.photo.unwrap_or(0)))
+            .collect();
+        let first_photos = self.shapes.iter().filter_map(|(subject, photos)| {
+            Some((subject.clone(), photos.iter().position(Option::is_some)?))
+        });
+        let wanted = if on_canvas.is_empty() { first_photos.take(MAX_SUBJECTS).collect() } else { on_canvas };
+        let items: Vec<_> = wanted
+            .into_iter()
+            .filter_map(|(subject, photo)| {
+                let (width, height) = self.shape(&subject, photo)?;
+                Some((Shape { subject, width, height }, Some(photo)))
+            })
+            .collect();
+        if let Ok(layout) = Layout::random(&mut rng::stream(seed, "layout", 0), &items, &Options::default()) {
+            self.placements = layout.subjects;
+            self.chosen.clear();
+        }
+    }
+}

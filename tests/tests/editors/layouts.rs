@@ -1,0 +1,186 @@
+//! Layouts, arranged by mouse, finger and keys.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use image::{GrayImage, ImageFormat, Luma};
+use mudi_domain::cutout::Cutout;
+use mudi_domain::layout::Layout;
+use mudi_domain::mask::Mask;
+use mudi_tests::hands::Kind;
+use serde_json::{Value, json};
+
+use super::room::{CONTROL, RIGHT, Room, SHIFT, encoded, photo};
+
+/// Photos' sizes: of subject `a` and of `b`.
+const SIZES: [(u32, u32); 2] = [(90, 120), (120, 100)];
+
+fn mask((width, height): (u32, u32)) -> GrayImage {
+    GrayImage::from_fn(width, height, |x, y| {
+        let (dx, dy) =
+            (2.0 * f64::from(x) / f64::from(width) - 1.0, 2.0 * f64::from(y) / f64::from(height) - 1.0);
+        Luma([if dx * dx + dy * dy < 0.7 { 255 } else { 0 }])
+    })
+}
+
+/// The canvas under the pointer reaches so far beyond the layout's, in canvases.
+const AROUND: f64 = 0.12;
+
+struct Desk {
+    room: Room,
+    layout: String,
+}
+
+impl Desk {
+    fn new(width: u32, height: u32) -> Self {
+        let room = Room::new(width, height);
+        for (subject, size) in ["a", "b"].into_iter().zip(SIZES) {
+            let id = room.upload(subject, &encoded(photo(size.0, size.1), ImageFormat::Png));
+            let bytes = encoded(mask(size), ImageFormat::Png);
+            let path = room.api(&format!("photos/{id}/mask"));
+            room.client.with("if-none-match", "*").send("PUT", &path, Some(&bytes)).well();
+        }
+        let layout = json!({ "version": 1, "subjects": [
+            { "subject": "a", "photo": 0, "x": 0.1, "y": 0.2, "width": 0.35, "z": 0 },
+            { "subject": "b", "photo": 0, "x": 0.5, "y": 0.3, "width": 0.4, "z": 1 },
+        ] });
+        let made = room.client.post(&room.api("layouts"), &json!({ "name": "Both", "value": layout }));
+        let layout = made["id"].as_str().expect("an id").to_owned();
+        let desk = Self { room, layout };
+        desk.open();
+        desk
+    }
+
+    fn open(&self) {
+        self.room.browser.go(&self.room.address(&format!("layouts/{}", self.layout)));
+        self.ready();
+    }
+
+    fn ready(&self) {
+        self.room.browser.until_true(
+            "document.querySelector('.easel canvas')?.width > 100 && !document.querySelector('.easel-note')",
+        );
+        self.room.settled();
+    }
+
+    /// The place of the window that shows a place of the canvas.
+    fn at(&self, (x, y): (f64, f64)) -> (f64, f64) {
+        let [left, top, side, _] = self.room.browser.place(".easel canvas");
+        let unit = side / (1.0 + 2.0 * AROUND);
+        ((left + (x + AROUND) * unit).round(), (top + (y + AROUND) * unit).round())
+    }
+
+    fn stored(&self) -> Value {
+        self.room.client.get(&self.room.api(&format!("layouts/{}", self.layout))).value()
+    }
+
+    /// The layout, once it is as `wanted` says.
+    fn until(&self, wanted: impl Fn(&Layout) -> bool) -> Layout {
+        let of = |stored: &Value| Layout::from_json(&stored["value"].to_string()).expect("a layout");
+        let path = self.room.api(&format!("layouts/{}", self.layout));
+        let stored = self.room.client.until(&path, |stored| wanted(&of(stored)));
+        self.room.settled();
+        of(&stored)
+    }
+}
+
+#[test]
+fn what_is_dragged_and_turned_is_saved_and_the_exact_canvas_is_the_servers() {
+    let desk = Desk::new(1400, 900);
+    let browser = &desk.room.browser;
+    // Subject a, from its middle; with Alt nothing snaps.
+    browser.drag(Kind::Mouse, &[desk.at((0.275, 0.43)), desk.at((0.4, 0.5)), desk.at((0.375, 0.53))]);
+    let moved = desk.until(|layout| layout.subjects[0].x > 0.15);
+    assert!(
+        (moved.subjects[0].x - 0.2).abs() < 0.02 && (moved.subjects[1].x - 0.5).abs() < 1e-9,
+        "{moved:?}"
+    );
+    browser.keys("f...]");
+    browser.keys_with(SHIFT, ">");
+    let turned = desk.until(|layout| layout.subjects[0].rotation > 17.0);
+    assert!(turned.subjects[0].flip && turned.subjects[0].z > turned.subjects[1].z, "{turned:?}");
+
+    // To the pixel what the domain renders, which is what is encoded.
+    let cutouts = SIZES
+        .map(|size| Cutout::new(&photo(size.0, size.1), &Mask::from_gray(mask(size))).expect("a cutout"));
+    let lookup =
+        |subject: &mudi_domain::subject::SubjectId, _| Some(&cutouts[usize::from(subject.as_str() == "b")]);
+    let expected = turned.render(512, lookup).expect("a collage").image;
+    browser.until_true("document.querySelector('.exact-canvas').width === 512");
+    std::thread::sleep(std::time::Duration::from_millis(800));
+    let text = browser.run_async(
+        "const canvas = document.querySelector('.exact-canvas');
+         const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+         let text = '';
+         for (let at = 0; at < pixels.length; at += 4) text += String.fromCharCode(pixels[at], pixels[at + 1], pixels[at + 2]);
+         return btoa(text);",
+        &json!([]),
+    );
+    let seen = BASE64_STANDARD.decode(text.as_str().expect("text")).expect("base64");
+    let differing = seen.iter().zip(expected.as_raw()).filter(|(a, b)| a != b).count();
+    assert_eq!((seen.len(), differing), (expected.as_raw().len(), 0));
+
+    // All of it back.
+    for _ in 0..9 {
+        browser.keys_with(CONTROL, "z");
+    }
+    let back = desk.until(|layout| layout.subjects[0].rotation == 0.0 && layout.subjects[0].x < 0.15);
+    assert!(!back.subjects[0].flip && (back.subjects[0].x - 0.1).abs() < 1e-9, "{back:?}");
+}
+
+#[test]
+fn two_fingers_scale_and_turn() {
+    let desk = Desk::new(800, 1100);
+    let browser = &desk.room.browser;
+    let (x, y) = desk.at((0.275, 0.43));
+    browser.drag(Kind::Touch, &[(x, y)]);
+    browser.pinch([&[(x - 30.0, y), (x - 60.0, y)], &[(x + 30.0, y), (x + 60.0, y)]]);
+    let pinched = desk.until(|layout| layout.subjects[0].width > 0.5);
+    assert!((pinched.subjects[0].width - 0.7).abs() < 0.05, "{pinched:?}");
+}
+
+#[test]
+fn keys_move_by_pixels_and_the_list_chooses() {
+    let desk = Desk::new(1400, 900);
+    let browser = &desk.room.browser;
+    browser.press_at(".pieces li:first-child .piece");
+    browser.keys(&[RIGHT, RIGHT, RIGHT].concat());
+    let moved = desk.until(|layout| layout.subjects[1].x > 0.5);
+    assert!((moved.subjects[1].x - 0.5 - 3.0 / 512.0).abs() < 1e-9, "{moved:?}");
+    browser.keys_with(CONTROL, "d");
+    assert_eq!(desk.until(|layout| layout.subjects.len() == 3).subjects[2].subject.as_str(), "b");
+    browser.keys("\u{e017}");
+    assert_eq!(desk.until(|layout| layout.subjects.len() == 2).subjects.len(), 2);
+}
+
+#[test]
+fn a_layout_that_was_changed_elsewhere_is_not_overwritten() {
+    let desk = Desk::new(1400, 900);
+    let browser = &desk.room.browser;
+    let mut theirs = desk.stored();
+    theirs["value"]["subjects"][0]["width"] = json!(0.2);
+    let document = json!({ "name": "Theirs", "value": theirs["value"] });
+    desk.room.client.json("PUT", &desk.room.api(&format!("layouts/{}", desk.layout)), &document).well();
+    browser.press_at(".pieces li:first-child .piece");
+    browser.keys_with(SHIFT, RIGHT);
+    browser.sees("was changed in another window");
+    assert_eq!(desk.stored()["name"], "Theirs");
+    browser.press_at(".mask-choice button:nth-child(2)");
+    desk.room.settled();
+    browser.until_true("document.querySelector('.layout-name input').value === 'Theirs'");
+    // One's own is one step back.
+    browser.keys_with(CONTROL, "z");
+    let mine = desk.until(|layout| (layout.subjects[0].width - 0.35).abs() < 1e-9);
+    assert!(mine.subjects[1].x > 0.5);
+}
+
+#[test]
+fn a_random_layout_and_gamma_can_be_seen() {
+    let desk = Desk::new(1400, 900);
+    let browser = &desk.room.browser;
+    browser.press_at(".layout-tools > .button");
+    let random = desk.until(|layout| (layout.subjects[0].x - 0.1).abs() > 1e-6);
+    assert_eq!(random.subjects.len(), 2);
+    browser.until_true("document.querySelectorAll('.noise-row canvas').length === 5");
+    browser.press_at(".noise:nth-child(4)");
+    browser.until_true("document.querySelector('.layout-studio a[href*=\"gamma=3.0\"]')");
+}

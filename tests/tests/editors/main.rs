@@ -1,0 +1,8 @@
+//! The mask editor and the layout designer in a real browser, against the real server. The program must have the page in it:
+//! `cargo xtask page` builds it.
+
+mod layouts;
+mod masks;
+mod room;
+mod speed;
+mod two_writers;

@@ -1,0 +1,84 @@
+//! Every page, light and dark, on a phone and on a desk, looked at by axe-core: what it finds serious keeps somebody out.
+
+use mudi_tests::browser::Browser;
+use serde_json::Value;
+
+use super::shelf::{full_project, serve, serve_abroad};
+
+fn axe() -> String {
+    let path = std::env::var("MUDI_AXE").unwrap_or_default();
+    std::fs::read_to_string(&path)
+        .unwrap_or_else(|error| panic!("axe-core at {path:?}: {error}; `cargo xtask test` fetches it"))
+}
+
+/// What axe-core finds serious or critical at the page that is open.
+fn findings(browser: &Browser, axe: &str, place: &str) -> Vec<String> {
+    let loaded = browser.run("return typeof axe === 'object'");
+    if loaded != true {
+        // Through the driver: the page itself may load no script of somebody else's.
+        let _ = browser.run(axe);
+    }
+    let found = browser.run_later(
+        "const done = arguments[arguments.length - 1];
+         axe.run(document, { resultTypes: ['violations'] }).then(found => done(found.violations), error => done(String(error)));",
+    );
+    let all = found.as_array().unwrap_or_else(|| panic!("axe-core fails at {place}: {found}"));
+    let bad = |finding: &&Value| ["serious", "critical"].iter().any(|impact| finding["impact"] == *impact);
+    let words = |finding: &Value| format!("{place}: {}: {}", finding["id"], finding["nodes"][0]["html"]);
+    all.iter().filter(bad).map(words).collect()
+}
+
+#[test]
+fn nothing_keeps_anybody_out() {
+    let axe = axe();
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = serve(folder.path(), &[]);
+    let project = full_project(&server.client());
+    let run = server.client().get(&format!("/api/projects/{project}/runs")).value();
+    let run = run["items"][0]["id"].as_str().expect("a run").to_owned();
+    let pages = [
+        ("", "Subjects"),
+        ("/photos", "Masked"),
+        ("/layouts", "Left"),
+        ("/train", "New run"),
+        (&format!("/train/{run}"), "Recipe"),
+        ("/generate", "olis brown bear and hta teal bear"),
+        ("/share", "For Ann"),
+    ];
+    let browser = Browser::open(&server.address);
+    let mut bad = Vec::new();
+    for dark in [false, true] {
+        browser.dark(dark);
+        for width in [1440, 360] {
+            browser.size(width, 800);
+            let how = format!("{width}{}", if dark { ", dark" } else { "" });
+            browser.go("/");
+            browser.sees("Sample: two bears");
+            bad.extend(findings(&browser, &axe, &format!("/ ({how})")));
+            browser.press("New project");
+            bad.extend(findings(&browser, &axe, &format!("/, dialog ({how})")));
+            for (place, words) in pages {
+                browser.go(&format!("/projects/{project}{place}"));
+                browser.sees(words);
+                let wide = browser.run("return document.documentElement.scrollWidth - innerWidth");
+                assert!(wide.as_i64() <= Some(0), "{place} ({how}) is {wide} pixels too wide");
+                if place == "/train" {
+                    browser.press("Every parameter");
+                }
+                bad.extend(findings(&browser, &axe, &format!("{place} ({how})")));
+            }
+        }
+    }
+    assert!(bad.is_empty(), "{}", bad.join("\n"));
+}
+
+#[test]
+fn nothing_keeps_anybody_from_signing_in() {
+    let axe = axe();
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = serve_abroad(folder.path());
+    let browser = Browser::open(&server.address);
+    browser.go("/");
+    browser.sees("Sign in");
+    assert_eq!(findings(&browser, &axe, "sign in"), Vec::<String>::new());
+}

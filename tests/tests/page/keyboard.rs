@@ -1,0 +1,47 @@
+//! The way without a mouse.
+
+use mudi_tests::browser::{Browser, ENTER, TAB};
+
+use super::shelf::serve;
+
+#[test]
+fn a_project_and_a_subject_by_keyboard_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = serve(folder.path(), &[]);
+    let browser = Browser::open(&server.address);
+    browser.go("/");
+    browser.sees("Nothing here yet");
+    browser.keys(TAB);
+    assert_eq!(browser.run("return document.activeElement.innerText"), "Skip to the content");
+    browser.tab_to("New project");
+    browser.keys(ENTER);
+    browser.until("the name has the focus", "return document.activeElement.id === 'project-name'");
+    browser.keys(&format!("By hand{ENTER}"));
+    browser.until("the project opens", "return location.pathname.startsWith('/projects/')");
+    browser.until("its heading has the focus", "return document.activeElement.tagName === 'H1'");
+    browser.tab_to("Photos");
+    browser.keys(ENTER);
+    browser.sees("Who is it about?");
+    browser.tab_to("Add a subject");
+    browser.keys(ENTER);
+    browser.until("the field has the focus", "return document.activeElement.id === 'subject-identifier'");
+    browser.keys("olis");
+    browser.tab_to("What it is");
+    browser.keys(&format!("brown bear{ENTER}"));
+    browser.sees("0 photos");
+    // A dialog closes on Escape, and the focus goes back to what opened it.
+    browser.tab_to("Rename “olis brown bear”");
+    browser.keys(ENTER);
+    browser.until("the dialog is open", "return !!document.querySelector('dialog[open]')");
+    browser.keys("\u{e00c}");
+    browser.until("the dialog is closed", "return !document.querySelector('dialog[open]')");
+    let focused = browser.run("return document.activeElement.getAttribute('aria-label')");
+    assert_eq!(focused, "Rename “olis brown bear”");
+    // What is deleted can be fetched back by keyboard too.
+    browser.tab_to("Delete “olis brown bear”");
+    browser.keys(ENTER);
+    browser.sees("and its photos are deleted");
+    browser.tab_to("Undo");
+    browser.keys(ENTER);
+    browser.sees("0 photos");
+}

@@ -1,0 +1,8 @@
+//! The page, in a real Chromium, on the real program with the model that ships.
+
+mod accessible;
+mod faults;
+mod keyboard;
+mod shelf;
+mod size;
+mod way;

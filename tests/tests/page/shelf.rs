@@ -1,0 +1,85 @@
+//! What the tests begin with: a server on the pocket model, photos on the disk, a project with everything in it.
+
+use std::path::{Path, PathBuf};
+
+use image::{GrayImage, Luma, Rgb, RgbImage};
+use mudi_tests::served::{Client, Server};
+use serde_json::{Value, json};
+
+/// The owner's password.
+pub(crate) const PASSWORD: &str = "correct horse battery";
+
+/// A server on the models that ship.
+pub(crate) fn serve(folder: &Path, further: &[&str]) -> Server {
+    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models").display().to_string();
+    let flags = [&["--models", &models], further].concat();
+    let server = Server::start(&folder.join("data"), &flags);
+    let page = server.client().get("/").well();
+    let text = String::from_utf8_lossy(&page.bytes).into_owned();
+    assert!(text.contains("wasm"), "the program was built without its page; run `cargo xtask page` first");
+    server
+}
+
+/// A server that takes nobody for the owner who has not signed in, with its password.
+pub(crate) fn serve_abroad(folder: &Path) -> Server {
+    let file = folder.join("password");
+    std::fs::write(&file, format!("{PASSWORD}\n")).expect("a file");
+    serve(folder, &["--proxy", "true", "--password-file", &file.display().to_string()])
+}
+
+fn disc(x: u32, y: u32, number: u32) -> bool {
+    let (x, y) = (x as i32 - 60 - 4 * number as i32, y as i32 - 64);
+    x * x + y * y < 1600
+}
+
+/// Photos of a subject on the disk: a disc of its color, each elsewhere.
+pub(crate) fn photos(folder: &Path, subject: usize) -> Vec<PathBuf> {
+    let color = [[150, 90, 40], [40, 80, 200]][subject];
+    let photo = |number: u32| {
+        let image = RgbImage::from_fn(128, 128, |x, y| {
+            if disc(x, y, number) { Rgb(color) } else { Rgb([x as u8, y as u8, (40 * number) as u8]) }
+        });
+        let path = folder.join(format!("{subject}-{number}.png"));
+        image.save(&path).expect("a photo");
+        path
+    };
+    (0..2).map(photo).collect()
+}
+
+/// Draws the first mask of each photo of a project.
+pub(crate) fn mask_all(client: &Client, project: &str) {
+    let list = client.get(&format!("/api/projects/{project}/photos")).value();
+    for (number, photo) in list["items"].as_array().expect("photos").iter().enumerate() {
+        let white = |x, y| Luma([if disc(x, y, number as u32 % 2) { 255 } else { 0 }]);
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        GrayImage::from_fn(128, 128, white).write_to(&mut bytes, image::ImageFormat::Png).expect("a mask");
+        let path = format!("/api/projects/{project}/photos/{}/mask", photo["id"].as_str().expect("an id"));
+        client.with("if-none-match", "*").send("PUT", &path, Some(&bytes.into_inner())).well();
+    }
+}
+
+/// The sample project, trained for a moment, with pictures and a layout; its id.
+pub(crate) fn full_project(client: &Client) -> String {
+    let project = text(&client.post("/api/samples", &Value::Null)["id"]);
+    let path = format!("/api/projects/{project}");
+    let prompt = "A photo of olis brown bear and hta teal bear.";
+    let recipe = json!({
+        "steps": 4, "batch": 1, "rank": 4, "regularization": "none", "sample-every": 2, "sample-prompts": [prompt],
+        "checkpoint-every": 2,
+    });
+    let run =
+        client.post(&format!("{path}/runs"), &json!({ "name": "First", "base": "pocket", "recipe": recipe }));
+    client.done(&format!("{path}/jobs/{}", text(&run["job"])));
+    let images = json!({ "run": run["id"], "prompt": prompt, "steps": 2, "count": 2, "layout": "random" });
+    let job = client.post(&format!("{path}/images"), &images);
+    client.done(&format!("{path}/jobs/{}", text(&job["id"])));
+    let layout = json!({ "version": 1, "subjects": [{ "subject": "a", "x": 0.1, "y": 0.2, "width": 0.3 }] });
+    let _ = client.post(&format!("{path}/layouts"), &json!({ "name": "Left", "value": layout }));
+    let _ = client.post(&format!("{path}/links"), &json!({ "access": "viewer", "label": "For Ann" }));
+    project
+}
+
+/// A text of an answer.
+pub(crate) fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_else(|| panic!("{value} is no text")).to_owned()
+}

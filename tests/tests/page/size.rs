@@ -1,0 +1,38 @@
+//! What a first visit loads, and what later ones do not load again.
+
+use super::shelf::serve;
+
+/// The most bytes of a first visit, compressed.
+const BUDGET: usize = 500_000;
+
+#[test]
+fn a_first_visit_is_small_and_a_second_one_nearly_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = serve(folder.path(), &[]);
+    let client = server.client().with("accept-encoding", "gzip, br");
+    let index = server.client().get("/").well();
+    assert_eq!(index.header("cache-control"), "no-cache");
+    let text = String::from_utf8_lossy(&index.bytes).into_owned();
+    let names = text.split(['"', '\'']).filter(|name| {
+        name.starts_with('/') && [".wasm", ".js", ".css", ".svg"].iter().any(|end| name.ends_with(end))
+    });
+    let names: std::collections::BTreeSet<&str> = names.collect();
+    assert!(names.len() >= 7, "{names:?}");
+    let mut loaded = client.send("GET", "/", None).well().bytes.len();
+    for name in &names {
+        let answer = client.get(name).well();
+        assert_eq!(answer.header("content-encoding"), "br", "{name}");
+        assert!(answer.header("cache-control").contains("immutable"), "{name}");
+        let again = client.with("if-none-match", answer.header("etag")).get(name);
+        assert_eq!((again.status, again.bytes.len()), (304, 0), "{name}");
+        assert_eq!(
+            client.with("accept-encoding", "br;q=0").get(name).header("content-encoding"),
+            "",
+            "{name}"
+        );
+        loaded += answer.bytes.len();
+    }
+    assert!(loaded <= BUDGET, "a first visit loads {loaded} bytes");
+    // Nothing comes from anywhere else.
+    assert!(!text.contains("http://") && !text.contains("https://"), "{text}");
+}

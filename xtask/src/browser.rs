@@ -1,0 +1,65 @@
+//! What the tests of the page need beside the toolchain: Chromium with its driver, and axe-core.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use crate::Failure;
+use crate::page::target_folder;
+use crate::process::step;
+
+/// The release of axe-core, which judges whether everybody can use a page.
+const AXE: &str = "4.14.1";
+/// Programs, and Debian's packages that have them.
+const PROGRAMS: [(&str, &str); 3] =
+    [("chromium", "chromium"), ("chromedriver", "chromium-driver"), ("npm", "npm")];
+
+/// Sees to it that there is a browser; it is installed where this is root on Debian, otherwise the failure says what to do.
+pub(crate) fn browser() -> Result<(), Failure> {
+    let axe = !axe_file().is_file();
+    let missing: Vec<&str> = PROGRAMS
+        .into_iter()
+        .filter(|(program, _)| !is_there(program) && (axe || *program != "npm"))
+        .map(|(_, package)| package)
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let root = Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n");
+    if !root || !is_there("apt-get") {
+        let cure = format!("install them (on Debian as root: apt-get install {})", missing.join(" "));
+        return Err(Failure::step(format!("the page's tests need {}; {cure}", missing.join(" and ")), 127));
+    }
+    step(Command::new("apt-get").args(["update", "-qq"]))?;
+    let mut install = Command::new("apt-get");
+    install.args(["install", "-y", "-qq", "--no-install-recommends"]).args(missing);
+    step(install.env("DEBIAN_FRONTEND", "noninteractive"))
+}
+
+/// The script of axe-core, fetched once.
+pub(crate) fn axe() -> Result<PathBuf, Failure> {
+    let file = axe_file();
+    if !file.is_file() {
+        let folder = axe_folder();
+        std::fs::create_dir_all(&folder)
+            .map_err(|error| Failure::step(format!("{}: {error}", folder.display()), 1))?;
+        let mut npm = Command::new("npm");
+        npm.args(["install", "--no-save", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix"])
+            .arg(&folder);
+        step(npm.arg(format!("axe-core@{AXE}")))?;
+    }
+    Ok(file)
+}
+
+fn axe_folder() -> PathBuf {
+    target_folder().join("tools").join(format!("axe-core-{AXE}"))
+}
+
+fn axe_file() -> PathBuf {
+    axe_folder().join("node_modules/axe-core/axe.min.js")
+}
+
+fn is_there(program: &str) -> bool {
+    let mut command = Command::new(program);
+    command.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok()
+}

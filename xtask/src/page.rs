@@ -1,0 +1,167 @@
+//! Building the page: the tools that it takes, Trunk, and the folder from which the program embeds what comes out.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::SystemTime;
+
+use crate::Failure;
+use crate::embed;
+use crate::process::{cargo, root, step};
+
+/// What a browser runs is compiled for.
+pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
+/// The programs that are installed, and their versions. That of `wasm-bindgen` is the one of the root `Cargo.toml`.
+const TOOLS: [(&str, &str, &str, &[&str]); 2] =
+    [("wasm-bindgen", "wasm-bindgen-cli", "0.2.130", &[]), ("trunk", "trunk", "0.21.14", &["--locked"])];
+/// The oldest release of `wasm-opt` that is used: older ones (108 was tried) break tables of references.
+const OPTIMIZER: u32 = 120;
+/// What the page is made of.
+const SOURCES: [&str; 7] =
+    ["frontend", "shared", "xtask", "index.html", "Trunk.toml", "Cargo.toml", "Cargo.lock"];
+
+/// Builds the page, unless what is embedded is newer than all that it is made of.
+pub(crate) fn page() -> Result<(), Failure> {
+    let embedded = root().join("backend").join("page");
+    let made = newest(&embedded.join("index.html"));
+    let changed = SOURCES.iter().map(|source| newest(&root().join(source))).max();
+    if made > Some(SystemTime::UNIX_EPOCH) && made >= changed.flatten() {
+        eprintln!("\nThe page in {} is up to date.", embedded.display());
+        return Ok(());
+    }
+    let begun = SystemTime::now();
+    compiler()?;
+    let tools = target_folder().join("tools");
+    for (program, package, version, flags) in TOOLS {
+        install(&tools, program, package, version, flags)?;
+    }
+    let dist = target_folder().join("page").join("dist");
+    let mut path = vec![tools.join("bin")];
+    path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
+    let path = std::env::join_paths(path).map_err(|error| Failure::step(format!("PATH: {error}"), 1))?;
+    let mut trunk = Command::new(tools.join("bin").join("trunk"));
+    trunk.args(["build", "--release", "--offline", "--dist"]).arg(&dist).current_dir(root());
+    // Trunk reads `NO_COLOR` as true or false, where the rest of the world writes 1.
+    step(trunk.env("PATH", &path).env("CARGO_INCREMENTAL", "0").env_remove("NO_COLOR"))?;
+    optimize(&dist, &path)?;
+    embed::embed(&dist, &embedded)?;
+    // What is changed while the page is built is newer than the page.
+    let index = std::fs::File::options().write(true).open(embedded.join("index.html"));
+    index
+        .and_then(|file| file.set_modified(begun))
+        .map_err(|error| Failure::step(format!("index.html: {error}"), 1))
+}
+
+/// When a file, or a file in a folder, was changed last.
+fn newest(path: &Path) -> Option<SystemTime> {
+    let own = path.metadata().ok()?;
+    if own.is_file() {
+        return own.modified().ok();
+    }
+    let entries = std::fs::read_dir(path).ok()?.flatten();
+    entries.filter_map(|entry| newest(&entry.path())).max()
+}
+
+/// The folder of build products: this program lies in the folder of its profile there.
+pub(crate) fn target_folder() -> PathBuf {
+    let program = std::env::current_exe().unwrap_or_default();
+    program.ancestors().nth(2).map_or_else(|| root().join("target"), Path::to_path_buf)
+}
+
+/// Sees to it that the compiler can compile for browsers.
+pub(crate) fn compiler() -> Result<(), Failure> {
+    let sysroot = Command::new("rustc").args(["--print", "sysroot"]).output();
+    let sysroot = sysroot.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    let known = sysroot.is_ok_and(|path| Path::new(&path).join("lib/rustlib").join(TARGET).is_dir());
+    if known {
+        return Ok(());
+    }
+    step(Command::new("rustup").args(["target", "add", TARGET]).current_dir(root())).map_err(|failure| {
+        Failure {
+            message: format!(
+                "{}\nThe page is compiled for {TARGET}: install rustup, or that target of the compiler.",
+                failure.message
+            ),
+            ..failure
+        }
+    })
+}
+
+/// Installs a program in `tools`, unless it is there in this version.
+fn install(tools: &Path, program: &str, package: &str, version: &str, flags: &[&str]) -> Result<(), Failure> {
+    let found = Command::new(tools.join("bin").join(program)).arg("--version").stderr(Stdio::null()).output();
+    if found.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).trim().ends_with(version)) {
+        return Ok(());
+    }
+    eprintln!("\nInstalling {program} {version}; this takes some minutes, once.");
+    let build = tools.join("build");
+    let mut install = cargo(&["install", package, "--version", version, "--root"]);
+    install.arg(tools).arg("--target-dir").arg(&build).args(flags);
+    // A tool that runs for a second need not be compiled for minutes more.
+    install.env("CARGO_PROFILE_RELEASE_LTO", "off").env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
+    step(install.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1").env_remove("CARGO_TARGET_DIR"))?;
+    // What it was compiled in takes a gigabyte; a folder that stays is no fault.
+    let _ = std::fs::remove_dir_all(build);
+    Ok(())
+}
+
+/// Makes the program of the page smaller by Binaryen's `wasm-opt`, where a release of it is installed that knows today's
+/// WebAssembly.
+fn optimize(dist: &Path, path: &std::ffi::OsStr) -> Result<(), Failure> {
+    let said = Command::new("wasm-opt").arg("--version").env("PATH", path).stderr(Stdio::null()).output();
+    let release = said.ok().and_then(|output| release(&String::from_utf8_lossy(&output.stdout)));
+    if release.is_none_or(|release| release < OPTIMIZER) {
+        eprintln!(
+            "\nThe page is made without `wasm-opt` {OPTIMIZER} or newer, which would make it some percent smaller."
+        );
+        return Ok(());
+    }
+    let files = embed::files(dist)?;
+    for name in files.iter().filter(|name| name.ends_with("_bg.wasm")) {
+        // Another content, another name: browsers keep files by their names.
+        let small = name.replace("_bg.wasm", "-small_bg.wasm");
+        let mut command = Command::new("wasm-opt");
+        command
+            .args(["-Oz", "--all-features"])
+            .arg(dist.join(name))
+            .arg("-o")
+            .arg(dist.join(&small))
+            .env("PATH", path);
+        step(&mut command)?;
+        embed::rename_in_index(dist, name, &small)?;
+    }
+    Ok(())
+}
+
+/// The number in what `wasm-opt --version` says: `wasm-opt version 132 (version_132)`.
+fn release(said: &str) -> Option<u32> {
+    said.split_whitespace().find_map(|word| word.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tool_fits_the_library() {
+        let manifest = std::fs::read_to_string(root().join("Cargo.toml")).expect("the root's manifest");
+        let [(.., version, _), _] = TOOLS;
+        assert!(
+            manifest.contains(&format!("wasm-bindgen = \"={version}\"")),
+            "wasm-bindgen has another version"
+        );
+        let trunk = std::fs::read_to_string(root().join("Trunk.toml")).expect("Trunk's configuration");
+        assert!(trunk.contains(&format!("wasm_bindgen = \"{version}\"")), "Trunk asks for another version");
+    }
+
+    #[test]
+    fn the_release_is_read() {
+        assert_eq!(release("wasm-opt version 132 (version_132)"), Some(132));
+        assert_eq!(release(""), None);
+    }
+
+    #[test]
+    fn the_newest_file_of_a_folder_decides() {
+        assert!(newest(&root().join("xtask")) >= newest(&root().join("xtask/Cargo.toml")));
+        assert_eq!(newest(Path::new("no-such-file")), None);
+    }
+}
