@@ -178,8 +178,7 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
     let made = masks::replace(&photos, &options.masks)?;
     let dataset = Dataset::load(&photos)?;
     let eyes = Arc::new(Eyes::load(&options.masks.detector, &[&options.embedder])?);
-    let kind = toys[0].kind.name();
-    let judge = Judge::new(eyes, dataset.clone(), JudgeOptions::for_toys(kind))?;
+    let judge = Judge::new(eyes, dataset.clone(), JudgeOptions::for_toys())?;
     let names: Vec<&str> = dataset.subjects.iter().map(|data| data.subject.name()).collect();
     progress(Progress::Note(&format!("subjects: {}", names.join(", "))));
     let prompts: Vec<String> = ["in the garden", "on the beach"]
@@ -192,7 +191,7 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
         base: options.base.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         subjects: subjects(&dataset, size as u32),
         masks: made.words(),
-        judging: judging(kind),
+        judging: judging(),
         prompts: prompts.clone(),
         negative_prompt: prompt::NEGATIVE.to_owned(),
         command: format!(
@@ -261,9 +260,9 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
 }
 
 /// How pictures are judged, for the report.
-fn judging(kind: &str) -> String {
+fn judging() -> String {
     format!(
-        "Each picture was judged by Detect-and-Compare with the small networks that ship: OWLv2 looks for a `{kind}`, DINOv2 compares \
+        "Each picture was judged by Detect-and-Compare with the small networks that ship: OWLv2 looks for toys, DINOv2 compares \
          what it finds with the photos. The score is 1 minus the distance from what the photos themselves say, and 0 where there \
          are not exactly two. From {RIGHT} on a picture counts as right; that was decided on rendered scenes whose truth is known."
     )

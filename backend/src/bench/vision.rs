@@ -51,7 +51,7 @@ pub(super) fn compare(detector: &Path, embedder: &Path) -> Result<Prepared, Benc
     let image = Scene::compose(stream, SIDE, Background::Garden, toys.to_vec()).render().image;
     let eyes = Eyes::load(detector, &[embedder]).map_err(SeeingError::from)?;
     let data = references(&toys, 0).map_err(SeeingError::from)?;
-    let options = JudgeOptions::for_toys(toys[0].kind.name());
+    let options = JudgeOptions::for_toys();
     let judge = Judge::new(Arc::new(eyes), data, options).map_err(SeeingError::from)?;
     Ok(Box::new(move || {
         judge.judge(Path::new("picture"), &image).map_err(SeeingError::from)?;

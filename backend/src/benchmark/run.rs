@@ -66,12 +66,11 @@ pub fn run(options: &Options, mut progress: impl FnMut(&str, u64, u64)) -> Resul
     create_folder(&options.out.join("cells"))?;
     check_settings(options)?;
     let ways = ways(&options.parts);
-    let bench = Bench {
+    let mut bench = Bench {
         options,
         base: Base::load(&options.base, Precision::Single)?,
         eyes: Arc::new(Eyes::load(&options.detector, &[&options.embedder])?),
     };
-    let mut bench = bench;
     let each = options.prompts as u64 * options.seeds;
     let all = options.pairs * (ways.len() as u64 * each + teachings(&ways) * u64::from(options.steps));
     let mut done = 0;
@@ -220,8 +219,7 @@ impl Bench<'_> {
         let folder = self.folder(group, &way.teaching);
         let dataset = Dataset::load(&folder.join("toys"))?;
         let toys = toys(self.options, group, way.teaching.toys);
-        let judge =
-            Judge::new(self.eyes.clone(), dataset.clone(), JudgeOptions::for_toys(toys[0].kind.name()))?;
+        let judge = Judge::new(self.eyes.clone(), dataset.clone(), JudgeOptions::for_toys())?;
         lora::detach(&mut self.base.unet);
         let tensors = read_safetensors(&folder.join("run").join(LORA_FILE))?;
         let alpha = recipe(group, self.options.steps, way.teaching.method).alpha;

@@ -54,11 +54,11 @@ impl Default for Options {
 }
 
 impl Options {
-    /// For pictures of toys of one kind, found by the networks that ship. Two boxes that share more than half of both together
-    /// are of one toy.
+    /// For pictures of toys, found by the networks that ship: whatever is a toy is compared. Two boxes that share more than half
+    /// of both together are of one toy.
     #[must_use]
-    pub fn for_toys(kind: &str) -> Self {
-        Self { queries: vec![kind.to_owned()], overlap: 0.5, ..Self::default() }
+    pub fn for_toys() -> Self {
+        Self { queries: vec!["toy".to_owned()], overlap: 0.5, ..Self::default() }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use mudi_domain::geometry::{Rect, UnitBox};
 use mudi_toybox::Kind;
-use mudi_vision::owl::Detection;
+use mudi_vision::owl::{Detection, suppress};
 
 use super::average_precision::{Ranked, average_precision};
 use super::{Options, ProbeError, Row, picture};
@@ -10,6 +10,8 @@ use crate::vision::{Detector, Questions};
 
 /// Less sure detections change nothing that counts.
 const THRESHOLD: f32 = 0.02;
+/// Of two boxes that share more than this of both together the surer one counts, as where the networks are used.
+const SUPPRESSED: f64 = 0.5;
 /// A box is found where it and the detection share this much of both together.
 const OVERLAP: f64 = 0.5;
 
@@ -54,7 +56,8 @@ fn rank(
             })
             .collect();
         truths.iter().for_each(|(query, _)| there[*query] += 1);
-        judge(&detector.detect(&rendered.image, questions, THRESHOLD)?, &truths, &mut ranked);
+        let found = suppress(&detector.detect(&rendered.image, questions, THRESHOLD)?, SUPPRESSED);
+        judge(&found, &truths, &mut ranked);
     }
     Ok((ranked, there))
 }

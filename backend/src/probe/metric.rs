@@ -161,7 +161,7 @@ pub fn metric(
         let stream = &mut rng::stream(seed, "metric pair", pair);
         let (first, second) = similar_pair(stream);
         let toys = [first, second];
-        let options = JudgeOptions::for_toys(toys[0].kind.name());
+        let options = JudgeOptions::for_toys();
         let judge = Judge::new(eyes.clone(), references(&toys, seed ^ pair)?, options)?;
         let mut scenes: Vec<RgbImage> = Vec::new();
         for truth in SHOWN {

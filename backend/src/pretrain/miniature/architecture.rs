@@ -6,6 +6,8 @@ use mudi_vision::sam::{DecoderConfig, PromptConfig, SamConfig, VitConfig};
 
 /// Side of OWLv2's and SAM's input, in pixels: that of the toybox's and pocket's pictures.
 pub const SIDE: usize = 96;
+/// Patches along a side of OWLv2's input.
+pub const GRID: usize = SIDE / 8;
 /// Side of DINOv2's input, in pixels: crops of toys.
 pub const CROP: usize = 64;
 /// Tokens of a text that OWLv2 reads, with start and end.

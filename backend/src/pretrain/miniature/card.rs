@@ -20,7 +20,7 @@ fn words(network: Miniature) -> [&'static str; 4] {
             "zero-shot-object-detection",
             "It finds the toys of the toybox that a text names: a kind (`bear`), a kind and a colour (`red bear`), or any `toy`.",
             "It learnt as OWL-ViT's paper describes detection: patches are assigned to toys at least cost, boxes learn by L1 and \
-             generalized IoU, texts by focal loss; for the first three fifths of the steps four patches learn each toy, then one. Its text tower began as pocket's text encoder{from}. There was no pretraining on captions, and no self-training, which made OWLv2 of \
+             generalized IoU, texts by focal loss; for the first seven tenths of the steps every patch on a toy learns it, then one alone. Its text tower is pocket's text encoder, with what texts on toys mean made white{from}. There was no pretraining on captions, and no self-training, which made OWLv2 of \
              OWL-ViT.",
         ],
         Miniature::Sam => [
@@ -44,7 +44,11 @@ fn words(network: Miniature) -> [&'static str; 4] {
 fn text(options: &Options, state: &State) -> String {
     let [title, tag, what, how] = words(options.network);
     let from = options.from.as_ref().map_or(String::new(), |from| format!(" --from {}", from.display()));
-    let blocks = if from.is_empty() { "" } else { ", its image tower with the blocks of DINOv2's miniature" };
+    let blocks = if from.is_empty() {
+        ""
+    } else {
+        "; its image tower began with the blocks of the network that --from names"
+    };
     let how = how.replace("{from}", blocks);
     let (seed, steps, planned) = (options.seed, state.step(), options.steps);
     let name = options.network.folder();

@@ -1,9 +1,10 @@
 //! OWLv2's miniature: boxes of what texts name.
 //!
 //! The loss is OWL-ViT's (Minderer et al., 2022, section 3.2): patches are assigned to toys so that the sum of costs is the
-//! least; boxes learn by L1 and generalized IoU, texts by focal loss on sigmoids. At first several patches are assigned to each toy
-//! (as in H-DETR, Jia et al., 2023), since one alone teaches slowly; at the end one, so that each toy is found once.
+//! least; boxes learn by L1 and generalized IoU, texts by focal loss on sigmoids. At first, though, every patch that lies on a toy
+//! learns it (as in FCOS, Tian et al., 2019): one patch a toy teaches too slowly for a small network that begins with little.
 
+use image::GrayImage;
 use mudi_diffusion::tokenizer::Tokenizer;
 use mudi_diffusion::{Engine, Parameters};
 use mudi_domain::rng::{self, Stream};
@@ -25,11 +26,13 @@ use crate::base::load_tokenizer;
 const BATCH: u64 = 24;
 /// Texts with a colour, such as `red bear`, in each batch.
 const COLOURED: usize = 8;
-/// Weights of the losses, as in DETR: texts, L1, generalized IoU.
+/// Weights of texts, L1 and generalized IoU in the costs of an assignment and, but for the texts', in the losses; DETR's.
 const WEIGHTS: [f32; 3] = [2.0, 5.0, 2.0];
+/// Weight of the texts in the losses: sure answers count little in focal loss, and kinds are learnt from it alone.
+const TEXTS: f32 = 10.0;
 
-/// Patches that are assigned to each toy at first, and the share of all steps for which they are.
-const SEVERAL: (usize, f64) = (4, 0.6);
+/// The share of all steps, the first ones, in which every patch on a toy learns it.
+const DENSE: f64 = 0.7;
 
 /// What a text names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +84,23 @@ struct Truth {
     named: Vec<bool>,
     /// The text that names its kind.
     kind: usize,
+    /// The patches whose middle shows it.
+    patches: Vec<usize>,
+}
+
+/// The patches of the padded square, `grid` by `grid`, whose middle lies on the toy; that in the middle of its box where there
+/// is none.
+fn patches(mask: &GrayImage, [x, y, ..]: [f32; 4], grid: usize) -> Vec<usize> {
+    let (width, height) = mask.dimensions();
+    let side = width.max(height) as f32;
+    let on = |patch: usize| {
+        let place = |at: usize| ((at as f32 + 0.5) * side / grid as f32) as u32;
+        let (x, y) = (place(patch % grid), place(patch / grid));
+        x < width && y < height && mask.get_pixel(x, y).0[0] >= 128
+    };
+    let found: Vec<usize> = (0..grid * grid).filter(|&patch| on(patch)).collect();
+    let cell = |share: f32| ((share * grid as f32) as usize).min(grid - 1);
+    if found.is_empty() { vec![cell(y) * grid + cell(x)] } else { found }
 }
 
 pub(super) struct Batch {
@@ -88,8 +108,8 @@ pub(super) struct Batch {
     ids: Vec<u32>,
     queries: usize,
     truths: Vec<Vec<Truth>>,
-    /// Patches of each toy.
-    patches: usize,
+    /// Whether every patch on a toy learns it, or one alone.
+    dense: bool,
 }
 
 fn batch(
@@ -111,32 +131,36 @@ fn batch(
     for example in &examples {
         pixels.extend(processor.apply(&example.image)?.values);
         let side = example.image.width().max(example.image.height()) as f32;
-        let truth = |(toy, _, [x0, y0, x1, y1]): &(Toy, _, [f32; 4])| Truth {
-            bounds: [(x0 + x1) / 2.0, (y0 + y1) / 2.0, x1 - x0, y1 - y0].map(|v| v / side),
-            named: queries.iter().map(|query| query.names(toy)).collect(),
-            kind: Kind::ALL.iter().position(|kind| *kind == toy.kind).unwrap_or(0),
+        let truth = |(toy, mask, [x0, y0, x1, y1]): &(Toy, GrayImage, [f32; 4])| {
+            let bounds = [(x0 + x1) / 2.0, (y0 + y1) / 2.0, x1 - x0, y1 - y0].map(|v| v / side);
+            Truth {
+                bounds,
+                named: queries.iter().map(|query| query.names(toy)).collect(),
+                kind: Kind::ALL.iter().position(|kind| *kind == toy.kind).unwrap_or(0),
+                patches: patches(mask, bounds, architecture::GRID),
+            }
         };
         truths.push(example.toys.iter().map(truth).collect());
     }
-    let several = (step as f64) < SEVERAL.1 * options.steps as f64;
-    let patches = if several { SEVERAL.0 } else { 1 };
-    Ok(Batch { pixels, ids, queries: queries.len(), truths, patches })
+    let dense = (step as f64) < DENSE * options.steps as f64;
+    Ok(Batch { pixels, ids, queries: queries.len(), truths, dense })
 }
 
 struct Learner(Owl<CandleEngine>);
 
 impl Student for Learner {
     type Batch = Batch;
-    const RATE: f64 = 6e-4;
+    const RATE: f64 = 1e-3;
 
     fn gradients(&self, engine: &CandleEngine, batch: &Batch) -> mudi_diffusion::Result<(f64, Gradients)> {
         on_pool(|| {
             let side = architecture::SIDE;
-            let texts = self.0.encode_texts(engine, &batch.ids, batch.queries)?;
+            // What texts mean is settled: see `beginning`.
+            let texts = self.0.encode_texts(engine, &batch.ids, batch.queries)?.detached();
             let pixels = engine.from_slice(&batch.pixels, &[batch.truths.len(), side, side, 3])?;
             let output = self.0.forward(engine, &pixels, &texts)?;
             let found = Found::of(engine, &output)?;
-            let loss = loss(&found, &batch.truths, batch.queries, batch.patches);
+            let loss = loss(&found, &batch.truths, batch.queries, batch.dense);
             let mut seeds = Vec::new();
             for (tensor, gradient) in [
                 (&output.logits, &loss.logits),
@@ -186,14 +210,8 @@ fn distance(a: [f32; 4], b: [f32; 4]) -> f32 {
     a.iter().zip(b).map(|(a, b)| (a - b).abs()).sum()
 }
 
-/// The patch of each toy of one image; of several for each, all first ones, then all second ones.
-fn matched(
-    logits: &[f32],
-    boxes: &[[f32; 4]],
-    truths: &[Truth],
-    queries: usize,
-    several: usize,
-) -> Vec<usize> {
+/// The patch of each toy of one image, at least cost.
+fn matched(logits: &[f32], boxes: &[[f32; 4]], truths: &[Truth], queries: usize) -> Vec<usize> {
     let mut costs = Vec::with_capacity(truths.len() * boxes.len());
     for truth in truths {
         for (patch, bounds) in boxes.iter().enumerate() {
@@ -204,13 +222,14 @@ fn matched(
             );
         }
     }
-    assign(&costs.repeat(several), boxes.len())
+    assign(&costs, boxes.len())
 }
 
-/// The loss where `several` patches learn each toy.
-fn loss(found: &Found, truths: &[Vec<Truth>], queries: usize, several: usize) -> Loss {
+/// The loss where every patch on a toy learns it (`dense`), or one alone.
+fn loss(found: &Found, truths: &[Vec<Truth>], queries: usize, dense: bool) -> Loss {
     let patches = found.objectness.len() / truths.len().max(1);
-    let toys = (several * truths.iter().map(Vec::len).sum::<usize>()).max(1) as f32;
+    let learning = |truth: &Truth| if dense { truth.patches.len() } else { 1 };
+    let toys = truths.iter().flatten().map(learning).sum::<usize>().max(1) as f32;
     let mut loss = Loss {
         value: 0.0,
         logits: vec![0.0; found.logits.len()],
@@ -222,8 +241,12 @@ fn loss(found: &Found, truths: &[Vec<Truth>], queries: usize, several: usize) ->
         let logits = &found.logits[first * queries..(first + patches) * queries];
         let boxes = boxes(&found.boxes[4 * first..4 * (first + patches)]);
         let mut owner: Vec<Option<&Truth>> = vec![None; patches];
-        let matched = matched(logits, &boxes, truths, queries, several);
-        for (truth, patch) in truths.iter().cycle().zip(matched) {
+        let pairs: Vec<(&Truth, usize)> = if dense {
+            truths.iter().flat_map(|truth| truth.patches.iter().map(move |patch| (truth, *patch))).collect()
+        } else {
+            truths.iter().zip(matched(logits, &boxes, truths, queries)).collect()
+        };
+        for (truth, patch) in pairs {
             owner[patch] = Some(truth);
             loss.add_box(4 * (first + patch), boxes[patch], truth.bounds, toys);
         }
@@ -235,8 +258,8 @@ fn loss(found: &Found, truths: &[Vec<Truth>], queries: usize, several: usize) ->
             for query in 0..queries {
                 let named = owner.is_some_and(|truth| truth.named[query]);
                 let (value, slope) = focal(logits[patch * queries + query], named);
-                loss.value += f64::from(WEIGHTS[0] * value / toys);
-                loss.logits[place * queries + query] = WEIGHTS[0] * slope / toys;
+                loss.value += f64::from(TEXTS * value / toys);
+                loss.logits[place * queries + query] = TEXTS * slope / toys;
             }
         }
     }
@@ -276,8 +299,8 @@ pub(super) fn train(options: &Options) -> Result<(), PretrainError> {
 mod tests {
     use super::*;
 
-    fn truth(bounds: [f32; 4], named: [bool; 2]) -> Truth {
-        Truth { bounds, named: named.to_vec(), kind: 0 }
+    fn truth(bounds: [f32; 4], named: [bool; 2], patches: &[usize]) -> Truth {
+        Truth { bounds, named: named.to_vec(), kind: 0, patches: patches.to_vec() }
     }
 
     /// Two images of six patches and two texts; one image with two toys, one with none.
@@ -289,7 +312,10 @@ mod tests {
             boxes: rng::normal(&mut stream, 48),
         };
         let truths = vec![
-            vec![truth([0.3, 0.4, 0.2, 0.5], [true, false]), truth([0.7, 0.6, 0.4, 0.3], [true, true])],
+            vec![
+                truth([0.3, 0.4, 0.2, 0.5], [true, false], &[0, 2]),
+                truth([0.7, 0.6, 0.4, 0.3], [true, true], &[5]),
+            ],
             Vec::new(),
         ];
         (found, truths)
@@ -297,19 +323,18 @@ mod tests {
 
     #[test]
     fn derivatives_are_differences() {
-        for several in [1, 3] {
-            compare(several);
-        }
+        compare(false);
+        compare(true);
     }
 
-    fn compare(several: usize) {
+    fn compare(dense: bool) {
         const STEP: f32 = 1e-3;
         let (found, truths) = case();
-        let exact = loss(&found, &truths, 2, several);
+        let exact = loss(&found, &truths, 2, dense);
         let moved = |which: usize, at: usize, step: f32| {
             let (mut found, truths) = case();
             [&mut found.logits, &mut found.objectness, &mut found.boxes][which][at] += step;
-            loss(&found, &truths, 2, several).value
+            loss(&found, &truths, 2, dense).value
         };
         for (which, slopes) in [&exact.logits, &exact.objectness, &exact.boxes].into_iter().enumerate() {
             for (at, slope) in slopes.iter().enumerate() {
@@ -323,12 +348,20 @@ mod tests {
     }
 
     #[test]
+    fn patches_lie_on_their_toy() {
+        // Twice as wide as high: the square's lower half is padding.
+        let mask = GrayImage::from_fn(8, 4, |x, y| image::Luma([if x < 4 && y < 2 { 255 } else { 0 }]));
+        assert_eq!(patches(&mask, [0.25, 0.125, 0.5, 0.25], 4), [0, 1]);
+        assert_eq!(patches(&GrayImage::new(8, 8), [0.6, 0.3, 0.1, 0.1], 4), [6]);
+    }
+
+    #[test]
     fn only_matched_patches_have_boxes_to_learn() {
         let (found, truths) = case();
-        for several in [1, 3] {
-            let loss = loss(&found, &truths, 2, several);
+        for (dense, count) in [(false, 2), (true, 3)] {
+            let loss = loss(&found, &truths, 2, dense);
             let boxes = loss.boxes.as_chunks::<4>().0.iter();
-            assert_eq!(boxes.filter(|slopes| slopes.iter().any(|s| *s != 0.0)).count(), 2 * several);
+            assert_eq!(boxes.filter(|slopes| slopes.iter().any(|s| *s != 0.0)).count(), count);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Values of new weights.
 
+use std::f32::consts::FRAC_PI_2;
+
 use mudi_diffusion::ParameterKind;
 use mudi_domain::rng;
 
@@ -23,6 +25,32 @@ const OWL_BIASES: [(&str, &[f32]); 4] = [
     ("box_head.dense2.bias", &[0.0, 0.0, 2.0, 2.0]),
 ];
 
+/// What OWLv2's features are before the class token multiplies them: around 1, so that the product is nearly a sum. Around 0, as
+/// norms begin usually, each picture would turn the signs of all features by its own class token, and nothing is learnt for long.
+const OWL_NORM: [(&str, f32); 2] =
+    [("owlv2.vision_model.post_layernorm.weight", 0.3), ("owlv2.vision_model.post_layernorm.bias", 1.0)];
+
+/// Sines and cosines of the place in a square grid of `count / width` positions, perhaps after a class token's, which has none:
+/// neighbours begin alike.
+fn positions(count: usize, width: usize) -> Vec<f32> {
+    const AMPLITUDE: f32 = 0.5;
+    let rows = count / width;
+    let side = rows.isqrt();
+    let class = rows - side * side;
+    let quarter = (width / 4).max(1);
+    let mut values = vec![0.0; count];
+    for (at, row) in values.chunks_exact_mut(width).skip(class).enumerate() {
+        let place = [at % side, at / side].map(|v| v as f32);
+        for (channel, value) in row.iter_mut().enumerate() {
+            // From a quarter turn for each position to one over the whole grid.
+            let slow = (channel % quarter) as f32 / quarter as f32;
+            let angle = place[channel / quarter % 2] * FRAC_PI_2 / (side as f32).powf(slow);
+            *value = AMPLITUDE * if channel / quarter < 2 { angle.sin() } else { angle.cos() };
+        }
+    }
+    values
+}
+
 /// Values of the weight called `name`, in the engine's layout.
 pub(super) fn initial(seed: u64, name: &str, shape: &[usize], kind: ParameterKind) -> Vec<f32> {
     let count: usize = shape.iter().product();
@@ -33,6 +61,13 @@ pub(super) fn initial(seed: u64, name: &str, shape: &[usize], kind: ParameterKin
         OWL_BIASES.iter().find(|(known, values)| *known == name && values.len() == count)
     {
         return values.to_vec();
+    }
+    if let Some((_, value)) = OWL_NORM.iter().find(|(known, _)| *known == name) {
+        return vec![*value; count];
+    }
+    let of_positions = ["position_embedding.weight", "position_embeddings", "vision_encoder.pos_embed"];
+    if of_positions.iter().any(|end| name.ends_with(end)) {
+        return positions(count, shape[shape.len() - 1]);
     }
     let ends = |names: &[&str]| names.iter().any(|end| name.ends_with(end));
     match kind {
@@ -59,5 +94,24 @@ pub(super) fn initial(seed: u64, name: &str, shape: &[usize], kind: ParameterKin
             normal(1.0)
         }
         ParameterKind::Embedding => normal(0.1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbours_have_like_positions() {
+        const WIDTH: usize = 16;
+        let table = positions(WIDTH * 17, WIDTH);
+        let row = |at: usize| &table[at * WIDTH..(at + 1) * WIDTH];
+        let distance =
+            |a: usize, b: usize| row(a).iter().zip(row(b)).map(|(a, b)| (a - b).powi(2)).sum::<f32>();
+        assert!(row(0).iter().all(|v| *v == 0.0));
+        // After the class token, the first row of the grid of four.
+        assert!(distance(1, 2) < distance(1, 3) && distance(1, 3) < distance(1, 4));
+        // One down is as far as one across.
+        assert!((distance(1, 2) - distance(1, 5)).abs() < 1e-6);
     }
 }

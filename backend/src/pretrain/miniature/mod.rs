@@ -19,6 +19,7 @@ mod masks;
 mod matching;
 mod segmenter;
 pub(crate) mod softener;
+mod whiten;
 
 use std::path::PathBuf;
 
