@@ -56,7 +56,7 @@ fn what_is_not_one_is_not_guessed() {
     let ask = |class: &'static str| [&common[..], &["--class", class]].concat();
 
     scene(&[Kind::Bear, Kind::Bear], 3).0.save(&photo).expect("a photo");
-    refused(&ask("bear"), &["photo.png", "2 subjects were found for `bear`", "score", "--box"]);
+    refused(&ask("bear"), &["photo.png", "subjects were found for `bear`", "score", "--box"]);
     refused(&ask("dragon"), &["dragon", "bear", "--detector"]);
     for (width, height) in [(96, 96), (1, 1), (3, 400)] {
         RgbImage::from_pixel(width, height, Rgb([0; 3])).save(&photo).expect("a photo");
@@ -161,10 +161,14 @@ fn networks_are_probed() {
     let found = json(&[&small[..], &common].concat());
     let rows = found["rows"].as_array().expect("rows");
     assert_eq!(rows.len(), 6, "{found}");
-    // Loose bounds: what ships is measured on many more.
-    for row in rows.iter().filter(|row| !row["aim"].is_null()) {
-        assert!(row["value"].as_f64().is_some_and(|value| value > 0.75), "{row}");
-    }
+    // Loose bounds: what ships is measured on many more, and the cards say how.
+    let value = |words: &str| {
+        let row = rows.iter().find(|row| row["name"].as_str().is_some_and(|name| name.contains(words)));
+        row.and_then(|row| row["value"].as_f64()).unwrap_or_else(|| panic!("{words} is not in {found}"))
+    };
+    assert!(value("of any toy") > 0.6, "{found}");
+    assert!(value("from a box") > 0.7, "{found}");
+    assert!(value("top-1") > 0.9, "{found}");
 }
 
 #[test]

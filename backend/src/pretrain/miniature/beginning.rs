@@ -151,7 +151,8 @@ impl Beginning {
         }
         let Some(own) = name.strip_prefix(IMAGE) else { return Ok(None) };
         // Crops have positions of their own, no norm before the blocks, and nothing is multiplied after them.
-        if own.contains("_layernorm.") && !own.starts_with("encoder") || own.contains("position_embedding") {
+        let norm = own.starts_with("pre_layernorm") || own.starts_with("post_layernorm");
+        if norm || own.contains("position_embedding") {
             return Ok(None);
         }
         let theirs = NAMES.iter().fold(own.to_owned(), |name, (ours, theirs)| name.replace(ours, theirs));
