@@ -1,4 +1,7 @@
 //! The page as a whole: what is provided to all of its parts, and which address shows what.
+//!
+//! There are two programs, so that a first visit is small: the studio, and the workbench with the editors of masks and layouts,
+//! which are half of all code. Where an address is the other one's, the browser loads that.
 
 use leptos::prelude::*;
 use leptos_router::components::{A, ParentRoute, Route, Router, Routes};
@@ -15,18 +18,37 @@ use crate::projects::{Overview, Projects};
 use crate::session::{Gate, Visitor};
 use crate::share::Share;
 use crate::training::{RunPage, Training};
+use crate::widgets::Waiting;
 
 /// Puts the studio in the place of the loading page.
 pub fn start() {
+    mount(|| view! { <Places /> }.into_any());
+}
+
+/// Puts the editors of masks and layouts in the place of the loading page.
+pub fn start_workbench() {
+    mount(|| view! { <Workbench /> }.into_any());
+}
+
+fn mount(places: fn() -> AnyView) {
     console_error_panic_hook::set_once();
     if let Some(splash) = browser::document().get_element_by_id("page") {
         splash.remove();
     }
-    mount_to_body(App);
+    mount_to_body(move || view! { <App places /> });
+}
+
+/// The address at which the program was loaded.
+#[derive(Clone)]
+struct Loaded(String);
+
+fn path_now() -> String {
+    browser::window().location().pathname().unwrap_or_default()
 }
 
 #[component]
-fn App() -> impl IntoView {
+fn App(places: fn() -> AnyView) -> impl IntoView {
+    provide_context(Loaded(path_now()));
     Connection::provide();
     Toasts::provide();
     Deletions::provide();
@@ -41,7 +63,7 @@ fn App() -> impl IntoView {
                 <div>
                     <Banner />
                     <Gate>
-                        <Places />
+                        {places()}
                     </Gate>
                 </div>
                 <ToastList />
@@ -58,17 +80,47 @@ fn Places() -> impl IntoView {
             <ParentRoute path=path!("/projects/:project") view=ProjectFrame>
                 <Route path=path!("") view=Overview />
                 <Route path=path!("photos") view=Photos />
-                <Route path=path!("photos/:photo/mask") view=MaskPage />
+                <Route path=path!("photos/:photo/mask") view=Elsewhere />
                 <Route path=path!("train") view=Training />
                 <Route path=path!("train/:run") view=RunPage />
                 <Route path=path!("generate") view=Generate />
                 <Route path=path!("share") view=Share />
                 <Route path=path!("layouts") view=LayoutList />
-                <Route path=path!("layouts/:layout") view=LayoutPage />
+                <Route path=path!("layouts/:layout") view=Elsewhere />
                 <Route path=path!("*any") view=Nowhere />
             </ParentRoute>
         </Routes>
     }
+}
+
+#[component]
+fn Workbench() -> impl IntoView {
+    view! {
+        <Routes fallback=|| view! { <Elsewhere /> }>
+            <ParentRoute path=path!("/projects/:project") view=ProjectFrame>
+                <Route path=path!("photos/:photo/mask") view=MaskPage />
+                <Route path=path!("layouts/:layout") view=LayoutPage />
+                <Route path=path!("*any") view=Elsewhere />
+            </ParentRoute>
+        </Routes>
+    }
+}
+
+/// An address of the other program: the browser loads it. One at which this program was loaded shows nothing in either.
+#[component]
+fn Elsewhere() -> impl IntoView {
+    let Loaded(first) = expect_context();
+    if path_now() == first {
+        return view! { <Nowhere /> }.into_any();
+    }
+    // A browser that refuses leaves the address as it is; loading it by hand does the same.
+    let _ = browser::window().location().reload();
+    view! {
+        <div class="page">
+            <Waiting />
+        </div>
+    }
+    .into_any()
 }
 
 /// An address that shows nothing.

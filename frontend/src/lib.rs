@@ -41,4 +41,4 @@ mod training;
 mod widgets;
 
 #[cfg(target_arch = "wasm32")]
-pub use app::start;
+pub use app::{start, start_workbench};

@@ -17,8 +17,8 @@ fn main() {
     let path = format!("/api/projects/{project}");
     let prompt = "A photo of olis brown bear and hta teal bear.";
     let recipe = json!({
-        "steps": 240, "learning-rate": 0.001, "rank": 16, "alpha": 16, "batch": 3, "prior-images": 12,
-        "segmix-probability": 0.5, "gradient-checkpointing": false, "sample-every": 60, "sample-prompts": [prompt],
+        "steps": 60, "learning-rate": 0.001, "rank": 16, "alpha": 16, "batch": 3, "prior-images": 4,
+        "segmix-probability": 0.5, "gradient-checkpointing": false, "sample-every": 15, "sample-prompts": [prompt],
     });
     let run =
         client.post(&format!("{path}/runs"), &json!({ "name": "Run 1", "base": "pocket", "recipe": recipe }));
@@ -36,10 +36,10 @@ fn main() {
     shot("photos.webp", "/photos", "Masked");
     let job = run["job"].as_str().expect("a job");
     client.until(&format!("{path}/jobs/{job}"), |job| {
-        job["stage"] == "training" && job["step"].as_u64() > Some(185)
+        job["stage"] == "training" && job["step"].as_u64() > Some(47)
     });
     browser.dark(true);
-    shot("training.webp", &format!("/train/{}", id(&run)), "Step 180");
+    shot("training.webp", &format!("/train/{}", id(&run)), "Step 45");
     client.done(&format!("{path}/jobs/{job}"));
     for (seed, place) in [(7, "in the garden"), (21, "on the beach")] {
         let words = format!("A photo of a olis brown bear and a hta teal bear {place}.");

@@ -2,27 +2,41 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::Failure;
 
 /// The most bytes of a first visit, compressed by Brotli, which browsers ask for on this machine and by TLS.
-pub(crate) const BUDGET: usize = 500_000;
+const BUDGET: usize = 500_000;
 
-/// Copies the page from `dist` to `embedded`, each file also compressed. What is there already keeps its time, so that the
-/// program is not compiled anew for nothing.
-pub(crate) fn embed(dist: &Path, embedded: &Path) -> Result<(), Failure> {
+/// Copies the page's programs, each from its folder, to `embedded`, every file also compressed. What is there already keeps
+/// its time, so that the program is not compiled anew for nothing.
+pub(crate) fn embed(programs: &[(&str, PathBuf)], embedded: &Path) -> Result<(), Failure> {
     let mut wanted = BTreeMap::new();
-    let mut sizes = [0; 3];
-    for name in files(dist)? {
-        let bytes = std::fs::read(dist.join(&name)).map_err(|error| failed(&name, &error))?;
-        let (brotli, gzip) = (brotli(&bytes)?, gzip(&bytes)?);
-        for (size, form) in sizes.iter_mut().zip([&bytes, &brotli, &gzip]) {
-            *size += form.len();
+    for (program, dist) in programs {
+        let mut sizes = [0; 3];
+        for name in files(dist)? {
+            let bytes = std::fs::read(dist.join(&name)).map_err(|error| failed(&name, &error))?;
+            let (brotli, gzip) = (brotli(&bytes)?, gzip(&bytes)?);
+            for (size, form) in sizes.iter_mut().zip([&bytes, &brotli, &gzip]) {
+                *size += form.len();
+            }
+            let name = if name.ends_with(".html") { (*program).to_owned() } else { name };
+            wanted.insert(format!("{name}.br"), brotli);
+            wanted.insert(format!("{name}.gz"), gzip);
+            wanted.insert(name, bytes);
         }
-        wanted.insert(format!("{name}.br"), brotli);
-        wanted.insert(format!("{name}.gz"), gzip);
-        wanted.insert(name, bytes);
+        let [whole, brotli, gzip] = sizes.map(|size| size.div_ceil(1000));
+        eprintln!(
+            "\n{program}: {whole} kB, of which a first visit loads {brotli} kB (brotli) or {gzip} kB (gzip)."
+        );
+        if sizes[1] > BUDGET {
+            let budget = BUDGET / 1000;
+            return Err(Failure::step(
+                format!("{program} is larger than {budget} kB compressed; make it smaller"),
+                1,
+            ));
+        }
     }
     std::fs::create_dir_all(embedded).map_err(|error| failed("the folder of the page", &error))?;
     for name in files(embedded)?.iter().filter(|name| !wanted.contains_key(*name)) {
@@ -37,37 +51,17 @@ pub(crate) fn embed(dist: &Path, embedded: &Path) -> Result<(), Failure> {
             std::fs::write(&path, bytes).map_err(|error| failed(name, &error))?;
         }
     }
-    std::fs::write(embedded.join("index.html"), index).map_err(|error| failed("index.html", &error))?;
-    let [whole, brotli, gzip] = sizes.map(|size| size.div_ceil(1000));
-    eprintln!(
-        "\nThe page: {whole} kB, of which a first visit loads {brotli} kB (brotli) or {gzip} kB (gzip)."
-    );
-    if sizes[1] > BUDGET {
-        let budget = BUDGET / 1000;
-        return Err(Failure::step(
-            format!("the page is larger than {budget} kB compressed; make it smaller"),
-            1,
-        ));
-    }
-    Ok(())
+    std::fs::write(embedded.join("index.html"), index).map_err(|error| failed("index.html", &error))
 }
 
 /// The names of the files in `folder` that do not begin with a dot.
-pub(crate) fn files(folder: &Path) -> Result<Vec<String>, Failure> {
+fn files(folder: &Path) -> Result<Vec<String>, Failure> {
     let entries = std::fs::read_dir(folder).map_err(|error| failed(&folder.display().to_string(), &error))?;
     let names = entries.flatten().filter(|entry| entry.path().is_file());
     let mut names: Vec<_> = names.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     names.retain(|name| !name.starts_with('.'));
     names.sort();
     Ok(names)
-}
-
-/// Has the index name the file `to` instead of `from`, which is removed.
-pub(crate) fn rename_in_index(dist: &Path, from: &str, to: &str) -> Result<(), Failure> {
-    let index = dist.join("index.html");
-    let text = std::fs::read_to_string(&index).map_err(|error| failed("index.html", &error))?;
-    std::fs::write(&index, text.replace(from, to)).map_err(|error| failed("index.html", &error))?;
-    std::fs::remove_file(dist.join(from)).map_err(|error| failed(from, &error))
 }
 
 fn failed(name: &str, error: &std::io::Error) -> Failure {

@@ -13,11 +13,11 @@ pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 /// The programs that are installed, and their versions. That of `wasm-bindgen` is the one of the root `Cargo.toml`.
 const TOOLS: [(&str, &str, &str, &[&str]); 2] =
     [("wasm-bindgen", "wasm-bindgen-cli", "0.2.130", &[]), ("trunk", "trunk", "0.21.14", &["--locked"])];
-/// The oldest release of `wasm-opt` that is used: older ones (108 was tried) break tables of references.
-const OPTIMIZER: u32 = 120;
+/// The page's programs: the studio, and the workbench with the editors, which is loaded where it is needed.
+const PROGRAMS: [&str; 2] = ["workbench.html", "index.html"];
 /// What the page is made of.
-const SOURCES: [&str; 7] =
-    ["frontend", "shared", "xtask", "index.html", "Trunk.toml", "Cargo.toml", "Cargo.lock"];
+const SOURCES: [&str; 8] =
+    ["frontend", "shared", "xtask", "index.html", "workbench.html", "Trunk.toml", "Cargo.toml", "Cargo.lock"];
 
 /// Builds the page, unless what is embedded is newer than all that it is made of.
 pub(crate) fn page() -> Result<(), Failure> {
@@ -34,16 +34,19 @@ pub(crate) fn page() -> Result<(), Failure> {
     for (program, package, version, flags) in TOOLS {
         install(&tools, program, package, version, flags)?;
     }
-    let dist = target_folder().join("page").join("dist");
     let mut path = vec![tools.join("bin")];
     path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
     let path = std::env::join_paths(path).map_err(|error| Failure::step(format!("PATH: {error}"), 1))?;
-    let mut trunk = Command::new(tools.join("bin").join("trunk"));
-    trunk.args(["build", "--release", "--offline", "--dist"]).arg(&dist).current_dir(root());
-    // Trunk reads `NO_COLOR` as true or false, where the rest of the world writes 1.
-    step(trunk.env("PATH", &path).env("CARGO_INCREMENTAL", "0").env_remove("NO_COLOR"))?;
-    optimize(&dist, &path)?;
-    embed::embed(&dist, &embedded)?;
+    let mut built = Vec::new();
+    for program in PROGRAMS {
+        let dist = target_folder().join("page").join(program.trim_end_matches(".html"));
+        let mut trunk = Command::new(tools.join("bin").join("trunk"));
+        trunk.args(["build", program, "--release", "--offline", "--dist"]).arg(&dist).current_dir(root());
+        // Trunk reads `NO_COLOR` as true or false, where the rest of the world writes 1.
+        step(trunk.env("PATH", &path).env("CARGO_INCREMENTAL", "0").env_remove("NO_COLOR"))?;
+        built.push((program, dist));
+    }
+    embed::embed(&built, &embedded)?;
     // What is changed while the page is built is newer than the page.
     let index = std::fs::File::options().write(true).open(embedded.join("index.html"));
     index
@@ -104,39 +107,6 @@ fn install(tools: &Path, program: &str, package: &str, version: &str, flags: &[&
     Ok(())
 }
 
-/// Makes the program of the page smaller by Binaryen's `wasm-opt`, where a release of it is installed that knows today's
-/// WebAssembly.
-fn optimize(dist: &Path, path: &std::ffi::OsStr) -> Result<(), Failure> {
-    let said = Command::new("wasm-opt").arg("--version").env("PATH", path).stderr(Stdio::null()).output();
-    let release = said.ok().and_then(|output| release(&String::from_utf8_lossy(&output.stdout)));
-    if release.is_none_or(|release| release < OPTIMIZER) {
-        eprintln!(
-            "\nThe page is made without `wasm-opt` {OPTIMIZER} or newer, which would make it some percent smaller."
-        );
-        return Ok(());
-    }
-    let files = embed::files(dist)?;
-    for name in files.iter().filter(|name| name.ends_with("_bg.wasm")) {
-        // Another content, another name: browsers keep files by their names.
-        let small = name.replace("_bg.wasm", "-small_bg.wasm");
-        let mut command = Command::new("wasm-opt");
-        command
-            .args(["-Oz", "--all-features"])
-            .arg(dist.join(name))
-            .arg("-o")
-            .arg(dist.join(&small))
-            .env("PATH", path);
-        step(&mut command)?;
-        embed::rename_in_index(dist, name, &small)?;
-    }
-    Ok(())
-}
-
-/// The number in what `wasm-opt --version` says: `wasm-opt version 132 (version_132)`.
-fn release(said: &str) -> Option<u32> {
-    said.split_whitespace().find_map(|word| word.parse().ok())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -151,12 +121,6 @@ mod tests {
         );
         let trunk = std::fs::read_to_string(root().join("Trunk.toml")).expect("Trunk's configuration");
         assert!(trunk.contains(&format!("wasm_bindgen = \"{version}\"")), "Trunk asks for another version");
-    }
-
-    #[test]
-    fn the_release_is_read() {
-        assert_eq!(release("wasm-opt version 132 (version_132)"), Some(132));
-        assert_eq!(release(""), None);
     }
 
     #[test]

@@ -7,6 +7,12 @@ use mudi_editor::mask::{MaskEditor, Message, Request};
 use super::finder;
 use super::keeper::Keeper;
 use super::stage::{Outcome, Shown, Stage};
+use crate::browser;
+
+/// What the browser remembers of who finds the subject, and the word for the server. Not asked for, it is the colours: the segmenter that
+/// comes with the program has seen nothing but toys.
+const SEGMENTER: &str = "mudi-segmenter";
+const SERVER: &str = "server";
 
 /// The editor on the page. It can be copied to wherever messages are made.
 #[derive(Clone, Copy)]
@@ -31,9 +37,15 @@ impl Desk {
             shown: RwSignal::new(None),
             said: RwSignal::new(String::new()),
             keeper: Keeper::new(photo),
-            by_server: RwSignal::new(true),
+            by_server: RwSignal::new(browser::remembered(SEGMENTER).as_deref() == Some(SERVER)),
             segment: StoredValue::new(format!("{path}/segment")),
         }
+    }
+
+    /// Has the server's segmenter asked first from now on, or not.
+    pub(super) fn ask_server(self, wanted: bool) {
+        self.by_server.set(wanted);
+        browser::remember(SEGMENTER, if wanted { SERVER } else { "" });
     }
 
     /// Puts the editor on the desk.

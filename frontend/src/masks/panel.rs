@@ -111,13 +111,13 @@ pub(super) fn Panel(desk: Desk) -> impl IntoView {
             <section>
                 <h2>"Automatic mask"</h2>
                 <p class="help">
-                    "Looks for the subject where a box or clicks say, or by its colours. Correct it by marks, or take it and paint."
+                    "Looks for the subject by its colours, in a box or where clicks say. Correct it by marks, or take it and paint. Where the server has Segment Anything’s own weights, let it look first."
                 </p>
                 <label class="check">
                     <input
                         type="checkbox"
                         prop:checked=desk.by_server
-                        on:change=move |event| desk.by_server.set(event_target_checked(&event))
+                        on:change=move |event| desk.ask_server(event_target_checked(&event))
                     />
                     "Ask the server's segmenter first"
                 </label>

@@ -49,8 +49,10 @@ pub(crate) fn Photos() -> impl IntoView {
             </button>
         }
     };
+    // Only what changes here makes the sections anew: a list that is loaded again keeps them.
+    let state = Memo::new(move |_| subjects.answer().map(|answer| answer.map(|list| list.is_empty())));
     let body = move || {
-        match subjects.answer().map(|answer| answer.map(|list| list.is_empty())) {
+        match state.get() {
         None => view! { <Waiting /> }.into_any(),
         Some(Err(error)) => view! { <Failed error again=arrived /> }.into_any(),
         Some(Ok(true)) => view! {

@@ -57,9 +57,17 @@ where
     T: Clone + Send + Sync + 'static,
     V: IntoView + 'static,
 {
-    move || match loaded.answer() {
+    let (count, view) = (StoredValue::new(0_u32), StoredValue::new(view));
+    // Each value is shown from scratch: what an earlier one was shown by may hold signals that are gone.
+    let answers = move || {
+        let answer = loaded.answer();
+        count.update_value(|count| *count += 1);
+        std::iter::once((count.get_value(), answer))
+    };
+    let show = move |(_, answer): (u32, Option<Result<T, ApiError>>)| match answer {
         None => view! { <Waiting /> }.into_any(),
         Some(Err(error)) => view! { <Failed error again=move |()| loaded.reload() /> }.into_any(),
-        Some(Ok(value)) => view(value).into_any(),
-    }
+        Some(Ok(value)) => view.with_value(|view| view(value)).into_any(),
+    };
+    view! { <For each=answers key=|(count, _)| *count children=show /> }
 }

@@ -70,7 +70,7 @@ pub struct Placement {
     pub rotation: f64,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
+// By reference, as serde passes fields.
 fn is_zero(number: &f64) -> bool {
     *number == 0.0
 }

@@ -1,5 +1,7 @@
 //! What a first visit loads, and what later ones do not load again.
 
+use mudi_tests::served::Client;
+
 use super::shelf::serve;
 
 /// The most bytes of a first visit, compressed.
@@ -10,7 +12,14 @@ fn a_first_visit_is_small_and_a_second_one_nearly_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let server = serve(folder.path(), &[]);
     let client = server.client().with("accept-encoding", "gzip, br");
-    let index = server.client().get("/").well();
+    let id = "01890000-0000-7000-8000-000000000000";
+    for place in ["/", &format!("/projects/{id}/layouts/{id}")] {
+        visit(&server.client(), &client, place);
+    }
+}
+
+fn visit(plain: &Client, client: &Client, place: &str) {
+    let index = plain.get(place).well();
     assert_eq!(index.header("cache-control"), "no-cache");
     let text = String::from_utf8_lossy(&index.bytes).into_owned();
     let names = text.split(['"', '\'']).filter(|name| {
@@ -18,7 +27,7 @@ fn a_first_visit_is_small_and_a_second_one_nearly_nothing() {
     });
     let names: std::collections::BTreeSet<&str> = names.collect();
     assert!(names.len() >= 7, "{names:?}");
-    let mut loaded = client.send("GET", "/", None).well().bytes.len();
+    let mut loaded = client.send("GET", place, None).well().bytes.len();
     for name in &names {
         let answer = client.get(name).well();
         assert_eq!(answer.header("content-encoding"), "br", "{name}");
@@ -32,7 +41,7 @@ fn a_first_visit_is_small_and_a_second_one_nearly_nothing() {
         );
         loaded += answer.bytes.len();
     }
-    assert!(loaded <= BUDGET, "a first visit loads {loaded} bytes");
+    assert!(loaded <= BUDGET, "a first visit of {place} loads {loaded} bytes");
     // Nothing comes from anywhere else.
     assert!(!text.contains("http://") && !text.contains("https://"), "{text}");
 }

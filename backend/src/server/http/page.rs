@@ -1,7 +1,7 @@
 //! The page: files that were embedded when the program was built, from the folder `page`, which `cargo xtask page` fills.
 //!
 //! Beside a file may stand the same, compressed, with `.br` or `.gz` behind its name. Names have a digest of the content in
-//! them, so browsers keep the files for good; `index.html` alone is asked for each time. An address that names no file is
+//! them, so browsers keep the files for good; the pages alone are asked for each time. An address that names no file is
 //! one of the page's own places, and gets the page.
 
 use axum::body::Body;
@@ -22,6 +22,8 @@ use crate::server::store::hex;
 struct Files;
 
 const INDEX: &str = "index.html";
+/// The page of the places that are the editors'.
+const WORKBENCH: &str = "workbench.html";
 /// What a program without its page shows.
 const MISSING: &str = "<!doctype html><html lang=\"en\"><title>MuDI Studio</title><h1>MuDI Studio</h1><p>The server runs, but this program \
     was built without its page. Build both with <code>cargo xtask serve</code>; the API is described in \
@@ -36,16 +38,27 @@ pub(super) async fn page(method: Method, uri: Uri, headers: HeaderMap) -> Result
     if !method.is_safe() {
         return Err(ApiError::method("the page can only be read"));
     }
-    if let Some(file) = Files::get(path).filter(|_| path != INDEX && !path.starts_with('.')) {
+    let is_page = [INDEX, WORKBENCH].contains(&path);
+    if let Some(file) = Files::get(path).filter(|_| !is_page && !path.starts_with('.')) {
         return answer(path, &file, &headers, "public, max-age=31536000, immutable");
     }
-    if path.rsplit('/').next().is_some_and(|name| name.contains('.')) && path != INDEX {
+    if path.rsplit('/').next().is_some_and(|name| name.contains('.')) && !is_page {
         return Err(ApiError::missing("the page has no such file; load it again, it may have changed"));
     }
-    match Files::get(INDEX) {
-        Some(file) => answer(INDEX, &file, &headers, "no-cache"),
+    let place = place(path);
+    match Files::get(place) {
+        Some(file) => answer(place, &file, &headers, "no-cache"),
         None => Ok((StatusCode::NOT_FOUND, [(header::CONTENT_TYPE, "text/html; charset=utf-8")], MISSING)
             .into_response()),
+    }
+}
+
+/// The page of an address: the editors of masks and layouts are a program of their own.
+fn place(path: &str) -> &'static str {
+    let steps: Vec<&str> = path.split('/').collect();
+    match steps[..] {
+        ["projects", _, "photos", _, "mask"] | ["projects", _, "layouts", _] => WORKBENCH,
+        _ => INDEX,
     }
 }
 
@@ -103,9 +116,10 @@ fn content_type(path: &str) -> HeaderValue {
     })
 }
 
-/// The SHA-256, in base 64, of each script that stands in the page itself.
+/// The SHA-256, in base 64, of each script that stands in the pages themselves.
 pub(super) fn inline_scripts() -> Vec<String> {
-    Files::get(INDEX).map(|file| scripts_in(&String::from_utf8_lossy(&file.data))).unwrap_or_default()
+    let pages = [INDEX, WORKBENCH].into_iter().filter_map(Files::get);
+    pages.flat_map(|file| scripts_in(&String::from_utf8_lossy(&file.data))).collect()
 }
 
 fn scripts_in(html: &str) -> Vec<String> {
@@ -119,6 +133,16 @@ fn scripts_in(html: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_editors_have_a_page_of_their_own() {
+        for path in ["projects/x/photos/y/mask", "projects/x/layouts/y"] {
+            assert_eq!(place(path), WORKBENCH);
+        }
+        for path in ["", "projects/x/layouts", "projects/x/photos", "index.html", "nowhere"] {
+            assert_eq!(place(path), INDEX);
+        }
+    }
 
     #[test]
     fn scripts_within_the_page_are_known_by_their_digests() {

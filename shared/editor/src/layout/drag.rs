@@ -183,9 +183,8 @@ impl Designer {
             };
             let others = bounds(others);
             if let Some(mut moving) = bounds(moving).into_iter().reduce(|a, b| a.union(&b)) {
-                for axis in 0..2 {
-                    moving.least[axis] += by[axis];
-                    moving.most[axis] += by[axis];
+                for edges in [&mut moving.least, &mut moving.most] {
+                    edges.iter_mut().zip(by).for_each(|(edge, by)| *edge += by);
                 }
                 let (further, guides) = snap(&moving, &others, reach / 2.0);
                 by = [by[0] + further[0], by[1] + further[1]];

@@ -19,10 +19,10 @@ pub fn noised(canvas: &Collage, gamma: f32, seed: u64) -> RgbImage {
     let pixels = picture.pixels_mut().zip(canvas.image.pixels()).zip(covered);
     for (((pixel, seen), &coverage), noise) in pixels.zip(noise.as_chunks::<3>().0) {
         let mean = |channel: u8| (f32::from(channel) / 127.5 - 1.0) * f32::from(coverage) / 255.0;
-        for channel in 0..3 {
-            let value = gamma * SIGNAL * mean(seen.0[channel]) + noise[channel];
+        for ((out, channel), noise) in pixel.0.iter_mut().zip(seen.0).zip(noise) {
+            let value = gamma * SIGNAL * mean(channel) + noise;
             // A third of the deviation, so that little of the noise is cut off.
-            pixel.0[channel] = (127.5 + 127.5 * value / 3.0).clamp(0.0, 255.0) as u8;
+            *out = (127.5 + 127.5 * value / 3.0).clamp(0.0, 255.0) as u8;
         }
     }
     picture
