@@ -29,14 +29,26 @@ pub enum SeeingError {
     References(#[from] ProbeError),
 }
 
+/// Pictures that are tried until one shows a toy that the detector finds once.
+const TRIED: u64 = 50;
+
 /// The mask of the only toy of a picture, from the name of its kind.
 pub(super) fn mask(detector: PathBuf, segmenter: PathBuf) -> Result<Prepared, BenchError> {
-    let stream = &mut rng::stream(0, "bench mask", 0);
-    let (toy, _) = similar_pair(stream);
-    let class = toy.kind.name();
-    let image = Scene::compose(stream, SIDE, Background::Garden, vec![toy]).render().image;
     let networks = Networks { detector, segmenter };
     let segmenter = AutoSegmenter::load(&networks, THRESHOLD).map_err(SeeingError::from)?;
+    let mut index = 0;
+    let (image, class) = loop {
+        let stream = &mut rng::stream(0, "bench mask", index);
+        let (toy, _) = similar_pair(stream);
+        let class = toy.kind.name();
+        let image = Scene::compose(stream, SIDE, Background::Garden, vec![toy]).render().image;
+        index += 1;
+        match segmenter.mask(Path::new("picture"), &image, class) {
+            Err(error) if index == TRIED => return Err(SeeingError::from(error).into()),
+            Err(_) => {}
+            Ok(_) => break (image, class),
+        }
+    };
     Ok(Box::new(move || {
         segmenter.mask(Path::new("picture"), &image, class).map_err(SeeingError::from)?;
         Ok(())
