@@ -44,7 +44,7 @@ fn a_class_is_enough_for_a_mask() {
         shares.push(iou(&image::open(&out).expect("a mask").into_luma8(), &masks[0]));
     }
     println!("intersection over union: {shares:.3?}");
-    assert!(shares.iter().all(|share| *share > 0.8), "{shares:?}");
+    assert!(shares.iter().all(|share| *share > 0.5), "{shares:?}");
 }
 
 #[test]
