@@ -116,7 +116,7 @@ fn photos_without_masks_get_them_once() {
     let count = without_masks(&shop, &toys);
     let networks = networks();
     let train = |run: &str| {
-        let mut arguments = shop.train(run, &["--steps", "1"]);
+        let mut arguments = shop.train(run, &[]);
         arguments.extend(networks.clone());
         arguments
     };
