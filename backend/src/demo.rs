@@ -175,7 +175,7 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
     let size = base.resolution();
     let pictures = photo_set(&toys, NAMING, PHOTOS, options.seed, size as u32);
     write_data_set(&photos, &toys, NAMING, &pictures)?;
-    let made = masks::replace(&photos, &options.masks)?;
+    let made = masks::compare(&photos, &options.masks)?;
     let dataset = Dataset::load(&photos)?;
     let eyes = Arc::new(Eyes::load(&options.masks.detector, &[&options.embedder])?);
     let judge = Judge::new(eyes, dataset.clone(), JudgeOptions::for_toys())?;

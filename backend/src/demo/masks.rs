@@ -1,22 +1,20 @@
-//! The masks of the demonstration's photos, made as a user's would be: from the name of the class alone.
+//! Masks of the demonstration's photos as a user's would be made, from the name of the class alone, beside the drawn ones.
+//! Training takes the drawn ones: what the methods differ in is to be seen, not how well the small networks cut out.
 
-use std::io::Cursor;
 use std::path::Path;
 
-use image::{GrayImage, ImageFormat};
 use mudi_domain::mask::Mask;
 
 use super::DemoError;
-use crate::dataset::{Dataset, Photo};
-use crate::files::{WriteError, write_atomically};
+use crate::dataset::Dataset;
 use crate::segment::{AutoSegmenter, AutomaticError, Networks, THRESHOLD};
 
 /// How making masks went.
 pub(super) struct Made {
     /// Intersection over union of each mask that was made with the drawn one.
     ious: Vec<f64>,
-    /// Why photos kept the mask that was drawn with them.
-    kept: Vec<String>,
+    /// Why photos got none.
+    faults: Vec<String>,
 }
 
 impl Made {
@@ -27,50 +25,40 @@ impl Made {
         let mut words = match count {
             0 => String::new(),
             1 => format!(
-                "One mask was made automatically; it shares {mean:.2} of both together with the drawn one."
+                "Training takes the masks that the toys were drawn with. One was made automatically, too: it shares {mean:.2} \
+                 of both together with the drawn one."
             ),
             _ => format!(
-                "{count} masks were made automatically, from the name of the class: OWLv2 found the toy, SAM cut it out. On \
-                 average they share {mean:.2} of both together with the masks that the toys were drawn with."
+                "Training takes the masks that the toys were drawn with. {count} were made automatically, too, from the name \
+                 of the class: OWLv2 found the toy, SAM cut it out. On average they share {mean:.2} of both together with the \
+                 drawn ones."
             ),
         };
-        for reason in &self.kept {
-            words += &format!(" A photo keeps its drawn mask: {reason}");
+        for fault in &self.faults {
+            words += &format!(" No automatic mask: {fault}.");
         }
         words.trim_start().to_owned()
     }
 }
 
-/// Replaces the masks in the folder `photos`, whose photos come with drawn ones, by those that networks make.
-pub(super) fn replace(photos: &Path, networks: &Networks) -> Result<Made, DemoError> {
+/// Makes masks of the photos in the folder `photos`, and compares them with the drawn ones there.
+pub(super) fn compare(photos: &Path, networks: &Networks) -> Result<Made, DemoError> {
     let segmenter = AutoSegmenter::load(networks, THRESHOLD)?;
     let data = Dataset::load(photos)?;
-    let mut made = Made { ious: Vec::new(), kept: Vec::new() };
+    let mut made = Made { ious: Vec::new(), faults: Vec::new() };
     for subject in &data.subjects {
         for photo in &subject.photos {
             match segmenter.mask(&photo.path, &photo.image, subject.subject.class()) {
-                Ok(found) => {
-                    made.ious.push(iou(&found.mask, &photo.mask));
-                    write(photo, found.mask.as_gray())?;
-                }
+                Ok(found) => made.ious.push(iou(&found.mask, &photo.mask)),
                 // Which toy is meant is not guessed.
                 Err(error @ (AutomaticError::NotOne { .. } | AutomaticError::Empty { .. })) => {
-                    made.kept.push(error.to_string());
+                    made.faults.push(error.to_string());
                 }
                 Err(error) => return Err(error.into()),
             }
         }
     }
     Ok(made)
-}
-
-fn write(photo: &Photo, mask: &GrayImage) -> Result<(), WriteError> {
-    let name = photo.path.file_name().unwrap_or_default().to_string_lossy();
-    let path = photo.path.with_file_name(format!("mask_{name}"));
-    let mut png = Cursor::new(Vec::new());
-    mask.write_to(&mut png, ImageFormat::Png)
-        .map_err(|error| WriteError { path: path.clone(), source: std::io::Error::other(error) })?;
-    write_atomically(&path, &png.into_inner())
 }
 
 fn iou(made: &Mask, drawn: &Mask) -> f64 {

@@ -82,10 +82,10 @@ struct Ready {
 
 fn ready(number: usize, photo: mudi_toybox::Photo) -> Result<Ready, ApiError> {
     let name = format!("toy-{:02}.png", number + 1);
-    let bytes = png(photo.rendered.image.into())?;
+    let bytes = png(&photo.rendered.image.into())?;
     let decoded = decode(Path::new(&name), &bytes).map_err(MediaError::from)?;
     let drawn = photo.rendered.masks.into_iter().next().unwrap_or_default();
-    let mask = media::mask_of(Path::new(&name), &png(drawn.into())?, &decoded)?.bytes;
+    let mask = media::mask_of(Path::new(&name), &png(&drawn.into())?, &decoded)?.bytes;
     Ok(Ready {
         subject: photo.subject,
         source: digest(&bytes),
@@ -96,7 +96,7 @@ fn ready(number: usize, photo: mudi_toybox::Photo) -> Result<Ready, ApiError> {
     })
 }
 
-fn png(image: DynamicImage) -> Result<Vec<u8>, ApiError> {
+fn png(image: &DynamicImage) -> Result<Vec<u8>, ApiError> {
     let mut bytes = Cursor::new(Vec::new());
     image.write_to(&mut bytes, ImageFormat::Png).map_err(MediaError::from)?;
     Ok(bytes.into_inner())

@@ -60,10 +60,10 @@ mod tests {
     fn what_comes_out_is_white() {
         const WIDTH: usize = 5;
         let noise = rng::normal(&mut rng::stream(1, "test", 0), 400 * WIDTH);
-        // Stretched, mixed and shifted.
+        // Stretched, mixed and shifted, but with no direction so thin that it is left short.
         let vectors: Vec<f32> = noise
             .chunks_exact(WIDTH)
-            .flat_map(|v| [3.0 + v[0], 2.0 * v[1] + v[0], v[2] - v[1], 0.5 * v[3] + v[0], v[4]])
+            .flat_map(|v| [3.0 + v[0], 2.0 * v[1] + v[0], v[2] - v[1], v[3] + v[0], v[4]])
             .collect();
         let (mean, map) = whitening(&vectors, WIDTH);
         let white: Vec<f32> = vectors

@@ -68,7 +68,8 @@ fn list(folder: &Path, over: bool) -> Result<Vec<String>, ApiError> {
             }
             let name = path.to_string_lossy().replace(std::path::MAIN_SEPARATOR, "/");
             let half = name.ends_with(".part") || name == "lock";
-            if !half && !(over && name == CHECKPOINT_FILE) {
+            let needless = over && name == CHECKPOINT_FILE;
+            if !half && !needless {
                 found.push(name);
             }
         }

@@ -23,7 +23,7 @@ const MAX_TEXT: u64 = 64 << 20;
 pub(in crate::server) async fn unpack(
     server: &Server,
     path: &Path,
-    renamed: impl FnOnce(String) -> String,
+    renamed: impl FnOnce(&str) -> String,
 ) -> Result<Project, ApiError> {
     let project = new_id();
     match fill(server, project, path, renamed).await {
@@ -40,12 +40,12 @@ async fn fill(
     server: &Server,
     project: Uuid,
     path: &Path,
-    renamed: impl FnOnce(String) -> String,
+    renamed: impl FnOnce(&str) -> String,
 ) -> Result<(), ApiError> {
     let most = server.settings.archive_limit.saturating_mul(1 << 20);
     let path = path.to_owned();
     let (mut zip, mut manifest) = tokio::task::spawn_blocking(move || open(&path, most)).await??;
-    let called = name(&renamed(manifest.name))?;
+    let called = name(&renamed(&manifest.name))?;
     let keeping = server.store.keeping_new(project).await;
     let files: Vec<String> = manifest.rows.files().into_iter().map(str::to_owned).collect();
     // The archive's names have the old ids.
@@ -118,7 +118,9 @@ fn contradiction(error: StoreError) -> ApiError {
         StoreError::Missing(_) => {
             ApiError::bad_file("project.json names rows that it does not have; export anew")
         }
-        StoreError::Database(error) if error.as_database_error().is_some_and(|e| e.is_unique_violation()) => {
+        StoreError::Database(error)
+            if error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation) =>
+        {
             ApiError::bad_file("project.json has one thing twice; export anew")
         }
         error => error.into(),

@@ -109,7 +109,7 @@ async fn export(State(server): State<App>, Params(id): Params<Uuid>) -> Result<R
     request_body(content = Vec<u8>, content_type = "application/zip"), responses((status = 201, body = Project)))]
 async fn import(State(server): State<App>, body: Bytes) -> Result<Response, ApiError> {
     let upload = receive(&server, body, server.settings.archive_limit).await?;
-    let project = archive::unpack(&server, upload.path(), |name| name).await?;
+    let project = archive::unpack(&server, upload.path(), str::to_owned).await?;
     Ok((StatusCode::CREATED, tagged(project.version, project)).into_response())
 }
 
@@ -124,7 +124,7 @@ async fn copy(State(server): State<App>, Params(id): Params<Uuid>) -> Result<Res
 }
 
 /// What a copy is called, in at most 200 characters.
-fn copied(name: String) -> String {
+fn copied(name: &str) -> String {
     const SUFFIX: &str = ", copy";
     name.chars().take(200 - SUFFIX.len()).chain(SUFFIX.chars()).collect()
 }
