@@ -118,7 +118,10 @@ fn images_are_judged_once() {
         assert_eq!(score["subjects"], 2, "{score}");
         assert!(score["score"].as_f64().is_some_and(|score| score <= 1.0), "{score}");
         assert!(!score["explanation"].as_str().unwrap_or_default().is_empty(), "{score}");
-        assert_eq!(score["right"].as_bool(), score["score"].as_f64().map(|score| score > 0.6));
+        assert_eq!(
+            score["right"].as_bool(),
+            score["score"].as_f64().map(|score| score > mudi::evaluate::RIGHT)
+        );
     }
     assert!(images[2].get("score").is_none());
     studio.done(&studio.post("evaluations", &json!({ "images": ids[..2] }))["id"]);
