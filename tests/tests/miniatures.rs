@@ -158,7 +158,6 @@ fn a_benchmark_resumes_and_counts() {
         "--part",
         "methods",
         "--quiet",
-        "--json",
     ];
     let arguments = |steps| [&common[..], &["--steps", steps]].concat();
     let first = json(&arguments("1"));
@@ -188,7 +187,7 @@ fn networks_are_probed() {
     let (detector, segmenter) = (shipped("owlv2-toybox"), shipped("sam-toybox"));
     let embedder = shipped("dinov2-toybox");
     let common = ["--detector", &detector, "--embedder", &embedder];
-    let small = ["probe", "vision", "--segmenter", &segmenter, "--pictures", "20", "--toys", "4", "--json"];
+    let small = ["probe", "vision", "--segmenter", &segmenter, "--pictures", "20", "--toys", "4"];
     let found = json(&[&small[..], &common].concat());
     let rows = found["rows"].as_array().expect("rows");
     assert_eq!(rows.len(), 6, "{found}");
