@@ -81,7 +81,7 @@ pub(crate) fn demo(out: &Path) -> Result<(), Failure> {
     let mut demo = cargo(&["run", "--quiet", "--release", "-p", "mudi", "--", "demo", "--base"]);
     step(demo.arg(&base).arg("--out").arg(&out))?;
     // The program names its page itself; this says it again where it is easy to find.
-    let page = out.join("index.html");
+    let page = out.join("report.html");
     if page.is_file() {
         eprintln!("\nOpen {} in a browser.", page.display());
     } else {

@@ -45,7 +45,7 @@ pub struct Options {
     pub pairs: u64,
     /// Which groups: others for another seed.
     pub pair_seed: u64,
-    /// Prompts, at most [`ways::PLACES`].
+    /// Prompts, at most as many as there are places for the toys to be in.
     pub prompts: usize,
     /// Pictures of each prompt.
     pub seeds: u64,

@@ -1,7 +1,7 @@
 //! The mask editor: a photo's size, its mask, and everything that can be done to it.
 //!
 //! [`MaskEditor::update`] takes a [`Message`] and says in [`Effects`] what has to be drawn anew and what the page shall do.
-//! What changes the mask is an [`Operation`](operation::Operation), which gives the same bytes wherever it is applied: so the
+//! What changes the mask is an [`Operation`], which gives the same bytes wherever it is applied: so the
 //! [`Journal`] of what is not saved yet brings everything back after a reload.
 
 mod brush;
