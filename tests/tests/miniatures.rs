@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use image::{GrayImage, Rgb, RgbImage};
+use mudi_domain::mask::Mask;
 use mudi_tests::workshop::{Workshop, failed, json, mudi, ok, refs, refused, shipped};
 use mudi_toybox::{Background, Kind, Scene, Toy};
 use serde_json::Value;
@@ -19,13 +20,6 @@ fn scene(kinds: &[Kind], seed: u64) -> (RgbImage, Vec<GrayImage>) {
     let toys = kinds.iter().map(|&kind| Toy { kind, ..Toy::random_held_out(stream) }).collect();
     let rendered = Scene::compose(stream, 96, Background::Garden, toys).render();
     (rendered.image, rendered.masks)
-}
-
-fn iou(found: &GrayImage, truth: &GrayImage) -> f64 {
-    let count = |both: &dyn Fn(bool, bool) -> bool| {
-        found.pixels().zip(truth.pixels()).filter(|(a, b)| both(a.0[0] > 127, b.0[0] > 127)).count()
-    };
-    count(&|a, b| a && b) as f64 / count(&|a, b| a || b) as f64
 }
 
 #[test]
@@ -52,7 +46,9 @@ fn a_class_is_enough_for_a_mask() {
                 printed["network"]["found"]["score"].as_f64().is_some_and(|score| score > 0.2),
                 "{printed}"
             );
-            shares.push(iou(&image::open(&out).expect("a mask").into_luma8(), &masks[0]));
+            shares.push(
+                Mask::from_image(&image::open(&out).expect("a mask")).iou(&Mask::from_gray(masks[0].clone())),
+            );
         }
     }
     println!("intersection over union: {shares:.3?}");

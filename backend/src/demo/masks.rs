@@ -3,8 +3,6 @@
 
 use std::path::Path;
 
-use mudi_domain::mask::Mask;
-
 use super::DemoError;
 use crate::dataset::Dataset;
 use crate::segment::{AutoSegmenter, AutomaticError, Networks, THRESHOLD};
@@ -49,7 +47,7 @@ pub(super) fn compare(photos: &Path, networks: &Networks) -> Result<Made, DemoEr
     for subject in &data.subjects {
         for photo in &subject.photos {
             match segmenter.mask(&photo.path, &photo.image, subject.subject.class()) {
-                Ok(found) => made.ious.push(iou(&found.mask, &photo.mask)),
+                Ok(found) => made.ious.push(found.mask.iou(&photo.mask)),
                 // Which toy is meant is not guessed.
                 Err(error @ (AutomaticError::NotOne { .. } | AutomaticError::Empty { .. })) => {
                     made.faults.push(error.to_string());
@@ -59,14 +57,4 @@ pub(super) fn compare(photos: &Path, networks: &Networks) -> Result<Made, DemoEr
         }
     }
     Ok(made)
-}
-
-fn iou(made: &Mask, drawn: &Mask) -> f64 {
-    let (mut meet, mut union) = (0u32, 0u32);
-    for (made, drawn) in made.as_gray().iter().zip(drawn.as_gray().iter()) {
-        let (made, drawn) = (*made >= 128, *drawn >= 128);
-        meet += u32::from(made && drawn);
-        union += u32::from(made || drawn);
-    }
-    if union == 0 { 1.0 } else { f64::from(meet) / f64::from(union) }
 }

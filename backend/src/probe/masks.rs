@@ -2,6 +2,7 @@
 
 use image::GrayImage;
 
+use mudi_domain::mask::Mask;
 use mudi_domain::rng;
 use mudi_domain::statistics::Estimate;
 use mudi_vision::sam::{Point, Prompt};
@@ -9,17 +10,6 @@ use rand::Rng;
 
 use super::{Options, ProbeError, Row, picture};
 use crate::segment::{Embedded, Segmenter};
-
-/// Intersection over union of what is at least half covered; 1 where there is nothing in both.
-fn iou(found: &GrayImage, truth: &GrayImage) -> f64 {
-    let (mut meet, mut union) = (0u32, 0u32);
-    for (found, truth) in found.iter().zip(truth.iter()) {
-        let (found, truth) = (*found >= 128, *truth >= 128);
-        meet += u32::from(found && truth);
-        union += u32::from(found || truth);
-    }
-    if union == 0 { 1.0 } else { f64::from(meet) / f64::from(union) }
-}
 
 /// A pixel of the mask that is as far from its edge as any; `None` of an empty mask.
 fn middle(mask: &GrayImage) -> Option<[f32; 2]> {
@@ -50,10 +40,10 @@ fn best(
     photo: &Embedded,
     prompt: &Prompt,
     several: bool,
-    truth: &GrayImage,
+    truth: &Mask,
 ) -> Result<f64, ProbeError> {
     let found = segmenter.masks(photo, prompt, several)?.into_iter().next();
-    Ok(found.map_or(0.0, |found| iou(found.mask.as_gray(), truth)))
+    Ok(found.map_or(0.0, |found| found.mask.iou(truth)))
 }
 
 pub(super) fn probe(segmenter: &Segmenter, options: &Options) -> Result<Vec<Row>, ProbeError> {
@@ -64,18 +54,19 @@ pub(super) fn probe(segmenter: &Segmenter, options: &Options) -> Result<Vec<Row>
         let stream = &mut rng::stream(options.seed, "probe click", index);
         for (mask, [x, y, width, height]) in rendered.masks.iter().zip(&rendered.boxes) {
             let Some(place) = middle(mask) else { continue };
+            let truth = Mask::from_gray(mask.clone());
             let bounds = [*x, *y, x + width, y + height].map(|v| v as f32);
             let boxed = Prompt { bounds: Some(bounds), ..Prompt::default() };
-            boxes.push(best(segmenter, &photo, &boxed, false, mask)?);
+            boxes.push(best(segmenter, &photo, &boxed, false, &truth)?);
             let click = |[x, y]: [f32; 2]| Prompt {
                 points: vec![Point { x, y, on_subject: true }],
                 ..Prompt::default()
             };
-            middles.push(best(segmenter, &photo, &click(place), true, mask)?);
+            middles.push(best(segmenter, &photo, &click(place), true, &truth)?);
             let on: Vec<(u32, u32)> =
                 mask.enumerate_pixels().filter(|(_, _, v)| v.0[0] >= 128).map(|(x, y, _)| (x, y)).collect();
             let (x, y) = on[stream.random_range(0..on.len())];
-            clicks.push(best(segmenter, &photo, &click([x as f32 + 0.5, y as f32 + 0.5]), true, mask)?);
+            clicks.push(best(segmenter, &photo, &click([x as f32 + 0.5, y as f32 + 0.5]), true, &truth)?);
         }
     }
     let rows = [
@@ -95,12 +86,6 @@ mod tests {
     fn square(from: u32, to: u32) -> GrayImage {
         let inside = |v: u32| (from..to).contains(&v);
         GrayImage::from_fn(9, 9, |x, y| Luma([if inside(x) && inside(y) { 255 } else { 0 }]))
-    }
-
-    #[test]
-    fn shares_by_hand() {
-        assert_eq!(iou(&square(0, 4), &square(2, 6)), 4.0 / 28.0);
-        assert_eq!(iou(&square(0, 0), &square(0, 0)), 1.0);
     }
 
     #[test]

@@ -122,6 +122,19 @@ impl Mask {
         self.peak() < THRESHOLD
     }
 
+    /// Intersection over union with another mask of the same size, of the pixels that reach [`THRESHOLD`], 0..=1; 1 where there
+    /// is nothing in both.
+    #[must_use]
+    pub fn iou(&self, other: &Self) -> f64 {
+        let (mut meet, mut union) = (0u32, 0u32);
+        for (one, other) in self.0.iter().zip(other.0.iter()) {
+            let (one, other) = (*one >= THRESHOLD, *other >= THRESHOLD);
+            meet += u32::from(one && other);
+            union += u32::from(one || other);
+        }
+        if union == 0 { 1.0 } else { f64::from(meet) / f64::from(union) }
+    }
+
     /// The share of the image that is covered, 0..=1; a half-covered pixel counts half.
     #[must_use]
     pub fn area_fraction(&self) -> f64 {

@@ -26,17 +26,6 @@ fn mask(bytes: &[u8]) -> Mask {
     Mask::from_image(&image::load_from_memory(bytes).expect("an image"))
 }
 
-/// Intersection over union of two masks.
-fn overlap(one: &Mask, other: &Mask) -> f64 {
-    let pairs = one.as_gray().iter().zip(other.as_gray().iter()).map(|(a, b)| (*a >= 128, *b >= 128));
-    let (mut both, mut any) = (0.0, 0.0);
-    for (a, b) in pairs {
-        both += f64::from(u8::from(a && b));
-        any += f64::from(u8::from(a || b));
-    }
-    both / any
-}
-
 /// Takes a photo's mask away, and returns it.
 fn unmask(studio: &Studio, photo: &Value) -> Mask {
     let path = studio.path(&format!("photos/{}/mask", text(&photo["id"])));
@@ -61,7 +50,7 @@ fn masks_are_made_where_there_are_none() {
     assert_eq!(studio.done(&job["id"])["kind"], "segment");
     for (photo, truth) in photos.iter().zip(&truths) {
         let made = mask(&studio.bytes(&format!("photos/{}/mask", text(&photo["id"]))));
-        assert!(overlap(&made, truth) > ALIKE, "{photo}: {}", overlap(&made, truth));
+        assert!(made.iou(truth) > ALIKE, "{photo}: {}", made.iou(truth));
     }
     let events = studio.client.events(&studio.path(&format!("jobs/{}/events", text(&job["id"]))));
     let told: Vec<Value> = events.map(|(_, event)| event).filter(|event| event["event"] == "mask").collect();
@@ -81,7 +70,7 @@ fn a_click_makes_a_mask_that_is_not_kept() {
     let (left, top) = (bounds.x as f32, bounds.y as f32);
     let boxed = json!({ "bounds": [left, top, left + bounds.width as f32, top + bounds.height as f32] });
     let made = mask(&studio.client.json("POST", &path, &boxed).well().bytes);
-    assert!(overlap(&made, &truth) > ALIKE, "{}", overlap(&made, &truth));
+    assert!(made.iou(&truth) > ALIKE, "{}", made.iou(&truth));
     studio.client.get(&studio.path(&format!("photos/{}/mask", text(&photo["id"])))).problem(404, "missing");
 
     for wrong in [

@@ -1,4 +1,4 @@
-use image::{LumaA, Rgba, RgbaImage};
+use image::{Luma, LumaA, Rgba, RgbaImage};
 use proptest::prelude::*;
 
 use super::*;
@@ -108,4 +108,14 @@ fn alpha_counts_only_where_it_says_something() {
     assert_eq!(Mask::from_image(&cut.into()).into_gray().into_raw(), [64, 255]);
     let wide = image::ImageBuffer::from_pixel(1, 1, LumaA([0u16, 65535]));
     assert_eq!(Mask::from_image(&DynamicImage::ImageLumaA16(wide)), Mask::empty(1, 1));
+}
+
+#[test]
+fn shares_by_hand() {
+    let square = |from: u32, to: u32| {
+        let inside = move |v: u32| (from..to).contains(&v);
+        Mask(GrayImage::from_fn(9, 9, |x, y| Luma([if inside(x) && inside(y) { 255 } else { 0 }])))
+    };
+    assert_eq!(square(0, 4).iou(&square(2, 6)), 4.0 / 28.0);
+    assert_eq!(square(0, 0).iou(&square(0, 0)), 1.0);
 }
