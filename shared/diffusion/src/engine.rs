@@ -26,7 +26,7 @@ pub enum Activation {
 
 /// What [`Engine::biased_attention`] adds to its scaled scores.
 #[derive(Debug)]
-pub enum ScoreBias<'a, T> {
+pub enum ScoreBias<'a, T: ?Sized> {
     /// `[heads, T, S]`, the same for all samples, or `[batch * heads, T, S]`. Finite values.
     Full(&'a T),
     /// For self-attention over the positions of a grid: the sum of a part for the distance in rows and one for that in
@@ -43,12 +43,12 @@ pub enum ScoreBias<'a, T> {
 }
 
 // Derived, these would ask the same of tensors.
-impl<T> Clone for ScoreBias<'_, T> {
+impl<T: ?Sized> Clone for ScoreBias<'_, T> {
     fn clone(&self) -> Self {
         *self
     }
 }
-impl<T> Copy for ScoreBias<'_, T> {}
+impl<T: ?Sized> Copy for ScoreBias<'_, T> {}
 
 /// How a convolution walks over its input; lengths in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -211,6 +211,14 @@ pub trait Parameters<E: Engine> {
     /// # Errors
     /// [`Error::MissingTensor`](crate::Error::MissingTensor) or [`Error::TensorShape`](crate::Error::TensorShape).
     fn get(&mut self, name: &str, shape: &[usize], kind: ParameterKind) -> Result<E::Tensor>;
+    /// The values of a weight that the CPU reads. Sources that hold values at hand give those, so that nothing has to wait
+    /// for a device: a browser cannot.
+    ///
+    /// # Errors
+    /// Those of [`get`](Self::get).
+    fn values(&mut self, engine: &E, name: &str, shape: &[usize], kind: ParameterKind) -> Result<Vec<f32>> {
+        engine.to_vec(&self.get(name, shape, kind)?)
+    }
     /// Whether there is a weight of that name; an initializer says yes to what diffusers itself would write.
     fn contains(&self, name: &str) -> bool;
     /// Says that files of this network may hold a weight of that name, which it has no use for.

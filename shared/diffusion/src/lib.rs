@@ -10,6 +10,7 @@ mod error;
 pub mod lora;
 pub mod nn;
 pub mod schedule;
+pub mod shapes;
 pub mod tokenizer;
 pub mod unet;
 pub mod vae;

@@ -39,6 +39,18 @@ impl<'a, E: Engine> Builder<'a, E> {
         self.parameters.get(&name, shape, kind)
     }
 
+    /// The values of one weight below this path.
+    pub fn values(
+        &mut self,
+        engine: &E,
+        name: &str,
+        shape: &[usize],
+        kind: ParameterKind,
+    ) -> Result<Vec<f32>> {
+        let name = self.name(name);
+        self.parameters.values(engine, &name, shape, kind)
+    }
+
     /// A linear layer with bias.
     pub fn linear(&mut self, name: &str, inputs: usize, outputs: usize) -> Result<Linear<E>> {
         self.linear_with(name, inputs, outputs, true)

@@ -1,7 +1,7 @@
 //! [`CandleEngine`]: the operations of [`Engine`] on candle tensors.
 
 use candle_core::{DType, Device, Tensor as Value};
-use mudi_diffusion::{Activation, ConvGeometry, Engine, Error, Result, ScoreBias};
+use mudi_diffusion::{Activation, ConvGeometry, Engine, Error, Result, ScoreBias, shapes};
 
 use crate::composed::{self, Placement};
 use crate::cpu;
@@ -107,46 +107,9 @@ fn input_error(name: &'static str, reason: String) -> Error {
     Error::Input { name, reason }
 }
 
-/// The last axis of a tensor.
-fn width(x: &Value) -> Result<usize> {
-    x.dims()
-        .last()
-        .copied()
-        .filter(|&width| width > 0)
-        .ok_or_else(|| input_error("tensor", format!("shape {:?} has no last axis", x.dims())))
-}
-
-/// Fails with the shapes where `fits` is false or a tensor is empty.
-fn check(fits: bool, operation: &'static str, shapes: &[&Value]) -> Result<()> {
-    if fits && shapes.iter().all(|value| value.elem_count() > 0) {
-        return Ok(());
-    }
-    let shapes: Vec<&[usize]> = shapes.iter().map(|value| value.dims()).collect();
-    Err(input_error(operation, format!("the shapes {shapes:?} do not fit each other, or are empty")))
-}
-
-/// The sizes of the queries, where queries, keys and values fit each other.
-fn check_attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize) -> Result<(usize, usize, usize)> {
-    let (batch, queries, channels) = q.value().dims3().map_err(Error::engine)?;
-    let (k_batch, keys, k_channels) = k.value().dims3().map_err(Error::engine)?;
-    let fits = k.value().dims() == v.value().dims()
-        && (batch, channels) == (k_batch, k_channels)
-        && keys > 0
-        && heads > 0
-        && channels.is_multiple_of(heads);
-    check(fits, "attention", &[q.value(), k.value(), v.value()])?;
-    Ok((batch, queries, channels))
-}
-
-/// Whether a convolution of that geometry has a result, and its bias fits.
-fn conv_fits(x: &[usize], w: &[usize], bias: Option<&Tensor>, geometry: ConvGeometry) -> bool {
-    let (kh, kw) = (w[1], w[2]);
-    geometry.stride > 0
-        && geometry.before < kh.min(kw)
-        && geometry.after < kh.min(kw)
-        && geometry.output(x[1], kh) > 0
-        && geometry.output(x[2], kw) > 0
-        && bias.is_none_or(|bias| bias.value().dims() == [w[0]])
+/// The shape of a tensor.
+fn dims(x: &Tensor) -> &[usize] {
+    x.value().dims()
 }
 
 impl Engine for CandleEngine {
@@ -176,10 +139,7 @@ impl Engine for CandleEngine {
     }
 
     fn linear(&self, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
-        let inputs = width(x.value())?;
-        let (outputs, expected) = weight.value().dims2().map_err(Error::engine)?;
-        let fits = inputs == expected && bias.is_none_or(|bias| bias.value().dims() == [outputs]);
-        check(fits, "linear", &[x.value(), weight.value()])?;
+        shapes::linear(dims(x), dims(weight), bias.map(dims))?;
         run!(self.linear(x, weight, bias))
     }
 
@@ -190,10 +150,7 @@ impl Engine for CandleEngine {
         bias: Option<&Tensor>,
         geometry: ConvGeometry,
     ) -> Result<Tensor> {
-        let (_, _, _, inputs) = x.value().dims4().map_err(Error::engine)?;
-        let (_, _, _, expected) = weight.value().dims4().map_err(Error::engine)?;
-        let fits = inputs == expected && conv_fits(x.value().dims(), weight.value().dims(), bias, geometry);
-        check(fits, "conv2d", &[x.value(), weight.value()])?;
+        shapes::conv2d(dims(x), dims(weight), bias.map(dims), geometry)?;
         run!(self.conv2d(x, weight, bias, geometry))
     }
 
@@ -204,11 +161,7 @@ impl Engine for CandleEngine {
         bias: Option<&Tensor>,
         geometry: ConvGeometry,
     ) -> Result<Tensor> {
-        let (_, _, _, channels) = x.value().dims4().map_err(Error::engine)?;
-        let (expected, _, _, each) = weight.value().dims4().map_err(Error::engine)?;
-        let fits = (channels, 1) == (expected, each)
-            && conv_fits(x.value().dims(), weight.value().dims(), bias, geometry);
-        check(fits, "depthwise_conv2d", &[x.value(), weight.value()])?;
+        shapes::depthwise_conv2d(dims(x), dims(weight), bias.map(dims), geometry)?;
         run!(self.depthwise_conv2d(x, weight, bias, geometry))
     }
 
@@ -221,13 +174,7 @@ impl Engine for CandleEngine {
         eps: f32,
         activation: Option<Activation>,
     ) -> Result<Tensor> {
-        let channels = width(x.value())?;
-        let fits = x.value().rank() >= 2
-            && groups > 0
-            && channels.is_multiple_of(groups)
-            && weight.value().dims() == [channels]
-            && bias.value().dims() == [channels];
-        check(fits, "group_norm", &[x.value(), weight.value(), bias.value()])?;
+        shapes::group_norm(dims(x), dims(weight), dims(bias), groups)?;
         match activation {
             None | Some(Activation::Silu) => {
                 run!(self.group_norm(x, weight, bias, groups, eps, activation.is_some()))
@@ -239,14 +186,12 @@ impl Engine for CandleEngine {
     }
 
     fn layer_norm(&self, x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f32) -> Result<Tensor> {
-        let channels = width(x.value())?;
-        let fits = weight.value().dims() == [channels] && bias.value().dims() == [channels];
-        check(fits, "layer_norm", &[x.value(), weight.value(), bias.value()])?;
+        shapes::layer_norm(dims(x), dims(weight), dims(bias))?;
         run!(self.layer_norm(x, weight, bias, eps))
     }
 
     fn attention(&self, q: &Tensor, k: &Tensor, v: &Tensor, heads: usize, causal: bool) -> Result<Tensor> {
-        check_attention(q, k, v, heads)?;
+        shapes::attention(dims(q), dims(k), dims(v), heads)?;
         run!(self.attention(q, k, v, heads, causal))
     }
 
@@ -258,25 +203,13 @@ impl Engine for CandleEngine {
         heads: usize,
         bias: ScoreBias<'_, Tensor>,
     ) -> Result<Tensor> {
-        let (batch, queries, _) = check_attention(q, k, v, heads)?;
-        let keys = k.value().dims()[1];
-        match bias {
-            ScoreBias::Full(bias) => {
-                let dims = bias.value().dims();
-                let fits = dims == [heads, queries, keys] || dims == [batch * heads, queries, keys];
-                check(fits, "biased_attention", &[q.value(), k.value(), bias.value()])?;
-            }
+        let shape = match &bias {
+            ScoreBias::Full(bias) => ScoreBias::Full(dims(bias)),
             ScoreBias::Relative { grid, rows, columns } => {
-                let positions = grid[0].checked_mul(grid[1]).filter(|&positions| positions > 0);
-                // Within that product neither length can overflow.
-                let dims = |length: usize| [batch, queries, heads * (2 * length).saturating_sub(1)];
-                let fits = positions == Some(queries)
-                    && queries == keys
-                    && rows.value().dims() == dims(grid[0])
-                    && columns.value().dims() == dims(grid[1]);
-                check(fits, "biased_attention", &[q.value(), k.value(), rows.value(), columns.value()])?;
+                ScoreBias::Relative { grid: *grid, rows: dims(rows), columns: dims(columns) }
             }
-        }
+        };
+        shapes::biased_attention(dims(q), dims(k), dims(v), heads, shape)?;
         run!(self.biased_attention(q, k, v, heads, bias))
     }
 
@@ -285,32 +218,27 @@ impl Engine for CandleEngine {
     }
 
     fn geglu(&self, x: &Tensor) -> Result<Tensor> {
-        check(width(x.value())?.is_multiple_of(2), "geglu", &[x.value()])?;
+        shapes::geglu(dims(x))?;
         run!(self.geglu(x))
     }
 
     fn upsample_nearest(&self, x: &Tensor, height: usize, width: usize) -> Result<Tensor> {
-        let (_, h, w, _) = x.value().dims4().map_err(Error::engine)?;
-        check(h > 0 && w > 0 && height >= h && width >= w, "upsample_nearest", &[x.value()])?;
+        shapes::upsample_nearest(dims(x), height, width)?;
         run!(self.upsample_nearest(x, height, width))
     }
 
     fn add(&self, a: &Tensor, b: &Tensor) -> Result<Tensor> {
-        check(a.value().dims() == b.value().dims(), "add", &[a.value(), b.value()])?;
+        shapes::add(dims(a), dims(b))?;
         run!(self.add(a, b))
     }
 
     fn add_per_sample(&self, x: &Tensor, v: &Tensor) -> Result<Tensor> {
-        let dims = x.value().dims();
-        let fits = dims.len() >= 2 && v.value().dims() == [dims[0], width(x.value())?];
-        check(fits, "add_per_sample", &[x.value(), v.value()])?;
+        shapes::add_per_sample(dims(x), dims(v))?;
         run!(self.add_per_sample(x, v))
     }
 
     fn add_positions(&self, x: &Tensor, table: &Tensor) -> Result<Tensor> {
-        let (_, length, channels) = x.value().dims3().map_err(Error::engine)?;
-        let (positions, expected) = table.value().dims2().map_err(Error::engine)?;
-        check(length <= positions && channels == expected, "add_positions", &[x.value(), table.value()])?;
+        shapes::add_positions(dims(x), dims(table))?;
         run!(self.add_positions(x, table))
     }
 
@@ -319,43 +247,32 @@ impl Engine for CandleEngine {
     }
 
     fn mul(&self, x: &Tensor, by: &Tensor) -> Result<Tensor> {
-        check(x.value().dims().ends_with(by.value().dims()), "mul", &[x.value(), by.value()])?;
+        shapes::mul(dims(x), dims(by))?;
         run!(self.mul(x, by))
     }
 
     fn concat(&self, a: &Tensor, b: &Tensor, axis: usize) -> Result<Tensor> {
-        let (da, db) = (a.value().dims(), b.value().dims());
-        let fits = axis < da.len()
-            && da.len() == db.len()
-            && (0..da.len()).all(|other| other == axis || da[other] == db[other]);
-        check(fits, "concat", &[a.value(), b.value()])?;
+        shapes::concat(dims(a), dims(b), axis)?;
         run!(self.concat(a, b, axis))
     }
 
     fn slice(&self, x: &Tensor, axis: usize, start: usize, length: usize) -> Result<Tensor> {
-        let places = x.value().dims().get(axis).copied().unwrap_or(0);
-        let fits = length > 0 && start.checked_add(length).is_some_and(|end| end <= places);
-        check(fits, "slice", &[x.value()])?;
+        shapes::slice(dims(x), axis, start, length)?;
         run!(self.slice(x, axis, start, length))
     }
 
     fn permute(&self, x: &Tensor, axes: &[usize]) -> Result<Tensor> {
-        let rank = x.value().rank();
-        let fits = axes.len() == rank && (0..rank).all(|axis| axes.contains(&axis));
-        check(fits, "permute", &[x.value()])?;
+        shapes::permute(dims(x), axes)?;
         run!(self.permute(x, axes))
     }
 
     fn embedding(&self, table: &Tensor, ids: &[u32], batch: usize) -> Result<Tensor> {
-        let (rows, _) = table.value().dims2().map_err(Error::engine)?;
-        let fits = batch > 0 && ids.len().is_multiple_of(batch) && ids.iter().all(|&id| (id as usize) < rows);
-        check(fits, "embedding", &[table.value()])?;
+        shapes::embedding(dims(table), ids, batch)?;
         run!(self.embedding(table, ids, batch))
     }
 
     fn select_positions(&self, x: &Tensor, at: &[usize]) -> Result<Tensor> {
-        let (batch, length, _) = x.value().dims3().map_err(Error::engine)?;
-        check(at.len() == batch && at.iter().all(|&at| at < length), "select_positions", &[x.value()])?;
+        shapes::select_positions(dims(x), at)?;
         run!(self.select_positions(x, at))
     }
 }

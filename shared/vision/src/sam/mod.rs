@@ -61,7 +61,8 @@ impl<E: Engine> Sam<E> {
             Some(tiny) => ImageEncoder::TinyViT(TinyViT::new(engine, tiny, root.at("image_encoder"))?),
             None => ImageEncoder::Vit(Vit::new(config.vision_config.clone(), root.at("image_encoder"))?),
         };
-        let prompts = PromptEncoder::new(config.prompt_encoder_config.clone(), root.at("prompt_encoder"))?;
+        let prompts =
+            PromptEncoder::new(engine, config.prompt_encoder_config.clone(), root.at("prompt_encoder"))?;
         let decoder = MaskDecoder::new(config.mask_decoder_config.clone(), root.at("mask_decoder"))?;
         Ok(Self { config, encoder, prompts, decoder })
     }

@@ -29,6 +29,11 @@ impl<E: Engine> Parameters<E> for FromTransformers<'_, E> {
         self.source.get(&name, shape, kind)
     }
 
+    fn values(&mut self, engine: &E, name: &str, shape: &[usize], kind: ParameterKind) -> Result<Vec<f32>> {
+        let name = to_transformers(name, self.iou_head_depth);
+        self.source.values(engine, &name, shape, kind)
+    }
+
     fn contains(&self, name: &str) -> bool {
         self.source.contains(&to_transformers(name, self.iou_head_depth))
     }

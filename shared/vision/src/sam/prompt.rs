@@ -103,7 +103,7 @@ pub(super) struct Encoded<E: Engine> {
 /// The prompt encoder.
 pub(super) struct PromptEncoder<E: Engine> {
     config: PromptConfig,
-    frequencies: Frequencies<E>,
+    frequencies: Frequencies,
     /// In the order of [`Role`], each `[1, C]`.
     roles: [E::Tensor; 5],
     mask: MaskPath<E>,
@@ -113,10 +113,10 @@ pub(super) struct PromptEncoder<E: Engine> {
 }
 
 impl<E: Engine> PromptEncoder<E> {
-    pub(super) fn new(config: PromptConfig, mut root: Builder<'_, E>) -> Result<Self> {
+    pub(super) fn new(engine: &E, config: PromptConfig, mut root: Builder<'_, E>) -> Result<Self> {
         let width = config.hidden_size;
         let name = "pe_layer.positional_encoding_gaussian_matrix";
-        let matrix = root.parameter(name, &[2, width / 2], ParameterKind::Embedding)?;
+        let matrix = root.values(engine, name, &[2, width / 2], ParameterKind::Embedding)?;
         let mut vector =
             |name: &str| root.parameter(&format!("{name}.weight"), &[1, width], ParameterKind::Embedding);
         let roles = [
@@ -128,7 +128,7 @@ impl<E: Engine> PromptEncoder<E> {
         ];
         let no_mask = vector("no_mask_embed")?;
         let mask = MaskPath::new(root.at("mask_downscaling"), &config)?;
-        let frequencies = Frequencies::new(matrix, width / 2);
+        let frequencies = Frequencies::new(matrix);
         Ok(Self { config, frequencies, roles, mask, no_mask, grid: OnceLock::new() })
     }
 
@@ -166,7 +166,7 @@ impl<E: Engine> PromptEncoder<E> {
         let size = self.config.image_size as f32;
         // Positions are those of the middle of a pixel.
         let places = tokens.iter().flatten().map(|(place, _)| place.map(|at| (at + 0.5) / size));
-        let mut positions = self.frequencies.encode(engine, places)?;
+        let mut positions = self.frequencies.encode(places);
         for (row, (_, role)) in positions.chunks_exact_mut(width).zip(tokens.iter().flatten()) {
             if matches!(role, Role::Nothing) {
                 row.fill(0.0);
