@@ -30,6 +30,8 @@ mod masks;
 #[cfg(target_arch = "wasm32")]
 mod photos;
 #[cfg(target_arch = "wasm32")]
+mod preview;
+#[cfg(target_arch = "wasm32")]
 mod projects;
 #[cfg(target_arch = "wasm32")]
 mod session;
@@ -42,3 +44,5 @@ mod widgets;
 
 #[cfg(target_arch = "wasm32")]
 pub use app::{start, start_workbench};
+#[cfg(target_arch = "wasm32")]
+pub use preview::start_preview;

@@ -8,6 +8,12 @@ use crate::Failure;
 
 /// The most bytes of a first visit, compressed by Brotli, which browsers ask for on this machine and by TLS.
 const BUDGET: usize = 500_000;
+/// The program that is no page but a worker, with the engines that paint previews.
+pub(crate) const WORKER: &str = "preview.html";
+/// The script that starts it.
+const WORKER_SCRIPT: &str = "preview-worker.js";
+/// The most bytes of the worker, compressed by Brotli.
+const WORKER_BUDGET: usize = 700_000;
 
 /// Copies the page's programs, each from its folder, to `embedded`, every file also compressed. What is there already keeps
 /// its time, so that the program is not compiled anew for nothing.
@@ -15,23 +21,33 @@ pub(crate) fn embed(programs: &[(&str, PathBuf)], embedded: &Path) -> Result<(),
     let mut wanted = BTreeMap::new();
     for (program, dist) in programs {
         let mut sizes = [0; 3];
-        for name in files(dist)? {
-            let bytes = std::fs::read(dist.join(&name)).map_err(|error| failed(&name, &error))?;
+        let names = files(dist)?;
+        for name in &names {
+            let bytes = if *program == WORKER && name.ends_with(".html") {
+                worker_script(&names)?.into_bytes()
+            } else {
+                std::fs::read(dist.join(name)).map_err(|error| failed(name, &error))?
+            };
             let (brotli, gzip) = (brotli(&bytes)?, gzip(&bytes)?);
             for (size, form) in sizes.iter_mut().zip([&bytes, &brotli, &gzip]) {
                 *size += form.len();
             }
-            let name = if name.ends_with(".html") { (*program).to_owned() } else { name };
+            let name = match *program {
+                WORKER if name.ends_with(".html") => WORKER_SCRIPT,
+                program if name.ends_with(".html") => program,
+                _ => name,
+            };
             wanted.insert(format!("{name}.br"), brotli);
             wanted.insert(format!("{name}.gz"), gzip);
-            wanted.insert(name, bytes);
+            wanted.insert(name.to_owned(), bytes);
         }
         let [whole, brotli, gzip] = sizes.map(|size| size.div_ceil(1000));
         eprintln!(
             "\n{program}: {whole} kB, of which a first visit loads {brotli} kB (brotli) or {gzip} kB (gzip)."
         );
-        if sizes[1] > BUDGET {
-            let budget = BUDGET / 1000;
+        let budget = if *program == WORKER { WORKER_BUDGET } else { BUDGET };
+        if sizes[1] > budget {
+            let budget = budget / 1000;
             return Err(Failure::step(
                 format!("{program} is larger than {budget} kB compressed; make it smaller"),
                 1,
@@ -52,6 +68,16 @@ pub(crate) fn embed(programs: &[(&str, PathBuf)], embedded: &Path) -> Result<(),
         }
     }
     std::fs::write(embedded.join("index.html"), index).map_err(|error| failed("index.html", &error))
+}
+
+/// The script that starts the worker: it has one name for ever, and says under which names the rest lies.
+fn worker_script(names: &[String]) -> Result<String, Failure> {
+    let find = |end: &str| {
+        let found = names.iter().find(|name| name.ends_with(end));
+        found.ok_or_else(|| Failure::step(format!("Trunk has made no {end} of {WORKER}"), 1))
+    };
+    let (script, program) = (find(".js")?, find("_bg.wasm")?);
+    Ok(format!("import start from \"./{script}\";\nawait start({{ module_or_path: \"./{program}\" }});\n"))
 }
 
 /// The names of the files in `folder` that do not begin with a dot.

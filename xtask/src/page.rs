@@ -13,11 +13,21 @@ pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 /// The programs that are installed, and their versions. That of `wasm-bindgen` is the one of the root `Cargo.toml`.
 const TOOLS: [(&str, &str, &str, &[&str]); 2] =
     [("wasm-bindgen", "wasm-bindgen-cli", "0.2.130", &[]), ("trunk", "trunk", "0.21.14", &["--locked"])];
-/// The page's programs: the studio, and the workbench with the editors, which is loaded where it is needed.
-const PROGRAMS: [&str; 2] = ["workbench.html", "index.html"];
+/// The page's programs: the studio; the workbench with the editors, and the worker that paints previews, which are loaded
+/// where they are needed.
+const PROGRAMS: [&str; 3] = [embed::WORKER, "workbench.html", "index.html"];
 /// What the page is made of.
-const SOURCES: [&str; 8] =
-    ["frontend", "shared", "xtask", "index.html", "workbench.html", "Trunk.toml", "Cargo.toml", "Cargo.lock"];
+const SOURCES: [&str; 9] = [
+    "frontend",
+    "shared",
+    "xtask",
+    "index.html",
+    "workbench.html",
+    embed::WORKER,
+    "Trunk.toml",
+    "Cargo.toml",
+    "Cargo.lock",
+];
 
 /// Builds the page, unless what is embedded is newer than all that it is made of.
 pub(crate) fn page() -> Result<(), Failure> {

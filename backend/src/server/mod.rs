@@ -8,6 +8,7 @@ mod archive;
 mod http;
 mod jobs;
 mod media;
+mod preview;
 mod sample;
 mod settings;
 mod sight;
@@ -57,6 +58,7 @@ pub(crate) struct Server {
     guard: http::Guard,
     counters: http::Counters,
     sight: sight::Sight,
+    preview: preview::Preview,
 }
 
 /// Serves until the process is told to stop (SIGINT, SIGTERM); `ready` is called with the address once it listens.
@@ -98,6 +100,7 @@ async fn serve(settings: Settings, ready: impl FnOnce(SocketAddr)) -> Result<(),
         guard: http::Guard::new(),
         counters: http::Counters::new(),
         sight: sight::Sight::default(),
+        preview: preview::Preview::default(),
         settings,
     });
     let worker = jobs::start(server.clone(), tokio::runtime::Handle::current())?;

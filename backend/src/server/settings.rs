@@ -119,6 +119,8 @@ settings! {
         "Folder in `models` of the OWLv2 that finds subjects; the one that ships knows toys only.";
     segmenter: String = "segmenter", "sam-toybox", "Folder in `models` of the SAM that cuts subjects out.";
     embedder: String = "embedder", "dinov2-toybox", "Folder in `models` of the DINOv2 or DreamSim that tells subjects apart.";
+    preview: String = "preview", "pocket",
+        "Base model in `models` that visitors' browsers run while a layout is arranged; empty for none.";
     public_url: String = "public-url", "",
         "Address under which browsers reach the server, with its scheme; with https cookies are sent by TLS only.";
     proxy: bool = "proxy", "false",

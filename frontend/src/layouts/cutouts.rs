@@ -30,9 +30,13 @@ pub(super) struct Source {
 /// The photos of each subject, oldest first, which is how layouts count them.
 pub(super) type Sources = BTreeMap<SubjectId, Vec<Source>>;
 
-/// A cutout, and a smaller copy for the screen.
+/// The longer side of what a preview is made of while something is dragged, in pixels.
+const QUICK: u32 = 160;
+
+/// A cutout, and smaller copies: for the screen, and for previews.
 struct Loaded {
     cutout: Cutout,
+    small: Cutout,
     picture: HtmlCanvasElement,
 }
 
@@ -114,14 +118,17 @@ impl Cutouts {
         self.loaded.with_value(|loaded| loaded.get(&key).map(|loaded| draw(&loaded.picture)))
     }
 
-    /// Lets `use_them` find cutouts at their own size.
+    /// Lets `use_them` find cutouts at their own size, or small ones where it must be `quick`.
     pub(super) fn with<T>(
         self,
+        quick: bool,
         use_them: impl FnOnce(&dyn Fn(&SubjectId, Option<usize>) -> Option<Cutout>) -> T,
     ) -> T {
         self.loaded.with_value(|loaded| {
             use_them(&|subject, photo| {
-                loaded.get(&(subject.clone(), photo.unwrap_or(0))).map(|loaded| loaded.cutout.clone())
+                loaded
+                    .get(&(subject.clone(), photo.unwrap_or(0)))
+                    .map(|loaded| if quick { loaded.small.clone() } else { loaded.cutout.clone() })
             })
         })
     }
@@ -134,15 +141,21 @@ async fn load(path: &str) -> Answer<Loaded> {
     let photo = decode_photo(&file.value).await?;
     let cutout = Cutout::new(&photo, &mask).map_err(|error| ApiError::Unreadable(error.to_string()))?;
     let picture = picture(&cutout).map_err(|_| ApiError::Unreadable("no room for a picture".to_owned()))?;
-    Ok(Loaded { cutout, picture })
+    let small = shrunk(&cutout, QUICK);
+    Ok(Loaded { cutout, small, picture })
+}
+
+/// A copy of a cutout whose longer side has at most `longest` pixels.
+fn shrunk(cutout: &Cutout, longest: u32) -> Cutout {
+    let longer = cutout.width().max(cutout.height());
+    let scale = (f64::from(longest) / f64::from(longer)).min(1.0);
+    let side = |length: u32| ((f64::from(length) * scale).round() as u32).max(1);
+    cutout.scaled(side(cutout.width()), side(cutout.height()))
 }
 
 /// A copy of a cutout for the screen.
 fn picture(cutout: &Cutout) -> Result<HtmlCanvasElement, JsValue> {
-    let longer = cutout.width().max(cutout.height());
-    let scale = (f64::from(DRAGGED) / f64::from(longer)).min(1.0);
-    let side = |length: u32| ((f64::from(length) * scale).round() as u32).max(1);
-    let small = cutout.scaled(side(cutout.width()), side(cutout.height()));
+    let small = shrunk(cutout, DRAGGED);
     let pixels = small.image().pixels().zip(small.mask().as_gray().as_raw());
     let rgba: Vec<u8> = pixels.flat_map(|(color, &alpha)| [color[0], color[1], color[2], alpha]).collect();
     let canvas = canvas(small.width(), small.height())?;

@@ -13,6 +13,7 @@ use super::cutouts::{Cutouts, Sources, sources};
 use super::easel::Easel;
 use super::exact::Exact;
 use super::keeping::{Keeping, State, keep, overwrite, take_theirs};
+use super::live::LivePreview;
 use super::shelf::{Pieces, Shelf};
 use super::tools::Tools;
 use crate::api::{self, Answer, Loaded};
@@ -116,6 +117,7 @@ fn Designing(subjects: Vec<SubjectSummary>, sources: Sources, stored: Stored<Lay
             </div>
             <aside class="layout-side" aria-label="Settings">
                 <Pieces bench />
+                {the.allows(Access::Player).then(|| view! { <LivePreview bench project=the.path_now("") strength /> })}
                 <Exact bench size strength />
             </aside>
             {conflict}

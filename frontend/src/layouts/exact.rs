@@ -30,7 +30,7 @@ const GAMMAS: [f32; 5] = [0.0, 1.0, 2.0, 3.0, 4.0];
 const SEED: u64 = 1;
 
 /// Puts an image on a canvas of the page.
-fn put(canvas: &HtmlCanvasElement, image: &RgbImage) -> Result<(), JsValue> {
+pub(super) fn put(canvas: &HtmlCanvasElement, image: &RgbImage) -> Result<(), JsValue> {
     canvas.set_width(image.width());
     canvas.set_height(image.height());
     let rgba: Vec<u8> = image.pixels().flat_map(|pixel| [pixel[0], pixel[1], pixel[2], 255]).collect();
@@ -38,14 +38,15 @@ fn put(canvas: &HtmlCanvasElement, image: &RgbImage) -> Result<(), JsValue> {
     context(canvas, false)?.put_image_data(&data, 0.0, 0.0)
 }
 
-/// The layout's canvas; why there is none, where that is so; nothing while cutouts are on their way, or the canvas is empty.
-fn rendered(bench: Bench, size: u32) -> Option<Result<Collage, String>> {
+/// The layout's canvas, of the cutouts themselves or, where it must be quick, of small copies; why there is none, where that
+/// is so; nothing while cutouts are on their way, or the canvas is empty.
+pub(super) fn rendered(bench: Bench, size: u32, quick: bool) -> Option<Result<Collage, String>> {
     let layout = bench.layout()?;
     let wanted: Vec<(SubjectId, usize)> =
         layout.subjects.iter().map(|placed| (placed.subject.clone(), placed.photo.unwrap_or(0))).collect();
     let found: Option<Vec<Cutout>> = bench
         .cutouts
-        .with(|find| wanted.iter().map(|(subject, photo)| find(subject, Some(*photo))).collect());
+        .with(quick, |find| wanted.iter().map(|(subject, photo)| find(subject, Some(*photo))).collect());
     let found = found?;
     let lookup = |subject: &SubjectId, photo: Option<usize>| {
         let place = wanted.iter().position(|known| known.0 == *subject && known.1 == photo.unwrap_or(0))?;
@@ -81,12 +82,12 @@ pub(super) fn Exact(
                 return;
             }
             let Some(canvas) = canvas.get_untracked() else { return };
-            match rendered(bench, wanted) {
+            match rendered(bench, wanted, false) {
                 Some(Ok(collage)) => {
                     fault.set(None);
                     // What cannot be drawn now is drawn after the next change.
                     let _ = put(&canvas, &collage.image);
-                    small.set(rendered(bench, NOISE).and_then(Result::ok));
+                    small.set(rendered(bench, NOISE, false).and_then(Result::ok));
                 }
                 Some(Err(why)) => fault.set(Some(why)),
                 None => {

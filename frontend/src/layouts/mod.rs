@@ -11,6 +11,7 @@ mod easel;
 mod exact;
 mod keeping;
 mod list;
+mod live;
 mod shelf;
 mod tools;
 

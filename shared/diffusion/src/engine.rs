@@ -182,6 +182,15 @@ pub trait Engine {
     fn select_positions(&self, x: &Self::Tensor, at: &[usize]) -> Result<Self::Tensor>;
 }
 
+/// An engine whose values can be waited for, as they must be where a program may not stand still.
+pub trait Readable: Engine {
+    /// The values in row-major order, once they have been computed.
+    ///
+    /// # Errors
+    /// What the device reports.
+    fn read(&self, x: &Self::Tensor) -> impl Future<Output = Result<Vec<f32>>>;
+}
+
 /// What a weight is; decides how it is stored, initialized and laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ParameterKind {

@@ -16,5 +16,5 @@ pub mod unet;
 pub mod vae;
 
 pub use config::{OneOrMany, parse};
-pub use engine::{Activation, ConvGeometry, Engine, ParameterKind, Parameters, ScoreBias};
+pub use engine::{Activation, ConvGeometry, Engine, ParameterKind, Parameters, Readable, ScoreBias};
 pub use error::{Error, Result};

@@ -1,7 +1,7 @@
 //! [`CandleEngine`]: the operations of [`Engine`] on candle tensors.
 
 use candle_core::{DType, Device, Tensor as Value};
-use mudi_diffusion::{Activation, ConvGeometry, Engine, Error, Result, ScoreBias, shapes};
+use mudi_diffusion::{Activation, ConvGeometry, Engine, Error, Readable, Result, ScoreBias, shapes};
 
 use crate::composed::{self, Placement};
 use crate::cpu;
@@ -110,6 +110,12 @@ fn input_error(name: &'static str, reason: String) -> Error {
 /// The shape of a tensor.
 fn dims(x: &Tensor) -> &[usize] {
     x.value().dims()
+}
+
+impl Readable for CandleEngine {
+    async fn read(&self, x: &Tensor) -> Result<Vec<f32>> {
+        self.to_vec(x)
+    }
 }
 
 impl Engine for CandleEngine {

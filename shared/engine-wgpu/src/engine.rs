@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use half::f16;
-use mudi_diffusion::{Activation, ConvGeometry, Engine, Error, Result, ScoreBias, shapes};
+use mudi_diffusion::{Activation, ConvGeometry, Engine, Error, Readable, Result, ScoreBias, shapes};
 
 use crate::error::GpuError;
 use crate::gpu::{Gpu, Storage};
@@ -87,15 +87,6 @@ impl WgpuEngine {
     /// Gives the memory of tensors that are gone back to the GPU, for when other shapes come.
     pub fn trim(&self) {
         self.inner.pool.borrow_mut().trim();
-    }
-
-    /// The values in row-major order, when the GPU has computed them.
-    ///
-    /// # Errors
-    /// What the GPU has reported.
-    pub async fn read(&self, x: &Tensor) -> Result<Vec<f32>> {
-        let read = self.begin_read(x);
-        read.finish(&self.inner.gpu).await
     }
 
     /// Sends what is recorded and a copy of `x`, which is mapped into the CPU's memory later.
@@ -231,6 +222,13 @@ impl Read {
         };
         values.truncate(self.count);
         Ok(values)
+    }
+}
+
+impl Readable for WgpuEngine {
+    async fn read(&self, x: &Tensor) -> Result<Vec<f32>> {
+        let read = self.begin_read(x);
+        read.finish(&self.inner.gpu).await
     }
 }
 

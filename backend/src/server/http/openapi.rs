@@ -50,7 +50,7 @@ fn path_parameters(path: &str) -> impl Iterator<Item = Value> + '_ {
     path.split('/').filter_map(|part| {
         let name = part.strip_prefix('{')?.strip_suffix('}')?;
         let schema = match name {
-            "subject" => json!({ "type": "string" }),
+            "subject" | "sha256" => json!({ "type": "string" }),
             "step" => json!({ "type": "integer", "minimum": 1 }),
             _ => json!({ "type": "string", "format": "uuid" }),
         };

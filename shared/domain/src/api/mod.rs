@@ -8,6 +8,7 @@ mod access;
 mod image;
 mod job;
 mod photo;
+mod preview;
 mod problem;
 mod project;
 mod run;
@@ -18,6 +19,7 @@ pub use job::{Job, JobEvent, JobFault, JobKind, JobState};
 pub use photo::{
     MaskPoint, MaskPrompt, NewMasks, NewSubject, Photo, PhotoChange, SubjectChange, SubjectSummary,
 };
+pub use preview::{PreviewFile, PreviewLora, PreviewModel};
 pub use problem::Problem;
 pub use project::{NewProject, NewStored, Page, Project, ProjectChange, Stored};
 pub use run::{Base, Metric, NewRun, Run, Samples};

@@ -1,7 +1,7 @@
 //! What the tests of the engine share, natively and in a browser.
 #![allow(dead_code, clippy::unwrap_used)]
 
-use mudi_diffusion::Engine;
+use mudi_diffusion::{Engine, Readable};
 use mudi_engine_candle::{CandleEngine, Tensor as CandleTensor};
 use mudi_engine_cases::{cases, inputs, networks};
 use mudi_engine_wgpu::{Gpu, Settings, Sharing, Storage, WgpuEngine};

@@ -8,6 +8,7 @@ mod jobs;
 mod links;
 mod masks;
 mod photos;
+mod preview;
 mod projects;
 mod runs;
 mod session;
@@ -41,6 +42,7 @@ pub(super) fn all() -> OpenApiRouter<App> {
         .merge(datasets::routes())
         .merge(documents::routes())
         .merge(runs::routes())
+        .merge(preview::routes())
         .merge(images::routes())
         .merge(jobs::routes())
         .merge(events::routes())

@@ -1,0 +1,103 @@
+//! The model that visitors' browsers run.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use mudi_domain::api::{JobState, PreviewLora, PreviewModel};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use crate::server::http::App;
+use crate::server::http::extract::{Params, etag, list_range};
+use crate::server::http::files::is_known;
+use crate::server::http::problem::ApiError;
+use crate::server::jobs::TRAINED;
+use crate::server::preview::{Known, PreviewError};
+use crate::server::store::StoreError;
+use crate::train::LORA_FILE;
+
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(model)).routes(routes!(file))
+}
+
+impl From<PreviewError> for ApiError {
+    fn from(error: PreviewError) -> Self {
+        match error {
+            PreviewError::None(_) => StoreError::Missing("model for previews").into(),
+            error => Self::internal(error.to_string()),
+        }
+    }
+}
+
+async fn look(server: &App) -> Result<std::sync::Arc<Known>, ApiError> {
+    let shared = server.clone();
+    let known = tokio::task::spawn_blocking(move || {
+        shared.preview.look(&shared.settings.models, &shared.settings.preview)
+    });
+    Ok(known.await??)
+}
+
+/// The small model that the browser runs while a layout is arranged, and the project's LoRA on it.
+#[utoipa::path(get, path = "/api/projects/{project}/preview", tag = "preview", security(("session" = ["player"])),
+    responses((status = 200, body = PreviewModel)))]
+async fn model(
+    State(server): State<App>,
+    Params(project): Params<Uuid>,
+) -> Result<Json<PreviewModel>, ApiError> {
+    let known = look(&server).await?;
+    let lora = newest_lora(&server, project, &known.name).await?;
+    Ok(Json(PreviewModel {
+        name: known.name.clone(),
+        side: u32::try_from(known.side).unwrap_or(u32::MAX),
+        reduction: u32::try_from(known.reduction).unwrap_or(u32::MAX),
+        files: known.files.clone(),
+        lora,
+    }))
+}
+
+/// The LoRA of the newest finished run on `base`.
+async fn newest_lora(server: &App, project: Uuid, base: &str) -> Result<Option<PreviewLora>, ApiError> {
+    let mut newest = None;
+    let mut after = None;
+    loop {
+        let page = server.store.runs(project, list_range(after, Some(500))?).await?;
+        let finished = |run: &&mudi_domain::api::Run| run.state == JobState::Done && run.base == base;
+        newest = page.items.iter().rfind(finished).cloned().or(newest);
+        match page.next {
+            Some(next) => after = Some(next),
+            None => break,
+        }
+    }
+    let Some(run) = newest else { return Ok(None) };
+    let path = server.store.run_folder(project, run.id).join(TRAINED).join(LORA_FILE);
+    let bytes = tokio::fs::metadata(&path).await?.len();
+    Ok(Some(PreviewLora { run: run.id, name: run.name, alpha: run.recipe.alpha, bytes }))
+}
+
+/// A file of that model, by the SHA-256 of its content: what has been fetched once never changes.
+#[utoipa::path(get, path = "/api/projects/{project}/preview/files/{sha256}", tag = "preview",
+    security(("session" = ["player"])),
+    responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream")))]
+async fn file(
+    State(server): State<App>,
+    Params((_, sha256)): Params<(Uuid, String)>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let known = look(&server).await?;
+    let path = known.path(&sha256).ok_or(StoreError::Missing("file of the model for previews"))?;
+    let tag = etag(&sha256).ok_or_else(|| ApiError::internal("a digest is no tag"))?;
+    let mut response = if is_known(&headers, &tag) {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        let bytes = tokio::fs::read(path).await?;
+        ([(header::CONTENT_TYPE, "application/octet-stream")], Body::from(bytes)).into_response()
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::ETAG, tag);
+    let keep = header::HeaderValue::from_static("private, max-age=31536000, immutable");
+    headers.insert(header::CACHE_CONTROL, keep);
+    Ok(response)
+}

@@ -1,0 +1,125 @@
+//! The model that visitors' browsers run.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use mudi_diffusion::unet::UNetConfig;
+use mudi_diffusion::vae::VaeConfig;
+use mudi_domain::api::PreviewFile;
+use mudi_preview::FILES;
+use sha2::{Digest, Sha256};
+
+use super::jobs::bases;
+use super::store::hex;
+use crate::base::{BaseError, read_config};
+
+/// What is known of the model's files, found out when it is first asked for.
+#[derive(Default)]
+pub(crate) struct Preview {
+    known: Mutex<Option<Arc<Known>>>,
+}
+
+/// A model's files as they were when they were looked at.
+pub(crate) struct Known {
+    pub(crate) name: String,
+    pub(crate) side: usize,
+    pub(crate) reduction: usize,
+    pub(crate) files: Vec<PreviewFile>,
+    paths: BTreeMap<String, PathBuf>,
+    stamps: Vec<Stamp>,
+}
+
+/// Tells whether a file has changed.
+#[derive(PartialEq, Eq)]
+struct Stamp {
+    path: PathBuf,
+    bytes: u64,
+    changed: std::time::SystemTime,
+}
+
+/// Why there is no model.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PreviewError {
+    /// The host has set none, or one that is not there.
+    #[error("this server has no model for previews: {0}")]
+    None(String),
+    /// The model's folder cannot be read.
+    #[error(transparent)]
+    Base(#[from] BaseError),
+    /// A file cannot be read.
+    #[error("{}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl Preview {
+    /// The model `name` of the folder `models`. Files are read only if they have changed since they were looked at last.
+    pub(crate) fn look(&self, models: &Path, name: &str) -> Result<Arc<Known>, PreviewError> {
+        if name.is_empty() {
+            return Err(PreviewError::None("the setting `preview` is empty".to_owned()));
+        }
+        let folder = bases::find(models, name).map_err(PreviewError::None)?;
+        let stamps = stamps(&folder)?;
+        // Whoever comes second waits: the files are read once.
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.as_ref().filter(|known| known.stamps == stamps) {
+            return Ok(known.clone());
+        }
+        let made = Arc::new(Known::read(name, &folder, stamps)?);
+        *known = Some(made.clone());
+        Ok(made)
+    }
+}
+
+/// The files that there are.
+fn stamps(folder: &Path) -> Result<Vec<Stamp>, PreviewError> {
+    let mut stamps = Vec::new();
+    for name in FILES {
+        let path = folder.join(name);
+        match path.metadata().and_then(|meta| Ok((meta.len(), meta.modified()?))) {
+            Ok((bytes, changed)) => stamps.push(Stamp { path, bytes, changed }),
+            // What a model must have is missed where it is loaded.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(source) => return Err(PreviewError::Read { path, source }),
+        }
+    }
+    Ok(stamps)
+}
+
+impl Known {
+    fn read(name: &str, folder: &Path, stamps: Vec<Stamp>) -> Result<Self, PreviewError> {
+        let unet: UNetConfig = read_config(&folder.join("unet"))?;
+        let vae: VaeConfig = read_config(&folder.join("vae"))?;
+        let reduction = vae.reduction();
+        let mut files = Vec::new();
+        let mut paths = BTreeMap::new();
+        for stamp in &stamps {
+            let sha256 = digest(&stamp.path)
+                .map_err(|source| PreviewError::Read { path: stamp.path.clone(), source })?;
+            let within = stamp.path.strip_prefix(folder).unwrap_or(&stamp.path);
+            let name = within.to_string_lossy().replace(std::path::MAIN_SEPARATOR, "/");
+            paths.insert(sha256.clone(), stamp.path.clone());
+            files.push(PreviewFile { name, bytes: stamp.bytes, sha256 });
+        }
+        let side = unet.sample_size.unwrap_or(64) * reduction;
+        Ok(Self { name: name.to_owned(), side, reduction, files, paths, stamps })
+    }
+
+    /// The file with this content.
+    pub(crate) fn path(&self, sha256: &str) -> Option<&Path> {
+        self.paths.get(sha256).map(PathBuf::as_path)
+    }
+}
+
+/// SHA-256 of a file's content.
+fn digest(path: &Path) -> std::io::Result<String> {
+    let mut hasher = Sha256::new();
+    std::io::copy(&mut std::fs::File::open(path)?, &mut hasher)?;
+    Ok(hex(&hasher.finalize()))
+}

@@ -1,0 +1,64 @@
+//! What the page and the worker say to each other.
+
+use mudi_domain::api::PreviewModel;
+use serde::{Deserialize, Serialize};
+
+/// A layout as it is encoded.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Canvas {
+    /// Side in pixels.
+    pub(crate) side: u32,
+    /// `[side, side, 3]`.
+    pub(crate) pixels: Vec<u8>,
+    /// Where subjects are, at the size of latents, 0 to 1.
+    pub(crate) mask: Vec<f32>,
+}
+
+/// What is to be painted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Wish {
+    pub(crate) prompt: String,
+    pub(crate) negative: String,
+    pub(crate) canvas: Option<Canvas>,
+    pub(crate) gamma: f32,
+    pub(crate) seed: u64,
+    pub(crate) steps: u32,
+    pub(crate) guidance: f32,
+}
+
+/// What the worker computes with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Device {
+    /// The GPU where there is one, else the processor.
+    Any,
+    /// The processor.
+    Cpu,
+}
+
+/// What the page asks of the worker.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Ask {
+    /// To load a model of this project, named by its path in the API.
+    Load { project: String, model: PreviewModel, device: Device },
+    /// To paint; whatever is being painted is dropped.
+    Paint { number: u64, wish: Wish },
+    /// To drop what is being painted.
+    Rest,
+    /// To lose the GPU, as drivers do: for tests.
+    LoseDevice,
+}
+
+/// What the worker tells the page.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Tell {
+    /// So many bytes of the model are here.
+    Loading { received: u64, total: u64 },
+    /// The model is ready on that device.
+    Ready { device: String, gpu: bool, emulated: bool },
+    /// The GPU was lost and is being set up again.
+    Lost,
+    /// What a picture will be like, after so many steps.
+    Picture { number: u64, step: u32, steps: u32, side: u32, pixels: Vec<u8>, milliseconds: f64 },
+    /// There is no picture, and why.
+    Failed { reason: String },
+}

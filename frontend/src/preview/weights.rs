@@ -1,0 +1,122 @@
+//! The model's files: from the browser's cache, or from the server.
+
+use js_sys::Uint8Array;
+use mudi_domain::api::PreviewModel;
+use sha2::{Digest, Sha256};
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{Cache, DedicatedWorkerGlobalScope, ReadableStreamDefaultReader, Response};
+
+/// The cache's name. Its entries are named by digests, so that they never grow old.
+const CACHE: &str = "mudi-preview-1";
+
+fn scope() -> DedicatedWorkerGlobalScope {
+    js_sys::global().unchecked_into()
+}
+
+/// What a failure says.
+pub(super) fn words(error: &JsValue) -> String {
+    error
+        .dyn_ref::<js_sys::Error>()
+        .map_or_else(|| format!("{error:?}"), |error| String::from(error.message()))
+}
+
+/// The browser's cache; none on pages that were not loaded safely, and in private windows.
+async fn cache() -> Option<Cache> {
+    let storage = scope().caches().ok()?;
+    JsFuture::from(storage.open(CACHE)).await.ok()?.dyn_into().ok()
+}
+
+/// Reads an answer bit by bit; `progress` is told of each.
+async fn body(response: &Response, progress: &mut impl FnMut(u64)) -> Result<Vec<u8>, JsValue> {
+    let Some(stream) = response.body() else { return Ok(Vec::new()) };
+    let reader: ReadableStreamDefaultReader = stream.get_reader().dyn_into()?;
+    let mut bytes = Vec::new();
+    loop {
+        let chunk = JsFuture::from(reader.read()).await?;
+        if js_sys::Reflect::get(&chunk, &"done".into())?.is_truthy() {
+            return Ok(bytes);
+        }
+        let part: Uint8Array = js_sys::Reflect::get(&chunk, &"value".into())?.dyn_into()?;
+        progress(u64::from(part.length()));
+        bytes.extend(part.to_vec());
+    }
+}
+
+async fn fetch(address: &str) -> Result<Response, String> {
+    let response = JsFuture::from(scope().fetch_with_str(address)).await;
+    let response: Response =
+        response.and_then(JsCast::dyn_into).map_err(|_| "the server does not answer".to_owned())?;
+    if response.ok() { Ok(response) } else { Err(format!("the server answers {}", response.status())) }
+}
+
+fn is(bytes: &[u8], sha256: &str) -> bool {
+    let digest: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    digest == sha256
+}
+
+/// One file of the model. What the cache holds is checked, too: disks err.
+async fn file(
+    project: &str,
+    sha256: &str,
+    cache: Option<&Cache>,
+    progress: &mut impl FnMut(u64),
+) -> Result<Vec<u8>, String> {
+    let key = format!("/preview-weights/{sha256}");
+    if let Some(cache) = cache {
+        let kept = JsFuture::from(cache.match_with_str(&key)).await;
+        if let Some(kept) = kept.ok().and_then(|kept| kept.dyn_into::<Response>().ok()) {
+            let mut received = 0;
+            match body(&kept, &mut |bytes| received += bytes).await {
+                Ok(bytes) if is(&bytes, sha256) => {
+                    progress(received);
+                    return Ok(bytes);
+                }
+                _ => {}
+            }
+        }
+    }
+    let response = fetch(&format!("{project}/preview/files/{sha256}")).await?;
+    let bytes = body(&response, progress).await.map_err(|error| words(&error))?;
+    if !is(&bytes, sha256) {
+        return Err("a file of the model came damaged; load the page again".to_owned());
+    }
+    if let Some(cache) = cache {
+        let copy = Uint8Array::from(bytes.as_slice());
+        if let Ok(response) = Response::new_with_opt_buffer_source(Some(&copy)) {
+            // A full disk only means that the file is fetched again next time.
+            let _ = JsFuture::from(cache.put_with_str(&key, &response)).await;
+        }
+    }
+    Ok(bytes)
+}
+
+/// All files of the model, and its LoRA's bytes with alpha. `progress` gets the bytes that are here, and all of them.
+pub(super) async fn all(
+    project: &str,
+    model: &PreviewModel,
+    mut progress: impl FnMut(u64, u64),
+) -> Result<(mudi_preview::Files, Option<(Vec<u8>, f32)>), String> {
+    let of_lora = model.lora.as_ref().map_or(0, |lora| lora.bytes);
+    let total = model.files.iter().map(|file| file.bytes).sum::<u64>() + of_lora;
+    let mut received = 0;
+    let mut count = |bytes: u64| {
+        received += bytes;
+        progress(received.min(total), total);
+    };
+    let cache = cache().await;
+    let mut files = mudi_preview::Files::new();
+    for wanted in &model.files {
+        let bytes = file(project, &wanted.sha256, cache.as_ref(), &mut count).await?;
+        files.insert(wanted.name.clone(), bytes);
+    }
+    let lora = match &model.lora {
+        Some(lora) => {
+            let response = fetch(&format!("{project}/runs/{}/weights", lora.run)).await?;
+            let bytes = body(&response, &mut count).await.map_err(|error| words(&error))?;
+            Some((bytes, lora.alpha as f32))
+        }
+        None => None,
+    };
+    Ok((files, lora))
+}

@@ -1,0 +1,46 @@
+//! The model that a visitor's browser runs.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// A small base model, and the project's own LoRA on it, for pictures of layouts in the browser.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PreviewModel {
+    /// The base model.
+    pub name: String,
+    /// Side of the square pictures that it makes, in pixels.
+    pub side: u32,
+    /// Pixels that one latent stands for, in each direction.
+    pub reduction: u32,
+    /// Its files, to be had under `/api/projects/{project}/preview/files/{sha256}`.
+    pub files: Vec<PreviewFile>,
+    /// The LoRA of the newest finished run on this base, if there is one; to be had as that run's weights.
+    pub lora: Option<PreviewLora>,
+}
+
+/// One file of a model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PreviewFile {
+    /// Its path in the model's folder, as diffusers lays it out.
+    pub name: String,
+    /// Its size.
+    pub bytes: u64,
+    /// SHA-256 of its content, in hexadecimal digits.
+    pub sha256: String,
+}
+
+/// A LoRA.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PreviewLora {
+    /// The run that trained it.
+    pub run: Uuid,
+    /// The run's name.
+    pub name: String,
+    /// `alpha` of its recipe.
+    pub alpha: f64,
+    /// Size of its file.
+    pub bytes: u64,
+}

@@ -1,0 +1,38 @@
+//! A project's own LoRA on the model of the preview.
+
+use mudi_diffusion::lora::LoraFactors;
+use mudi_diffusion::unet::UNet;
+use mudi_diffusion::{Engine, ParameterKind, Parameters};
+
+use crate::error::PreviewError;
+use crate::weights::SafetensorsWeights;
+
+/// Attaches the LoRA of `bytes`, a file that training here has written (PEFT's names), to the attention projections
+/// that it adapts. `alpha` is that of its recipe.
+///
+/// # Errors
+/// [`PreviewError::File`] where it adapts none of them; factors whose shapes do not fit.
+pub(crate) fn attach<E: Engine>(
+    engine: &E,
+    unet: &mut UNet<E>,
+    bytes: &[u8],
+    alpha: f32,
+) -> Result<(), PreviewError> {
+    const NAME: &str = "the LoRA";
+    let mut weights = SafetensorsWeights::new(engine, NAME, bytes)?;
+    let mut adapted = 0;
+    for projection in unet.projections() {
+        let [down, up] = ["A", "B"].map(|part| format!("unet.{}.lora_{part}.weight", projection.path));
+        let Some((shape, _)) = weights.read(&down)? else { continue };
+        let rank = shape.first().copied().unwrap_or(0);
+        let down = weights.get(&down, &[rank, projection.inputs], ParameterKind::Linear)?;
+        let up = weights.get(&up, &[projection.outputs, rank], ParameterKind::Linear)?;
+        projection.lora = Some(LoraFactors { down, up, scale: alpha / rank as f32 });
+        adapted += 1;
+    }
+    if adapted == 0 {
+        let reason = "it adapts nothing that this model has".to_owned();
+        return Err(PreviewError::File { name: NAME.to_owned(), reason });
+    }
+    Ok(())
+}

@@ -1,0 +1,142 @@
+//! The networks of a base model.
+
+use std::collections::BTreeMap;
+
+use mudi_diffusion::clip::{ClipText, ClipTextConfig};
+use mudi_diffusion::schedule::NoiseSchedule;
+use mudi_diffusion::tokenizer::Tokenizer;
+use mudi_diffusion::unet::{UNet, UNetConfig};
+use mudi_diffusion::vae::{VaeConfig, VaeDecoder, VaeEncoder};
+use mudi_diffusion::{Engine, parse};
+
+use crate::error::PreviewError;
+use crate::lora;
+use crate::weights::SafetensorsWeights;
+
+/// The contents of a model's files, by their paths in its folder.
+pub type Files = BTreeMap<String, Vec<u8>>;
+
+/// A base model on an engine: SD 1.5, SD 2.1, SDXL and the pocket models.
+pub struct Model<E: Engine> {
+    pub(crate) encoders: Vec<(Tokenizer, ClipText<E>)>,
+    pub(crate) unet: UNet<E>,
+    pub(crate) vae: VaeConfig,
+    pub(crate) encoder: VaeEncoder<E>,
+    pub(crate) decoder: VaeDecoder<E>,
+    pub(crate) schedule: NoiseSchedule,
+    pub(crate) zeros_for_empty_prompt: bool,
+}
+
+fn text<'a>(files: &'a Files, name: &str) -> Result<Option<&'a str>, PreviewError> {
+    files
+        .get(name)
+        .map(|bytes| {
+            std::str::from_utf8(bytes)
+                .map_err(|error| PreviewError::File { name: name.to_owned(), reason: error.to_string() })
+        })
+        .transpose()
+}
+
+fn needed<'a>(files: &'a Files, name: &str) -> Result<&'a str, PreviewError> {
+    text(files, name)?.ok_or_else(|| PreviewError::Missing { name: name.to_owned() })
+}
+
+fn config<C: serde::de::DeserializeOwned>(files: &Files, folder: &str) -> Result<C, PreviewError> {
+    let name = format!("{folder}/config.json");
+    parse(needed(files, &name)?).map_err(|error| PreviewError::File { name, reason: error.to_string() })
+}
+
+/// Builds a network from the weights called `name`, which are given back before the next one is built.
+fn network<E: Engine, N>(
+    engine: &E,
+    files: &mut Files,
+    name: &str,
+    build: impl FnOnce(&mut SafetensorsWeights<'_, E>) -> mudi_diffusion::Result<N>,
+) -> Result<N, PreviewError> {
+    let bytes = files.remove(name).ok_or_else(|| PreviewError::Missing { name: name.to_owned() })?;
+    Ok(build(&mut SafetensorsWeights::new(engine, name, &bytes)?)?)
+}
+
+/// What is read of a model's folder. Those whose names hold `_2` or `index`, and settings of tokenizers, may be missing.
+pub const FILES: [&str; 18] = [
+    "model_index.json",
+    "scheduler/scheduler_config.json",
+    "text_encoder/config.json",
+    "text_encoder/model.safetensors",
+    "text_encoder_2/config.json",
+    "text_encoder_2/model.safetensors",
+    "tokenizer/vocab.json",
+    "tokenizer/merges.txt",
+    "tokenizer/tokenizer_config.json",
+    "tokenizer/special_tokens_map.json",
+    "tokenizer_2/vocab.json",
+    "tokenizer_2/merges.txt",
+    "tokenizer_2/tokenizer_config.json",
+    "tokenizer_2/special_tokens_map.json",
+    "vae/config.json",
+    "vae/diffusion_pytorch_model.safetensors",
+    "unet/config.json",
+    "unet/diffusion_pytorch_model.safetensors",
+];
+
+impl<E: Engine> Model<E> {
+    /// Builds the networks, and attaches `lora`, the bytes of a file and the alpha of its recipe. Each network's bytes are
+    /// given back as soon as the engine has them.
+    ///
+    /// # Errors
+    /// Files that are missing, damaged or do not belong together.
+    pub fn load(engine: &E, mut files: Files, lora: Option<(&[u8], f32)>) -> Result<Self, PreviewError> {
+        let files = &mut files;
+        let mut encoders = Vec::new();
+        for suffix in ["", "_2"] {
+            let folder = format!("text_encoder{suffix}");
+            if suffix.is_empty() || files.contains_key(&format!("{folder}/config.json")) {
+                let config: ClipTextConfig = config(files, &folder)?;
+                let tokenizer = tokenizer(files, &format!("tokenizer{suffix}"))?;
+                let weights = format!("{folder}/model.safetensors");
+                let encoder = network(engine, files, &weights, |weights| ClipText::new(config, weights))?;
+                encoders.push((tokenizer, encoder));
+            }
+        }
+        let name = "scheduler/scheduler_config.json";
+        let schedule = NoiseSchedule::from_json(needed(files, name)?)
+            .map_err(|error| PreviewError::File { name: name.to_owned(), reason: error.to_string() })?;
+        let zeros_for_empty_prompt = zeros_for_empty_prompt(files)?;
+        let vae: VaeConfig = config(files, "vae")?;
+        let (encoder, decoder) =
+            network(engine, files, "vae/diffusion_pytorch_model.safetensors", |weights| {
+                Ok((VaeEncoder::new(&vae, weights)?, VaeDecoder::new(&vae, weights)?))
+            })?;
+        let unet_config: UNetConfig = config(files, "unet")?;
+        let weights = "unet/diffusion_pytorch_model.safetensors";
+        let mut unet = network(engine, files, weights, |weights| UNet::new(unet_config, weights))?;
+        if let Some((bytes, alpha)) = lora {
+            lora::attach(engine, &mut unet, bytes, alpha)?;
+        }
+        Ok(Self { encoders, unet, vae, encoder, decoder, schedule, zeros_for_empty_prompt })
+    }
+
+    /// Side of the square pictures that it was trained on, in pixels.
+    #[must_use]
+    pub fn resolution(&self) -> usize {
+        self.unet.config.sample_size.unwrap_or(64) * self.vae.reduction()
+    }
+}
+
+/// `force_zeros_for_empty_prompt` of `model_index.json`, which folders made by hand may lack.
+fn zeros_for_empty_prompt(files: &Files) -> Result<bool, PreviewError> {
+    let name = "model_index.json";
+    let Some(text) = text(files, name)? else { return Ok(false) };
+    let index: serde_json::Value = parse(text)
+        .map_err(|error| PreviewError::File { name: name.to_owned(), reason: error.to_string() })?;
+    Ok(index["force_zeros_for_empty_prompt"].as_bool().unwrap_or(false))
+}
+
+fn tokenizer(files: &Files, folder: &str) -> Result<Tokenizer, PreviewError> {
+    let at = |name: &str| format!("{folder}/{name}");
+    let (vocab, merges) = (needed(files, &at("vocab.json"))?, needed(files, &at("merges.txt"))?);
+    let config = text(files, &at("tokenizer_config.json"))?;
+    let special = text(files, &at("special_tokens_map.json"))?;
+    Tokenizer::from_folder_json(vocab, merges, config, special)
+        .map_err(|error| PreviewError::File { name: folder.to_owned(), reason: error.to_string() })
+}

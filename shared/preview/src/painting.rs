@@ -1,0 +1,336 @@
+//! Sampling, with a picture after each step.
+
+use mudi_diffusion::schedule::{PredictionType, Sampler, SamplerKind};
+use mudi_diffusion::unet::{AddedConditioning, UNetInput};
+use mudi_diffusion::{Engine, Readable};
+use mudi_domain::rng;
+
+use crate::error::PreviewError;
+use crate::model::Model;
+
+/// A layout as it is encoded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Canvas {
+    /// Side in pixels.
+    pub side: usize,
+    /// `[side, side, 3]`, 0 to 255.
+    pub pixels: Vec<u8>,
+    /// Where subjects are, at the size of latents: `[side / r, side / r]`, 0 to 1.
+    pub mask: Vec<f32>,
+}
+
+/// What is to be painted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wish {
+    /// The text.
+    pub prompt: String,
+    /// What guidance leads away from; empty for nothing.
+    pub negative: String,
+    /// The layout, for a mean-shifted start.
+    pub canvas: Option<Canvas>,
+    /// How strongly the start is shifted towards it.
+    pub gamma: f32,
+    /// Seed of the noise.
+    pub seed: u64,
+    /// The sampler.
+    pub sampler: SamplerKind,
+    /// Karras' spacing of noise levels.
+    pub karras: bool,
+    /// Steps of the sampler.
+    pub steps: usize,
+    /// Classifier-free guidance scale; 1 leaves it out.
+    pub guidance: f32,
+    /// Multiplies the LoRA's own scale.
+    pub lora_scale: f32,
+}
+
+/// A picture.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Picture {
+    /// In pixels.
+    pub width: usize,
+    /// In pixels.
+    pub height: usize,
+    /// `[height, width, 3]`.
+    pub pixels: Vec<u8>,
+}
+
+/// Texts as the UNet takes them, for one batch.
+struct Text<E: Engine> {
+    context: E::Tensor,
+    pooled: Option<E::Tensor>,
+}
+
+// Derived, this would ask the same of the engine.
+impl<E: Engine> Clone for Text<E> {
+    fn clone(&self) -> Self {
+        Self { context: self.context.clone(), pooled: self.pooled.clone() }
+    }
+}
+
+/// A model, and what it has encoded last.
+pub struct Painter<E: Engine> {
+    engine: E,
+    model: Model<E>,
+    text: Option<((String, String, bool), Text<E>)>,
+}
+
+/// A picture on its way.
+pub struct Painting<E: Engine> {
+    wish: Wish,
+    sampler: Sampler,
+    text: Text<E>,
+    /// Height and width of latents.
+    size: [usize; 2],
+    latents: Latents<E>,
+    step: usize,
+}
+
+/// Where latents are: those of the start are made on the device, later ones by the sampler.
+enum Latents<E: Engine> {
+    Start(E::Tensor),
+    Known(Vec<f32>),
+}
+
+impl<E: Engine> Painting<E> {
+    /// Steps that have been made.
+    #[must_use]
+    pub fn step(&self) -> usize {
+        self.step
+    }
+
+    /// Whether all steps have been made.
+    #[must_use]
+    pub fn done(&self) -> bool {
+        self.step >= self.wish.steps
+    }
+}
+
+impl<E: Readable> Painter<E> {
+    /// A painter with that model.
+    pub fn new(engine: E, model: Model<E>) -> Self {
+        Self { engine, model, text: None }
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> &E {
+        &self.engine
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Model<E> {
+        &self.model
+    }
+
+    /// Encodes the text and the layout of a wish. Nothing is waited for.
+    ///
+    /// # Errors
+    /// Wishes that the model cannot fulfil; engine errors.
+    pub fn begin(&mut self, wish: Wish) -> Result<Painting<E>, PreviewError> {
+        let guided = wish.guidance != 1.0;
+        let key = (wish.prompt.clone(), wish.negative.clone(), guided);
+        let text = match &self.text {
+            Some((known, text)) if *known == key => text.clone(),
+            _ => {
+                let text = self.encode_texts(&wish, guided)?;
+                self.text = Some((key, text.clone()));
+                text
+            }
+        };
+        let model = &self.model;
+        let sampler = Sampler::new(wish.sampler, &model.schedule, wish.steps, wish.karras)?;
+        let side = wish.canvas.as_ref().map_or(model.resolution(), |canvas| canvas.side);
+        let reduction = model.vae.reduction();
+        if side == 0 || !side.is_multiple_of(reduction) {
+            return Err(PreviewError::Wish(format!(
+                "the layout is {side} pixels wide; a multiple of {reduction} is needed"
+            )));
+        }
+        let size = [side / reduction; 2];
+        let latents = Latents::Start(self.start(&wish, &sampler, size)?);
+        Ok(Painting { wish, sampler, text, size, latents, step: 0 })
+    }
+
+    fn encode_texts(&self, wish: &Wish, guided: bool) -> Result<Text<E>, PreviewError> {
+        let engine = &self.engine;
+        let positive = self.encode_text(&wish.prompt)?;
+        if !guided {
+            return Ok(positive);
+        }
+        let mut negative = self.encode_text(&wish.negative)?;
+        if wish.negative.is_empty() && self.model.zeros_for_empty_prompt {
+            negative.context = engine.scale(&negative.context, 0.0)?;
+            negative.pooled = negative.pooled.map(|pooled| engine.scale(&pooled, 0.0)).transpose()?;
+        }
+        Ok(Text {
+            context: engine.concat(&negative.context, &positive.context, 0)?,
+            pooled: match (&negative.pooled, &positive.pooled) {
+                (Some(negative), Some(positive)) => Some(engine.concat(negative, positive, 0)?),
+                _ => None,
+            },
+        })
+    }
+
+    /// SDXL's two encoders side by side, or the only one's last states.
+    fn encode_text(&self, prompt: &str) -> Result<Text<E>, PreviewError> {
+        let engine = &self.engine;
+        let mut context: Option<E::Tensor> = None;
+        let mut pooled = None;
+        for (tokenizer, encoder) in &self.model.encoders {
+            let encoded = encoder.forward(engine, &tokenizer.encode(prompt)?.ids, 1)?;
+            let states = if self.model.encoders.len() > 1 { encoded.penultimate } else { encoded.last };
+            context = Some(match context {
+                Some(first) => engine.concat(&first, &states, 2)?,
+                None => states,
+            });
+            pooled = encoded.pooled;
+        }
+        let context = context.ok_or_else(|| PreviewError::Missing { name: "text_encoder".to_owned() })?;
+        Ok(Text { context, pooled: pooled.filter(|_| self.model.unet.config.has_text_time()) })
+    }
+
+    /// Latents of the start, `[1, h, w, C]`: noise, shifted towards the encoded layout where there is one.
+    fn start(&self, wish: &Wish, sampler: &Sampler, [h, w]: [usize; 2]) -> Result<E::Tensor, PreviewError> {
+        let (engine, model) = (&self.engine, &self.model);
+        let channels = model.vae.latent_channels;
+        let noise = rng::normal(&mut rng::stream(wish.seed, "start", 0), h * w * channels);
+        let deviation = sampler.init_noise_sigma();
+        let noise: Vec<f32> = noise.iter().map(|v| v * deviation).collect();
+        let noise = engine.from_slice(&noise, &[1, h, w, channels])?;
+        let Some(canvas) = wish.canvas.as_ref().filter(|_| wish.gamma != 0.0) else { return Ok(noise) };
+        if canvas.pixels.len() != canvas.side * canvas.side * 3 || canvas.mask.len() != h * w {
+            return Err(PreviewError::Wish(format!(
+                "a layout of {side} x {side} pixels has {} values and a mask of {}; expected {} and {}",
+                canvas.pixels.len(),
+                canvas.mask.len(),
+                canvas.side * canvas.side * 3,
+                h * w,
+                side = canvas.side
+            )));
+        }
+        let pixels: Vec<f32> = canvas.pixels.iter().map(|&v| f32::from(v) / 127.5 - 1.0).collect();
+        let pixels = engine.from_slice(&pixels, &[1, canvas.side, canvas.side, 3])?;
+        let moments = model.encoder.forward(engine, &pixels)?;
+        let mean = engine.slice(&moments, 3, 0, channels)?;
+        let strength = wish.gamma * sampler.init_signal() * model.vae.scaling_factor as f32;
+        let mask: Vec<f32> =
+            canvas.mask.iter().flat_map(|mask| std::iter::repeat_n(mask * strength, channels)).collect();
+        let mask = engine.from_slice(&mask, &[1, h, w, channels])?;
+        Ok(engine.add(&engine.mul(&mean, &mask)?, &noise)?)
+    }
+
+    /// Makes the next step; what the finished picture will be like, by what is known so far.
+    ///
+    /// # Errors
+    /// Engine errors; a painting that is done.
+    pub async fn step(&self, painting: &mut Painting<E>) -> Result<Picture, PreviewError> {
+        let engine = &self.engine;
+        let (wish, at) = (&painting.wish, painting.step);
+        let Some(&timestep) = painting.sampler.timesteps().get(at).filter(|_| at < wish.steps) else {
+            return Err(PreviewError::Wish("the picture is finished".to_owned()));
+        };
+        let [h, w] = painting.size;
+        let channels = self.model.vae.latent_channels;
+        let shape = [1, h, w, channels];
+        let count = h * w * channels;
+        let latents = match &painting.latents {
+            Latents::Start(latents) => latents.clone(),
+            Latents::Known(latents) => engine.from_slice(latents, &shape)?,
+        };
+        // Scaling is the same for all values.
+        let mut scale = [1.0];
+        painting.sampler.scale_model_input(&mut scale, at)?;
+        let scaled = if scale == [1.0] { latents.clone() } else { engine.scale(&latents, scale[0])? };
+        let prediction = self.predict(painting, &scaled, timestep)?;
+        let picture = self.decode(&self.expected(&scaled, &prediction, painting.sampler.alpha_bar(at))?)?;
+        let size = engine.shape(&picture);
+        let parts = [&prediction, &latents, &picture];
+        let mut flat = Vec::new();
+        for part in parts {
+            let length = engine.shape(part).iter().product();
+            flat.push(engine.reshape(part, &[1, length])?);
+        }
+        // Everything comes back at once: waiting for the device is what takes time.
+        let together = engine.concat(&engine.concat(&flat[0], &flat[1], 1)?, &flat[2], 1)?;
+        let values = engine.read(&together).await?;
+        let (prediction, rest) = values.split_at(count);
+        let (before, picture) = rest.split_at(count);
+        let mut after = before.to_vec();
+        let noise = painting
+            .sampler
+            .needs_noise()
+            .then(|| rng::normal(&mut rng::stream(wish.seed, "ancestral", at as u64), count));
+        painting.sampler.step(at, prediction, &mut after, noise.as_deref())?;
+        painting.step += 1;
+        if painting.done() {
+            let last = self.decode(&engine.from_slice(&after, &shape)?)?;
+            let picture = engine.read(&last).await?;
+            painting.latents = Latents::Known(after);
+            return Ok(pixels(&picture, &size));
+        }
+        painting.latents = Latents::Known(after);
+        Ok(pixels(picture, &size))
+    }
+
+    /// What the UNet says of `scaled` latents, with guidance: `[1, h, w, C]`.
+    fn predict(
+        &self,
+        painting: &Painting<E>,
+        scaled: &E::Tensor,
+        timestep: f32,
+    ) -> Result<E::Tensor, PreviewError> {
+        let engine = &self.engine;
+        let guidance = painting.wish.guidance;
+        let guided = guidance != 1.0;
+        let batch = if guided { 2 } else { 1 };
+        let reduction = self.model.vae.reduction() as f32;
+        let [height, width] = painting.size.map(|length| length as f32 * reduction);
+        let input = UNetInput {
+            sample: if guided { engine.concat(scaled, scaled, 0)? } else { scaled.clone() },
+            timesteps: vec![timestep; batch],
+            encoder_hidden_states: painting.text.context.clone(),
+            added: painting.text.pooled.clone().map(|text_embeds| AddedConditioning {
+                text_embeds,
+                time_ids: [height, width, 0.0, 0.0, height, width].repeat(batch),
+            }),
+            lora_scale: painting.wish.lora_scale,
+        };
+        let output = self.model.unet.forward(engine, &input)?;
+        if !guided {
+            return Ok(output);
+        }
+        // Without, plus guidance times with less without.
+        let without = engine.scale(&engine.slice(&output, 0, 0, 1)?, 1.0 - guidance)?;
+        let with = engine.scale(&engine.slice(&output, 0, 1, 1)?, guidance)?;
+        Ok(engine.add(&without, &with)?)
+    }
+
+    /// The clean latents that a prediction implies for noisy ones of unit variance.
+    fn expected(
+        &self,
+        noisy: &E::Tensor,
+        prediction: &E::Tensor,
+        alpha_bar: f64,
+    ) -> Result<E::Tensor, PreviewError> {
+        let (signal, noise) = (alpha_bar.sqrt(), (1.0 - alpha_bar).sqrt());
+        let (of_noisy, of_prediction) = match self.model.schedule.prediction_type() {
+            PredictionType::Epsilon => (1.0 / signal, -noise / signal),
+            PredictionType::VPrediction => (signal, -noise),
+            PredictionType::Sample => (0.0, 1.0),
+        };
+        let engine = &self.engine;
+        let noisy = engine.scale(noisy, of_noisy as f32)?;
+        Ok(engine.add(&noisy, &engine.scale(prediction, of_prediction as f32)?)?)
+    }
+
+    /// Pixels of latents, `[1, H, W, 3]`, about -1..=1.
+    fn decode(&self, latents: &E::Tensor) -> Result<E::Tensor, PreviewError> {
+        let unscaled = self.engine.scale(latents, (1.0 / self.model.vae.scaling_factor) as f32)?;
+        Ok(self.model.decoder.forward(&self.engine, &unscaled)?)
+    }
+}
+
+fn pixels(values: &[f32], shape: &[usize]) -> Picture {
+    let pixels = values.iter().map(|v| ((v + 1.0) * 127.5).round().clamp(0.0, 255.0) as u8).collect();
+    Picture { width: shape[2], height: shape[1], pixels }
+}
