@@ -45,4 +45,4 @@ mod widgets;
 #[cfg(target_arch = "wasm32")]
 pub use app::{start, start_workbench};
 #[cfg(target_arch = "wasm32")]
-pub use preview::start_preview;
+pub use preview::{start_cpu_preview, start_gpu_preview};

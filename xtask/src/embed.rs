@@ -8,11 +8,9 @@ use crate::Failure;
 
 /// The most bytes of a first visit, compressed by Brotli, which browsers ask for on this machine and by TLS.
 const BUDGET: usize = 500_000;
-/// The program that is no page but a worker, with the engines that paint previews.
-pub(crate) const WORKER: &str = "preview.html";
-/// The script that starts it.
-const WORKER_SCRIPT: &str = "preview-worker.js";
-/// The most bytes of the worker, compressed by Brotli.
+/// The programs that are no pages but workers, each with an engine that paints previews.
+pub(crate) const WORKERS: [&str; 2] = ["preview-gpu.html", "preview-cpu.html"];
+/// The most bytes of a worker, compressed by Brotli.
 const WORKER_BUDGET: usize = 700_000;
 
 /// Copies the page's programs, each from its folder, to `embedded`, every file also compressed. What is there already keeps
@@ -22,8 +20,9 @@ pub(crate) fn embed(programs: &[(&str, PathBuf)], embedded: &Path) -> Result<(),
     for (program, dist) in programs {
         let mut sizes = [0; 3];
         let names = files(dist)?;
+        let worker = WORKERS.contains(program);
         for name in &names {
-            let bytes = if *program == WORKER && name.ends_with(".html") {
+            let bytes = if worker && name.ends_with(".html") {
                 worker_script(&names)?.into_bytes()
             } else {
                 std::fs::read(dist.join(name)).map_err(|error| failed(name, &error))?
@@ -32,20 +31,21 @@ pub(crate) fn embed(programs: &[(&str, PathBuf)], embedded: &Path) -> Result<(),
             for (size, form) in sizes.iter_mut().zip([&bytes, &brotli, &gzip]) {
                 *size += form.len();
             }
-            let name = match *program {
-                WORKER if name.ends_with(".html") => WORKER_SCRIPT,
-                program if name.ends_with(".html") => program,
-                _ => name,
+            let name = match name.strip_suffix(".html") {
+                // The script that starts it, in the place of a page.
+                Some(_) if worker => program.replace(".html", ".js"),
+                Some(_) => (*program).to_owned(),
+                None => name.clone(),
             };
             wanted.insert(format!("{name}.br"), brotli);
             wanted.insert(format!("{name}.gz"), gzip);
-            wanted.insert(name.to_owned(), bytes);
+            wanted.insert(name, bytes);
         }
         let [whole, brotli, gzip] = sizes.map(|size| size.div_ceil(1000));
         eprintln!(
             "\n{program}: {whole} kB, of which a first visit loads {brotli} kB (brotli) or {gzip} kB (gzip)."
         );
-        let budget = if *program == WORKER { WORKER_BUDGET } else { BUDGET };
+        let budget = if worker { WORKER_BUDGET } else { BUDGET };
         if sizes[1] > budget {
             let budget = budget / 1000;
             return Err(Failure::step(
@@ -74,7 +74,7 @@ pub(crate) fn embed(programs: &[(&str, PathBuf)], embedded: &Path) -> Result<(),
 fn worker_script(names: &[String]) -> Result<String, Failure> {
     let find = |end: &str| {
         let found = names.iter().find(|name| name.ends_with(end));
-        found.ok_or_else(|| Failure::step(format!("Trunk has made no {end} of {WORKER}"), 1))
+        found.ok_or_else(|| Failure::step(format!("Trunk has made no {end} of a worker"), 1))
     };
     let (script, program) = (find(".js")?, find("_bg.wasm")?);
     Ok(format!("import start from \"./{script}\";\nawait start({{ module_or_path: \"./{program}\" }});\n"))

@@ -13,17 +13,18 @@ pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 /// The programs that are installed, and their versions. That of `wasm-bindgen` is the one of the root `Cargo.toml`.
 const TOOLS: [(&str, &str, &str, &[&str]); 2] =
     [("wasm-bindgen", "wasm-bindgen-cli", "0.2.130", &[]), ("trunk", "trunk", "0.21.14", &["--locked"])];
-/// The page's programs: the studio; the workbench with the editors, and the worker that paints previews, which are loaded
+/// The page's programs: the studio; the workbench with the editors, and the workers that paint previews, which are loaded
 /// where they are needed.
-const PROGRAMS: [&str; 3] = [embed::WORKER, "workbench.html", "index.html"];
+const PROGRAMS: [&str; 4] = [embed::WORKERS[0], embed::WORKERS[1], "workbench.html", "index.html"];
 /// What the page is made of.
-const SOURCES: [&str; 9] = [
+const SOURCES: [&str; 10] = [
     "frontend",
     "shared",
     "xtask",
     "index.html",
     "workbench.html",
-    embed::WORKER,
+    embed::WORKERS[0],
+    embed::WORKERS[1],
     "Trunk.toml",
     "Cargo.toml",
     "Cargo.lock",

@@ -17,11 +17,11 @@ use super::bench::Bench;
 use super::exact::{put, rendered};
 use crate::api;
 use crate::browser;
-use crate::preview::{Ask, Canvas, Device, PreviewWorker, Tell, Wish};
+use crate::preview::{Ask, ByGpu, Canvas, PreviewWorker, Tell, Wish};
 use crate::widgets::Slider;
 
-/// The script that `cargo xtask page` makes to start the worker.
-const WORKER: &str = "/preview-worker.js";
+/// The scripts that `cargo xtask page` makes to start the workers: with the GPU, and with the processor.
+const WORKERS: [&str; 2] = ["/preview-gpu.js", "/preview-cpu.js"];
 /// The least time between two layouts that are sent while one is dragged, in milliseconds.
 const PACE: u32 = 60;
 /// Where the browser keeps that previews are wanted.
@@ -55,8 +55,10 @@ struct Live {
     bench: Bench,
     project: StoredValue<String>,
     model: StoredValue<PreviewModel>,
-    bridge: StoredValue<Option<WorkerBridge<PreviewWorker>>, LocalStorage>,
+    bridge: StoredValue<Option<WorkerBridge<PreviewWorker<ByGpu>>>, LocalStorage>,
     stage: RwSignal<Stage>,
+    /// Why the processor paints.
+    why_no_gpu: RwSignal<Option<String>>,
     painted: RwSignal<Option<Painted>>,
     canvas: NodeRef<html::Canvas>,
     prompt: RwSignal<String>,
@@ -106,6 +108,7 @@ fn Offered(bench: Bench, project: String, model: PreviewModel, strength: RwSigna
         model: StoredValue::new(model),
         bridge: StoredValue::new_local(None),
         stage: RwSignal::new(Stage::Off),
+        why_no_gpu: RwSignal::new(None),
         painted: RwSignal::new(None),
         canvas: NodeRef::new(),
         prompt: RwSignal::new(prompt::collage(&names).replace(", simple background", "")),
@@ -176,7 +179,10 @@ fn Status(live: Live) -> impl IntoView {
             let place = match (gpu, emulated) {
                 (true, false) => format!("on your GPU ({device})"),
                 (true, true) => format!("on a GPU emulated by your processor ({device})"),
-                (false, _) => format!("on your processor, which is slower than a GPU: {device}"),
+                (false, _) => {
+                    let why = live.why_no_gpu.get().unwrap_or_default();
+                    format!("on your processor, which is slower than a GPU: {why}")
+                }
             };
             match live.painted.get() {
                 Some(Painted { step, steps, milliseconds }) => {
@@ -258,15 +264,18 @@ fn Controls(live: Live) -> impl IntoView {
 impl Live {
     fn turn_on(self) {
         browser::remember(WANTED, "yes");
+        self.why_no_gpu.set(None);
+        self.employ(WORKERS[0]);
+    }
+
+    /// Starts a worker in the place of the one that there is.
+    fn employ(self, script: &str) {
         self.stage.set(Stage::Loading { received: 0, total: 1 });
         self.painted.set(None);
-        let bridge =
-            PreviewWorker::spawner().with_loader(true).callback(move |tell| self.told(tell)).spawn(WORKER);
-        bridge.send(Ask::Load {
-            project: self.project.get_value(),
-            model: self.model.get_value(),
-            device: Device::Any,
-        });
+        // Both workers speak the same.
+        let mut spawner = PreviewWorker::<ByGpu>::spawner();
+        let bridge = spawner.with_loader(true).callback(move |tell| self.told(tell)).spawn(script);
+        bridge.send(Ask::Load { project: self.project.get_value(), model: self.model.get_value() });
         self.bridge.set_value(Some(bridge));
         self.wish();
     }
@@ -284,6 +293,17 @@ impl Live {
             Tell::Loading { received, total } => drop(self.stage.try_set(Stage::Loading { received, total })),
             Tell::Ready { device, gpu, emulated } => {
                 self.stage.try_set(Stage::Ready { device, gpu, emulated });
+            }
+            Tell::NoDevice { reason } => {
+                if self.why_no_gpu.try_set(Some(reason)).is_none() {
+                    // Not from within the answer of the worker that is let go.
+                    spawn_local(async move {
+                        TimeoutFuture::new(0).await;
+                        if self.bridge.try_with_value(Option::is_some) == Some(true) {
+                            self.employ(WORKERS[1]);
+                        }
+                    });
+                }
             }
             Tell::Lost => drop(self.stage.try_set(Stage::Lost)),
             Tell::Failed { reason } => drop(self.stage.try_set(Stage::Failed(reason))),

@@ -26,20 +26,11 @@ pub(crate) struct Wish {
     pub(crate) guidance: f32,
 }
 
-/// What the worker computes with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Device {
-    /// The GPU where there is one, else the processor.
-    Any,
-    /// The processor.
-    Cpu,
-}
-
 /// What the page asks of the worker.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Ask {
     /// To load a model of this project, named by its path in the API.
-    Load { project: String, model: PreviewModel, device: Device },
+    Load { project: String, model: PreviewModel },
     /// To paint; whatever is being painted is dropped.
     Paint { number: u64, wish: Wish },
     /// To drop what is being painted.
@@ -55,6 +46,8 @@ pub(crate) enum Tell {
     Loading { received: u64, total: u64 },
     /// The model is ready on that device.
     Ready { device: String, gpu: bool, emulated: bool },
+    /// This worker's kind of device is not there.
+    NoDevice { reason: String },
     /// The GPU was lost and is being set up again.
     Lost,
     /// What a picture will be like, after so many steps.

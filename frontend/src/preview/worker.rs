@@ -1,27 +1,26 @@
-//! The worker: owns the GPU and the model, and paints what was wished for last.
+//! The worker: owns the engine and the model, and paints what was wished for last.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use gloo_worker::{HandlerId, Registrable, Worker, WorkerScope};
+use gloo_worker::{HandlerId, Worker, WorkerScope};
 use mudi_domain::api::PreviewModel;
-use mudi_engine_candle::CandleEngine;
-use mudi_engine_wgpu::{Gpu, GpuError, Settings, WgpuEngine};
 use mudi_preview::{Model, Painter, Painting, Picture, PreviewError};
 use wasm_bindgen_futures::spawn_local;
 
-use super::protocol::{Ask, Device, Tell, Wish};
+use super::device::Device;
+use super::protocol::{Ask, Tell, Wish};
 use super::weights;
 
-/// Makes the worker ready to be spoken to.
-pub(super) fn register() {
-    PreviewWorker::registrar().register();
+/// What runs in the worker. There is a program for each kind of device, so that nobody loads the other's; the page speaks to
+/// both alike.
+pub(crate) struct PreviewWorker<D: Device> {
+    desk: Rc<RefCell<Desk>>,
+    painter: Rc<RefCell<Option<Ready<D>>>>,
 }
 
-/// What runs in the worker.
-pub(crate) struct PreviewWorker {
-    desk: Rc<RefCell<Desk>>,
-}
+/// A model on a device.
+type Ready<D> = (Load, Painter<<D as Device>::Engine>);
 
 /// What has been asked for and not been done yet.
 #[derive(Default)]
@@ -38,16 +37,15 @@ struct Desk {
 struct Load {
     project: String,
     model: PreviewModel,
-    device: Device,
 }
 
-impl Worker for PreviewWorker {
+impl<D: Device> Worker for PreviewWorker<D> {
     type Message = ();
     type Input = Ask;
     type Output = Tell;
 
     fn create(_scope: &WorkerScope<Self>) -> Self {
-        Self { desk: Rc::default() }
+        Self { desk: Rc::default(), painter: Rc::default() }
     }
 
     fn update(&mut self, _scope: &WorkerScope<Self>, (): ()) {}
@@ -56,7 +54,7 @@ impl Worker for PreviewWorker {
         let mut desk = self.desk.borrow_mut();
         desk.asked += 1;
         match ask {
-            Ask::Load { project, model, device } => desk.load = Some(Load { project, model, device }),
+            Ask::Load { project, model } => desk.load = Some(Load { project, model }),
             Ask::Paint { number, wish } => desk.wish = Some((number, wish)),
             Ask::Rest => desk.wish = None,
             Ask::LoseDevice => desk.lose = true,
@@ -64,26 +62,15 @@ impl Worker for PreviewWorker {
         if !std::mem::replace(&mut desk.working, true) {
             let scope = scope.clone();
             let tell = move |tell: Tell| scope.respond(id, tell);
-            spawn_local(work(self.desk.clone(), tell));
+            spawn_local(work::<D>(self.desk.clone(), self.painter.clone(), tell));
         }
     }
 }
 
-thread_local! {
-    /// The painter of this worker, kept between asks.
-    static PAINTER: RefCell<Option<(Load, Hand)>> = const { RefCell::new(None) };
-}
-
-/// A painter on either engine.
-enum Hand {
-    Gpu(Box<Painter<WgpuEngine>>),
-    Cpu(Box<Painter<CandleEngine>>),
-}
-
 /// Does what is on the desk until nothing is left.
-async fn work(desk: Rc<RefCell<Desk>>, tell: impl Fn(Tell)) {
-    let (mut load, mut hand) = PAINTER.take().unzip();
-    // Losing the GPU once is bad luck; over and over there is no use in trying.
+async fn work<D: Device>(desk: Rc<RefCell<Desk>>, kept: Rc<RefCell<Option<Ready<D>>>>, tell: impl Fn(Tell)) {
+    let (mut load, mut painter) = kept.take().unzip();
+    // Losing the device once is bad luck; over and over there is no use in trying.
     let mut lost = 0;
     loop {
         let (wanted, wish, asked, lose) = {
@@ -92,36 +79,32 @@ async fn work(desk: Rc<RefCell<Desk>>, tell: impl Fn(Tell)) {
         };
         if let Some(wanted) = wanted {
             // The old model's memory first.
-            hand = None;
+            painter = None;
             load = Some(wanted);
         }
-        if lose && let Some(Hand::Gpu(painter)) = &hand {
-            painter.engine().gpu().destroy();
+        if lose && let Some(painter) = &painter {
+            D::lose(painter.engine());
         }
         let Some(loading) = &load else { break };
-        if hand.is_none() {
-            match begin(loading, &tell).await {
-                Ok(made) => hand = Some(made),
-                Err(reason) => {
-                    tell(Tell::Failed { reason });
+        if painter.is_none() {
+            match begin::<D>(loading, &tell).await {
+                Ok(made) => painter = Some(made),
+                Err(failed) => {
+                    tell(failed);
                     load = None;
                     continue;
                 }
             }
         }
-        let Some(ready) = &mut hand else { break };
+        let Some(ready) = &mut painter else { break };
         let Some((number, wish)) = wish.or_else(|| desk.borrow_mut().wish.take()) else { break };
         let asked = asked.max(desk.borrow().asked);
-        let painted = match ready {
-            Hand::Gpu(painter) => paint(painter, number, &wish, asked, &desk, &tell).await,
-            Hand::Cpu(painter) => paint(painter, number, &wish, asked, &desk, &tell).await,
-        };
-        match painted {
+        match paint(ready, number, &wish, asked, &desk, &tell).await {
             Ok(()) => lost = 0,
-            Err(error) if lost < 3 && is_lost(&error) => {
+            Err(PreviewError::Network(error)) if lost < 3 && D::is_lost(&error) => {
                 lost += 1;
                 tell(Tell::Lost);
-                hand = None;
+                painter = None;
                 let mut desk = desk.borrow_mut();
                 // What was wished for is still wished for, unless something else is.
                 if desk.wish.is_none() && desk.asked == asked {
@@ -131,47 +114,24 @@ async fn work(desk: Rc<RefCell<Desk>>, tell: impl Fn(Tell)) {
             Err(error) => tell(Tell::Failed { reason: error.to_string() }),
         }
     }
-    PAINTER.set(load.zip(hand));
+    kept.replace(load.zip(painter));
     desk.borrow_mut().working = false;
 }
 
-fn is_lost(error: &PreviewError) -> bool {
-    let PreviewError::Network(mudi_diffusion::Error::Engine(cause)) = error else { return false };
-    matches!(cause.downcast_ref(), Some(GpuError::Lost { .. }))
-}
-
-/// Loads the model onto the best device.
-async fn begin(load: &Load, tell: &impl Fn(Tell)) -> Result<Hand, String> {
-    let gpu = match load.device {
-        Device::Any => Gpu::start().await,
-        Device::Cpu => Err(GpuError::NoAdapter { reason: "the processor was asked for".to_owned() }),
-    };
+/// Loads the model onto the device; what the page is told where that fails.
+async fn begin<D: Device>(load: &Load, tell: &impl Fn(Tell)) -> Result<Painter<D::Engine>, Tell> {
+    let failed = |reason: String| Tell::Failed { reason };
+    // Before the model is loaded: without a device there is no use for it.
+    let (engine, about) = D::start().await.map_err(|reason| Tell::NoDevice { reason })?;
     let (files, lora) = weights::all(&load.project, &load.model, |received, total| {
         tell(Tell::Loading { received, total });
     })
-    .await?;
+    .await
+    .map_err(failed)?;
     let lora = lora.as_ref().map(|(bytes, alpha)| (bytes.as_slice(), *alpha));
-    let words = |error: PreviewError| error.to_string();
-    match gpu {
-        Ok(gpu) => {
-            let adapter = gpu.adapter.clone();
-            let settings = Settings::for_adapter(&adapter);
-            let engine = WgpuEngine::new(gpu, settings).map_err(|error| error.to_string())?;
-            let model = Model::load(&engine, files, lora).map_err(words)?;
-            tell(Tell::Ready { device: adapter.name, gpu: true, emulated: adapter.emulated });
-            Ok(Hand::Gpu(Box::new(Painter::new(engine, model))))
-        }
-        Err(why) => {
-            let engine = CandleEngine::cpu();
-            let model = Model::load(&engine, files, lora).map_err(words)?;
-            let reason = match why {
-                GpuError::NoAdapter { reason } | GpuError::NoDevice { reason, .. } => reason,
-                other => other.to_string(),
-            };
-            tell(Tell::Ready { device: reason, gpu: false, emulated: false });
-            Ok(Hand::Cpu(Box::new(Painter::new(engine, model))))
-        }
-    }
+    let model = Model::load(&engine, files, lora).map_err(|error| failed(error.to_string()))?;
+    tell(about);
+    Ok(Painter::new(engine, model))
 }
 
 /// Paints, step by step, until the picture is finished or something else was asked for.

@@ -4,9 +4,7 @@
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum GpuError {
     /// There is no adapter.
-    #[error(
-        "no GPU adapter was found ({reason}); turn on WebGPU in the browser or install a Vulkan driver, or use the CPU"
-    )]
+    #[error("no GPU adapter was found ({reason}); turn on WebGPU in the browser, or install a driver")]
     NoAdapter {
         /// What the browser or the driver says.
         reason: String,

@@ -24,8 +24,8 @@ struct Files;
 const INDEX: &str = "index.html";
 /// The page of the places that are the editors'.
 const WORKBENCH: &str = "workbench.html";
-/// The script that starts the worker of previews; it names files by their digests, so it is asked for each time.
-const WORKER: &str = "preview-worker.js";
+/// The scripts that start the workers of previews; they name files by their digests, so they are asked for each time.
+const WORKERS: [&str; 2] = ["preview-gpu.js", "preview-cpu.js"];
 /// What a program without its page shows.
 const MISSING: &str = "<!doctype html><html lang=\"en\"><title>MuDI Studio</title><h1>MuDI Studio</h1><p>The server runs, but this program \
     was built without its page. Build both with <code>cargo xtask serve</code>; the API is described in \
@@ -40,7 +40,7 @@ pub(super) async fn page(method: Method, uri: Uri, headers: HeaderMap) -> Result
     if !method.is_safe() {
         return Err(ApiError::method("the page can only be read"));
     }
-    if let Some(file) = Files::get(path).filter(|_| path == WORKER) {
+    if let Some(file) = Files::get(path).filter(|_| WORKERS.contains(&path)) {
         return answer(path, &file, &headers, "no-cache");
     }
     let is_page = [INDEX, WORKBENCH].contains(&path);

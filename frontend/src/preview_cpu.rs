@@ -1,8 +1,8 @@
-//! Starts the worker that paints previews.
+//! Starts the worker that paints previews with the processor.
 
 #[cfg(target_arch = "wasm32")]
 fn main() {
-    mudi_frontend::start_preview();
+    mudi_frontend::start_cpu_preview();
 }
 
 #[cfg(not(target_arch = "wasm32"))]
