@@ -27,12 +27,25 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// Opens one for the server at `address`.
+    /// Opens one for the server at `address`. It has no GPU.
     ///
     /// # Panics
     /// Where there is no Chromium with its driver.
     #[must_use]
     pub fn open(address: &str) -> Self {
+        Self::open_with(address, &["--disable-gpu"])
+    }
+
+    /// Opens one with a GPU, which is emulated where there is none.
+    ///
+    /// # Panics
+    /// Where there is no Chromium with its driver.
+    #[must_use]
+    pub fn open_with_gpu(address: &str) -> Self {
+        Self::open_with(address, &["--enable-unsafe-webgpu"])
+    }
+
+    fn open_with(address: &str, further: &[&str]) -> Self {
         const CURE: &str = "`chromedriver` cannot be started; `cargo xtask test` installs it, or says how";
         let mut command = Command::new("chromedriver");
         let mut driver =
@@ -51,7 +64,6 @@ impl Browser {
         let arguments = [
             "--headless=new",
             "--no-sandbox",
-            "--disable-gpu",
             "--disable-dev-shm-usage",
             "--no-first-run",
             "--disable-background-networking",
@@ -59,6 +71,7 @@ impl Browser {
             "--disable-sync",
             "--disable-extensions",
         ];
+        let arguments = [&arguments, further].concat();
         let wanted = json!({ "capabilities": { "alwaysMatch": {
             "browserName": "chrome", "goog:chromeOptions": { "args": arguments }, "goog:loggingPrefs": { "browser": "ALL" },
         } } });

@@ -1,4 +1,5 @@
-//! What the tests of the page need beside the toolchain: Chromium with its driver, and axe-core.
+//! What the tests of the page and of the engine on GPUs need beside the toolchain: Chromium with its driver, axe-core, and a
+//! GPU, which may be emulated.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -9,17 +10,21 @@ use crate::process::step;
 
 /// The release of axe-core, which judges whether everybody can use a page.
 const AXE: &str = "4.14.1";
-/// Programs, and Debian's packages that have them.
-const PROGRAMS: [(&str, &str); 3] =
-    [("chromium", "chromium"), ("chromedriver", "chromium-driver"), ("npm", "npm")];
+/// Programs, and Debian's packages that have them. `vulkaninfo` tells whether there is a GPU, or one that is emulated.
+const PROGRAMS: [(&str, &[&str]); 4] = [
+    ("chromium", &["chromium"]),
+    ("chromedriver", &["chromium-driver"]),
+    ("npm", &["npm"]),
+    ("vulkaninfo", &["mesa-vulkan-drivers", "libvulkan1", "vulkan-tools"]),
+];
 
-/// Sees to it that there is a browser; it is installed where this is root on Debian, otherwise the failure says what to do.
+/// Sees to it that there are a browser and a GPU; they are installed where this is root on Debian, otherwise the failure says what to do.
 pub(crate) fn browser() -> Result<(), Failure> {
     let axe = !axe_file().is_file();
     let missing: Vec<&str> = PROGRAMS
         .into_iter()
         .filter(|(program, _)| !is_there(program) && (axe || *program != "npm"))
-        .map(|(_, package)| package)
+        .flat_map(|(_, packages)| packages.iter().copied())
         .collect();
     if missing.is_empty() {
         return Ok(());
@@ -27,7 +32,7 @@ pub(crate) fn browser() -> Result<(), Failure> {
     let root = Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n");
     if !root || !is_there("apt-get") {
         let cure = format!("install them (on Debian as root: apt-get install {})", missing.join(" "));
-        return Err(Failure::step(format!("the page's tests need {}; {cure}", missing.join(" and ")), 127));
+        return Err(Failure::step(format!("the tests need {}; {cure}", missing.join(" and ")), 127));
     }
     step(Command::new("apt-get").args(["update", "-qq"]))?;
     let mut install = Command::new("apt-get");
@@ -60,6 +65,8 @@ fn axe_file() -> PathBuf {
 
 fn is_there(program: &str) -> bool {
     let mut command = Command::new(program);
-    command.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
+    // Says its version, or in short what there is, where there is something.
+    let flag = if program == "vulkaninfo" { "--summary" } else { "--version" };
+    command.arg(flag).stdout(Stdio::null()).stderr(Stdio::null());
     command.status().is_ok()
 }

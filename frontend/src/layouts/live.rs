@@ -59,6 +59,8 @@ struct Live {
     stage: RwSignal<Stage>,
     /// Why the processor paints.
     why_no_gpu: RwSignal<Option<String>>,
+    /// Whether a GPU was lost since previews were turned on.
+    lost: RwSignal<bool>,
     painted: RwSignal<Option<Painted>>,
     canvas: NodeRef<html::Canvas>,
     prompt: RwSignal<String>,
@@ -109,6 +111,7 @@ fn Offered(bench: Bench, project: String, model: PreviewModel, strength: RwSigna
         bridge: StoredValue::new_local(None),
         stage: RwSignal::new(Stage::Off),
         why_no_gpu: RwSignal::new(None),
+        lost: RwSignal::new(false),
         painted: RwSignal::new(None),
         canvas: NodeRef::new(),
         prompt: RwSignal::new(prompt::collage(&names).replace(", simple background", "")),
@@ -119,7 +122,7 @@ fn Offered(bench: Bench, project: String, model: PreviewModel, strength: RwSigna
         waiting: StoredValue::new(false),
     };
     live.react();
-    live.pause_when_hidden();
+    live.listen();
     if browser::remembered(WANTED).as_deref() == Some("yes") {
         live.turn_on();
     }
@@ -186,7 +189,8 @@ fn Status(live: Live) -> impl IntoView {
             };
             match live.painted.get() {
                 Some(Painted { step, steps, milliseconds }) => {
-                    format!("Step {step} of {steps}, {milliseconds:.0} ms a step, {place}")
+                    let again = if live.lost.get() { "; the GPU was lost and set up again" } else { "" };
+                    format!("Step {step} of {steps}, {milliseconds:.0} ms a step, {place}{again}")
                 }
                 None if live.bench.shown.with(|shown| shown.placements.is_empty()) => {
                     "Put a subject on the canvas.".to_owned()
@@ -265,6 +269,7 @@ impl Live {
     fn turn_on(self) {
         browser::remember(WANTED, "yes");
         self.why_no_gpu.set(None);
+        self.lost.set(false);
         self.employ(WORKERS[0]);
     }
 
@@ -305,7 +310,10 @@ impl Live {
                     });
                 }
             }
-            Tell::Lost => drop(self.stage.try_set(Stage::Lost)),
+            Tell::Lost => {
+                self.stage.try_set(Stage::Lost);
+                self.lost.try_set(true);
+            }
             Tell::Failed { reason } => drop(self.stage.try_set(Stage::Failed(reason))),
             Tell::Picture { number, step, steps, side, pixels, milliseconds } => {
                 if self.number.try_get_value() != Some(number) {
@@ -362,11 +370,7 @@ impl Live {
             // An empty canvas, or cutouts that are on their way.
             _ => Ask::Rest,
         };
-        self.bridge.try_with_value(|bridge| {
-            if let Some(bridge) = bridge {
-                bridge.send(ask);
-            }
-        });
+        self.ask(ask);
     }
 
     fn next(self) -> u64 {
@@ -392,23 +396,36 @@ impl Live {
         }
     }
 
-    /// A page that nobody sees paints nothing.
-    fn pause_when_hidden(self) {
-        let changed = Closure::<dyn Fn()>::new(move || {
+    /// A page that nobody sees paints nothing. Tests have the GPU lost by an event of the document.
+    fn listen(self) {
+        self.on_event("visibilitychange", move || {
             if browser::document().hidden() {
-                self.bridge.try_with_value(|bridge| bridge.as_ref().map(|bridge| bridge.send(Ask::Rest)));
+                self.ask(Ask::Rest);
             } else {
                 self.wish();
             }
         });
-        let document = browser::document();
-        let listener: &web_sys::js_sys::Function = changed.as_ref().unchecked_ref();
+        self.on_event("mudi-lose-gpu", move || self.ask(Ask::LoseDevice));
+    }
+
+    fn ask(self, ask: Ask) {
+        self.bridge.try_with_value(|bridge| {
+            if let Some(bridge) = bridge {
+                bridge.send(ask);
+            }
+        });
+    }
+
+    /// Calls `changed` at events of the document for as long as the page is open.
+    fn on_event(self, name: &'static str, changed: impl Fn() + 'static) {
+        let changed = Closure::<dyn Fn()>::new(changed);
+        let listener: &js_sys::Function = changed.as_ref().unchecked_ref();
         // Without it the preview goes on where nobody sees it.
-        let _ = document.add_event_listener_with_callback("visibilitychange", listener);
+        let _ = browser::document().add_event_listener_with_callback(name, listener);
         let changed = send_wrapper::SendWrapper::new(changed);
         on_cleanup(move || {
-            let listener: &web_sys::js_sys::Function = changed.as_ref().unchecked_ref();
-            let _ = browser::document().remove_event_listener_with_callback("visibilitychange", listener);
+            let listener: &js_sys::Function = changed.as_ref().unchecked_ref();
+            let _ = browser::document().remove_event_listener_with_callback(name, listener);
         });
     }
 }

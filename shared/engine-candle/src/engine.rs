@@ -3,8 +3,10 @@
 use candle_core::{DType, Device, Tensor as Value};
 use mudi_diffusion::{Activation, ConvGeometry, Engine, Error, Readable, Result, ScoreBias, shapes};
 
-use crate::composed::{self, Placement};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::composed;
 use crate::cpu;
+use crate::placement::Placement;
 use crate::slices;
 use crate::tape::Tensor;
 
@@ -20,7 +22,8 @@ pub struct CandleEngine {
 enum Path {
     /// By our own kernels, on the CPU in `f32`.
     Kernels,
-    /// By compositions of candle's operations, on any device.
+    /// By compositions of candle's operations, on any device. A browser has only the CPU, and shall not load them.
+    #[cfg(not(target_arch = "wasm32"))]
     Composed,
 }
 
@@ -29,6 +32,7 @@ macro_rules! run {
     ($engine:ident.$operation:ident($($argument:expr),*)) => {
         match $engine.path {
             Path::Kernels => cpu::$operation($($argument),*),
+            #[cfg(not(target_arch = "wasm32"))]
             Path::Composed => {
                 composed::$operation(&$engine.placement, $($argument),*).map_err(Error::engine)
             }
@@ -50,6 +54,7 @@ impl CandleEngine {
     ///
     /// # Errors
     /// Other types.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn composed(device: Device, dtype: DType) -> Result<Self> {
         if !matches!(dtype, DType::F32 | DType::BF16 | DType::F16) {
             return Err(input_error("dtype", format!("{dtype:?} is none of F32, BF16 and F16")));
@@ -61,6 +66,7 @@ impl CandleEngine {
     ///
     /// # Errors
     /// A program that was built without CUDA; a device that is not there.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn cuda(ordinal: usize) -> Result<Self> {
         let built = cfg!(feature = "cuda");
         let device = Device::new_cuda(ordinal).map_err(|error| no_device("CUDA", "cuda", built, &error))?;
@@ -71,6 +77,7 @@ impl CandleEngine {
     ///
     /// # Errors
     /// A program that was built without Metal; a device that is not there.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn metal(ordinal: usize) -> Result<Self> {
         let built = cfg!(feature = "metal");
         let device =
@@ -92,6 +99,7 @@ impl CandleEngine {
 }
 
 /// Why there is no device, and what to do about it.
+#[cfg(not(target_arch = "wasm32"))]
 fn no_device(name: &str, feature: &str, built: bool, error: &candle_core::Error) -> Error {
     let reason = if built {
         let cause = error.to_string();
@@ -103,6 +111,7 @@ fn no_device(name: &str, feature: &str, built: bool, error: &candle_core::Error)
     input_error("device", reason)
 }
 
+#[cfg(not(target_arch = "wasm32"))]
 fn input_error(name: &'static str, reason: String) -> Error {
     Error::Input { name, reason }
 }

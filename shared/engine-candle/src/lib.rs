@@ -1,6 +1,7 @@
 //! The engine on candle: values and devices are candle's; gradients and the CPU's operations are ours.
 
 pub mod checkpoint;
+#[cfg(not(target_arch = "wasm32"))]
 mod composed;
 mod cpu;
 mod engine;
@@ -8,6 +9,7 @@ mod kernels;
 pub mod lora;
 pub mod nchw;
 mod optimizer;
+mod placement;
 mod pool;
 mod pth;
 mod safetensors_file;

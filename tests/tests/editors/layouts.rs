@@ -25,14 +25,17 @@ fn mask((width, height): (u32, u32)) -> GrayImage {
 /// The canvas under the pointer reaches so far beyond the layout's, in canvases.
 const AROUND: f64 = 0.12;
 
-struct Desk {
-    room: Room,
+pub(crate) struct Desk {
+    pub(crate) room: Room,
     layout: String,
 }
 
 impl Desk {
     fn new(width: u32, height: u32) -> Self {
-        let room = Room::new(width, height);
+        Self::in_room(Room::new(width, height))
+    }
+
+    pub(crate) fn in_room(room: Room) -> Self {
         for (subject, size) in ["a", "b"].into_iter().zip(SIZES) {
             let id = room.upload(subject, &encoded(photo(size.0, size.1), ImageFormat::Png));
             let bytes = encoded(mask(size), ImageFormat::Png);
@@ -50,7 +53,7 @@ impl Desk {
         desk
     }
 
-    fn open(&self) {
+    pub(crate) fn open(&self) {
         self.room.browser.go(&self.room.address(&format!("layouts/{}", self.layout)));
         self.ready();
     }
@@ -63,13 +66,13 @@ impl Desk {
     }
 
     /// The place of the window that shows a place of the canvas.
-    fn at(&self, (x, y): (f64, f64)) -> (f64, f64) {
+    pub(crate) fn at(&self, (x, y): (f64, f64)) -> (f64, f64) {
         let [left, top, side, _] = self.room.browser.place(".easel canvas");
         let unit = side / (1.0 + 2.0 * AROUND);
         ((left + (x + AROUND) * unit).round(), (top + (y + AROUND) * unit).round())
     }
 
-    fn stored(&self) -> Value {
+    pub(crate) fn stored(&self) -> Value {
         self.room.client.get(&self.room.api(&format!("layouts/{}", self.layout))).value()
     }
 

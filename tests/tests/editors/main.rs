@@ -3,6 +3,7 @@
 
 mod layouts;
 mod masks;
+mod preview;
 mod room;
 mod speed;
 mod two_writers;

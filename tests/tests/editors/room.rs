@@ -57,18 +57,17 @@ pub(crate) struct Room {
 impl Room {
     /// With a window of that size.
     pub(crate) fn new(width: u32, height: u32) -> Self {
+        Self::with(Browser::open, &[], width, height)
+    }
+
+    /// With a window of that size, of a browser that `open` opens, and a server with `further` flags.
+    pub(crate) fn with(open: fn(&str) -> Browser, further: &[&str], width: u32, height: u32) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let server = Server::start(&folder.path().join("data"), &[]);
+        let server = Server::start(&folder.path().join("data"), further);
         let client = server.client();
         let project = client.post("/api/projects", &json!({ "name": "Toys" }));
         let project = project["id"].as_str().expect("an id").to_owned();
-        let room = Self {
-            browser: Browser::open(&server.address),
-            client,
-            _server: server,
-            project,
-            _folder: folder,
-        };
+        let room = Self { browser: open(&server.address), client, _server: server, project, _folder: folder };
         room.browser.size(width, height);
         for (id, name) in [("a", "olis brown bear"), ("b", "hta blue robot")] {
             let _subject = room.client.post(&room.api("subjects"), &json!({ "id": id, "name": name }));

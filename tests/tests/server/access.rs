@@ -69,6 +69,8 @@ const TABLE: &str = "
     viewer  GET     /api/projects/{project}/runs/{run}/samples
     viewer  GET     /api/projects/{project}/runs/{run}/samples/{step}
     player  GET     /api/projects/{project}/runs/{run}/weights
+    player  GET     /api/projects/{project}/preview
+    player  GET     /api/projects/{project}/preview/files/{sha256}
     viewer  GET     /api/projects/{project}/images
     editor  POST    /api/projects/{project}/images
     editor  POST    /api/projects/{project}/evaluations
@@ -122,6 +124,7 @@ impl Ids {
         };
         Self(vec![
             ("project", studio.id.clone()),
+            ("sha256", text(&studio.client.get(&studio.path("preview")).value()["files"][0]["sha256"])),
             ("subject", "a".to_owned()),
             ("photo", text(&studio.list("photos")[0]["id"])),
             ("run", text(&run["id"])),
@@ -154,7 +157,10 @@ impl Ids {
 #[test]
 fn every_route_as_everybody() {
     let folder = tempfile::tempdir().expect("a folder");
-    let server = Server::start(&folder.path().join("data"), &["--rate", "100000", "--log", "debug"]);
+    let server = Server::start(
+        &folder.path().join("data"),
+        &["--rate", "100000", "--log", "debug", "--preview", "sdxl-tiny"],
+    );
     let owner_here = server.client();
     let studio = Studio::full(owner_here.clone());
     let ids = Ids::of(&studio);

@@ -13,9 +13,10 @@ mod product;
 mod rows;
 mod score_bias;
 
-use candle_core::{DType, Device, Result, Tensor as Value};
+use candle_core::{DType, Result, Tensor as Value};
 use mudi_diffusion::Error;
 
+use crate::placement::Placement;
 use crate::tape::Tensor;
 
 pub(crate) use attention::{attention, biased_attention};
@@ -25,13 +26,6 @@ pub(crate) use norm::{group_norm, layer_norm};
 pub(crate) use pointwise::{activation, add, add_per_sample, add_positions, geglu, mul, scale};
 pub(crate) use product::{conv2d, linear};
 pub(crate) use rows::{embedding, select_positions, upsample_nearest};
-
-/// Where an engine computes, and in which type.
-#[derive(Clone, Debug)]
-pub(crate) struct Placement {
-    pub(crate) device: Device,
-    pub(crate) dtype: DType,
-}
 
 impl Placement {
     /// `x` where the engine computes. What lives elsewhere or in another type (a LoRA's factors, kept in `f32` beside their

@@ -1,0 +1,124 @@
+//! Previews in the browser, by WebGPU and by the processor.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use mudi_tests::browser::Browser;
+use serde_json::{Value, json};
+
+use super::layouts::Desk;
+use super::room::Room;
+
+/// Steps of a preview here: an emulated GPU is slow.
+const STEPS: u32 = 3;
+
+fn finish(room: &Room, job: &Value) {
+    let path = format!("/api/jobs/{}", job.as_str().expect("a job"));
+    let done = room.client.until(&path, |job| {
+        ["done", "failed", "cancelled"].contains(&job["state"].as_str().unwrap_or_default())
+    });
+    assert_eq!(done["state"], "done", "{done}");
+}
+
+/// A desk whose project has a run of two steps on pocket, with previews turned on.
+fn previewing(open: fn(&str) -> Browser) -> (Desk, Value) {
+    let models = concat!(env!("CARGO_MANIFEST_DIR"), "/../models");
+    let desk = Desk::in_room(Room::with(open, &["--models", models], 1400, 1000));
+    let recipe = json!({ "steps": 2, "batch-size": 1, "regularization": "none" });
+    let new = json!({ "name": "Short", "base": "pocket", "recipe": recipe });
+    let run = desk.room.client.post(&desk.room.api("runs"), &new);
+    finish(&desk.room, &run["job"]);
+    desk.open();
+    let browser = &desk.room.browser;
+    browser.sees("With your subjects as");
+    browser.press("Turn on");
+    // The steps' own field.
+    let set = "const field = [...document.querySelectorAll('.live input')].find((input) => input.type === 'number' && input.max === '30');
+         field.value = arguments[0];
+         field.dispatchEvent(new Event('input', { bubbles: true }));
+         field.dispatchEvent(new Event('change', { bubbles: true }));";
+    browser.until_true("[...document.querySelectorAll('.live input')].some((input) => input.max === '30')");
+    let _ = browser.run_with(set, &json!([STEPS]));
+    (desk, run)
+}
+
+/// Waits until a picture is finished that comes after what was last forgotten.
+fn painted(browser: &Browser) {
+    browser.until_true(&format!(
+        "document.querySelector('.live-status').innerText.startsWith('Step {STEPS} of {STEPS},')"
+    ));
+}
+
+/// The picture's pixels.
+fn seen(browser: &Browser) -> Vec<u8> {
+    let text = browser.run_async(
+        "const canvas = document.querySelector('.live canvas');
+         const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+         let text = '';
+         for (let at = 0; at < pixels.length; at += 4) text += String.fromCharCode(pixels[at], pixels[at + 1], pixels[at + 2]);
+         return btoa(text);",
+        &json!([]),
+    );
+    BASE64_STANDARD.decode(text.as_str().expect("text")).expect("base64")
+}
+
+/// What the server makes of the same wish.
+fn made(desk: &Desk, run: &Value) -> Vec<u8> {
+    let room = &desk.room;
+    let prompt = room.browser.run("return document.querySelector('#live-prompt').value");
+    let wish = json!({
+        "run": run["id"], "prompt": prompt, "steps": STEPS, "count": 1, "seed": 0, "gamma": 2.0,
+        "layout": { "fixed": desk.stored()["value"] },
+    });
+    let job = room.client.post(&room.api("images"), &wish);
+    finish(room, &job["id"]);
+    let images = room.client.get(&room.api("images")).value();
+    let id = images["items"].as_array().and_then(|images| images.last()).expect("an image")["id"].clone();
+    let path = room.api(&format!("images/{}/image", id.as_str().expect("an id")));
+    image::load_from_memory(&room.client.get(&path).well().bytes).expect("a picture").into_rgb8().into_raw()
+}
+
+fn psnr(a: &[u8], b: &[u8]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    let square = |(a, b): (&u8, &u8)| (f64::from(*a) - f64::from(*b)).powi(2);
+    let mean = a.iter().zip(b).map(square).sum::<f64>() / a.len() as f64;
+    10.0 * (255.0f64.powi(2) / mean.max(1e-9)).log10()
+}
+
+#[test]
+fn the_gpu_paints_what_the_server_makes_and_is_set_up_again_when_it_is_lost() {
+    let (desk, run) = previewing(Browser::open_with_gpu);
+    let browser = &desk.room.browser;
+    painted(browser);
+    browser.sees("a GPU emulated by your processor");
+    let (ours, servers) = (seen(browser), made(&desk, &run));
+    let near = psnr(&ours, &servers);
+    assert!(near > 35.0, "{near:.1} dB");
+
+    // Another seed, another picture; and the worker is asked to lose its GPU in the middle of it.
+    let _ = browser.run("document.dispatchEvent(new Event('mudi-lose-gpu'))");
+    browser.press("Another");
+    browser.sees("the GPU was lost and set up again");
+    painted(browser);
+    assert!(psnr(&seen(browser), &servers) < 35.0, "another seed is another picture");
+    assert!(browser.complaints().is_empty(), "{:?}", browser.complaints());
+}
+
+#[test]
+fn without_a_gpu_the_processor_paints_the_same() {
+    let (desk, run) = previewing(Browser::open);
+    let browser = &desk.room.browser;
+    painted(browser);
+    browser.sees("on your processor");
+    let near = psnr(&seen(browser), &made(&desk, &run));
+    assert!(near > 45.0, "{near:.1} dB");
+
+    // What is moved is painted again.
+    let before = seen(browser);
+    browser.drag(mudi_tests::hands::Kind::Mouse, &[desk.at((0.275, 0.43)), desk.at((0.45, 0.6))]);
+    browser.until_true("document.querySelector('.mask-save .tag')?.innerText === 'Saved'");
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    painted(browser);
+    assert_ne!(seen(browser), before);
+    browser.press("Turn off");
+    browser.sees("A small model paints this layout in your browser");
+}

@@ -1,0 +1,197 @@
+//! What a browser paints is what the server makes: the same model, layout, seed and text, on both engines.
+
+use std::path::Path;
+use std::task::{Context, Poll, Waker};
+
+use image::{Rgb, RgbImage};
+use mudi::base::Base;
+use mudi::generate::{Settings, Start, pictures};
+use mudi_diffusion::schedule::SamplerKind;
+use mudi_diffusion::{Engine, Readable};
+use mudi_engine_candle::CandleEngine;
+use mudi_engine_candle::weights::Precision;
+use mudi_engine_wgpu::{Gpu, Settings as GpuSettings, Storage, WgpuEngine};
+use mudi_preview::{Canvas, FILES, Files, Model, Painter, Wish};
+
+const PROMPT: &str = "A photo of a red bear and a blue cat.";
+const NEGATIVE: &str = "sticker, collage.";
+const SEED: u64 = 3;
+const STEPS: usize = 6;
+
+fn pocket() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/pocket")
+}
+
+fn files() -> Files {
+    let read = |name: &str| Some((name.to_owned(), std::fs::read(pocket().join(name)).ok()?));
+    FILES.into_iter().filter_map(read).collect()
+}
+
+/// A red and a blue square on white, and their mask.
+fn layout(side: u32) -> (RgbImage, Vec<bool>) {
+    let inside = |x: u32, y: u32, left: u32| (left..left + 30).contains(&x) && (40..75).contains(&y);
+    let image = RgbImage::from_fn(side, side, |x, y| match (inside(x, y, 10), inside(x, y, 55)) {
+        (true, _) => Rgb([200, 40, 40]),
+        (_, true) => Rgb([40, 60, 200]),
+        _ => Rgb([255; 3]),
+    });
+    let covered = (0..side * side).map(|at| {
+        let (x, y) = (at % side, at / side);
+        inside(x, y, 10) || inside(x, y, 55)
+    });
+    (image, covered.collect())
+}
+
+/// Runs a future whose engine waits by itself.
+fn finish<T>(future: impl Future<Output = T>) -> T {
+    let mut future = std::pin::pin!(future);
+    loop {
+        if let Poll::Ready(done) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            return done;
+        }
+    }
+}
+
+fn psnr(a: &[u8], b: &[u8]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    let square = |(a, b): (&u8, &u8)| (f64::from(*a) - f64::from(*b)).powi(2);
+    let mean = a.iter().zip(b).map(square).sum::<f64>() / a.len() as f64;
+    10.0 * (255.0f64.powi(2) / mean.max(1e-9)).log10()
+}
+
+/// The last picture, and how many there were.
+fn painted<E: Readable>(engine: E, wish: &Wish) -> (Vec<u8>, usize) {
+    let model = Model::load(&engine, files(), None).expect("pocket's files");
+    let mut painter = Painter::new(engine, model);
+    let mut painting = painter.begin(wish.clone()).expect("a wish that can be fulfilled");
+    let (mut last, mut count) = (Vec::new(), 0);
+    while !painting.done() {
+        last = finish(painter.step(&mut painting)).expect("a step").pixels;
+        count += 1;
+    }
+    (last, count)
+}
+
+#[test]
+fn both_engines_paint_what_the_server_makes() {
+    let base = Base::load(&pocket(), Precision::Single).expect("pocket");
+    let side = base.resolution();
+    let (image, covered) = layout(side as u32);
+    let [h, w] = base.latent_size(side, side).expect("its own size");
+    let reduction = side / h;
+    // The share of each latent's pixels that is covered.
+    let mask: Vec<f32> = (0..h * w)
+        .map(|at| {
+            let (top, left) = (at / w * reduction, at % w * reduction);
+            let pixels = (0..reduction * reduction)
+                .filter(|at| covered[(top + at / reduction) * side + left + at % reduction]);
+            pixels.count() as f32 / (reduction * reduction) as f32
+        })
+        .collect();
+
+    let channels = base.vae.config.latent_channels;
+    let mut mean = base.encode_images(&[&image]).expect("latents");
+    mean.chunks_exact_mut(channels).zip(&mask).for_each(|(v, mask)| v.iter_mut().for_each(|v| *v *= mask));
+    let start = Start { seed: SEED, mean: Some(mean), noise: None };
+    let settings = Settings { steps: STEPS, gamma: 1.5, ..Settings::for_base(&base) };
+    let server =
+        pictures(&base, PROMPT, NEGATIVE, &settings, &[start], |_| ()).expect("the server's picture");
+
+    let wish = Wish {
+        prompt: PROMPT.to_owned(),
+        negative: NEGATIVE.to_owned(),
+        canvas: Some(Canvas { side, pixels: image.into_raw(), mask }),
+        gamma: 1.5,
+        seed: SEED,
+        sampler: SamplerKind::default(),
+        karras: false,
+        steps: STEPS,
+        guidance: settings.guidance,
+        lora_scale: 1.0,
+    };
+    let (on_processor, steps) = painted(CandleEngine::cpu(), &wish);
+    assert_eq!(steps, STEPS);
+    let processor = psnr(&on_processor, server[0].as_raw());
+    assert!(processor > 50.0, "candle: {processor:.1} dB");
+
+    for (storage, least) in [(Storage::Single, 45.0), (Storage::Half, 35.0)] {
+        let gpu = finish(Gpu::start()).expect("a GPU, or an emulated one (on Debian: mesa-vulkan-drivers)");
+        let settings = GpuSettings { storage, ..GpuSettings::for_adapter(&gpu.adapter) };
+        let engine = WgpuEngine::new(gpu, settings).expect("the adapter stores both");
+        let (on_gpu, _) = painted(engine, &wish);
+        let gpu = psnr(&on_gpu, server[0].as_raw());
+        assert!(gpu > least, "wgpu, {storage:?}: {gpu:.1} dB");
+    }
+    // Another seed is another picture.
+    let (other, _) = painted(CandleEngine::cpu(), &Wish { seed: SEED + 1, ..wish });
+    assert!(psnr(&other, server[0].as_raw()) < 30.0);
+}
+
+#[test]
+fn memory_does_not_grow_from_picture_to_picture() {
+    let gpu = finish(Gpu::start()).expect("a GPU, or an emulated one (on Debian: mesa-vulkan-drivers)");
+    let settings = GpuSettings::for_adapter(&gpu.adapter);
+    let engine = WgpuEngine::new(gpu, settings).expect("its own settings");
+    let model = Model::load(&engine, files(), None).expect("pocket's files");
+    let mut painter = Painter::new(engine, model);
+    let mut taken = Vec::new();
+    for seed in 0..4 {
+        let wish = Wish {
+            prompt: PROMPT.to_owned(),
+            negative: String::new(),
+            canvas: None,
+            gamma: 0.0,
+            seed,
+            sampler: SamplerKind::default(),
+            karras: false,
+            steps: 2,
+            guidance: 5.0,
+            lora_scale: 1.0,
+        };
+        let mut painting = painter.begin(wish).expect("a wish that can be fulfilled");
+        // One is dropped half-way, as when something is dragged.
+        finish(painter.step(&mut painting)).expect("a step");
+        if seed != 1 {
+            finish(painter.step(&mut painting)).expect("a step");
+        }
+        drop(painting);
+        taken.push(painter.engine().memory());
+    }
+    assert_eq!(taken[1..], [taken[1]; 3], "{taken:?}");
+}
+
+#[test]
+fn a_lost_gpu_says_so() {
+    let gpu = finish(Gpu::start()).expect("a GPU, or an emulated one (on Debian: mesa-vulkan-drivers)");
+    let settings = GpuSettings::for_adapter(&gpu.adapter);
+    let engine = WgpuEngine::new(gpu, settings).expect("its own settings");
+    let x = engine.from_slice(&[1.0; 8], &[2, 4]).expect("a tensor");
+    engine.gpu().destroy();
+    let error = finish(engine.read(&engine.scale(&x, 2.0).expect("a record"))).expect_err("no GPU");
+    assert!(error.to_string().contains("lost"), "{error}");
+}
+
+#[test]
+fn files_that_do_not_belong_together_are_named() {
+    let engine = CandleEngine::cpu();
+    let failed = |change: &dyn Fn(&mut Files)| {
+        let mut all = files();
+        change(&mut all);
+        Model::load(&engine, all, None).err().expect("a failure").to_string()
+    };
+    let unet = "unet/diffusion_pytorch_model.safetensors";
+    assert!(failed(&|all| drop(all.remove(unet))).contains(unet));
+    assert!(failed(&|all| drop(all.insert(unet.to_owned(), vec![0; 64]))).contains(unet));
+    let cut = |all: &mut Files| {
+        all.get_mut(unet).expect("weights").truncate(1 << 20);
+    };
+    assert!(failed(&cut).contains(unet));
+    let other = |all: &mut Files| {
+        let text = all["text_encoder/model.safetensors"].clone();
+        all.insert(unet.to_owned(), text);
+    };
+    assert!(failed(&other).contains("time_embedding"), "{}", failed(&other));
+    assert!(
+        failed(&|all| drop(all.insert("unet/config.json".to_owned(), b"{".to_vec()))).contains("config.json")
+    );
+}
