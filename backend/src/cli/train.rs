@@ -24,9 +24,12 @@ struct Files {
     /// Folder of photos with `metadata.jsonl`.
     #[arg(long)]
     photos: PathBuf,
-    /// Base model: a folder in diffusers' layout, or `pocket`.
+    /// Base model: a folder in diffusers' layout, a checkpoint file, or `pocket`.
     #[arg(long, default_value = "pocket")]
     base: PathBuf,
+    /// Autoencoder in place of the base's own: a folder with `config.json`, or a .safetensors file.
+    #[arg(long, value_name = "PATH")]
+    vae: Option<PathBuf>,
     /// Folder of the run; must be new, unless --resume is given.
     #[arg(long)]
     out: PathBuf,
@@ -145,6 +148,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let options = Options {
         photos: files.photos.clone(),
         base: super::base_folder(&files.base),
+        vae: files.vae.clone(),
         out: files.out.clone(),
         recipe,
         resume: files.resume,

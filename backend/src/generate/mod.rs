@@ -38,6 +38,14 @@ pub enum GenerateError {
         /// Values of one picture's latents.
         expected: usize,
     },
+    /// The latents are not made of numbers any more.
+    #[error(
+        "after step {step} the picture is not made of numbers any more; lower --guidance and the weights of LoRAs, or take another base: this one may be damaged"
+    )]
+    NotNumbers {
+        /// The step, from 1.
+        step: usize,
+    },
     /// It was asked to stop.
     #[error("sampling was interrupted")]
     Interrupted,
@@ -129,9 +137,9 @@ pub fn sample(
     let [h, w] = base.latent_size(settings.size[0], settings.size[1])?;
     let each = h * w * base.vae.config.latent_channels;
     let guided = settings.guidance != 1.0;
-    let positive = repeated(&base.encode_prompts(&[prompt])?, batch);
-    let text =
-        if guided { joined(&repeated(&base.encode_negative(negative)?, batch), &positive) } else { positive };
+    let [positive, other] = base.text.encode_pair(&base.engine, prompt, negative)?;
+    let positive = repeated(&positive, batch);
+    let text = if guided { joined(&repeated(&other, batch), &positive) } else { positive };
     let mut sampler = Sampler::new(settings.sampler, &base.schedule, settings.steps, settings.karras)?;
     let mut latents = Vec::with_capacity(batch * each);
     for start in starts {
@@ -170,6 +178,9 @@ pub fn sample(
             starts.iter().flat_map(drawn).collect()
         });
         sampler.step(step, &prediction, &mut latents, noise.as_deref())?;
+        if latents.iter().any(|value| !value.is_finite()) {
+            return Err(GenerateError::NotNumbers { step: step + 1 });
+        }
         progress(step + 1);
     }
     Ok(latents)

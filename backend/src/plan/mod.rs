@@ -6,14 +6,14 @@
 mod counting;
 mod system;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use counting::{Counted, CountingEngine};
-use mudi_diffusion::Engine;
 use mudi_diffusion::clip::{ClipText, ClipTextConfig};
 use mudi_diffusion::lora::LoraFactors;
 use mudi_diffusion::unet::{AddedConditioning, Conditioning, Skip, UNet, UNetConfig, UNetInput};
 use mudi_diffusion::vae::{VaeConfig, VaeDecoder, VaeEncoder};
+use mudi_diffusion::{Component, Engine};
 use mudi_domain::recipe::{self, Recipe, Regularization};
 use mudi_engine_candle::CandleEngine;
 use mudi_engine_candle::shapes::Shapes;
@@ -22,7 +22,7 @@ use serde::Serialize;
 use system::resident;
 pub use system::{available_memory, gigabytes, peak_memory};
 
-use crate::base::{BaseError, read_config};
+use crate::base::{BaseError, Source};
 use crate::train::PRIOR_BATCH;
 
 /// Memory in bytes that a job on a base model needs.
@@ -79,18 +79,9 @@ struct Configs {
 }
 
 impl Configs {
-    fn read(base: &Path) -> Result<Self, BaseError> {
-        let unet = read_config(&base.join("unet"))?;
-        let mut text = Vec::new();
-        for name in ["text_encoder", "text_encoder_2"] {
-            let folder = base.join(name);
-            if folder.is_dir() {
-                text.push(read_config(&folder)?);
-            }
-        }
-        let vae = base.join("vae");
-        let vae = vae.is_dir().then(|| read_config(&vae)).transpose()?;
-        Ok(Self { unet, vae, text })
+    fn read(base: &Source) -> Result<Self, BaseError> {
+        let vae = base.has(Component::Vae).then(|| base.vae_config()).transpose()?;
+        Ok(Self { unet: base.unet_config()?, vae, text: base.text_configs()? })
     }
 
     /// Bytes of all weights.
@@ -124,11 +115,11 @@ const WORKING: usize = 26 << 20;
 /// What training has besides: its photos, the batches and collages that are made ahead, the thread that makes them.
 const WORKING_TRAINING: usize = 8 << 20;
 
-/// Plans a job on the base model in the folder `base`.
+/// Plans a job on the base model `base`.
 ///
 /// # Errors
 /// A folder without configurations, or with ones that are not supported.
-pub fn plan(base: &Path, job: Job<'_>) -> Result<Plan, BaseError> {
+pub fn plan(base: &Source, job: Job<'_>) -> Result<Plan, BaseError> {
     let configs = Configs::read(base)?;
     let precision = match job {
         Job::Train(recipe) => crate::base::precision(recipe.precision),
@@ -343,19 +334,24 @@ pub struct TooLarge {
 ///
 /// # Errors
 /// [`BaseError::TooLarge`], with what would fit; those of [`plan`].
-pub fn check(base: &Path, job: Job<'_>, available: Option<usize>) -> Result<Plan, BaseError> {
+pub fn check(base: &Source, job: Job<'_>, available: Option<usize>) -> Result<Plan, BaseError> {
     let needs = plan(base, job)?;
     match available {
         Some(available) if needs.total > available => {
             let cure = cure(base, job, available)?;
-            Err(BaseError::TooLarge(Box::new(TooLarge { base: base.to_owned(), needs, available, cure })))
+            Err(BaseError::TooLarge(Box::new(TooLarge {
+                base: base.path().to_owned(),
+                needs,
+                available,
+                cure,
+            })))
         }
         _ => Ok(needs),
     }
 }
 
 /// The first of the things that save memory with which the job fits.
-fn cure(base: &Path, job: Job<'_>, available: usize) -> Result<String, BaseError> {
+fn cure(base: &Source, job: Job<'_>, available: usize) -> Result<String, BaseError> {
     match job {
         Job::Train(recipe) => {
             let half = Recipe { precision: recipe::Precision::Half, ..recipe.clone() };

@@ -25,12 +25,12 @@ use mudi_engine_candle::{
     AdamW, AdamWConfig, CandleEngine, Gradients, backward, checkpoint, gradient_norm, lora, on_pool,
 };
 pub(crate) use prior::BATCH as PRIOR_BATCH;
-use samples::{Batch, Source};
+use samples::{Batch, Samples};
 use state::RunFolder;
 pub(crate) use state::{CHECKPOINT_FILE, START_FILE};
 pub use state::{LORA_FILE, Metric, RunInfo, read_metrics};
 
-use crate::base::{Base, precision};
+use crate::base::{Base, Source, precision};
 use crate::dataset::{Dataset, Masker};
 use crate::files::{create_folder, write_atomically};
 use crate::generate::{Settings, Start, pictures};
@@ -43,8 +43,10 @@ use crate::segment::Networks;
 pub struct Options {
     /// Folder of photos, with `metadata.jsonl`.
     pub photos: PathBuf,
-    /// Folder of the base model.
+    /// Folder or checkpoint file of the base model.
     pub base: PathBuf,
+    /// Folder or file of an autoencoder in place of the base's own.
+    pub vae: Option<PathBuf>,
     /// Folder of the run.
     pub out: PathBuf,
     /// The recipe.
@@ -102,12 +104,14 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
     let recipe = &options.recipe;
     recipe.validate()?;
     let dataset = load(options, &mut progress)?;
-    plan::check(&options.base, plan::Job::Train(recipe), options.memory.or_else(plan::available_memory))?;
-    let mut base = Base::load(&options.base, precision(recipe.precision))?;
+    let source = Source::open(&options.base)?.with_vae(options.vae.as_deref())?;
+    plan::check(&source, plan::Job::Train(recipe), options.memory.or_else(plan::available_memory))?;
+    let mut base = Base::from_source(&source, precision(recipe.precision))?;
     let absolute = |path: &PathBuf| path.canonicalize().unwrap_or_else(|_| path.clone());
     let info = RunInfo {
         photos: absolute(&options.photos),
         base: absolute(&options.base),
+        vae: options.vae.as_ref().map(absolute),
         recipe: recipe.clone(),
         files: dataset.digests.clone(),
     };
@@ -129,7 +133,7 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
     });
     let mut metrics = folder.restore(&weights, &mut optimizer)?;
     let base = Arc::new(base);
-    let source = Arc::new(Source::new(base.clone(), &dataset, recipe, priors)?);
+    let source = Arc::new(Samples::new(base.clone(), &dataset, recipe, priors)?);
     let seen = seen(&source)?;
     let steps = u64::from(recipe.steps);
     let passes = u64::from(recipe.accumulation);
@@ -202,7 +206,7 @@ fn attach(base: &mut Base, recipe: &Recipe) -> Result<Vec<Trainable>, TrainError
 }
 
 /// Makes the batches of passes `first..last` on a thread of its own, a few ahead of the reader.
-fn ahead(source: &Arc<Source>, first: u64, last: u64) -> Receiver<Result<Batch, TrainError>> {
+fn ahead(source: &Arc<Samples>, first: u64, last: u64) -> Receiver<Result<Batch, TrainError>> {
     let (sender, receiver) = sync_channel(2);
     let source = source.clone();
     std::thread::spawn(move || {
@@ -283,7 +287,7 @@ fn loss(found: &[f32], batch: &Batch, reference: Option<&[f32]>, beta: f64) -> (
 }
 
 /// A few of the collages that training shows the model.
-fn seen(source: &Source) -> Result<Vec<(RgbImage, String)>, TrainError> {
+fn seen(source: &Samples) -> Result<Vec<(RgbImage, String)>, TrainError> {
     const SHOWN: usize = 6;
     const TRIED: u64 = 200;
     let mut seen = Vec::new();

@@ -36,7 +36,7 @@ pub(super) struct Prior {
 }
 
 /// What samples are made from.
-pub(super) struct Source {
+pub(super) struct Samples {
     base: Arc<Base>,
     recipe: Recipe,
     subjects: Vec<SubjectSamples>,
@@ -63,7 +63,7 @@ pub(super) struct Batch {
     pub(super) samples: usize,
 }
 
-impl Source {
+impl Samples {
     /// Prepares the photos: squares at the training size, latents and masks.
     pub(super) fn new(
         base: Arc<Base>,

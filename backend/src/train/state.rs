@@ -28,8 +28,11 @@ pub(crate) const START_FILE: &str = "run.json";
 pub struct RunInfo {
     /// The photos' folder.
     pub photos: PathBuf,
-    /// The base model's folder.
+    /// The base model's folder or file.
     pub base: PathBuf,
+    /// The autoencoder in place of the base's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vae: Option<PathBuf>,
     /// Its recipe.
     pub recipe: Recipe,
     /// The photos' files. Folders of runs from before they were kept have none, and can be used but not resumed.
@@ -96,6 +99,7 @@ impl RunFolder {
         let same = [
             (before.recipe == info.recipe, "the recipe"),
             (before.base == info.base, "the base model"),
+            (before.vae == info.vae, "the autoencoder"),
             (before.photos == info.photos, "the photos' folder"),
         ];
         if let Some((_, what)) = same.iter().find(|(same, _)| !same) {

@@ -24,6 +24,7 @@ use mudi_domain::layout::Layout;
 use mudi_domain::mask::Mask;
 use mudi_domain::metadata::Metadata;
 use mudi_domain::recipe::Recipe;
+use mudi_engine_candle::lora::LoraFile;
 use mudi_engine_candle::weights::{FileWeights, Precision, read_safetensors, to_safetensors};
 use mudi_engine_candle::{CandleEngine, lora};
 
@@ -163,7 +164,9 @@ pub fn weights(bytes: &[u8]) -> bool {
     let Ok(tensors) = read_safetensors(&path) else { return false };
     UNET.with_borrow_mut(|unet| {
         // Most files are no LoRA.
-        let _ = lora::attach(unet, &tensors, None);
+        if let Ok(file) = LoraFile::read(&path) {
+            let _ = lora::attach(unet, file);
+        }
         lora::detach(unet);
     });
     let _ = load_network(&CandleEngine::cpu(), folder.path(), Precision::Single, |parameters| {

@@ -6,12 +6,12 @@ use mudi_domain::api::{JobEvent, LayoutChoice, NewImages};
 use mudi_domain::cutout::Cutout;
 use mudi_domain::layout::Layout;
 use mudi_domain::subject::SubjectId;
-use mudi_engine_candle::lora;
-use mudi_engine_candle::weights::{Precision, read_safetensors};
+use mudi_engine_candle::lora::{self, LoraFile};
+use mudi_engine_candle::weights::Precision;
 
 use super::worker::{Stopped, Work};
 use super::{TRAINED, bases, photos};
-use crate::base::{Base, precision};
+use crate::base::{Base, Source, precision};
 use crate::dataset::Dataset;
 use crate::generate::{
     GenerateError, Parameters, SOFTWARE, Settings, Start, encode_png, layout_start, pictures,
@@ -75,14 +75,15 @@ impl<'a> Maker<'a> {
             precision: held,
         };
         let memory = work.server.settings.memory_bytes().or_else(plan::available_memory);
-        plan::check(&folder, job, memory).map_err(|error| Stopped::of("memory", &error))?;
-        let mut base = Base::load(&folder, held).map_err(|error| Stopped::of("base", &error))?;
+        let source = Source::open(&folder).map_err(|error| Stopped::of("base", &error))?;
+        plan::check(&source, job, memory).map_err(|error| Stopped::of("memory", &error))?;
+        let mut base = Base::from_source(&source, held).map_err(|error| Stopped::of("base", &error))?;
         let mut cutouts = IndexMap::new();
         if let Some(data) = data {
             let path =
                 work.server.store.run_folder(work.claim.project, data.run.id).join(TRAINED).join(LORA_FILE);
-            let tensors = read_safetensors(&path).map_err(|error| Stopped::of("weights", &error))?;
-            lora::attach(&mut base.unet, &tensors, Some(data.run.recipe.alpha as f32))
+            LoraFile::read(&path)
+                .and_then(|file| lora::attach(&mut base.unet, file))
                 .map_err(|error| Stopped::of("weights", &error))?;
             if request.layout != LayoutChoice::None {
                 cutouts = Dataset::load(&photos::lay_out(work, data)?)
@@ -181,6 +182,7 @@ impl<'a> Maker<'a> {
             gamma: self.settings.gamma,
             layout,
             base: self.base_name.to_owned(),
+            loras: Vec::new(),
             software: SOFTWARE,
         }
     }

@@ -1,19 +1,34 @@
-//! Attaching a LoRA to a UNet, and its files.
+//! Attaching a LoRA to a UNet or adding it to a base's weights, and its files.
 //!
-//! Files of diffusers and PEFT (`unet.<path>.lora_A.weight` or `.lora.down.weight`) and of kohya's tools
-//! (`lora_unet_<path>.lora_down.weight` with `.alpha`) are read; PEFT's names are written.
+//! Files of PEFT, diffusers, kohya's tools and LyCORIS are read ([`LoraFile`]), and written in two dialects ([`translate`]).
 
-use std::collections::{BTreeMap, BTreeSet};
+mod delta;
+mod dialect;
+mod error;
+mod file;
+mod metadata;
+mod stack;
+#[cfg(test)]
+mod tests;
 
-use candle_core::{DType, Tensor as Value};
+use std::collections::BTreeSet;
+
+pub use dialect::{Dialect, Target, Written, translate};
+pub use error::LoraError;
+pub use file::{LoraFile, Module};
+pub use metadata::ADAPTER_ENTRY;
+use mudi_diffusion::clip::{ClipText, ClipTextConfig};
 use mudi_diffusion::lora::LoraFactors;
-use mudi_diffusion::unet::UNet;
-use mudi_diffusion::{Error, ParameterKind, Result};
+use mudi_diffusion::lora::names::{Layer, Layers};
+use mudi_diffusion::unet::{UNet, UNetConfig};
+use mudi_diffusion::{Component, Error, ParameterKind, Result};
+pub use stack::Stack;
 
 use crate::engine::CandleEngine;
+use crate::shapes::Shapes;
 use crate::slices;
 use crate::tape::Tensor;
-use crate::weights::{NamedTensors, Trainable};
+use crate::weights::Trainable;
 
 /// The projections that a LoRA adapts unless told otherwise (MuDI, appendix A).
 pub const DEFAULT_TARGETS: [&str; 4] = ["to_q", "to_k", "to_v", "to_out.0"];
@@ -57,104 +72,73 @@ pub fn attach_trainable(
     Ok(made)
 }
 
-/// The factors of one projection, as a file holds them.
-#[derive(Default)]
-struct Found {
-    down: Option<Value>,
-    up: Option<Value>,
-    alpha: Option<f32>,
-}
-
-/// Ends of names, and which part they are.
-const SUFFIXES: [(&str, Part); 7] = [
-    (".lora_A.weight", Part::Down),
-    (".lora_B.weight", Part::Up),
-    (".lora.down.weight", Part::Down),
-    (".lora.up.weight", Part::Up),
-    (".lora_down.weight", Part::Down),
-    (".lora_up.weight", Part::Up),
-    (".alpha", Part::Alpha),
-];
-
-#[derive(Clone, Copy)]
-enum Part {
-    Down,
-    Up,
-    Alpha,
-}
-
-/// Attaches a LoRA from a file's tensors, as constants; `alpha` (a number that PEFT keeps in metadata) defaults to the
-/// rank. Returns how many projections were adapted.
+/// The layers of a base that a LoRA's file can adapt: every linear layer and convolution of its denoiser and text encoders.
 ///
 /// # Errors
-/// Tensors that fit no attention projection of this UNet, by name; factors whose shapes do not fit.
-pub fn attach(unet: &mut UNet<CandleEngine>, tensors: &NamedTensors, alpha: Option<f32>) -> Result<usize> {
-    let mut found: BTreeMap<String, Found> = BTreeMap::new();
-    for (name, value) in tensors {
-        let (path, part) = SUFFIXES
-            .iter()
-            .find_map(|(suffix, part)| name.strip_suffix(suffix).map(|path| (path, *part)))
-            .ok_or_else(|| Error::Config(format!("tensor `{name}` is not part of a LoRA")))?;
-        let entry = found.entry(key(path)).or_default();
-        match part {
-            Part::Down => entry.down = Some(value.clone()),
-            Part::Up => entry.up = Some(value.clone()),
-            Part::Alpha => entry.alpha = slices::to_vec(value)?.first().copied(),
-        }
+/// Configurations that are not supported.
+pub fn layers(unet: &UNetConfig, text: &[ClipTextConfig]) -> Result<Layers> {
+    let mut all = Vec::new();
+    let mut add = |component: Component, shapes: Shapes| {
+        let weights = shapes
+            .made
+            .into_iter()
+            .filter(|made| matches!(made.kind, ParameterKind::Linear | ParameterKind::Convolution));
+        all.extend(weights.filter_map(|made| {
+            Some(Layer { component, path: made.name.strip_suffix(".weight")?.to_owned() })
+        }));
+    };
+    let mut shapes = Shapes::default();
+    UNet::<CandleEngine>::new(unet.clone(), &mut shapes)?;
+    add(Component::Unet, shapes);
+    for (config, component) in text.iter().zip([Component::TextEncoder, Component::TextEncoder2]) {
+        let mut shapes = Shapes::default();
+        ClipText::<CandleEngine>::new(config.clone(), &mut shapes)?;
+        add(component, shapes);
     }
+    Ok(Layers::new(all, unet))
+}
+
+/// Attaches a LoRA of attention projections from its file, as constants, beside the weights: what is trained here. Others are
+/// added to the weights while these are read ([`Stack`]). Returns how many projections were adapted.
+///
+/// # Errors
+/// Those of [`LoraFile::resolve`]; factors whose shapes do not fit; layers and kinds that have no such factors.
+pub fn attach(unet: &mut UNet<CandleEngine>, file: LoraFile) -> std::result::Result<usize, LoraError> {
+    let projections = unet.projections();
+    let paths: Vec<Layer> =
+        projections.map(|linear| Layer { component: Component::Unet, path: linear.path.clone() }).collect();
+    let layers = Layers::new(paths, &unet.config);
+    let path = file.path.clone();
+    let mut modules = file.resolve(&layers)?;
     let mut adapted = 0;
     for projection in unet.projections() {
-        let Some(entry) = found.remove(&key(&projection.path)) else { continue };
-        let (Some(down), Some(up)) = (entry.down, entry.up) else {
-            return Err(Error::Config(format!(
-                "LoRA of `{}`: one of its two factors is missing",
-                projection.path
-            )));
-        };
-        let (down, up) = (matrix(&down)?, matrix(&up)?);
-        let rank = down.dims()[0];
-        for (name, value, expected) in
-            [("lora_A", &down, [rank, projection.inputs]), ("lora_B", &up, [projection.outputs, rank])]
-        {
-            if value.dims() != expected || rank == 0 {
-                return Err(Error::TensorShape {
-                    name: format!("{}.{name}", projection.path),
-                    expected: expected.to_vec(),
-                    found: value.dims().to_vec(),
-                });
-            }
+        let layer = Layer { component: Component::Unet, path: projection.path.clone() };
+        let Some(module) = modules.remove(&layer) else { continue };
+        let name = module.name.clone();
+        let kind = module.kind();
+        if kind != "LoRA" {
+            let purpose = "is not attached but added to the weights; give the file as --lora";
+            return Err(LoraError::Kind { path, layer: name, kind, purpose });
         }
-        let scale = entry.alpha.or(alpha).map_or(1.0, |alpha| alpha / rank as f32);
-        projection.lora = Some(LoraFactors { down: Tensor::constant(down), up: Tensor::constant(up), scale });
+        let fits = module.factors().and_then(|(down, up, scale)| {
+            let sizes = [down.dims()[1], up.dims()[0]];
+            let expected = [projection.inputs, projection.outputs];
+            if sizes == expected {
+                Ok(LoraFactors { down: Tensor::constant(down), up: Tensor::constant(up), scale })
+            } else {
+                Err(format!("it adapts {sizes:?} inputs and outputs, and the base has {expected:?}"))
+            }
+        });
+        projection.lora =
+            Some(fits.map_err(|reason| LoraError::Layer { path: path.clone(), layer: name, reason })?);
         adapted += 1;
     }
-    match found.into_keys().next() {
-        Some(path) => Err(Error::Config(format!("the LoRA adapts `{path}`, which this UNet does not have"))),
-        None if adapted == 0 => Err(Error::Config("the file holds no LoRA factors".to_owned())),
-        None => Ok(adapted),
-    }
+    Ok(adapted)
 }
 
 /// Removes every LoRA.
 pub fn detach(unet: &mut UNet<CandleEngine>) {
     for projection in unet.projections() {
         projection.lora = None;
-    }
-}
-
-/// One name for a projection, whichever tool wrote it: without prefix, with `_` for `.`.
-fn key(path: &str) -> String {
-    let path = path.strip_prefix("unet.").or_else(|| path.strip_prefix("lora_unet_")).unwrap_or(path);
-    path.replace('.', "_")
-}
-
-/// A factor as a matrix of `f32`; kohya's files hold some as 1x1 convolutions.
-fn matrix(value: &Value) -> Result<Value> {
-    let value = value.to_dtype(DType::F32).map_err(Error::engine)?;
-    let value = if value.rank() == 4 { value.flatten_from(1).map_err(Error::engine)? } else { value };
-    if value.rank() == 2 {
-        value.contiguous().map_err(Error::engine)
-    } else {
-        Err(Error::Config(format!("a LoRA factor has shape {:?}", value.dims())))
     }
 }

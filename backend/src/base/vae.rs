@@ -1,0 +1,103 @@
+//! Between pictures and latents.
+
+use image::RgbImage;
+use mudi_diffusion::vae::{VaeConfig, VaeDecoder, VaeEncoder};
+use mudi_diffusion::{Component, Engine, Error};
+use mudi_engine_candle::weights::Precision;
+use mudi_engine_candle::{CandleEngine, on_pool};
+
+use super::{BaseError, Source};
+
+/// Both halves of an autoencoder.
+pub struct Vae {
+    /// Its configuration.
+    pub config: VaeConfig,
+    /// Pixels to latents.
+    pub encoder: VaeEncoder<CandleEngine>,
+    /// Latents to pixels.
+    pub decoder: VaeDecoder<CandleEngine>,
+}
+
+impl Vae {
+    /// Loads the autoencoder of a base model, or the one that was named in its place.
+    ///
+    /// # Errors
+    /// [`BaseError`], naming the file.
+    pub fn load(engine: &CandleEngine, source: &Source, precision: Precision) -> Result<Self, BaseError> {
+        let config = source.vae_config()?;
+        let mut weights = source.weights(engine, Component::Vae, precision)?;
+        let (encoder, decoder) = weights.build(|parameters| {
+            Ok((VaeEncoder::new(&config, parameters)?, VaeDecoder::new(&config, parameters)?))
+        })?;
+        weights.finish()?;
+        Ok(Self { config, encoder, decoder })
+    }
+
+    /// Height and width of latents for a picture.
+    ///
+    /// # Errors
+    /// [`BaseError::Size`].
+    pub fn latent_size(&self, height: usize, width: usize) -> Result<[usize; 2], BaseError> {
+        let reduction = self.config.reduction();
+        if height == 0 || width == 0 || !height.is_multiple_of(reduction) || !width.is_multiple_of(reduction)
+        {
+            return Err(BaseError::Size { width, height, multiple: reduction });
+        }
+        Ok([height / reduction, width / reduction])
+    }
+
+    /// Means of the latents of pictures of one size, times the scaling factor: `[B, h, w, C]` row by row.
+    ///
+    /// # Errors
+    /// [`BaseError::Size`]; engine errors.
+    pub fn encode(&self, engine: &CandleEngine, images: &[&RgbImage]) -> Result<Vec<f32>, BaseError> {
+        let Some(first) = images.first() else { return Ok(Vec::new()) };
+        let (width, height) = (first.width() as usize, first.height() as usize);
+        self.latent_size(height, width)?;
+        let pixels: Vec<f32> = images
+            .iter()
+            .flat_map(|image| image.as_raw().iter().map(|&v| f32::from(v) / 127.5 - 1.0))
+            .collect();
+        let x = engine.from_slice(&pixels, &[images.len(), height, width, 3])?;
+        let moments = on_pool(|| self.encoder.forward(engine, &x))?;
+        let channels = self.config.latent_channels;
+        let scale = self.config.scaling_factor as f32;
+        let moments = engine.to_vec(&moments)?;
+        Ok(moments.chunks_exact(2 * channels).flat_map(|m| m[..channels].iter().map(|v| scale * v)).collect())
+    }
+
+    /// Pictures of latents `[B, h, w, C]` that were scaled by the scaling factor.
+    ///
+    /// # Errors
+    /// Engine errors; [`BaseError::NoPicture`].
+    pub fn decode(
+        &self,
+        engine: &CandleEngine,
+        latents: &[f32],
+        [h, w]: [usize; 2],
+    ) -> Result<Vec<RgbImage>, BaseError> {
+        let channels = self.config.latent_channels;
+        let batch = latents.len() / (h * w * channels);
+        let scale = self.config.scaling_factor as f32;
+        let unscaled: Vec<f32> = latents.iter().map(|v| v / scale).collect();
+        let z = engine.from_slice(&unscaled, &[batch, h, w, channels])?;
+        let pixels = on_pool(|| self.decoder.forward(engine, &z))?;
+        let shape = engine.shape(&pixels);
+        let pixels = engine.to_vec(&pixels)?;
+        if pixels.iter().any(|v| !v.is_finite()) {
+            return Err(BaseError::NoPicture);
+        }
+        let [_, height, width, 3] = shape[..] else {
+            let reason = format!("the autoencoder made pictures of shape {shape:?}");
+            return Err(Error::Input { name: "latents", reason }.into());
+        };
+        Ok(pixels
+            .chunks_exact(height * width * 3)
+            .filter_map(|pixels| {
+                let bytes =
+                    pixels.iter().map(|v| ((v + 1.0) * 127.5).round().clamp(0.0, 255.0) as u8).collect();
+                RgbImage::from_raw(width as u32, height as u32, bytes)
+            })
+            .collect())
+    }
+}
