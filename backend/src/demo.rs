@@ -323,7 +323,8 @@ fn grid(
     }
     let mut rows = Vec::new();
     for prompt in prompts {
-        let images = pictures(base, prompt, prompt::NEGATIVE, &settings, &starts, |_| step())?;
+        let texts = base.encode_pair(prompt, mudi_domain::prompt::NEGATIVE)?;
+        let images = pictures(base, &texts, &settings, &starts, |_| step())?;
         rows.push(GridRow { prompt: prompt.clone(), images, seeds: seeds.clone(), scores: Vec::new() });
     }
     let gamma = (method == Method::Mudi).then_some(gamma);

@@ -11,6 +11,7 @@ pub mod export;
 pub mod files;
 pub mod generate;
 pub mod interrupt;
+pub mod models;
 pub mod plan;
 pub mod pretrain;
 pub mod probe;

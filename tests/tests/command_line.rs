@@ -105,8 +105,8 @@ fn the_whole_pipeline_equals_diffusers() {
     let (prompt, negative) = (field("prompt"), field("negative_prompt"));
     for (negative, name) in [(negative.as_str(), "out.latents"), ("", "out.latents_without_negative")] {
         let starts = [start.clone()];
-        let found =
-            mudi::generate::sample(&base, &prompt, negative, &settings, &starts, |_| {}).expect("latents");
+        let texts = base.encode_pair(&prompt, negative).expect("texts");
+        let found = mudi::generate::sample(&base, &texts, &settings, &starts, |_| {}).expect("latents");
         let expected = nchw::to_channels_last(&golden[name]).expect("latents");
         let error = error_of_range(&found, &values(expected.value()));
         println!("{name} after 4 steps: max error {error:.2e} of the range");

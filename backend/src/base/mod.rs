@@ -3,6 +3,7 @@
 mod error;
 mod prompts;
 mod source;
+mod tiles;
 mod vae;
 
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use mudi_diffusion::unet::{AddedConditioning, UNet, UNetInput};
 use mudi_diffusion::{Component, Engine};
 use mudi_engine_candle::CandleEngine;
 use mudi_engine_candle::weights::Precision;
-pub use prompts::{EncodedPrompts, TextEncoders};
+pub use prompts::{EncodedPrompts, TextEncoders, Texts};
 pub use source::{Source, load_network, read_config};
 pub(crate) use source::{load_tokenizer, read_text, weights_file};
 pub use vae::Vae;
@@ -40,8 +41,8 @@ pub struct Base {
     pub vae: Vae,
     /// The noise schedule that it was trained with.
     pub schedule: NoiseSchedule,
-    /// The text encoders.
-    pub text: TextEncoders,
+    /// The text encoders, where they are in memory.
+    pub text: Option<TextEncoders>,
 }
 
 impl Base {
@@ -58,15 +59,40 @@ impl Base {
     /// # Errors
     /// [`BaseError`], naming the file and the fault.
     pub fn from_source(source: &Source, precision: Precision) -> Result<Self, BaseError> {
+        let text = TextEncoders::load(&CandleEngine::cpu(), source, precision)?;
+        Ok(Self { text: Some(text), ..Self::without_text(source, precision)? })
+    }
+
+    /// Encodes a prompt and what guidance leads away from, lets the text encoders go, and loads the rest of a base model: so
+    /// less has to be in memory at a time.
+    ///
+    /// # Errors
+    /// [`BaseError`], naming the file and the fault.
+    pub fn for_prompt(
+        source: &Source,
+        precision: Precision,
+        prompt: &str,
+        negative: &str,
+    ) -> Result<(Self, Texts), BaseError> {
+        let engine = CandleEngine::cpu();
+        let texts = TextEncoders::load(&engine, source, precision)?.encode_pair(&engine, prompt, negative)?;
+        crate::allocator::give_back();
+        Ok((Self::without_text(source, precision)?, texts))
+    }
+
+    /// Loads a base model without its text encoders.
+    ///
+    /// # Errors
+    /// [`BaseError`], naming the file and the fault.
+    pub fn without_text(source: &Source, precision: Precision) -> Result<Self, BaseError> {
         let engine = CandleEngine::cpu();
         let unet_config = source.unet_config()?;
-        let text = TextEncoders::load(&engine, source, precision)?;
         let schedule = source.schedule()?;
         let vae = Vae::load(&engine, source, precision)?;
         let unet = source
             .load(&engine, Component::Unet, precision, |parameters| UNet::new(unet_config, parameters))?;
         crate::allocator::give_back();
-        Ok(Self { engine, path: source.path().to_owned(), unet, vae, schedule, text })
+        Ok(Self { engine, path: source.path().to_owned(), unet, vae, schedule, text: None })
     }
 
     /// Side of the square pictures that it was trained on, in pixels.
@@ -84,12 +110,15 @@ impl Base {
         self.vae.latent_size(height, width)
     }
 
-    /// Encodes texts: SDXL's two encoders side by side, or the only one's last states.
+    /// Encodes a prompt and what guidance leads away from.
     ///
     /// # Errors
-    /// [`BaseError::Text`] and [`BaseError::Network`].
-    pub fn encode_prompts(&self, prompts: &[&str]) -> Result<EncodedPrompts, BaseError> {
-        self.text.encode(&self.engine, prompts)
+    /// [`BaseError::Text`] and [`BaseError::Network`]; a base without its text encoders.
+    pub fn encode_pair(&self, prompt: &str, negative: &str) -> Result<Texts, BaseError> {
+        match &self.text {
+            Some(text) => text.encode_pair(&self.engine, prompt, negative),
+            None => Err(BaseError::Missing { path: self.path.join(Component::TextEncoder.folder()) }),
+        }
     }
 
     /// The UNet's input for noisy latents `[B, h, w, C]`, with the sizes of a square or rectangular picture (in pixels)

@@ -24,6 +24,9 @@ pub struct EncodedPrompts {
     pub truncated: usize,
 }
 
+/// A prompt, and what guidance leads away from, of as many tokens.
+pub type Texts = [EncodedPrompts; 2];
+
 /// The text encoders of a base model, with their tokenizers.
 pub struct TextEncoders {
     encoders: Vec<(Tokenizer, ClipText<CandleEngine>)>,
@@ -118,7 +121,7 @@ impl TextEncoders {
         engine: &CandleEngine,
         prompt: &str,
         negative: &str,
-    ) -> Result<[EncodedPrompts; 2], BaseError> {
+    ) -> Result<Texts, BaseError> {
         let positive = self.chunks(prompt)?;
         let other = self.chunks(negative)?;
         let count = positive.iter().chain(&other).map(Vec::len).max().unwrap_or(1);

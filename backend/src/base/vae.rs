@@ -2,10 +2,11 @@
 
 use image::RgbImage;
 use mudi_diffusion::vae::{VaeConfig, VaeDecoder, VaeEncoder};
-use mudi_diffusion::{Component, Engine, Error};
+use mudi_diffusion::{Component, Engine};
 use mudi_engine_candle::weights::Precision;
 use mudi_engine_candle::{CandleEngine, on_pool};
 
+use super::tiles::{Canvas, places};
 use super::{BaseError, Source};
 
 /// Both halves of an autoencoder.
@@ -16,6 +17,9 @@ pub struct Vae {
     pub encoder: VaeEncoder<CandleEngine>,
     /// Latents to pixels.
     pub decoder: VaeDecoder<CandleEngine>,
+    /// Side of the tiles that pictures are decoded in, in pixels; none for whole ones. Tiles take less memory, and colours may
+    /// differ a little between them.
+    pub tile: Option<usize>,
 }
 
 impl Vae {
@@ -30,7 +34,7 @@ impl Vae {
             Ok((VaeEncoder::new(&config, parameters)?, VaeDecoder::new(&config, parameters)?))
         })?;
         weights.finish()?;
-        Ok(Self { config, encoder, decoder })
+        Ok(Self { config, encoder, decoder, tile: None })
     }
 
     /// Height and width of latents for a picture.
@@ -77,27 +81,38 @@ impl Vae {
         [h, w]: [usize; 2],
     ) -> Result<Vec<RgbImage>, BaseError> {
         let channels = self.config.latent_channels;
-        let batch = latents.len() / (h * w * channels);
         let scale = self.config.scaling_factor as f32;
-        let unscaled: Vec<f32> = latents.iter().map(|v| v / scale).collect();
-        let z = engine.from_slice(&unscaled, &[batch, h, w, channels])?;
-        let pixels = on_pool(|| self.decoder.forward(engine, &z))?;
-        let shape = engine.shape(&pixels);
-        let pixels = engine.to_vec(&pixels)?;
-        if pixels.iter().any(|v| !v.is_finite()) {
-            return Err(BaseError::NoPicture);
+        let reduction = self.config.reduction();
+        let (height, width) = (h * reduction, w * reduction);
+        let tile = self.tile.map_or(h.max(w), |tile| (tile / reduction).max(1));
+        let mut pictures = Vec::new();
+        // One at a time: the memory of one is enough.
+        for latents in latents.chunks_exact(h * w * channels) {
+            let mut canvas = Canvas::new(height, width);
+            for rows in places(h, tile) {
+                for columns in places(w, tile) {
+                    let part: Vec<f32> = rows
+                        .clone()
+                        .flat_map(|row| {
+                            &latents[(row * w + columns.start) * channels..][..columns.len() * channels]
+                        })
+                        .map(|value| value / scale)
+                        .collect();
+                    let z = engine.from_slice(&part, &[1, rows.len(), columns.len(), channels])?;
+                    let pixels = on_pool(|| self.decoder.forward(engine, &z))?;
+                    let pixels = engine.to_vec(&pixels)?;
+                    let [rows, columns] =
+                        [rows.clone(), columns].map(|range| range.start * reduction..range.end * reduction);
+                    canvas.add(rows, columns, &pixels);
+                }
+            }
+            let pixels = canvas.finish();
+            if pixels.iter().any(|v| !v.is_finite()) {
+                return Err(BaseError::NoPicture);
+            }
+            let bytes = pixels.iter().map(|v| ((v + 1.0) * 127.5).round().clamp(0.0, 255.0) as u8).collect();
+            pictures.extend(RgbImage::from_raw(width as u32, height as u32, bytes));
         }
-        let [_, height, width, 3] = shape[..] else {
-            let reason = format!("the autoencoder made pictures of shape {shape:?}");
-            return Err(Error::Input { name: "latents", reason }.into());
-        };
-        Ok(pixels
-            .chunks_exact(height * width * 3)
-            .filter_map(|pixels| {
-                let bytes =
-                    pixels.iter().map(|v| ((v + 1.0) * 127.5).round().clamp(0.0, 255.0) as u8).collect();
-                RgbImage::from_raw(width as u32, height as u32, bytes)
-            })
-            .collect())
+        Ok(pictures)
     }
 }

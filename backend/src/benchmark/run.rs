@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use mudi_domain::prompt;
 use mudi_domain::rng;
 use mudi_engine_candle::lora::{self, LoraFile};
 use mudi_engine_candle::weights::Precision;
@@ -257,7 +256,8 @@ impl Bench<'_> {
                 Start { seed, ..Start::default() }
             });
         }
-        let images = pictures(&self.base, prompt, prompt::NEGATIVE, &settings, &starts, |_| {})?;
+        let texts = self.base.encode_pair(prompt, mudi_domain::prompt::NEGATIVE)?;
+        let images = pictures(&self.base, &texts, &settings, &starts, |_| {})?;
         for (seed, image) in seeds.iter().zip(&images) {
             let judged = judge.judge(Path::new("picture"), image)?;
             cell.pictures.push(Picture {

@@ -75,6 +75,9 @@ pub(super) struct Arguments {
     /// How the base's weights are held: single, or half the memory [default: as in training, or single].
     #[arg(long, value_parser = precision_words())]
     precision: Option<String>,
+    /// Decode pictures in tiles of so many pixels, which takes less memory; colours may differ a little between them.
+    #[arg(long, value_name = "PIXELS", value_parser = tile())]
+    vae_tile: Option<usize>,
     /// Memory that may be used, in GiB; what does not fit is refused before it begins [default: what is free].
     #[arg(long, value_name = "GIB")]
     memory: Option<f64>,
@@ -107,6 +110,12 @@ impl FromStr for Size {
             _ => Err(format!("give 1024 or 1216x832 (width, height), each up to {LONGEST}")),
         }
     }
+}
+
+/// Sides of tiles, in pixels.
+pub(super) fn tile() -> impl clap::builder::TypedValueParser<Value = usize> {
+    use clap::builder::TypedValueParser;
+    clap::value_parser!(u16).range(64..).map(usize::from)
 }
 
 fn precision_words() -> clap::builder::PossibleValuesParser {
@@ -142,6 +151,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let size = arguments.size.map(|size| size.0).or(trained.map(|side| [side; 2]));
     let job = plan::Job::Generate {
         size,
+        tile: arguments.vae_tile,
         count: BATCH.min(usize::try_from(arguments.count).unwrap_or(BATCH)),
         rank: recipe.map_or(0, |recipe| recipe.rank as usize),
         precision,
@@ -149,7 +159,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let vae = info.as_ref().and_then(|info| info.vae.clone());
     let source = arguments.changes.source(&folder, vae)?;
     plan::check(&source, job, arguments.memory.map(super::bytes).or_else(plan::available_memory))?;
-    let mut base = Base::from_source(&source, precision)?;
+    let (mut base, texts) = Base::for_prompt(&source, precision, &arguments.prompt, &arguments.negative)?;
+    base.vae.tile = arguments.vae_tile;
     if let Some(run) = &arguments.run {
         attach(&mut base, run)?;
     }
@@ -173,8 +184,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let bar = bar(arguments.quiet, (starts.len().div_ceil(BATCH) * settings.steps) as u64);
     for (chunk, group) in starts.chunks(BATCH).enumerate() {
         let plain: Vec<Start> = group.iter().map(|made| made.start.clone()).collect();
-        let images =
-            pictures(&base, &arguments.prompt, &arguments.negative, &settings, &plain, |_| bar.inc(1))?;
+        let images = pictures(&base, &texts, &settings, &plain, |_| bar.inc(1))?;
         for (index, (image, made)) in images.iter().zip(group).enumerate() {
             let number = chunk * BATCH + index;
             let parameters = Parameters {

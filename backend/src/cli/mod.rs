@@ -9,6 +9,7 @@ mod export;
 mod forward;
 mod generate;
 mod merge;
+mod models;
 mod plan;
 mod pretrain;
 mod probe;
@@ -50,6 +51,7 @@ enum Command {
     Evaluate(evaluate::Arguments),
     Export(export::Arguments),
     Merge(merge::Arguments),
+    Models(models::Arguments),
     Forward(Box<forward::Arguments>),
     /// Serve projects, jobs and links over HTTP, until told to stop.
     Serve(serve::Arguments),
@@ -76,6 +78,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Evaluate(arguments) => evaluate::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
         Command::Merge(arguments) => merge::run(&arguments),
+        Command::Models(arguments) => models::run(&arguments),
         Command::Forward(arguments) => forward::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
     };

@@ -19,7 +19,7 @@ use serde_json::json;
 
 use super::ExportError;
 use crate::base::{BaseError, Source};
-use crate::files::{create_folder, write_atomically};
+use crate::files::{WriteError, create_folder, write_atomically};
 
 /// How weights are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,11 +137,26 @@ fn components(source: &Source) -> Vec<Component> {
 /// Writes a base, with its LoRAs, as a folder in diffusers' layout.
 ///
 /// # Errors
-/// [`ExportError`]; a folder that exists already. Each file is written whole or not at all.
+/// [`ExportError`]; a folder that exists already. The folder is there whole or not at all.
 pub fn write_folder(source: &Source, held: Held, out: &Path) -> Result<(), ExportError> {
     if out.exists() {
         return Err(ExportError::Exists { path: out.to_owned() });
     }
+    let mut name = out.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.part", std::process::id()));
+    let part = out.with_file_name(name);
+    let written = fill(source, held, &part).and_then(|()| {
+        std::fs::rename(&part, out).map_err(|source| WriteError { path: out.to_owned(), source }.into())
+    });
+    if written.is_err() {
+        // The writing has failed already; what cannot be removed either changes nothing.
+        let _ = std::fs::remove_dir_all(&part);
+    }
+    written
+}
+
+/// Writes everything into the new folder `out`.
+fn fill(source: &Source, held: Held, out: &Path) -> Result<(), ExportError> {
     create_folder(out)?;
     for component in components(source) {
         let folder = out.join(component.folder());
@@ -208,7 +223,6 @@ pub fn write_folder(source: &Source, held: Held, out: &Path) -> Result<(), Expor
         index["feature_extractor"] = json!([null, null]);
         index["requires_safety_checker"] = json!(false);
     }
-    // Last: a folder without it is not taken for a model.
     write_json(&out.join("model_index.json"), &index)
 }
 

@@ -12,7 +12,7 @@ use mudi_diffusion::schedule::{Sampler, SamplerKind, ScheduleError, guidance, me
 use mudi_domain::rng;
 use mudi_engine_candle::on_pool;
 
-use crate::base::{Base, BaseError, EncodedPrompts};
+use crate::base::{Base, BaseError, EncodedPrompts, Texts};
 use crate::interrupt::Interrupt;
 
 /// Why no picture was made.
@@ -124,8 +124,7 @@ fn joined(first: &EncodedPrompts, second: &EncodedPrompts) -> EncodedPrompts {
 /// [`GenerateError`].
 pub fn sample(
     base: &Base,
-    prompt: &str,
-    negative: &str,
+    [positive, other]: &Texts,
     settings: &Settings,
     starts: &[Start],
     mut progress: impl FnMut(usize),
@@ -137,9 +136,8 @@ pub fn sample(
     let [h, w] = base.latent_size(settings.size[0], settings.size[1])?;
     let each = h * w * base.vae.config.latent_channels;
     let guided = settings.guidance != 1.0;
-    let [positive, other] = base.text.encode_pair(&base.engine, prompt, negative)?;
-    let positive = repeated(&positive, batch);
-    let text = if guided { joined(&repeated(&other, batch), &positive) } else { positive };
+    let positive = repeated(positive, batch);
+    let text = if guided { joined(&repeated(other, batch), &positive) } else { positive };
     let mut sampler = Sampler::new(settings.sampler, &base.schedule, settings.steps, settings.karras)?;
     let mut latents = Vec::with_capacity(batch * each);
     for start in starts {
@@ -192,13 +190,12 @@ pub fn sample(
 /// [`GenerateError`].
 pub fn pictures(
     base: &Base,
-    prompt: &str,
-    negative: &str,
+    texts: &Texts,
     settings: &Settings,
     starts: &[Start],
     progress: impl FnMut(usize),
 ) -> Result<Vec<RgbImage>, GenerateError> {
-    let latents = sample(base, prompt, negative, settings, starts, progress)?;
+    let latents = sample(base, texts, settings, starts, progress)?;
     let size = base.latent_size(settings.size[0], settings.size[1])?;
     Ok(base.decode_latents(&latents, size)?)
 }

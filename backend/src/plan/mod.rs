@@ -30,11 +30,11 @@ use crate::train::PRIOR_BATCH;
 pub struct Plan {
     /// The program itself, with its threads and buffers, without a model.
     pub program: usize,
-    /// Weights of text encoders, autoencoder and UNet.
+    /// Weights of autoencoder and UNet, or of the text encoders, which are let go before.
     pub weights: usize,
     /// A LoRA's factors, for training.
     pub lora: usize,
-    /// AdamW's two moments of each factor.
+    /// What the optimizer keeps of each factor.
     pub optimizer: usize,
     /// Activations and gradients at the moment when most are held.
     pub activations: usize,
@@ -62,6 +62,8 @@ pub enum Job<'a> {
     Generate {
         /// Height and width in pixels.
         size: Option<[usize; 2]>,
+        /// Side of the tiles that pictures are decoded in, in pixels.
+        tile: Option<usize>,
         /// Pictures at a time.
         count: usize,
         /// Rank of the LoRA that is attached; 0 for none.
@@ -84,18 +86,22 @@ impl Configs {
         Ok(Self { unet: base.unet_config()?, vae, text: base.text_configs()? })
     }
 
-    /// Bytes of all weights.
+    /// Bytes of the weights that are in memory together: text encoders are let go before the rest is loaded.
     fn weights(&self, precision: Precision) -> Result<usize, BaseError> {
+        let bytes = |shapes: &Shapes| -> usize {
+            shapes.made.iter().map(|weight| weight.elements() * precision.bytes_of(weight.kind)).sum()
+        };
         let mut shapes = Shapes::default();
         UNet::<CandleEngine>::new(self.unet.clone(), &mut shapes)?;
         if let Some(vae) = &self.vae {
             VaeEncoder::<CandleEngine>::new(vae, &mut shapes)?;
             VaeDecoder::<CandleEngine>::new(vae, &mut shapes)?;
         }
+        let mut text = Shapes::default();
         for config in &self.text {
-            ClipText::<CandleEngine>::new(config.clone(), &mut shapes)?;
+            ClipText::<CandleEngine>::new(config.clone(), &mut text)?;
         }
-        Ok(shapes.made.iter().map(|weight| weight.elements() * precision.bytes_of(weight.kind)).sum())
+        Ok(bytes(&shapes).max(bytes(&text)))
     }
 
     /// Pixels to a latent, in each direction.
@@ -129,13 +135,13 @@ pub fn plan(base: &Source, job: Job<'_>) -> Result<Plan, BaseError> {
     let mut plan =
         Plan { program: resident() + WORKING, weights: configs.weights(precision)?, ..Plan::default() };
     match job {
-        Job::Generate { size, count, rank, .. } => {
+        Job::Generate { size, tile, count, rank, .. } => {
             let [height, width] = size.unwrap_or([configs.side(); 2]);
             let mut unet = unet(&configs, half)?;
             plan.lora = attach(&mut unet, rank, &[], false);
             let latent = [height, width].map(|length| length / configs.reduction());
             plan.activations =
-                unet.sampling(&configs, 2 * count, latent)?.max(decoding(&configs, half, count, latent)?);
+                unet.sampling(&configs, 2 * count, latent)?.max(decoding(&configs, half, latent, tile)?);
         }
         Job::Train(recipe) => {
             plan.program += WORKING_TRAINING;
@@ -143,7 +149,12 @@ pub fn plan(base: &Source, job: Job<'_>) -> Result<Plan, BaseError> {
             let latent = [side / configs.reduction(); 2];
             let mut unet = unet(&configs, half)?;
             plan.lora = attach(&mut unet, recipe.rank as usize, &recipe.targets, true);
-            plan.optimizer = 2 * plan.lora;
+            // Two moments of four bytes or of one, or Prodigy's four numbers, for each factor of four bytes.
+            plan.optimizer = match recipe.optimizer {
+                recipe::Optimizer::Adamw => 2 * plan.lora,
+                recipe::Optimizer::Adamw8bit => plan.lora / 2 + plan.lora / 128,
+                recipe::Optimizer::Prodigy => 4 * plan.lora,
+            };
             let prior = recipe.regularization == Regularization::Prior;
             let batch = recipe.batch as usize * if prior { 2 } else { 1 };
             let step = if recipe.gradient_checkpointing {
@@ -302,12 +313,19 @@ fn encoding(configs: &Configs, half: bool, side: usize) -> Result<usize, BaseErr
     Ok(engine.peak())
 }
 
-/// Decoding `count` latents.
-fn decoding(configs: &Configs, half: bool, count: usize, [h, w]: [usize; 2]) -> Result<usize, BaseError> {
+/// Decoding one picture, whole or in tiles.
+fn decoding(
+    configs: &Configs,
+    half: bool,
+    latent: [usize; 2],
+    tile: Option<usize>,
+) -> Result<usize, BaseError> {
     let Some(vae) = &configs.vae else { return Ok(0) };
     let mut engine = CountingEngine::new(half);
     let decoder = VaeDecoder::new(vae, &mut engine)?;
-    let z = engine.from_slice(&[], &[count, h, w, vae.latent_channels])?;
+    let side = |length: usize| tile.map_or(length, |tile| length.min((tile / vae.reduction()).max(1)));
+    let [h, w] = latent.map(side);
+    let z = engine.from_slice(&[], &[1, h, w, vae.latent_channels])?;
     decoder.forward(&engine, &z)?;
     Ok(engine.peak())
 }
@@ -370,9 +388,14 @@ fn cure(base: &Source, job: Job<'_>, available: usize) -> Result<String, BaseErr
                 }
             }
         }
-        Job::Generate { size, rank, count, .. } => {
-            for (flags, count) in [("--precision half", count), ("--precision half --count 1", 1)] {
-                let needs = plan(base, Job::Generate { size, count, rank, precision: Precision::Half })?;
+        Job::Generate { size, tile, rank, count, .. } => {
+            for (flags, count, tile) in [
+                ("--precision half", count, tile),
+                ("--precision half --count 1", 1, tile),
+                ("--precision half --count 1 --vae-tile 512", 1, Some(512)),
+            ] {
+                let job = Job::Generate { size, tile, count, rank, precision: Precision::Half };
+                let needs = plan(base, job)?;
                 if needs.total <= available {
                     return Ok(format!("with {flags} it would need {}", gigabytes(needs.total)));
                 }

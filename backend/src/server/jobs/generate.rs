@@ -11,7 +11,7 @@ use mudi_engine_candle::weights::Precision;
 
 use super::worker::{Stopped, Work};
 use super::{TRAINED, bases, photos};
-use crate::base::{Base, Source, precision};
+use crate::base::{Base, Source, Texts, precision};
 use crate::dataset::Dataset;
 use crate::generate::{
     GenerateError, Parameters, SOFTWARE, Settings, Start, encode_png, layout_start, pictures,
@@ -47,6 +47,7 @@ struct Maker<'a> {
     request: &'a NewImages,
     base_name: &'a str,
     base: Base,
+    texts: Texts,
     settings: Settings,
     cutouts: IndexMap<SubjectId, Vec<Cutout>>,
 }
@@ -70,6 +71,7 @@ impl<'a> Maker<'a> {
         let side = recipe.map(|recipe| recipe.resolution as usize).filter(|&side| side > 0);
         let job = plan::Job::Generate {
             size: side.map(|side| [side; 2]),
+            tile: None,
             count: BATCH.min(request.count) as usize,
             rank: recipe.map_or(0, |recipe| recipe.rank as usize),
             precision: held,
@@ -77,7 +79,8 @@ impl<'a> Maker<'a> {
         let memory = work.server.settings.memory_bytes().or_else(plan::available_memory);
         let source = Source::open(&folder).map_err(|error| Stopped::of("base", &error))?;
         plan::check(&source, job, memory).map_err(|error| Stopped::of("memory", &error))?;
-        let mut base = Base::from_source(&source, held).map_err(|error| Stopped::of("base", &error))?;
+        let (mut base, texts) = Base::for_prompt(&source, held, &request.prompt, &request.negative)
+            .map_err(|error| Stopped::of("base", &error))?;
         let mut cutouts = IndexMap::new();
         if let Some(data) = data {
             let path =
@@ -105,7 +108,7 @@ impl<'a> Maker<'a> {
         if let Some(side) = side {
             settings.size = [side; 2];
         }
-        Ok(Self { work, request, base_name, base, settings, cutouts })
+        Ok(Self { work, request, base_name, base, texts, settings, cutouts })
     }
 
     /// Makes the images from number `first` on, and keeps them together.
@@ -119,7 +122,7 @@ impl<'a> Maker<'a> {
         let stage = format!("images {} to {last} of {}", first + 1, request.count);
         let mut reported = Ok(());
         let interrupt = &self.work.interrupt;
-        let made = pictures(&self.base, &request.prompt, &request.negative, &self.settings, &plain, |step| {
+        let made = pictures(&self.base, &self.texts, &self.settings, &plain, |step| {
             if reported.is_ok() {
                 reported = reporter.step(&stage, step as u64, steps, None);
                 if reported.is_err() {

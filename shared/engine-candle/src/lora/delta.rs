@@ -143,8 +143,7 @@ impl Module {
         };
         let first = factor(Part::LokrW1, Part::LokrW1A, Part::LokrW1B, None)?;
         let second = factor(Part::LokrW2, Part::LokrW2A, Part::LokrW2B, self.part(Part::LokrT2))?;
-        // Two whole factors have no rank, and their alpha means nothing.
-        let scale = rank.map_or(Ok(1.0), |rank| self.scale(rank))?;
+        let scale = rank.map_or_else(|| self.scale_of_whole(), |rank| self.scale(rank))?;
         Ok((kronecker(&first, &second)?, scale))
     }
 

@@ -194,10 +194,21 @@ fn kohya(modules: &BTreeMap<Layer, Module>, unet: &UNetConfig) -> Result<NamedTe
         let rank_part = [Part::Down, Part::HadaW1B, Part::LokrW1B, Part::LokrW2B]
             .into_iter()
             .find_map(|part| module.part(part));
-        let rank = rank_part.and_then(|value| value.dims().first().copied()).unwrap_or(1);
-        let scale = module.scale(rank).map_err(|reason| module.failed(Reason::Fault(reason)))?;
-        let alpha = Value::new(scale * rank as f32, &Device::Cpu).map_err(fault)?;
-        tensors.insert(format!("{name}.alpha"), alpha);
+        let wrong = |reason| module.failed(Reason::Fault(reason));
+        match rank_part.and_then(|value| value.dims().first().copied()) {
+            Some(rank) => {
+                let alpha = module.scale(rank).map_err(wrong)? * rank as f32;
+                tensors.insert(format!("{name}.alpha"), Value::new(alpha, &Device::Cpu).map_err(fault)?);
+            }
+            None => {
+                // Whole factors have no rank, and readers look at no alpha.
+                let scale = module.scale_of_whole().map_err(wrong)?;
+                if let Some(whole) = module.part(Part::LokrW1) {
+                    let scaled = (whole * f64::from(scale)).map_err(fault)?;
+                    tensors.insert(format!("{name}.{}", kohya_suffix(Part::LokrW1)), scaled);
+                }
+            }
+        }
     }
     Ok(tensors)
 }

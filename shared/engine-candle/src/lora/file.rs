@@ -7,7 +7,7 @@ use candle_core::{DType, Tensor as Value};
 use mudi_diffusion::lora::names::{Layer, Layers, Part, split};
 
 use super::LoraError;
-use super::metadata::Defaults;
+use super::metadata::{Defaults, Scale};
 use crate::weights::{NamedTensors, WeightsError, read_safetensors, read_safetensors_metadata};
 
 /// The adaptation of one layer.
@@ -16,10 +16,8 @@ pub struct Module {
     /// The layer, as the file names it.
     pub name: String,
     parts: BTreeMap<Part, Value>,
-    /// What the rank is divided into where the module itself does not say.
-    alpha: Option<f32>,
-    /// The scale is `alpha / sqrt(rank)`.
-    rank_stabilized: bool,
+    /// What the file says of its scale besides.
+    known: Scale,
 }
 
 impl Module {
@@ -45,11 +43,19 @@ impl Module {
                     .copied()
                     .ok_or("its alpha is empty")?,
             ),
-            None => self.alpha,
+            None => self.known.alpha,
         };
-        let divisor = if self.rank_stabilized { (rank as f32).sqrt() } else { rank as f32 };
+        let divisor = if self.known.rank_stabilized { (rank as f32).sqrt() } else { rank as f32 };
         let scale = alpha.map_or(1.0, |alpha| alpha / divisor);
         if scale.is_finite() { Ok(scale) } else { Err(format!("its alpha is {alpha:?} at rank {rank}")) }
+    }
+
+    /// The scale of factors that show no rank: PEFT says it beside its tensors, and elsewhere there is none.
+    pub(super) fn scale_of_whole(&self) -> Result<f32, String> {
+        match (self.part(Part::Alpha), self.known.rank) {
+            (None, Some(rank)) => self.scale(rank),
+            _ => Ok(1.0),
+        }
     }
 
     /// Width of the text states that it reads, where it adapts a projection of them.
@@ -102,9 +108,10 @@ impl LoraFile {
                 strangers.push(name);
                 continue;
             };
-            let module = modules.entry(layer).or_insert_with_key(|layer| {
-                let (alpha, rank_stabilized) = defaults.of(layer);
-                Module { name: layer.clone(), parts: BTreeMap::new(), alpha, rank_stabilized }
+            let module = modules.entry(layer).or_insert_with_key(|layer| Module {
+                name: layer.clone(),
+                parts: BTreeMap::new(),
+                known: defaults.of(layer),
             });
             module.parts.insert(part, value);
         }

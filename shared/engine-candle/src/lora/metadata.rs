@@ -22,7 +22,20 @@ struct Config {
     alpha: Option<f32>,
     /// Ends of layers' names, with alphas of their own.
     alphas: Vec<(String, f32)>,
+    /// PEFT's rank, which factors that are whole do not show.
+    rank: Option<usize>,
     rank_stabilized: bool,
+}
+
+/// What is known of a layer's scale besides its tensors.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Scale {
+    /// What is divided by the rank.
+    pub(super) alpha: Option<f32>,
+    /// The rank, for factors that do not show it.
+    pub(super) rank: Option<usize>,
+    /// The scale is `alpha / sqrt(rank)`.
+    pub(super) rank_stabilized: bool,
 }
 
 impl Config {
@@ -38,6 +51,7 @@ impl Config {
             // LoHa and LoKr of PEFT have the short name.
             alpha: alpha(&json["lora_alpha"]).or_else(|| alpha(&json["alpha"])),
             alphas,
+            rank: json["r"].as_u64().and_then(|rank| usize::try_from(rank).ok()),
             rank_stabilized: json["use_rslora"].as_bool().unwrap_or(false),
         }
     }
@@ -81,14 +95,18 @@ impl Defaults {
         Self(configs.collect())
     }
 
-    /// Alpha of a layer, and whether it is divided by the rank's root.
-    pub(super) fn of(&self, layer: &str) -> (Option<f32>, bool) {
+    /// The scale of a layer.
+    pub(super) fn of(&self, layer: &str) -> Scale {
         let Some((_, config)) = self.0.iter().rev().find(|(prefix, _)| layer.starts_with(prefix.as_str()))
         else {
-            return (None, false);
+            return Scale::default();
         };
         let own = config.alphas.iter().find(|(end, _)| layer == end || layer.ends_with(&format!(".{end}")));
-        (own.map(|(_, alpha)| *alpha).or(config.alpha), config.rank_stabilized)
+        Scale {
+            alpha: own.map(|(_, alpha)| *alpha).or(config.alpha),
+            rank: config.rank,
+            rank_stabilized: config.rank_stabilized,
+        }
     }
 }
 
@@ -102,15 +120,16 @@ mod tests {
             "text_encoder.lora_alpha": 4.0, "text_encoder.use_rslora": true}"#;
         let metadata = BTreeMap::from([(ADAPTER_ENTRY.to_owned(), text.to_owned())]);
         let defaults = Defaults::of_metadata(&metadata);
-        assert_eq!(defaults.of("unet.down.to_q"), (Some(8.0), false));
-        assert_eq!(defaults.of("unet.mid_block.a.to_q"), (Some(2.0), false));
-        assert_eq!(defaults.of("unet.conv"), (Some(3.0), false));
-        assert_eq!(defaults.of("text_encoder.a"), (Some(4.0), true));
-        assert_eq!(defaults.of("text_encoder_2.a"), (None, false));
+        let of = |layer: &str| (defaults.of(layer).alpha, defaults.of(layer).rank_stabilized);
+        assert_eq!(of("unet.down.to_q"), (Some(8.0), false));
+        assert_eq!(of("unet.mid_block.a.to_q"), (Some(2.0), false));
+        assert_eq!(of("unet.conv"), (Some(3.0), false));
+        assert_eq!(of("text_encoder.a"), (Some(4.0), true));
+        assert_eq!(of("text_encoder_2.a"), (None, false));
         for broken in ["", "[]", "{", r#"{"unet.lora_alpha": "x"}"#] {
             let metadata = BTreeMap::from([(ADAPTER_ENTRY.to_owned(), broken.to_owned())]);
-            assert_eq!(Defaults::of_metadata(&metadata).of("unet.a"), (None, false), "{broken}");
+            assert_eq!(Defaults::of_metadata(&metadata).of("unet.a"), Scale::default(), "{broken}");
         }
-        assert_eq!(Defaults::of_alpha(Some(1.0)).of("anything"), (Some(1.0), false));
+        assert_eq!(Defaults::of_alpha(Some(1.0)).of("anything").alpha, Some(1.0));
     }
 }
