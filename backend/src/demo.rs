@@ -214,6 +214,7 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
             masks: None,
             interrupt: crate::interrupt::Interrupt::default(),
             memory: None,
+            device: crate::device::Device::default(),
         };
         let outcome = train::run(&run, |event| {
             if let train::Progress::Step(..) = event {

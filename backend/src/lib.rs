@@ -6,6 +6,7 @@ pub mod bench;
 pub mod benchmark;
 pub mod dataset;
 pub mod demo;
+pub mod device;
 pub mod evaluate;
 pub mod export;
 pub mod files;

@@ -59,7 +59,7 @@ impl Base {
     /// # Errors
     /// [`BaseError`], naming the file and the fault.
     pub fn from_source(source: &Source, precision: Precision) -> Result<Self, BaseError> {
-        let text = TextEncoders::load(&CandleEngine::cpu(), source, precision)?;
+        let text = TextEncoders::load(source.engine(), source, precision)?;
         Ok(Self { text: Some(text), ..Self::without_text(source, precision)? })
     }
 
@@ -74,8 +74,8 @@ impl Base {
         prompt: &str,
         negative: &str,
     ) -> Result<(Self, Texts), BaseError> {
-        let engine = CandleEngine::cpu();
-        let texts = TextEncoders::load(&engine, source, precision)?.encode_pair(&engine, prompt, negative)?;
+        let engine = source.engine();
+        let texts = TextEncoders::load(engine, source, precision)?.encode_pair(engine, prompt, negative)?;
         crate::allocator::give_back();
         Ok((Self::without_text(source, precision)?, texts))
     }
@@ -85,7 +85,7 @@ impl Base {
     /// # Errors
     /// [`BaseError`], naming the file and the fault.
     pub fn without_text(source: &Source, precision: Precision) -> Result<Self, BaseError> {
-        let engine = CandleEngine::cpu();
+        let engine = source.engine().clone();
         let unet_config = source.unet_config()?;
         let schedule = source.schedule()?;
         let vae = Vae::load(&engine, source, precision)?;

@@ -1,4 +1,4 @@
-//! A big picture out of small ones that overlap, so that the autoencoder needs the memory of one of them.
+//! A big picture or its latents out of small ones that overlap, so that the autoencoder needs the memory of one of them.
 
 use std::ops::Range;
 
@@ -22,42 +22,43 @@ pub(super) fn places(length: usize, tile: usize) -> Vec<Range<usize>> {
         .collect()
 }
 
-/// Pictures that are added up, each weighing less towards its edges.
+/// Tiles that are added up, each weighing less towards its edges.
 pub(super) struct Canvas {
-    height: usize,
     width: usize,
-    /// `[height, width, 3]`.
+    channels: usize,
+    /// `[height, width, channels]`.
     sum: Vec<f32>,
     weight: Vec<f32>,
 }
 
 impl Canvas {
-    pub(super) fn new(height: usize, width: usize) -> Self {
-        Self { height, width, sum: vec![0.0; height * width * 3], weight: vec![0.0; height * width] }
+    pub(super) fn new([height, width, channels]: [usize; 3]) -> Self {
+        let places = height * width;
+        Self { width, channels, sum: vec![0.0; places * channels], weight: vec![0.0; places] }
     }
 
-    /// Adds the pixels of a tile, `[rows, columns, 3]`.
-    pub(super) fn add(&mut self, rows: Range<usize>, columns: Range<usize>, pixels: &[f32]) {
+    /// Adds the values of a tile, `[rows, columns, channels]`.
+    pub(super) fn add(&mut self, rows: Range<usize>, columns: Range<usize>, values: &[f32]) {
+        let channels = self.channels;
         let across = columns.len();
-        for (row, line) in rows.clone().zip(pixels.chunks_exact(across * 3)) {
+        for (row, line) in rows.clone().zip(values.chunks_exact(across * channels)) {
             let down = rise(row - rows.start, rows.len());
-            for (column, pixel) in columns.clone().zip(line.chunks_exact(3)) {
+            for (column, pixel) in columns.clone().zip(line.chunks_exact(channels)) {
                 let weight = down * rise(column - columns.start, across);
                 let at = row * self.width + column;
                 self.weight[at] += weight;
-                for (sum, value) in self.sum[at * 3..][..3].iter_mut().zip(pixel) {
+                for (sum, value) in self.sum[at * channels..][..channels].iter_mut().zip(pixel) {
                     *sum += weight * value;
                 }
             }
         }
     }
 
-    /// The picture, `[height, width, 3]`.
+    /// What the tiles give together, `[height, width, channels]`.
     pub(super) fn finish(mut self) -> Vec<f32> {
-        for (pixel, weight) in self.sum.chunks_exact_mut(3).zip(&self.weight) {
+        for (pixel, weight) in self.sum.chunks_exact_mut(self.channels).zip(&self.weight) {
             pixel.iter_mut().for_each(|value| *value /= weight);
         }
-        debug_assert_eq!(self.sum.len(), self.height * self.width * 3);
         self.sum
     }
 }
@@ -90,7 +91,7 @@ mod tests {
         #[test]
         fn tiles_that_agree_give_the_picture(height in 1usize..40, width in 1usize..40, tile in 2usize..30) {
             let value = |row: usize, column: usize, color: usize| (row * 7 + column * 3 + color) as f32 / 100.0;
-            let mut canvas = Canvas::new(height, width);
+            let mut canvas = Canvas::new([height, width, 3]);
             for rows in places(height, tile) {
                 for columns in places(width, tile) {
                     let pixels: Vec<f32> = rows.clone()

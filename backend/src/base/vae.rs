@@ -17,7 +17,7 @@ pub struct Vae {
     pub encoder: VaeEncoder<CandleEngine>,
     /// Latents to pixels.
     pub decoder: VaeDecoder<CandleEngine>,
-    /// Side of the tiles that pictures are decoded in, in pixels; none for whole ones. Tiles take less memory, and colours may
+    /// Side of the tiles that pictures are encoded and decoded in, in pixels; none for whole ones. Tiles take less memory, and colours may
     /// differ a little between them.
     pub tile: Option<usize>,
 }
@@ -58,16 +58,39 @@ impl Vae {
         let Some(first) = images.first() else { return Ok(Vec::new()) };
         let (width, height) = (first.width() as usize, first.height() as usize);
         self.latent_size(height, width)?;
-        let pixels: Vec<f32> = images
-            .iter()
-            .flat_map(|image| image.as_raw().iter().map(|&v| f32::from(v) / 127.5 - 1.0))
-            .collect();
-        let x = engine.from_slice(&pixels, &[images.len(), height, width, 3])?;
-        let moments = on_pool(|| self.encoder.forward(engine, &x))?;
         let channels = self.config.latent_channels;
         let scale = self.config.scaling_factor as f32;
-        let moments = engine.to_vec(&moments)?;
-        Ok(moments.chunks_exact(2 * channels).flat_map(|m| m[..channels].iter().map(|v| scale * v)).collect())
+        let reduction = self.config.reduction();
+        let [h, w] = [height / reduction, width / reduction];
+        let tile = self.tile_of([h, w]);
+        let mut latents = Vec::new();
+        // One at a time: the memory of one is enough.
+        for image in images {
+            let mut canvas = Canvas::new([h, w, channels]);
+            for rows in places(h, tile) {
+                for columns in places(w, tile) {
+                    let [down, across] = [rows.len() * reduction, columns.len() * reduction];
+                    let part: Vec<f32> = (rows.start * reduction..rows.end * reduction)
+                        .flat_map(|row| {
+                            let first = (row * width + columns.start * reduction) * 3;
+                            &image.as_raw()[first..first + across * 3]
+                        })
+                        .map(|&v| f32::from(v) / 127.5 - 1.0)
+                        .collect();
+                    let x = engine.from_slice(&part, &[1, down, across, 3])?;
+                    let moments = engine.to_vec(&on_pool(|| self.encoder.forward(engine, &x))?)?;
+                    let means = moments.chunks_exact(2 * channels).flat_map(|m| &m[..channels]);
+                    canvas.add(rows.clone(), columns, &means.copied().collect::<Vec<f32>>());
+                }
+            }
+            latents.extend(canvas.finish().into_iter().map(|v| scale * v));
+        }
+        Ok(latents)
+    }
+
+    /// Side of a tile in latents; that of the whole where there are no tiles.
+    fn tile_of(&self, [h, w]: [usize; 2]) -> usize {
+        self.tile.map_or(h.max(w), |tile| (tile / self.config.reduction()).max(1))
     }
 
     /// Pictures of latents `[B, h, w, C]` that were scaled by the scaling factor.
@@ -84,11 +107,11 @@ impl Vae {
         let scale = self.config.scaling_factor as f32;
         let reduction = self.config.reduction();
         let (height, width) = (h * reduction, w * reduction);
-        let tile = self.tile.map_or(h.max(w), |tile| (tile / reduction).max(1));
+        let tile = self.tile_of([h, w]);
         let mut pictures = Vec::new();
         // One at a time: the memory of one is enough.
         for latents in latents.chunks_exact(h * w * channels) {
-            let mut canvas = Canvas::new(height, width);
+            let mut canvas = Canvas::new([height, width, 3]);
             for rows in places(h, tile) {
                 for columns in places(w, tile) {
                     let part: Vec<f32> = rows

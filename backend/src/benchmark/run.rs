@@ -190,6 +190,7 @@ impl Bench<'_> {
             masks: None,
             interrupt: crate::interrupt::Interrupt::default(),
             memory: None,
+            device: crate::device::Device::default(),
         };
         let mut told = 0;
         let what = format!("teaching by {}", teaching.key());

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use mudi::base::{Base, precision};
 use mudi::dataset::Dataset;
+use mudi::device::Device;
 use mudi::files::create_folder;
 use mudi::generate::{Parameters, SOFTWARE, Settings, Start, layout_start, pictures, write_png};
 use mudi::plan;
@@ -78,6 +79,9 @@ pub(super) struct Arguments {
     /// Decode pictures in tiles of so many pixels, which takes less memory; colours may differ a little between them.
     #[arg(long, value_name = "PIXELS", value_parser = tile())]
     vae_tile: Option<usize>,
+    /// Where to compute: cpu, cuda, metal, or one with its number, as cuda:1.
+    #[arg(long, default_value_t)]
+    device: Device,
     /// Memory that may be used, in GiB; what does not fit is refused before it begins [default: what is free].
     #[arg(long, value_name = "GIB")]
     memory: Option<f64>,
@@ -113,7 +117,7 @@ impl FromStr for Size {
 }
 
 /// Sides of tiles, in pixels.
-pub(super) fn tile() -> impl clap::builder::TypedValueParser<Value = usize> {
+fn tile() -> impl clap::builder::TypedValueParser<Value = usize> {
     use clap::builder::TypedValueParser;
     clap::value_parser!(u16).range(64..).map(usize::from)
 }
@@ -157,8 +161,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         precision,
     };
     let vae = info.as_ref().and_then(|info| info.vae.clone());
-    let source = arguments.changes.source(&folder, vae)?;
-    plan::check(&source, job, arguments.memory.map(super::bytes).or_else(plan::available_memory))?;
+    let source = arguments.changes.source(&folder, vae)?.on(arguments.device.engine(precision)?);
+    // What can be had of a graphics card's memory is not known.
+    let available = || plan::available_memory().filter(|_| arguments.device.is_cpu());
+    plan::check(&source, job, arguments.memory.map(super::bytes).or_else(available))?;
     let (mut base, texts) = Base::for_prompt(&source, precision, &arguments.prompt, &arguments.negative)?;
     base.vae.tile = arguments.vae_tile;
     if let Some(run) = &arguments.run {

@@ -21,9 +21,6 @@ pub(super) struct Arguments {
     /// Pictures generated at a time.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     count: u16,
-    /// Side of the tiles that pictures are decoded in, in pixels [default: whole pictures].
-    #[arg(long, value_name = "PIXELS", value_parser = super::generate::tile())]
-    vae_tile: Option<usize>,
     /// Print the result as JSON.
     #[arg(long)]
     json: bool,
@@ -60,7 +57,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         let size = Some(recipe.resolution as usize).filter(|&side| side > 0).map(|side| [side; 2]);
         let generate = Job::Generate {
             size,
-            tile: arguments.vae_tile,
+            tile: Some(recipe.vae_tile as usize).filter(|&tile| tile > 0),
             count: usize::from(arguments.count),
             rank: recipe.rank as usize,
             precision: mudi::base::precision(precision),

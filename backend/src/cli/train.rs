@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Args, FromArgMatches};
+use mudi::device::Device;
 use mudi::interrupt::Interrupt;
 use mudi::plan::peak_memory;
 use mudi::train::{self, Options, Progress};
@@ -44,6 +45,9 @@ struct Files {
     /// Stop after this step as if interrupted; --resume goes on.
     #[arg(long, value_name = "STEP")]
     stop_after: Option<u64>,
+    /// Where to train: cpu, cuda, metal, or one with its number, as cuda:1.
+    #[arg(long, default_value_t)]
+    device: Device,
     /// Memory that may be used, in GiB; what does not fit is refused before it begins [default: what is free].
     #[arg(long, value_name = "GIB")]
     memory: Option<f64>,
@@ -155,6 +159,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         stop_after: files.stop_after,
         masks: Some(files.networks.folders()),
         memory: files.memory.map(super::bytes),
+        device: files.device,
         interrupt: Interrupt::default(),
     };
     let bar = bar(files.quiet, u64::from(options.recipe.steps));

@@ -163,7 +163,8 @@ pub fn plan(base: &Source, job: Job<'_>) -> Result<Plan, BaseError> {
                 unet.step(&configs, batch, latent)?
             };
             // Photos are encoded one at a time before the first step; collages while a step goes on.
-            let encoding = encoding(&configs, half, side)?;
+            let tile = Some(recipe.vae_tile as usize).filter(|&tile| tile > 0);
+            let encoding = encoding(&configs, half, tile.map_or(side, |tile| tile.min(side)))?;
             let collages = recipe.collage_probability() > 0.0;
             plan.activations = if collages { step + encoding } else { step.max(encoding) };
             // The base draws the prior images, before all that.
@@ -377,10 +378,13 @@ fn cure(base: &Source, job: Job<'_>, available: usize) -> Result<String, BaseErr
             let accumulation = recipe.accumulation.max(recipe.batch);
             let small = Recipe { batch: 1, accumulation, ..checkpointed.clone() };
             let flags = "--precision half --gradient-checkpointing true";
+            let few = format!("{flags} --batch 1 --accumulation {accumulation}");
+            let tiled = Recipe { vae_tile: 512, optimizer: recipe::Optimizer::Adamw8bit, ..small.clone() };
             for (flags, recipe) in [
                 ("--precision half".to_owned(), half),
                 (flags.to_owned(), checkpointed),
-                (format!("{flags} --batch 1 --accumulation {accumulation}"), small),
+                (few.clone(), small),
+                (format!("{few} --vae-tile 512 --optimizer adamw8bit"), tiled),
             ] {
                 let needs = plan(base, Job::Train(&recipe))?;
                 if needs.total <= available {

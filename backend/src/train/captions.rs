@@ -5,7 +5,6 @@ use std::collections::hash_map::Entry;
 
 use mudi_domain::prompt;
 use mudi_domain::recipe::{Recipe, Regularization};
-use mudi_engine_candle::CandleEngine;
 use mudi_engine_candle::weights::Precision;
 
 use super::TrainError;
@@ -37,8 +36,8 @@ impl Captions {
         dataset: &Dataset,
         recipe: &Recipe,
     ) -> Result<Self, TrainError> {
-        let engine = CandleEngine::cpu();
-        let encoders = TextEncoders::load(&engine, source, precision)?;
+        let engine = source.engine();
+        let encoders = TextEncoders::load(engine, source, precision)?;
         let mut captions: Vec<String> = dataset
             .subjects
             .iter()
@@ -55,20 +54,20 @@ impl Captions {
         if recipe.regularization == Regularization::Prior {
             for class in classes(dataset) {
                 let caption = prompt::prior(class);
-                priors.insert(caption.clone(), encoders.encode_pair(&engine, &caption, "")?);
+                priors.insert(caption.clone(), encoders.encode_pair(engine, &caption, "")?);
                 captions.push(caption);
             }
         }
         let mut prompts = HashMap::new();
         if recipe.sample_every > 0 {
             for text in &recipe.sample_prompts {
-                prompts.insert(text.clone(), encoders.encode_pair(&engine, text, prompt::NEGATIVE)?);
+                prompts.insert(text.clone(), encoders.encode_pair(engine, text, prompt::NEGATIVE)?);
             }
         }
         let mut samples = HashMap::new();
         for caption in captions {
             if let Entry::Vacant(place) = samples.entry(caption) {
-                let encoded = encoders.encode(&engine, &[place.key()])?;
+                let encoded = encoders.encode(engine, &[place.key()])?;
                 place.insert(encoded);
             }
         }

@@ -36,6 +36,7 @@ pub use state::{LORA_FILE, Metric, RunInfo, read_metrics};
 
 use crate::base::{Base, Source, precision};
 use crate::dataset::{Dataset, Masker};
+use crate::device::Device;
 use crate::files::{create_folder, write_atomically};
 use crate::generate::{Settings, Start, pictures};
 use crate::interrupt::Interrupt;
@@ -59,6 +60,8 @@ pub struct Options {
     pub resume: bool,
     /// Stop after this step, with a checkpoint, as if interrupted.
     pub stop_after: Option<u64>,
+    /// Where it runs.
+    pub device: Device,
     /// Memory that may be used, in bytes; what can be had where none.
     pub memory: Option<usize>,
     /// What makes masks of photos that have none; without it such a photo is an error.
@@ -108,11 +111,15 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
     let recipe = &options.recipe;
     recipe.validate()?;
     let dataset = load(options, &mut progress)?;
-    let source = Source::open(&options.base)?.with_vae(options.vae.as_deref())?;
-    plan::check(&source, plan::Job::Train(recipe), options.memory.or_else(plan::available_memory))?;
     let held = precision(recipe.precision);
+    let source =
+        Source::open(&options.base)?.on(options.device.engine(held)?).with_vae(options.vae.as_deref())?;
+    // What can be had of a graphics card's memory is not known.
+    let available = options.memory.or_else(|| plan::available_memory().filter(|_| options.device.is_cpu()));
+    plan::check(&source, plan::Job::Train(recipe), available)?;
     let captions = Arc::new(Captions::encode(&source, held, &dataset, recipe)?);
     let mut base = Base::without_text(&source, held)?;
+    base.vae.tile = Some(recipe.vae_tile as usize).filter(|&tile| tile > 0);
     let absolute = |path: &PathBuf| path.canonicalize().unwrap_or_else(|_| path.clone());
     let info = RunInfo {
         photos: absolute(&options.photos),

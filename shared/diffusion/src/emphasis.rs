@@ -226,6 +226,22 @@ mod tests {
         assert_eq!(parse(r"\(a\) \\ \x"), [text(r"(a) \ \x", 1.0)]);
     }
 
+    proptest::proptest! {
+        /// Whatever brackets there are, no text is made up, none is empty, and every weight is a number.
+        #[test]
+        fn any_prompt_is_read(prompt in r"[ab :.0-9()\[\]\\-]{0,40}") {
+            let pieces = parse(&prompt);
+            let mut length = 0;
+            for piece in &pieces {
+                if let Piece::Text(text, weight) = piece {
+                    length += text.len();
+                    proptest::prop_assert!(!text.is_empty() && !weight.is_nan());
+                }
+            }
+            proptest::prop_assert!(length <= prompt.len());
+        }
+    }
+
     #[test]
     fn break_is_a_word() {
         assert_eq!(parse("a BREAK b"), [text("a ", 1.0), Piece::Break, text(" b", 1.0)]);

@@ -34,6 +34,7 @@ enum Place {
 /// A base model that has been looked at, but not loaded.
 pub struct Source {
     path: PathBuf,
+    engine: CandleEngine,
     place: Place,
     vae: Option<OtherVae>,
     loras: Arc<Stack>,
@@ -52,7 +53,26 @@ impl Source {
         } else {
             return Err(BaseError::Missing { path: path.to_owned() });
         };
-        Ok(Self { path: path.to_owned(), place, vae: None, loras: Arc::default() })
+        Ok(Self {
+            path: path.to_owned(),
+            engine: CandleEngine::cpu(),
+            place,
+            vae: None,
+            loras: Arc::default(),
+        })
+    }
+
+    /// To be loaded by an engine, instead of that of the processor.
+    #[must_use]
+    pub fn on(mut self, engine: CandleEngine) -> Self {
+        self.engine = engine;
+        self
+    }
+
+    /// What it is loaded by.
+    #[must_use]
+    pub fn engine(&self) -> &CandleEngine {
+        &self.engine
     }
 
     /// With the autoencoder of a folder or file in place of its own; none changes nothing.

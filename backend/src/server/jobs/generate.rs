@@ -76,8 +76,12 @@ impl<'a> Maker<'a> {
             rank: recipe.map_or(0, |recipe| recipe.rank as usize),
             precision: held,
         };
-        let memory = work.server.settings.memory_bytes().or_else(plan::available_memory);
-        let source = Source::open(&folder).map_err(|error| Stopped::of("base", &error))?;
+        let memory = work.server.settings.memory_bytes();
+        let memory =
+            memory.or_else(|| plan::available_memory().filter(|_| work.server.settings.device.is_cpu()));
+        let device = work.server.settings.device;
+        let engine = device.engine(held).map_err(|error| Stopped::of("device", &error))?;
+        let source = Source::open(&folder).map_err(|error| Stopped::of("base", &error))?.on(engine);
         plan::check(&source, job, memory).map_err(|error| Stopped::of("memory", &error))?;
         let (mut base, texts) = Base::for_prompt(&source, held, &request.prompt, &request.negative)
             .map_err(|error| Stopped::of("base", &error))?;

@@ -24,6 +24,7 @@ pub(super) fn run(work: &Work<'_>) -> Result<(), Stopped> {
         stop_after: None,
         masks: None,
         memory: work.server.settings.memory_bytes(),
+        device: work.server.settings.device,
         interrupt: work.interrupt.clone(),
     };
     clear_parts(&options.out)?;

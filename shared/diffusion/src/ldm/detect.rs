@@ -179,6 +179,9 @@ fn depth(shape: &ShapeOf<'_>, at: &str) -> Option<usize> {
 pub(super) fn vae(shape: &ShapeOf<'_>) -> Option<VaeConfig> {
     let channels: Vec<usize> =
         (0..).map_while(|level| outputs(shape, &format!("encoder.down.{level}.block.0.conv1"))).collect();
+    if channels.is_empty() {
+        return None;
+    }
     let layers = (0..)
         .take_while(|layer| outputs(shape, &format!("encoder.down.0.block.{layer}.conv1")).is_some())
         .count();

@@ -91,6 +91,8 @@ recipe! {
             "Batches whose gradients are averaged into one step. 2 with batch 1 takes less memory than batch 2.";
         gradient_checkpointing: bool = "gradient-checkpointing", "true", Kind::Flag,
             "Recompute activations in the backward pass: about a third slower, and far less memory.";
+        vae_tile: u32 = "vae-tile", "0", integer(0, 8192),
+            "Side of the tiles in which pictures are encoded, in pixels: less memory, and latents that differ a little. 512 suits 1024. 0: whole pictures.";
         precision: Precision = "precision", "single", Kind::Choice(Precision::WORDS),
             "How the base's frozen weights are held: single (4 bytes each), or half (2 bytes; products are still computed in single).";
         checkpoint_every: u32 = "checkpoint-every", "200", integer(0, 1_000_000),
