@@ -170,7 +170,7 @@ fn a_hub_that_does_not_answer_well_leaves_no_model() {
         (Mood::Status(403), &["403", "MUDI_HUB_TOKEN"]),
         (Mood::Status(404), &["not there", "--mirror"]),
         (Mood::Status(503), &["503", "try again"]),
-        (Mood::Half, &["ended after", "try again"]),
+        (Mood::Half, &["the hub failed", "try again"]),
         (Mood::Wrong, &["model.safetensors", "SHA-256", "pull the model again"]),
     ] {
         let shop = Workshop::new();
