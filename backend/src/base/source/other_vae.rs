@@ -67,13 +67,17 @@ impl OtherVae {
             }
             return Ok(Self { file, config, ldm: Some(prefixed) });
         }
+        let other = |reason: &str| BaseError::OtherVae { path: path.to_owned(), reason: reason.to_owned() };
+        if weights.shape("decoder.conv_in.weight").is_none() {
+            return Err(other("the file holds no autoencoder"));
+        }
+        // With diffusers' names, which need their configuration.
         let folder = path.parent().unwrap_or(Path::new(""));
         if folder.join("config.json").is_file() {
-            return Ok(Self { file, config: read_config(folder)?, ldm: None });
+            Ok(Self { file, config: read_config(folder)?, ldm: None })
+        } else {
+            Err(other("it has diffusers' names, and there is no config.json beside it"))
         }
-        let reason =
-            "it holds no autoencoder with LDM's names, and there is no config.json beside it".to_owned();
-        Err(BaseError::OtherVae { path: path.to_owned(), reason })
     }
 
     pub(super) fn weights(
