@@ -10,8 +10,8 @@ use image::RgbImage;
 use mudi_domain::prompt;
 use mudi_domain::recipe::{Method, Recipe};
 use mudi_domain::rng;
-use mudi_engine_candle::lora;
-use mudi_engine_candle::weights::{Precision, read_safetensors};
+use mudi_engine_candle::lora::{self, LoraFile};
+use mudi_engine_candle::weights::Precision;
 use mudi_toybox::{DataSetError, Naming, photo_set, similar_pair, write_data_set};
 
 use crate::base::{Base, BaseError};
@@ -67,7 +67,7 @@ pub enum DemoError {
     Network(#[from] mudi_diffusion::Error),
     /// A LoRA file is not as it should be.
     #[error(transparent)]
-    Weights(#[from] mudi_engine_candle::weights::WeightsError),
+    Lora(#[from] mudi_engine_candle::lora::LoraError),
     /// A network that makes masks cannot be used.
     #[error(transparent)]
     Masks(#[from] AutomaticError),
@@ -206,6 +206,7 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
         let run = train::Options {
             photos: photos.clone(),
             base: options.base.clone(),
+            vae: None,
             out: options.out.join("runs").join(method.word()),
             recipe: recipe(options.seed, options.steps, method),
             resume: false,
@@ -213,6 +214,7 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
             masks: None,
             interrupt: crate::interrupt::Interrupt::default(),
             memory: None,
+            device: crate::device::Device::default(),
         };
         let outcome = train::run(&run, |event| {
             if let train::Progress::Step(..) = event {
@@ -220,8 +222,7 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
             }
         })?;
         lora::detach(&mut base.unet);
-        let tensors = read_safetensors(&run.out.join(LORA_FILE))?;
-        lora::attach(&mut base.unet, &tensors, Some(run.recipe.alpha as f32))?;
+        lora::attach(&mut base.unet, LoraFile::read(&run.out.join(LORA_FILE))?)?;
         let gammas: &[f32] = if method == Method::Mudi { &GAMMAS } else { &[0.0] };
         let steps = (gammas.len() * prompts.len() * SAMPLING_STEPS) as u64;
         progress(Progress::Stage(format!("{name}: pictures"), steps));
@@ -323,7 +324,8 @@ fn grid(
     }
     let mut rows = Vec::new();
     for prompt in prompts {
-        let images = pictures(base, prompt, prompt::NEGATIVE, &settings, &starts, |_| step())?;
+        let texts = base.encode_pair(prompt, mudi_domain::prompt::NEGATIVE)?;
+        let images = pictures(base, &texts, &settings, &starts, |_| step())?;
         rows.push(GridRow { prompt: prompt.clone(), images, seeds: seeds.clone(), scores: Vec::new() });
     }
     let gamma = (method == Method::Mudi).then_some(gamma);

@@ -1,5 +1,6 @@
 //! What the end to end tests share.
 
+pub mod bases;
 pub mod browser;
 pub mod fixtures;
 pub mod golden;

@@ -7,15 +7,33 @@ use mudi_engine_candle::weights::{NamedTensors, read_safetensors, to_safetensors
 use mudi_tests::golden::{error_of_range, fixture, tensors, values};
 use mudi_tests::workshop::{Workshop, copy_folder, failed, json, mudi, ok, refs, refused, shipped};
 
+/// What a run with Prodigy is given, and more that is not the default.
+const PRODIGY: [&str; 12] = [
+    "--optimizer",
+    "prodigy",
+    "--learning-rate",
+    "1",
+    "--min-snr-gamma",
+    "5",
+    "--regularization",
+    "none",
+    "--aspect-buckets",
+    "true",
+    "--vae-tile",
+    "32",
+];
+
 #[test]
 fn a_resumed_run_gives_the_bytes_of_an_uninterrupted_one() {
     let shop = Workshop::new();
     shop.toys();
-    let variants: [(&str, &[&str]); 4] = [
+    let variants: [(&str, &[&str]); 6] = [
         ("mudi", &[]),
         ("dco", &["--regularization", "dco", "--accumulation", "2"]),
         ("dreambooth", &["--method", "dreambooth", "--regularization", "none"]),
         ("cutmix", &["--method", "cutmix", "--gradient-checkpointing", "false"]),
+        ("eight", &["--optimizer", "adamw8bit", "--learning-schedule", "cosine", "--warmup-steps", "2"]),
+        ("prodigy", &PRODIGY),
     ];
     for (name, further) in variants {
         ok(&refs(&shop.train(&format!("{name}-whole"), further)));
@@ -105,8 +123,8 @@ fn the_whole_pipeline_equals_diffusers() {
     let (prompt, negative) = (field("prompt"), field("negative_prompt"));
     for (negative, name) in [(negative.as_str(), "out.latents"), ("", "out.latents_without_negative")] {
         let starts = [start.clone()];
-        let found =
-            mudi::generate::sample(&base, &prompt, negative, &settings, &starts, |_| {}).expect("latents");
+        let texts = base.encode_pair(&prompt, negative).expect("texts");
+        let found = mudi::generate::sample(&base, &texts, &settings, &starts, |_| {}).expect("latents");
         let expected = nchw::to_channels_last(&golden[name]).expect("latents");
         let error = error_of_range(&found, &values(expected.value()));
         println!("{name} after 4 steps: max error {error:.2e} of the range");

@@ -96,3 +96,11 @@ fn a_result_that_cannot_be_printed_is_a_failure() {
         failed(&output, &["standard output", "space"]);
     }
 }
+
+#[test]
+fn a_merged_base_is_whole_or_not_there() {
+    let shop = Workshop::new();
+    let out = shop.path("merged");
+    failed(&cramped(40, &["merge", "--base", &shop.base, "--out", &out]), &["merged", CURE]);
+    assert_eq!(shop.files(""), Vec::<PathBuf>::new(), "nothing is left");
+}

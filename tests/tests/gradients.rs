@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use mudi_diffusion::unet::{AddedConditioning, UNet, UNetInput};
+use mudi_engine_candle::lora::LoraFile;
 use mudi_engine_candle::weights::{NamedTensors, Trainable};
 use mudi_engine_candle::{CandleEngine, Gradients, Tensor, backward, checkpoint, lora, nchw};
 use mudi_tests::golden::{engines, network, tensors, values};
@@ -131,11 +133,13 @@ fn files_agree(setup: &Setup) {
         ("peft", peft, Some(8.0)),
         ("diffusers", tensors("sdxl-tiny/golden/pytorch_lora_weights.safetensors"), Some(8.0)),
         ("kohya", tensors("sdxl-tiny/golden/kohya_lora.safetensors"), None),
+        ("kohya with LDM's blocks", tensors("sdxl-tiny/golden/kohya_sgm_lora.safetensors"), None),
     ];
     for (name, file, alpha) in files {
         let mut unet =
             network(&setup.engine, "sdxl-tiny/unet", "diffusion_pytorch_model.safetensors", true, UNet::new);
-        let adapted = lora::attach(&mut unet, &file, alpha).unwrap();
+        let file = LoraFile::from_tensors(Path::new(name), file, alpha).unwrap();
+        let adapted = lora::attach(&mut unet, file).unwrap();
         assert_eq!(2 * adapted, setup.trainable.len());
         let found = values(unet.forward(&setup.engine, &setup.input()).unwrap().value());
         let error = mudi_tests::golden::error_of_range(&found, &expected);

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use mudi_diffusion::schedule::ScheduleError;
 use mudi_diffusion::tokenizer::TokenizerError;
+use mudi_engine_candle::lora::LoraError;
 use mudi_engine_candle::weights::WeightsError;
 
 use crate::plan::TooLarge;
@@ -12,11 +13,45 @@ use crate::plan::TooLarge;
 #[derive(Debug, thiserror::Error)]
 pub enum BaseError {
     /// The folder or one of its files is not there.
-    #[error("{}: not found; --base must name a folder in diffusers' layout (unet, vae, text_encoder, tokenizer, scheduler)", path.display())]
+    #[error(
+        "{}: not found; --base must name a folder in diffusers' layout (unet, vae, text_encoder, tokenizer, scheduler) or a checkpoint file (.safetensors)",
+        path.display()
+    )]
     Missing {
         /// What was looked for.
         path: PathBuf,
     },
+    /// The weights are a pickle.
+    #[error(
+        "{}: this is a pickle, which can run any code when it is read; take the model as .safetensors, or convert it with a tool and a source that you trust",
+        path.display()
+    )]
+    Pickle {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The autoencoder that was named is not there.
+    #[error("{}: not found; --vae must name a folder with config.json, or a .safetensors file", path.display())]
+    MissingVae {
+        /// What was looked for.
+        path: PathBuf,
+    },
+    /// The autoencoder that was named is of another model.
+    #[error("{}: this autoencoder does not belong to the base ({reason}); take one of the base's family, or leave out --vae", path.display())]
+    OtherVae {
+        /// Its folder or file.
+        path: PathBuf,
+        /// What differs.
+        reason: String,
+    },
+    /// The autoencoder's picture is not made of numbers.
+    #[error(
+        "the autoencoder made values that are not numbers, which would be a black picture; give another one as --vae (for SDXL the one mended for half precision), or try less guidance or another seed"
+    )]
+    NoPicture,
+    /// A LoRA cannot be used.
+    #[error(transparent)]
+    Lora(#[from] LoraError),
     /// A file cannot be read.
     #[error("{}: cannot be read: {source}", path.display())]
     Read {

@@ -89,7 +89,8 @@ fn sampling(base: &Path, steps: usize) -> Result<Prepared, BenchError> {
     let settings = Settings { steps, ..Settings::for_base(&base) };
     let starts = [Start { seed: 0, ..Start::default() }];
     Ok(Box::new(move || {
-        pictures(&base, "a photo of a red bear", "", &settings, &starts, |_| {})?;
+        let texts = base.encode_pair("a photo of a red bear", "")?;
+        pictures(&base, &texts, &settings, &starts, |_| {})?;
         Ok(())
     }))
 }

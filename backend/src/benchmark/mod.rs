@@ -82,7 +82,7 @@ pub enum BenchmarkError {
     Network(#[from] mudi_diffusion::Error),
     /// A LoRA file is not as it should be.
     #[error(transparent)]
-    Weights(#[from] mudi_engine_candle::weights::WeightsError),
+    Lora(#[from] mudi_engine_candle::lora::LoraError),
     /// A file cannot be written.
     #[error(transparent)]
     Write(#[from] WriteError),

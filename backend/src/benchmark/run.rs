@@ -3,10 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use mudi_domain::prompt;
 use mudi_domain::rng;
-use mudi_engine_candle::lora;
-use mudi_engine_candle::weights::{Precision, read_safetensors};
+use mudi_engine_candle::lora::{self, LoraFile};
+use mudi_engine_candle::weights::Precision;
 use mudi_toybox::{Toy, photo_set, similar_group, similar_pair, write_data_set};
 
 use super::page::{chart, page};
@@ -183,6 +182,7 @@ impl Bench<'_> {
         let run = train::Options {
             photos,
             base: self.options.base.clone(),
+            vae: None,
             resume: out.exists(),
             out,
             recipe: recipe(group, self.options.steps, teaching.method),
@@ -190,6 +190,7 @@ impl Bench<'_> {
             masks: None,
             interrupt: crate::interrupt::Interrupt::default(),
             memory: None,
+            device: crate::device::Device::default(),
         };
         let mut told = 0;
         let what = format!("teaching by {}", teaching.key());
@@ -221,9 +222,7 @@ impl Bench<'_> {
         let toys = toys(self.options, group, way.teaching.toys);
         let judge = Judge::new(self.eyes.clone(), dataset.clone(), JudgeOptions::for_toys())?;
         lora::detach(&mut self.base.unet);
-        let tensors = read_safetensors(&folder.join("run").join(LORA_FILE))?;
-        let alpha = recipe(group, self.options.steps, way.teaching.method).alpha;
-        lora::attach(&mut self.base.unet, &tensors, Some(alpha as f32))?;
+        lora::attach(&mut self.base.unet, LoraFile::read(&folder.join("run").join(LORA_FILE))?)?;
         let names: Vec<&str> = dataset.subjects.iter().map(|data| data.subject.name()).collect();
         let mut cell = Cell { group, toys: toys.iter().map(Toy::phrase).collect(), pictures: Vec::new() };
         for prompt in prompts(&names, self.options.prompts) {
@@ -258,7 +257,8 @@ impl Bench<'_> {
                 Start { seed, ..Start::default() }
             });
         }
-        let images = pictures(&self.base, prompt, prompt::NEGATIVE, &settings, &starts, |_| {})?;
+        let texts = self.base.encode_pair(prompt, mudi_domain::prompt::NEGATIVE)?;
+        let images = pictures(&self.base, &texts, &settings, &starts, |_| {})?;
         for (seed, image) in seeds.iter().zip(&images) {
             let judged = judge.judge(Path::new("picture"), image)?;
             cell.pictures.push(Picture {

@@ -1,39 +1,48 @@
 //! `mudi forward`: one network on given tensors, to hold it against a reference.
 
+mod lora_step;
 mod sam;
 mod vision;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use candle_core::{DType, Tensor as Value};
 use clap::ValueEnum;
-use mudi::base::{Vae, load_network, read_config};
+use mudi::base::{Source, Vae};
 use mudi::files::write_atomically;
+use mudi::plan::peak_memory;
+use mudi_diffusion::Component;
 use mudi_diffusion::clip::ClipText;
 use mudi_diffusion::unet::{AddedConditioning, UNet, UNetInput};
 use mudi_engine_candle::weights::{NamedTensors, Precision, read_safetensors, to_safetensors};
 use mudi_engine_candle::{CandleEngine, Tensor, nchw};
 
+use super::base::Changes;
 use super::{Failure, print};
 
 /// Run one network on the tensors of a file, named as diffusers and transformers name their arguments.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// Folder of the base model, or `pocket`; of networks that see, the folder with their weights.
+    /// Base model: a folder in diffusers' layout, a checkpoint file, or `pocket`; of networks that see, the folder with their
+    /// weights.
     #[arg(long)]
     base: PathBuf,
+    #[command(flatten)]
+    changes: Changes,
+    #[command(flatten)]
+    steps: lora_step::Steps,
     /// The network.
     #[arg(long)]
     network: Network,
     /// Safetensors file with the inputs: `sample`, `timestep`, `encoder_hidden_states`, `text_embeds`, `time_ids`,
     /// `input_ids`; of networks that see `pixel_values`; of SAM's decoder `image_embeddings`, `input_points`, `input_labels`,
-    /// `input_boxes`, `input_masks` and `multimask_output`.
+    /// `input_boxes`, `input_masks` and `multimask_output`; of `lora_step` `target` and the factors besides those of the UNet.
     #[arg(long)]
     inputs: PathBuf,
     /// Safetensors file to write: `sample` (and `logvar` of the encoder), or `hidden_states`, `last_hidden_state` and
     /// `text_embeds`; of SAM `last_hidden_state`, or `pred_masks` and `iou_scores`; `last_hidden_state`, `pooler_output` and `mean`
-    /// of `dinov2`; `logits`, `objectness_logits` and `pred_boxes` of `owlv2`; `embeds` of `dreamsim`, whose `pixel_values` are 0 to 1.
+    /// of `dinov2`; `loss`, gradients and factors of `lora_step`; `logits`, `objectness_logits` and `pred_boxes` of `owlv2`; `embeds` of `dreamsim`, whose `pixel_values` are 0 to 1.
     #[arg(long)]
     out: PathBuf,
     /// Print the result as JSON.
@@ -55,6 +64,8 @@ enum Network {
     Dinov2,
     Owlv2,
     Dreamsim,
+    /// Training steps of a LoRA on the UNet.
+    LoraStep,
 }
 
 struct Inputs {
@@ -95,30 +106,41 @@ impl Inputs {
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let base = super::base_folder(&arguments.base);
     let inputs = Inputs { path: arguments.inputs.clone(), tensors: read_safetensors(&arguments.inputs)? };
+    let source = || arguments.changes.source(&arguments.base, None);
     let outputs = match arguments.network {
-        Network::Unet => unet(&base.join("unet"), &inputs)?,
-        Network::TextEncoder => text_encoder(&base.join("text_encoder"), &inputs)?,
-        Network::TextEncoder2 => text_encoder(&base.join("text_encoder_2"), &inputs)?,
-        Network::VaeEncoder => vae_encoder(&base.join("vae"), &inputs)?,
-        Network::VaeDecoder => vae_decoder(&base.join("vae"), &inputs)?,
+        Network::Unet => unet(&source()?, &inputs)?,
+        Network::TextEncoder => text_encoder(&source()?, Component::TextEncoder, &inputs)?,
+        Network::TextEncoder2 => text_encoder(&source()?, Component::TextEncoder2, &inputs)?,
+        Network::VaeEncoder => vae_encoder(&source()?, &inputs)?,
+        Network::VaeDecoder => vae_decoder(&source()?, &inputs)?,
         Network::SamImageEncoder => sam::image_encoder(&base, &inputs)?,
         Network::SamMaskDecoder => sam::mask_decoder(&base, &inputs)?,
         Network::Dinov2 => vision::dinov2(&base, &inputs)?,
         Network::Owlv2 => vision::owlv2(&base, &inputs)?,
         Network::Dreamsim => vision::dreamsim(&base, &inputs)?,
+        Network::LoraStep => lora_step::lora_step(&source()?, &inputs, &arguments.steps)?,
     };
     write_atomically(&arguments.out, &to_safetensors(&outputs, None)?)?;
     let shapes: BTreeMap<&str, &[usize]> =
         outputs.iter().map(|(name, value)| (name.as_str(), value.dims())).collect();
-    let object = serde_json::json!({ "out": arguments.out, "tensors": shapes });
+    let object =
+        serde_json::json!({ "out": arguments.out, "tensors": shapes, "peak_memory_bytes": peak_memory() });
     let text = format!("{} tensors are in {}.", outputs.len(), arguments.out.display());
     print(arguments.json, &object, &text)
 }
 
-fn unet(folder: &Path, inputs: &Inputs) -> Result<NamedTensors, Failure> {
+fn unet(source: &Source, inputs: &Inputs) -> Result<NamedTensors, Failure> {
     let engine = CandleEngine::cpu();
-    let config = read_config(folder)?;
-    let unet = load_network(&engine, folder, Precision::Single, |parameters| UNet::new(config, parameters))?;
+    let config = source.unet_config()?;
+    let unet = source
+        .load(&engine, Component::Unet, Precision::Single, |parameters| UNet::new(config, parameters))?;
+    let input = denoiser_input(inputs, 0.0)?;
+    let output = nchw::to_channels_first(&unet.forward(&engine, &input)?)?;
+    Ok(NamedTensors::from([("sample".to_owned(), output)]))
+}
+
+/// What the UNet is given, by the names of diffusers.
+fn denoiser_input(inputs: &Inputs, lora_scale: f32) -> Result<UNetInput<CandleEngine>, Failure> {
     let sample = inputs.image("sample")?;
     let batch = sample.value().dims()[0];
     let mut timesteps = inputs.values("timestep")?;
@@ -133,16 +155,17 @@ fn unet(folder: &Path, inputs: &Inputs) -> Result<NamedTensors, Failure> {
         None => None,
     };
     let states = Tensor::constant(inputs.get("encoder_hidden_states")?);
-    let input = UNetInput { sample, timesteps, encoder_hidden_states: states, added, lora_scale: 0.0 };
-    let output = nchw::to_channels_first(&unet.forward(&engine, &input)?)?;
-    Ok(NamedTensors::from([("sample".to_owned(), output)]))
+    Ok(UNetInput { sample, timesteps, encoder_hidden_states: states, added, lora_scale })
 }
 
-fn text_encoder(folder: &Path, inputs: &Inputs) -> Result<NamedTensors, Failure> {
+fn text_encoder(source: &Source, component: Component, inputs: &Inputs) -> Result<NamedTensors, Failure> {
     let engine = CandleEngine::cpu();
-    let config = read_config(folder)?;
+    let index = usize::from(component == Component::TextEncoder2);
+    let config = source.text_configs()?.into_iter().nth(index);
+    let config =
+        config.ok_or_else(|| format!("{}: this base has no {component}", source.path().display()))?;
     let encoder =
-        load_network(&engine, folder, Precision::Single, |parameters| ClipText::new(config, parameters))?;
+        source.load(&engine, component, Precision::Single, |parameters| ClipText::new(config, parameters))?;
     let shape = inputs.get("input_ids")?.dims().to_vec();
     let batch = if shape.len() == 2 { shape[0] } else { 1 };
     let ids: Vec<u32> = inputs.values("input_ids")?.iter().map(|&id| id as u32).collect();
@@ -157,9 +180,9 @@ fn text_encoder(folder: &Path, inputs: &Inputs) -> Result<NamedTensors, Failure>
     Ok(outputs)
 }
 
-fn vae_encoder(folder: &Path, inputs: &Inputs) -> Result<NamedTensors, Failure> {
+fn vae_encoder(source: &Source, inputs: &Inputs) -> Result<NamedTensors, Failure> {
     let engine = CandleEngine::cpu();
-    let vae = Vae::load(&engine, folder, Precision::Single)?;
+    let vae = Vae::load(&engine, source, Precision::Single)?;
     let moments = nchw::to_channels_first(&vae.encoder.forward(&engine, &inputs.image("sample")?)?)?;
     let channels = vae.config.latent_channels;
     Ok(NamedTensors::from([
@@ -168,9 +191,9 @@ fn vae_encoder(folder: &Path, inputs: &Inputs) -> Result<NamedTensors, Failure> 
     ]))
 }
 
-fn vae_decoder(folder: &Path, inputs: &Inputs) -> Result<NamedTensors, Failure> {
+fn vae_decoder(source: &Source, inputs: &Inputs) -> Result<NamedTensors, Failure> {
     let engine = CandleEngine::cpu();
-    let vae = Vae::load(&engine, folder, Precision::Single)?;
+    let vae = Vae::load(&engine, source, Precision::Single)?;
     let image = nchw::to_channels_first(&vae.decoder.forward(&engine, &inputs.image("sample")?)?)?;
     Ok(NamedTensors::from([("sample".to_owned(), image)]))
 }

@@ -1,10 +1,12 @@
 //! `mudi generate`.
 
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Instant;
 
 use mudi::base::{Base, precision};
 use mudi::dataset::Dataset;
+use mudi::device::Device;
 use mudi::files::create_folder;
 use mudi::generate::{Parameters, SOFTWARE, Settings, Start, layout_start, pictures, write_png};
 use mudi::plan;
@@ -12,9 +14,10 @@ use mudi::plan::peak_memory;
 use mudi::train::{LORA_FILE, RunInfo};
 use mudi_diffusion::schedule::SamplerKind;
 use mudi_domain::layout::Layout;
-use mudi_engine_candle::lora;
+use mudi_engine_candle::lora::{self, LoraFile};
 use mudi_engine_candle::weights::{Precision, read_safetensors};
 
+use super::base::Changes;
 use super::{Failure, bar, print};
 
 /// Make pictures with a trained run, or with a base model alone.
@@ -23,9 +26,11 @@ pub(super) struct Arguments {
     /// Folder of a finished `mudi train` run.
     #[arg(long, conflicts_with = "base", required_unless_present = "base")]
     run: Option<PathBuf>,
-    /// Base model instead of a run: a folder in diffusers' layout, or `pocket`.
+    /// Base model instead of a run: a folder in diffusers' layout, a checkpoint file, or `pocket`.
     #[arg(long)]
     base: Option<PathBuf>,
+    #[command(flatten)]
+    changes: Changes,
     /// What to draw.
     #[arg(long)]
     prompt: String,
@@ -38,6 +43,9 @@ pub(super) struct Arguments {
     /// Strength of the layout: 2 suits two or three subjects, 3 more; 0 is plain sampling. Default 2 with a layout.
     #[arg(long)]
     gamma: Option<f32>,
+    /// Size in pixels, WIDTHxHEIGHT or one number for both [default: as in training, or the base's own].
+    #[arg(long, value_name = "SIZE", conflicts_with = "layout")]
+    size: Option<Size>,
     /// Steps of the sampler.
     #[arg(long, default_value_t = 25)]
     steps: usize,
@@ -56,7 +64,7 @@ pub(super) struct Arguments {
     /// Pictures.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     count: u64,
-    /// Strength of the LoRA.
+    /// Strength of the run's LoRA.
     #[arg(long, default_value_t = 1.0)]
     lora_scale: f32,
     /// Start from the tensor `noise` `[count, C, h, w]` of this safetensors file instead of the seed's noise.
@@ -68,6 +76,12 @@ pub(super) struct Arguments {
     /// How the base's weights are held: single, or half the memory [default: as in training, or single].
     #[arg(long, value_parser = precision_words())]
     precision: Option<String>,
+    /// Decode pictures in tiles of so many pixels, which takes less memory; colours may differ a little between them.
+    #[arg(long, value_name = "PIXELS", value_parser = tile())]
+    vae_tile: Option<usize>,
+    /// Where to compute: cpu, cuda, metal, or one with its number, as cuda:1.
+    #[arg(long, default_value_t)]
+    device: Device,
     /// Memory that may be used, in GiB; what does not fit is refused before it begins [default: what is free].
     #[arg(long, value_name = "GIB")]
     memory: Option<f64>,
@@ -80,6 +94,32 @@ pub(super) struct Arguments {
     /// No progress bar.
     #[arg(long)]
     quiet: bool,
+}
+
+/// Height and width in pixels.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Size([usize; 2]);
+
+/// The longest side that is taken for a wish and not for a mistake.
+const LONGEST: usize = 8192;
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (width, height) = text.split_once('x').unwrap_or((text, text));
+        let side = |text: &str| text.parse().ok().filter(|side| (1..=LONGEST).contains(side));
+        match (side(width), side(height)) {
+            (Some(width), Some(height)) => Ok(Self([height, width])),
+            _ => Err(format!("give 1024 or 1216x832 (width, height), each up to {LONGEST}")),
+        }
+    }
+}
+
+/// Sides of tiles, in pixels.
+fn tile() -> impl clap::builder::TypedValueParser<Value = usize> {
+    use clap::builder::TypedValueParser;
+    clap::value_parser!(u16).range(64..).map(usize::from)
 }
 
 fn precision_words() -> clap::builder::PossibleValuesParser {
@@ -102,7 +142,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let info = arguments.run.as_deref().map(RunInfo::load).transpose()?;
     let folder = match (&info, &arguments.base) {
         (Some(info), _) => info.base.clone(),
-        (None, Some(base)) => super::base_folder(base),
+        (None, Some(base)) => base.clone(),
         (None, None) => return Err("name a --run or a --base".into()),
     };
     let recipe = info.as_ref().map(|info| &info.recipe);
@@ -111,16 +151,24 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Some(_) => Precision::Single,
         None => recipe.map_or(Precision::Single, |recipe| precision(recipe.precision)),
     };
+    let trained = recipe.map(|recipe| recipe.resolution as usize).filter(|&side| side > 0);
+    let size = arguments.size.map(|size| size.0).or(trained.map(|side| [side; 2]));
     let job = plan::Job::Generate {
-        size: recipe.map(|recipe| recipe.resolution as usize).filter(|&side| side > 0).map(|side| [side; 2]),
+        size,
+        tile: arguments.vae_tile,
         count: BATCH.min(usize::try_from(arguments.count).unwrap_or(BATCH)),
         rank: recipe.map_or(0, |recipe| recipe.rank as usize),
         precision,
     };
-    plan::check(&folder, job, arguments.memory.map(super::bytes).or_else(plan::available_memory))?;
-    let mut base = Base::load(&folder, precision)?;
+    let vae = info.as_ref().and_then(|info| info.vae.clone());
+    let source = arguments.changes.source(&folder, vae)?.on(arguments.device.engine(precision)?);
+    // What can be had of a graphics card's memory is not known.
+    let available = || plan::available_memory().filter(|_| arguments.device.is_cpu());
+    plan::check(&source, job, arguments.memory.map(super::bytes).or_else(available))?;
+    let (mut base, texts) = Base::for_prompt(&source, precision, &arguments.prompt, &arguments.negative)?;
+    base.vae.tile = arguments.vae_tile;
     if let Some(run) = &arguments.run {
-        attach(&mut base, run, info.as_ref())?;
+        attach(&mut base, run)?;
     }
     let mut settings = Settings {
         steps: arguments.steps,
@@ -131,8 +179,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         lora_scale: arguments.lora_scale,
         ..Settings::for_base(&base)
     };
-    if let Some(side) = info.as_ref().map(|info| info.recipe.resolution as usize).filter(|&side| side > 0) {
-        settings.size = [side, side];
+    if let Some(size) = size {
+        base.latent_size(size[0], size[1])?;
+        settings.size = size;
     }
     let starts = starts(arguments, &base, info.as_ref(), settings.size[0])?;
     create_folder(&arguments.out)?;
@@ -141,8 +190,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let bar = bar(arguments.quiet, (starts.len().div_ceil(BATCH) * settings.steps) as u64);
     for (chunk, group) in starts.chunks(BATCH).enumerate() {
         let plain: Vec<Start> = group.iter().map(|made| made.start.clone()).collect();
-        let images =
-            pictures(&base, &arguments.prompt, &arguments.negative, &settings, &plain, |_| bar.inc(1))?;
+        let images = pictures(&base, &texts, &settings, &plain, |_| bar.inc(1))?;
         for (index, (image, made)) in images.iter().zip(group).enumerate() {
             let number = chunk * BATCH + index;
             let parameters = Parameters {
@@ -155,6 +203,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
                 gamma: settings.gamma,
                 layout: made.layout.clone(),
                 base: folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+                loras: arguments.changes.names(),
                 software: SOFTWARE,
             };
             let parameters = (!arguments.no_metadata).then_some(&parameters);
@@ -175,7 +224,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     print(arguments.json, &object, &text)
 }
 
-fn attach(base: &mut Base, run: &Path, info: Option<&RunInfo>) -> Result<(), Failure> {
+fn attach(base: &mut Base, run: &Path) -> Result<(), Failure> {
     let path = run.join(LORA_FILE);
     if !path.exists() {
         return Err(format!(
@@ -184,9 +233,7 @@ fn attach(base: &mut Base, run: &Path, info: Option<&RunInfo>) -> Result<(), Fai
         )
         .into());
     }
-    let tensors = read_safetensors(&path)?;
-    lora::attach(&mut base.unet, &tensors, info.map(|info| info.recipe.alpha as f32))
-        .map_err(|error| format!("{}: {error}", path.display()))?;
+    lora::attach(&mut base.unet, LoraFile::read(&path)?)?;
     Ok(())
 }
 

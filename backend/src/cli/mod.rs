@@ -1,11 +1,15 @@
 //! The command line: one module for each command.
 
+mod base;
 mod bench;
 mod benchmark;
 mod demo;
 mod evaluate;
+mod export;
 mod forward;
 mod generate;
+mod merge;
+mod models;
 mod plan;
 mod pretrain;
 mod probe;
@@ -45,7 +49,10 @@ enum Command {
     Generate(Box<generate::Arguments>),
     Segment(segment::Arguments),
     Evaluate(evaluate::Arguments),
-    Forward(forward::Arguments),
+    Export(export::Arguments),
+    Merge(merge::Arguments),
+    Models(models::Arguments),
+    Forward(Box<forward::Arguments>),
     /// Serve projects, jobs and links over HTTP, until told to stop.
     Serve(serve::Arguments),
 }
@@ -69,6 +76,9 @@ pub(crate) fn main() -> ExitCode {
         Command::Generate(arguments) => generate::run(&arguments),
         Command::Segment(arguments) => segment::run(&arguments),
         Command::Evaluate(arguments) => evaluate::run(&arguments),
+        Command::Export(arguments) => export::run(&arguments),
+        Command::Merge(arguments) => merge::run(&arguments),
+        Command::Models(arguments) => models::run(&arguments),
         Command::Forward(arguments) => forward::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
     };
@@ -81,7 +91,7 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
-/// The folder of a base model: `pocket` is the one that ships; anything else is a path.
+/// The folder or file of a base model: `pocket` is the one that ships; anything else is a path.
 fn base_folder(base: &Path) -> PathBuf {
     model_folder(base, &["pocket"])
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use mudi::base::Source;
 use mudi::plan::{self, Job, Plan, gigabytes};
 use mudi_domain::recipe::{Precision, Recipe};
 use serde::Serialize;
@@ -11,7 +12,7 @@ use super::{Failure, print, train};
 /// Tell how much memory training and generating need, without loading the base model's weights.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// Base model: a folder in diffusers' layout, or `pocket`. Its configurations are enough.
+    /// Base model: a folder in diffusers' layout, whose configurations are enough, a checkpoint file, or `pocket`.
     #[arg(long, default_value = "pocket")]
     base: PathBuf,
     /// Recipe file (JSON) to start from; flags override it.
@@ -37,7 +38,7 @@ struct Row {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let base = super::base_folder(&arguments.base);
+    let base = Source::open(&super::base_folder(&arguments.base))?;
     let recipe = train::recipe(arguments.recipe.as_ref(), &arguments.overrides)?;
     let available = plan::available_memory();
     let mut rows = Vec::new();
@@ -56,6 +57,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         let size = Some(recipe.resolution as usize).filter(|&side| side > 0).map(|side| [side; 2]);
         let generate = Job::Generate {
             size,
+            tile: Some(recipe.vae_tile as usize).filter(|&tile| tile > 0),
             count: usize::from(arguments.count),
             rank: recipe.rank as usize,
             precision: mudi::base::precision(precision),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Args, FromArgMatches};
+use mudi::device::Device;
 use mudi::interrupt::Interrupt;
 use mudi::plan::peak_memory;
 use mudi::train::{self, Options, Progress};
@@ -24,9 +25,12 @@ struct Files {
     /// Folder of photos with `metadata.jsonl`.
     #[arg(long)]
     photos: PathBuf,
-    /// Base model: a folder in diffusers' layout, or `pocket`.
+    /// Base model: a folder in diffusers' layout, a checkpoint file, or `pocket`.
     #[arg(long, default_value = "pocket")]
     base: PathBuf,
+    /// Autoencoder in place of the base's own: a folder with `config.json`, or a .safetensors file.
+    #[arg(long, value_name = "PATH")]
+    vae: Option<PathBuf>,
     /// Folder of the run; must be new, unless --resume is given.
     #[arg(long)]
     out: PathBuf,
@@ -41,6 +45,9 @@ struct Files {
     /// Stop after this step as if interrupted; --resume goes on.
     #[arg(long, value_name = "STEP")]
     stop_after: Option<u64>,
+    /// Where to train: cpu, cuda, metal, or one with its number, as cuda:1.
+    #[arg(long, default_value_t)]
+    device: Device,
     /// Memory that may be used, in GiB; what does not fit is refused before it begins [default: what is free].
     #[arg(long, value_name = "GIB")]
     memory: Option<f64>,
@@ -145,12 +152,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let options = Options {
         photos: files.photos.clone(),
         base: super::base_folder(&files.base),
+        vae: files.vae.clone(),
         out: files.out.clone(),
         recipe,
         resume: files.resume,
         stop_after: files.stop_after,
         masks: Some(files.networks.folders()),
         memory: files.memory.map(super::bytes),
+        device: files.device,
         interrupt: Interrupt::default(),
     };
     let bar = bar(files.quiet, u64::from(options.recipe.steps));

@@ -25,7 +25,7 @@ pub use automatic::{AUTOMATIC_MASKS, Masker};
 use decode::Decoded;
 pub use digest::Digests;
 pub use error::DatasetError;
-pub use photo::{Photo, Square};
+pub use photo::{Framed, Photo};
 
 /// Photos with a longer side, in pixels, are scaled down to it when they are read, and their masks with them.
 ///

@@ -25,10 +25,10 @@ pub struct Photo {
 
 /// A photo as a training image.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Square {
-    /// S x S pixels.
+pub struct Framed {
+    /// The pixels.
     pub image: RgbImage,
-    /// The subject's mask, S x S.
+    /// The subject's mask, of the image's size.
     pub mask: Mask,
 }
 
@@ -42,26 +42,37 @@ impl Photo {
             .map_err(|source| DatasetError::Cutout { photo: self.path.clone(), source })
     }
 
-    /// The photo as a training image of `size` x `size` pixels (at least 1), with the whole subject in it.
-    ///
-    /// It is the largest square of the photo, moved along the longer side so that the subject is as near to its
-    /// middle as the photo allows. A subject that is longer than the shorter side would be cut: then the square is as
-    /// large as the subject, and white fills what the photo lacks.
+    /// The photo as a training image of `size` x `size` pixels (at least 1): [`Self::framed`].
     #[must_use]
-    pub fn square(&self, size: u32) -> Square {
+    pub fn square(&self, size: u32) -> Framed {
+        self.framed([size, size])
+    }
+
+    /// The photo as a training image of `[width, height]` pixels (at least 1), with the whole subject in it.
+    ///
+    /// It is the largest part of the photo with that aspect ratio, moved along the longer side so that the subject is as near
+    /// to its middle as the photo allows. A subject that is longer than the part would be cut: then the part is as large as
+    /// the subject, and white fills what the photo lacks.
+    #[must_use]
+    pub fn framed(&self, size: [u32; 2]) -> Framed {
+        let [across, down] = size.map(|side| side.max(1));
         let (width, height) = self.image.dimensions();
         let whole = Rect::whole(width, height);
         let subject = self.mask.bounding_box().unwrap_or(whole);
-        let side = width.min(height).max(subject.width).max(subject.height);
-        let x = window(width, side, subject.x, subject.width);
-        let y = window(height, side, subject.y, subject.height);
-        let mut image = RgbImage::from_pixel(side, side, Rgb([255; 3]));
+        let ratio = |length: u32, side: u32| f64::from(length) / f64::from(side);
+        let scale = ratio(width, across)
+            .min(ratio(height, down))
+            .max(ratio(subject.width, across))
+            .max(ratio(subject.height, down));
+        let [wide, high] = [across, down].map(|side| ((scale * f64::from(side)).round() as u32).max(1));
+        let x = window(width, wide, subject.x, subject.width);
+        let y = window(height, high, subject.y, subject.height);
+        let mut image = RgbImage::from_pixel(wide, high, Rgb([255; 3]));
         imageops::replace(&mut image, &self.image, -i64::from(x), -i64::from(y));
-        let mask = self.mask.crop(Rect::new(x, y, side, side));
-        let size = size.max(1);
-        Square {
-            image: imageops::resize(&image, size, size, FilterType::CatmullRom),
-            mask: mask.resize(size, size),
+        let mask = self.mask.crop(Rect::new(x, y, wide, high));
+        Framed {
+            image: imageops::resize(&image, across, down, FilterType::CatmullRom),
+            mask: mask.resize(across, down),
         }
     }
 }

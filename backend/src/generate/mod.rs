@@ -12,7 +12,7 @@ use mudi_diffusion::schedule::{Sampler, SamplerKind, ScheduleError, guidance, me
 use mudi_domain::rng;
 use mudi_engine_candle::on_pool;
 
-use crate::base::{Base, BaseError, EncodedPrompts};
+use crate::base::{Base, BaseError, EncodedPrompts, Texts};
 use crate::interrupt::Interrupt;
 
 /// Why no picture was made.
@@ -37,6 +37,14 @@ pub enum GenerateError {
         found: usize,
         /// Values of one picture's latents.
         expected: usize,
+    },
+    /// The latents are not made of numbers any more.
+    #[error(
+        "after step {step} the picture is not made of numbers any more; lower --guidance and the weights of LoRAs, or take another base: this one may be damaged"
+    )]
+    NotNumbers {
+        /// The step, from 1.
+        step: usize,
     },
     /// It was asked to stop.
     #[error("sampling was interrupted")]
@@ -116,8 +124,7 @@ fn joined(first: &EncodedPrompts, second: &EncodedPrompts) -> EncodedPrompts {
 /// [`GenerateError`].
 pub fn sample(
     base: &Base,
-    prompt: &str,
-    negative: &str,
+    [positive, other]: &Texts,
     settings: &Settings,
     starts: &[Start],
     mut progress: impl FnMut(usize),
@@ -129,9 +136,8 @@ pub fn sample(
     let [h, w] = base.latent_size(settings.size[0], settings.size[1])?;
     let each = h * w * base.vae.config.latent_channels;
     let guided = settings.guidance != 1.0;
-    let positive = repeated(&base.encode_prompts(&[prompt])?, batch);
-    let text =
-        if guided { joined(&repeated(&base.encode_negative(negative)?, batch), &positive) } else { positive };
+    let positive = repeated(positive, batch);
+    let text = if guided { joined(&repeated(other, batch), &positive) } else { positive };
     let mut sampler = Sampler::new(settings.sampler, &base.schedule, settings.steps, settings.karras)?;
     let mut latents = Vec::with_capacity(batch * each);
     for start in starts {
@@ -170,6 +176,9 @@ pub fn sample(
             starts.iter().flat_map(drawn).collect()
         });
         sampler.step(step, &prediction, &mut latents, noise.as_deref())?;
+        if latents.iter().any(|value| !value.is_finite()) {
+            return Err(GenerateError::NotNumbers { step: step + 1 });
+        }
         progress(step + 1);
     }
     Ok(latents)
@@ -181,13 +190,12 @@ pub fn sample(
 /// [`GenerateError`].
 pub fn pictures(
     base: &Base,
-    prompt: &str,
-    negative: &str,
+    texts: &Texts,
     settings: &Settings,
     starts: &[Start],
     progress: impl FnMut(usize),
 ) -> Result<Vec<RgbImage>, GenerateError> {
-    let latents = sample(base, prompt, negative, settings, starts, progress)?;
+    let latents = sample(base, texts, settings, starts, progress)?;
     let size = base.latent_size(settings.size[0], settings.size[1])?;
     Ok(base.decode_latents(&latents, size)?)
 }

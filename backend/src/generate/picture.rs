@@ -29,6 +29,9 @@ pub struct Parameters {
     pub layout: Option<mudi_domain::layout::Layout>,
     /// The base model's name.
     pub base: String,
+    /// LoRAs besides a run's, each with its weight.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub loras: Vec<String>,
     /// The program and its version.
     pub software: &'static str,
 }
@@ -99,6 +102,7 @@ mod tests {
             gamma: 0.0,
             layout: None,
             base: "pocket".to_owned(),
+            loras: Vec::new(),
             software: SOFTWARE,
         };
         let image = RgbImage::new(3, 2);

@@ -6,14 +6,14 @@
 mod counting;
 mod system;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use counting::{Counted, CountingEngine};
-use mudi_diffusion::Engine;
 use mudi_diffusion::clip::{ClipText, ClipTextConfig};
 use mudi_diffusion::lora::LoraFactors;
 use mudi_diffusion::unet::{AddedConditioning, Conditioning, Skip, UNet, UNetConfig, UNetInput};
 use mudi_diffusion::vae::{VaeConfig, VaeDecoder, VaeEncoder};
+use mudi_diffusion::{Component, Engine};
 use mudi_domain::recipe::{self, Recipe, Regularization};
 use mudi_engine_candle::CandleEngine;
 use mudi_engine_candle::shapes::Shapes;
@@ -22,7 +22,7 @@ use serde::Serialize;
 use system::resident;
 pub use system::{available_memory, gigabytes, peak_memory};
 
-use crate::base::{BaseError, read_config};
+use crate::base::{BaseError, Source};
 use crate::train::PRIOR_BATCH;
 
 /// Memory in bytes that a job on a base model needs.
@@ -30,11 +30,11 @@ use crate::train::PRIOR_BATCH;
 pub struct Plan {
     /// The program itself, with its threads and buffers, without a model.
     pub program: usize,
-    /// Weights of text encoders, autoencoder and UNet.
+    /// Weights of autoencoder and UNet, or of the text encoders, which are let go before.
     pub weights: usize,
     /// A LoRA's factors, for training.
     pub lora: usize,
-    /// AdamW's two moments of each factor.
+    /// What the optimizer keeps of each factor.
     pub optimizer: usize,
     /// Activations and gradients at the moment when most are held.
     pub activations: usize,
@@ -62,6 +62,8 @@ pub enum Job<'a> {
     Generate {
         /// Height and width in pixels.
         size: Option<[usize; 2]>,
+        /// Side of the tiles that pictures are decoded in, in pixels.
+        tile: Option<usize>,
         /// Pictures at a time.
         count: usize,
         /// Rank of the LoRA that is attached; 0 for none.
@@ -79,32 +81,27 @@ struct Configs {
 }
 
 impl Configs {
-    fn read(base: &Path) -> Result<Self, BaseError> {
-        let unet = read_config(&base.join("unet"))?;
-        let mut text = Vec::new();
-        for name in ["text_encoder", "text_encoder_2"] {
-            let folder = base.join(name);
-            if folder.is_dir() {
-                text.push(read_config(&folder)?);
-            }
-        }
-        let vae = base.join("vae");
-        let vae = vae.is_dir().then(|| read_config(&vae)).transpose()?;
-        Ok(Self { unet, vae, text })
+    fn read(base: &Source) -> Result<Self, BaseError> {
+        let vae = base.has(Component::Vae).then(|| base.vae_config()).transpose()?;
+        Ok(Self { unet: base.unet_config()?, vae, text: base.text_configs()? })
     }
 
-    /// Bytes of all weights.
+    /// Bytes of the weights that are in memory together: text encoders are let go before the rest is loaded.
     fn weights(&self, precision: Precision) -> Result<usize, BaseError> {
+        let bytes = |shapes: &Shapes| -> usize {
+            shapes.made.iter().map(|weight| weight.elements() * precision.bytes_of(weight.kind)).sum()
+        };
         let mut shapes = Shapes::default();
         UNet::<CandleEngine>::new(self.unet.clone(), &mut shapes)?;
         if let Some(vae) = &self.vae {
             VaeEncoder::<CandleEngine>::new(vae, &mut shapes)?;
             VaeDecoder::<CandleEngine>::new(vae, &mut shapes)?;
         }
+        let mut text = Shapes::default();
         for config in &self.text {
-            ClipText::<CandleEngine>::new(config.clone(), &mut shapes)?;
+            ClipText::<CandleEngine>::new(config.clone(), &mut text)?;
         }
-        Ok(shapes.made.iter().map(|weight| weight.elements() * precision.bytes_of(weight.kind)).sum())
+        Ok(bytes(&shapes).max(bytes(&text)))
     }
 
     /// Pixels to a latent, in each direction.
@@ -124,11 +121,11 @@ const WORKING: usize = 26 << 20;
 /// What training has besides: its photos, the batches and collages that are made ahead, the thread that makes them.
 const WORKING_TRAINING: usize = 8 << 20;
 
-/// Plans a job on the base model in the folder `base`.
+/// Plans a job on the base model `base`.
 ///
 /// # Errors
 /// A folder without configurations, or with ones that are not supported.
-pub fn plan(base: &Path, job: Job<'_>) -> Result<Plan, BaseError> {
+pub fn plan(base: &Source, job: Job<'_>) -> Result<Plan, BaseError> {
     let configs = Configs::read(base)?;
     let precision = match job {
         Job::Train(recipe) => crate::base::precision(recipe.precision),
@@ -138,13 +135,13 @@ pub fn plan(base: &Path, job: Job<'_>) -> Result<Plan, BaseError> {
     let mut plan =
         Plan { program: resident() + WORKING, weights: configs.weights(precision)?, ..Plan::default() };
     match job {
-        Job::Generate { size, count, rank, .. } => {
+        Job::Generate { size, tile, count, rank, .. } => {
             let [height, width] = size.unwrap_or([configs.side(); 2]);
             let mut unet = unet(&configs, half)?;
             plan.lora = attach(&mut unet, rank, &[], false);
             let latent = [height, width].map(|length| length / configs.reduction());
             plan.activations =
-                unet.sampling(&configs, 2 * count, latent)?.max(decoding(&configs, half, count, latent)?);
+                unet.sampling(&configs, 2 * count, latent)?.max(decoding(&configs, half, latent, tile)?);
         }
         Job::Train(recipe) => {
             plan.program += WORKING_TRAINING;
@@ -152,7 +149,12 @@ pub fn plan(base: &Path, job: Job<'_>) -> Result<Plan, BaseError> {
             let latent = [side / configs.reduction(); 2];
             let mut unet = unet(&configs, half)?;
             plan.lora = attach(&mut unet, recipe.rank as usize, &recipe.targets, true);
-            plan.optimizer = 2 * plan.lora;
+            // Two moments of four bytes or of one, or Prodigy's four numbers, for each factor of four bytes.
+            plan.optimizer = match recipe.optimizer {
+                recipe::Optimizer::Adamw => 2 * plan.lora,
+                recipe::Optimizer::Adamw8bit => plan.lora / 2 + plan.lora / 128,
+                recipe::Optimizer::Prodigy => 4 * plan.lora,
+            };
             let prior = recipe.regularization == Regularization::Prior;
             let batch = recipe.batch as usize * if prior { 2 } else { 1 };
             let step = if recipe.gradient_checkpointing {
@@ -161,7 +163,8 @@ pub fn plan(base: &Path, job: Job<'_>) -> Result<Plan, BaseError> {
                 unet.step(&configs, batch, latent)?
             };
             // Photos are encoded one at a time before the first step; collages while a step goes on.
-            let encoding = encoding(&configs, half, side)?;
+            let tile = Some(recipe.vae_tile as usize).filter(|&tile| tile > 0);
+            let encoding = encoding(&configs, half, tile.map_or(side, |tile| tile.min(side)))?;
             let collages = recipe.collage_probability() > 0.0;
             plan.activations = if collages { step + encoding } else { step.max(encoding) };
             // The base draws the prior images, before all that.
@@ -311,12 +314,19 @@ fn encoding(configs: &Configs, half: bool, side: usize) -> Result<usize, BaseErr
     Ok(engine.peak())
 }
 
-/// Decoding `count` latents.
-fn decoding(configs: &Configs, half: bool, count: usize, [h, w]: [usize; 2]) -> Result<usize, BaseError> {
+/// Decoding one picture, whole or in tiles.
+fn decoding(
+    configs: &Configs,
+    half: bool,
+    latent: [usize; 2],
+    tile: Option<usize>,
+) -> Result<usize, BaseError> {
     let Some(vae) = &configs.vae else { return Ok(0) };
     let mut engine = CountingEngine::new(half);
     let decoder = VaeDecoder::new(vae, &mut engine)?;
-    let z = engine.from_slice(&[], &[count, h, w, vae.latent_channels])?;
+    let side = |length: usize| tile.map_or(length, |tile| length.min((tile / vae.reduction()).max(1)));
+    let [h, w] = latent.map(side);
+    let z = engine.from_slice(&[], &[1, h, w, vae.latent_channels])?;
     decoder.forward(&engine, &z)?;
     Ok(engine.peak())
 }
@@ -343,19 +353,24 @@ pub struct TooLarge {
 ///
 /// # Errors
 /// [`BaseError::TooLarge`], with what would fit; those of [`plan`].
-pub fn check(base: &Path, job: Job<'_>, available: Option<usize>) -> Result<Plan, BaseError> {
+pub fn check(base: &Source, job: Job<'_>, available: Option<usize>) -> Result<Plan, BaseError> {
     let needs = plan(base, job)?;
     match available {
         Some(available) if needs.total > available => {
             let cure = cure(base, job, available)?;
-            Err(BaseError::TooLarge(Box::new(TooLarge { base: base.to_owned(), needs, available, cure })))
+            Err(BaseError::TooLarge(Box::new(TooLarge {
+                base: base.path().to_owned(),
+                needs,
+                available,
+                cure,
+            })))
         }
         _ => Ok(needs),
     }
 }
 
 /// The first of the things that save memory with which the job fits.
-fn cure(base: &Path, job: Job<'_>, available: usize) -> Result<String, BaseError> {
+fn cure(base: &Source, job: Job<'_>, available: usize) -> Result<String, BaseError> {
     match job {
         Job::Train(recipe) => {
             let half = Recipe { precision: recipe::Precision::Half, ..recipe.clone() };
@@ -363,10 +378,13 @@ fn cure(base: &Path, job: Job<'_>, available: usize) -> Result<String, BaseError
             let accumulation = recipe.accumulation.max(recipe.batch);
             let small = Recipe { batch: 1, accumulation, ..checkpointed.clone() };
             let flags = "--precision half --gradient-checkpointing true";
+            let few = format!("{flags} --batch 1 --accumulation {accumulation}");
+            let tiled = Recipe { vae_tile: 512, optimizer: recipe::Optimizer::Adamw8bit, ..small.clone() };
             for (flags, recipe) in [
                 ("--precision half".to_owned(), half),
                 (flags.to_owned(), checkpointed),
-                (format!("{flags} --batch 1 --accumulation {accumulation}"), small),
+                (few.clone(), small),
+                (format!("{few} --vae-tile 512 --optimizer adamw8bit"), tiled),
             ] {
                 let needs = plan(base, Job::Train(&recipe))?;
                 if needs.total <= available {
@@ -374,9 +392,14 @@ fn cure(base: &Path, job: Job<'_>, available: usize) -> Result<String, BaseError
                 }
             }
         }
-        Job::Generate { size, rank, count, .. } => {
-            for (flags, count) in [("--precision half", count), ("--precision half --count 1", 1)] {
-                let needs = plan(base, Job::Generate { size, count, rank, precision: Precision::Half })?;
+        Job::Generate { size, tile, rank, count, .. } => {
+            for (flags, count, tile) in [
+                ("--precision half", count, tile),
+                ("--precision half --count 1", 1, tile),
+                ("--precision half --count 1 --vae-tile 512", 1, Some(512)),
+            ] {
+                let job = Job::Generate { size, tile, count, rank, precision: Precision::Half };
+                let needs = plan(base, job)?;
                 if needs.total <= available {
                     return Ok(format!("with {flags} it would need {}", gigabytes(needs.total)));
                 }

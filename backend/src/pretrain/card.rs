@@ -42,7 +42,8 @@ fn samples(base: &Base) -> Result<RgbImage, PretrainError> {
     let starts: Vec<Start> = (0..SEEDS).map(|seed| Start { seed, ..Start::default() }).collect();
     let mut rows = Vec::new();
     for prompt in PROMPTS {
-        rows.push(pictures(base, prompt, "", &settings, &starts, |_| {})?);
+        let texts = base.encode_pair(prompt, "")?;
+        rows.push(pictures(base, &texts, &settings, &starts, |_| {})?);
     }
     Ok(sheet(&rows, 2))
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::ServeError;
+use crate::device::Device;
 
 /// One setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +78,7 @@ values! {
     bool: "true or false", |text| text.parse().ok();
     SocketAddr: "an address and a port, as 127.0.0.1:8787,", |text| text.parse().ok();
     u64: "a whole number", |text| text.parse().ok();
+    Device: "cpu, cuda, metal, or one with its number, as cuda:1,", |text| text.parse().ok();
     f64: "a number from 0", |text| text.parse().ok().filter(|n: &f64| n.is_finite() && *n >= 0.0);
 }
 
@@ -114,7 +116,7 @@ settings! {
     data: PathBuf = "data", "mudi-data",
         "Folder of everything that the server keeps; made on first start. Copy it to move the server.";
     listen: SocketAddr = "listen", "127.0.0.1:8787", "Address and port to listen on; port 0 takes a free one.";
-    models: PathBuf = "models", "models", "Folder of base models, each a folder in diffusers' layout.";
+    models: PathBuf = "models", "models", "Folder of base models, each a folder in diffusers' layout or a checkpoint file.";
     detector: String = "detector", "owlv2-toybox",
         "Folder in `models` of the OWLv2 that finds subjects; the one that ships knows toys only.";
     segmenter: String = "segmenter", "sam-toybox", "Folder in `models` of the SAM that cuts subjects out.";
@@ -130,6 +132,7 @@ settings! {
     upload_limit: u64 = "upload-limit", "256", "The largest photo or mask that can be uploaded, in MiB.";
     archive_limit: u64 = "archive-limit", "4096", "The largest data set or project that can be uploaded, packed and unpacked, in MiB.";
     memory: f64 = "memory", "0", "Memory that a job may use, in GiB; 0 for what is free.";
+    device: Device = "device", "cpu", "Where jobs run: cpu, cuda, metal, or one with its number, as cuda:1.";
     nice: u64 = "nice", "10", "How much the worker yields to requests, 0 to 19 (Unix).";
     rate: u64 = "rate", "100", "Requests a second from one address, in the mean; from this machine any number.";
     log: String = "log", "info", "What is logged: error, warn, info, debug or trace, or as `mudi=debug,tower_http=info`.";

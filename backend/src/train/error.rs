@@ -90,6 +90,12 @@ pub enum TrainError {
         /// The file.
         path: PathBuf,
     },
+    /// A caption that was not foreseen.
+    #[error("the caption {caption:?} was not encoded before training began; this is a fault of the program")]
+    Caption {
+        /// The caption.
+        caption: String,
+    },
     /// The loss is not a number.
     #[error("the loss is not a number at step {step}; lower `learning-rate`, then train anew")]
     Diverged {

@@ -4,6 +4,8 @@
 //! the step, and a checkpoint holds the factors and the optimizer. A run that resumes gives the bytes of one that never
 //! stopped.
 
+mod buckets;
+mod captions;
 mod error;
 mod prior;
 mod samples;
@@ -14,24 +16,27 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
+use captions::Captions;
 pub use error::TrainError;
 use image::RgbImage;
 use mudi_diffusion::Engine;
 use mudi_diffusion::unet::UNetInput;
-use mudi_domain::recipe::{Recipe, Regularization};
+use mudi_domain::recipe::{self, Recipe, Regularization};
 use mudi_domain::rng;
 use mudi_engine_candle::weights::Trainable;
 use mudi_engine_candle::{
-    AdamW, AdamWConfig, CandleEngine, Gradients, backward, checkpoint, gradient_norm, lora, on_pool,
+    AdamW, AdamW8, AdamWConfig, CandleEngine, Gradients, Optimizer, Prodigy, backward, checkpoint,
+    gradient_norm, lora, on_pool,
 };
 pub(crate) use prior::BATCH as PRIOR_BATCH;
-use samples::{Batch, Source};
+use samples::{Batch, Samples};
 use state::RunFolder;
 pub(crate) use state::{CHECKPOINT_FILE, START_FILE};
 pub use state::{LORA_FILE, Metric, RunInfo, read_metrics};
 
-use crate::base::{Base, precision};
+use crate::base::{Base, Source, precision};
 use crate::dataset::{Dataset, Masker};
+use crate::device::Device;
 use crate::files::{create_folder, write_atomically};
 use crate::generate::{Settings, Start, pictures};
 use crate::interrupt::Interrupt;
@@ -43,8 +48,10 @@ use crate::segment::Networks;
 pub struct Options {
     /// Folder of photos, with `metadata.jsonl`.
     pub photos: PathBuf,
-    /// Folder of the base model.
+    /// Folder or checkpoint file of the base model.
     pub base: PathBuf,
+    /// Folder or file of an autoencoder in place of the base's own.
+    pub vae: Option<PathBuf>,
     /// Folder of the run.
     pub out: PathBuf,
     /// The recipe.
@@ -53,6 +60,8 @@ pub struct Options {
     pub resume: bool,
     /// Stop after this step, with a checkpoint, as if interrupted.
     pub stop_after: Option<u64>,
+    /// Where it runs.
+    pub device: Device,
     /// Memory that may be used, in bytes; what can be had where none.
     pub memory: Option<usize>,
     /// What makes masks of photos that have none; without it such a photo is an error.
@@ -102,58 +111,65 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
     let recipe = &options.recipe;
     recipe.validate()?;
     let dataset = load(options, &mut progress)?;
-    plan::check(&options.base, plan::Job::Train(recipe), options.memory.or_else(plan::available_memory))?;
-    let mut base = Base::load(&options.base, precision(recipe.precision))?;
+    let held = precision(recipe.precision);
+    let source =
+        Source::open(&options.base)?.on(options.device.engine(held)?).with_vae(options.vae.as_deref())?;
+    // What can be had of a graphics card's memory is not known.
+    let available = options.memory.or_else(|| plan::available_memory().filter(|_| options.device.is_cpu()));
+    plan::check(&source, plan::Job::Train(recipe), available)?;
+    let captions = Arc::new(Captions::encode(&source, held, &dataset, recipe)?);
+    let mut base = Base::without_text(&source, held)?;
+    base.vae.tile = Some(recipe.vae_tile as usize).filter(|&tile| tile > 0);
     let absolute = |path: &PathBuf| path.canonicalize().unwrap_or_else(|_| path.clone());
     let info = RunInfo {
         photos: absolute(&options.photos),
         base: absolute(&options.base),
+        vae: options.vae.as_ref().map(absolute),
         recipe: recipe.clone(),
         files: dataset.digests.clone(),
     };
     let folder = RunFolder::open(&options.out, &info, options.resume)?;
 
     let before = Instant::now();
-    let priors = prior::make(&base, &dataset, recipe, &options.interrupt, |class, made, wanted| {
-        progress(Progress::Prior(class, made, wanted));
-    })?;
+    let priors =
+        prior::make(&base, &captions, &dataset, recipe, &options.interrupt, |class, made, wanted| {
+            progress(Progress::Prior(class, made, wanted));
+        })?;
     let prior_time = before.elapsed();
     crate::allocator::give_back();
 
     let weights = attach(&mut base, recipe)?;
-    let mut optimizer = AdamW::new(AdamWConfig {
-        beta1: recipe.beta1,
-        beta2: recipe.beta2,
-        epsilon: recipe.epsilon,
-        weight_decay: recipe.weight_decay,
-    });
+    let mut optimizer = optimizer(recipe);
     let mut metrics = folder.restore(&weights, &mut optimizer)?;
     let base = Arc::new(base);
-    let source = Arc::new(Source::new(base.clone(), &dataset, recipe, priors)?);
+    let source = Arc::new(Samples::new(base.clone(), &dataset, recipe, priors, captions.clone())?);
     let seen = seen(&source)?;
     let steps = u64::from(recipe.steps);
     let passes = u64::from(recipe.accumulation);
-    let batches = ahead(&source, optimizer.step * passes, steps * passes);
+    let batches = ahead(&source, optimizer.step() * passes, steps * passes);
     let before = Instant::now();
     let last = options.stop_after.map_or(steps, |stop| stop.min(steps));
     let sampled = |step: u64| recipe.sample_every > 0 && step.is_multiple_of(u64::from(recipe.sample_every));
-    if optimizer.step > 0 && sampled(optimizer.step) && !samples_file(&options.out, optimizer.step).exists() {
+    if optimizer.step() > 0
+        && sampled(optimizer.step())
+        && !samples_file(&options.out, optimizer.step()).exists()
+    {
         // The run was interrupted while it made them.
-        write_samples(&base, options, optimizer.step)?;
+        write_samples(&base, &captions, options, optimizer.step())?;
     }
-    while optimizer.step < last {
+    while optimizer.step() < last {
         if options.interrupt.is_set() {
-            if optimizer.step > 0 {
+            if optimizer.step() > 0 {
                 folder.save(&weights, &optimizer, &metrics)?;
             }
             return Err(TrainError::Interrupted);
         }
-        let step = optimizer.step + 1;
+        let step = optimizer.step() + 1;
         let mut gradients = Gradients::default();
         let mut loss = 0.0;
         for _ in 0..passes {
             let batch = batches.recv().map_err(|_| TrainError::Loader)??;
-            let (pass_loss, pass_gradients) = on_pool(|| pass(&base, recipe, source.size(), &batch))?;
+            let (pass_loss, pass_gradients) = on_pool(|| pass(&base, recipe, &batch))?;
             loss += pass_loss / passes as f64;
             gradients.accumulate(pass_gradients)?;
         }
@@ -164,11 +180,12 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
         }
         let clip =
             if recipe.clip_norm > 0.0 && norm > recipe.clip_norm { recipe.clip_norm / norm } else { 1.0 };
-        optimizer.update(leaves(), &gradients, recipe.learning_rate, clip / passes as f64)?;
-        metrics.push(Metric { step, loss, gradient_norm: norm, learning_rate: recipe.learning_rate });
+        let learning_rate = recipe.learning_rate_at(step);
+        optimizer.update(leaves(), &gradients, learning_rate, clip / passes as f64)?;
+        metrics.push(Metric { step, loss, gradient_norm: norm, learning_rate });
         progress(Progress::Step(&metrics[metrics.len() - 1], steps));
         if sampled(step) {
-            let written = write_samples(&base, options, step);
+            let written = write_samples(&base, &captions, options, step);
             if matches!(written, Err(TrainError::Interrupted)) {
                 folder.save(&weights, &optimizer, &metrics)?;
             }
@@ -179,11 +196,26 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
             folder.save(&weights, &optimizer, &metrics)?;
         }
     }
-    if optimizer.step >= steps {
+    if optimizer.step() >= steps {
         folder.write_lora(&weights, recipe)?;
     }
     let folder = options.out.clone();
     Ok(Outcome { folder, metrics, seen, training: before.elapsed(), priors: prior_time })
+}
+
+/// The recipe's optimizer, before its first step.
+fn optimizer(recipe: &Recipe) -> Optimizer {
+    let config = AdamWConfig {
+        beta1: recipe.beta1,
+        beta2: recipe.beta2,
+        epsilon: recipe.epsilon,
+        weight_decay: recipe.weight_decay,
+    };
+    match recipe.optimizer {
+        recipe::Optimizer::Adamw => Optimizer::AdamW(AdamW::new(config)),
+        recipe::Optimizer::Adamw8bit => Optimizer::AdamW8(AdamW8::new(config)),
+        recipe::Optimizer::Prodigy => Optimizer::Prodigy(Prodigy::new(config)),
+    }
 }
 
 /// Attaches the LoRA: `A` Gaussian with deviation 1 / rank, `B` zero, as PEFT's `init_lora_weights="gaussian"`.
@@ -202,7 +234,7 @@ fn attach(base: &mut Base, recipe: &Recipe) -> Result<Vec<Trainable>, TrainError
 }
 
 /// Makes the batches of passes `first..last` on a thread of its own, a few ahead of the reader.
-fn ahead(source: &Arc<Source>, first: u64, last: u64) -> Receiver<Result<Batch, TrainError>> {
+fn ahead(source: &Arc<Samples>, first: u64, last: u64) -> Receiver<Result<Batch, TrainError>> {
     let (sender, receiver) = sync_channel(2);
     let source = source.clone();
     std::thread::spawn(move || {
@@ -217,10 +249,10 @@ fn ahead(source: &Arc<Source>, first: u64, last: u64) -> Receiver<Result<Batch, 
 }
 
 /// Loss and gradients of one batch.
-fn pass(base: &Base, recipe: &Recipe, size: usize, batch: &Batch) -> Result<(f64, Gradients), TrainError> {
+fn pass(base: &Base, recipe: &Recipe, batch: &Batch) -> Result<(f64, Gradients), TrainError> {
     let engine = &base.engine;
     let input = |lora_scale| -> Result<UNetInput<CandleEngine>, TrainError> {
-        Ok(base.input(&batch.noisy, [size, size], batch.timesteps.clone(), &batch.text, lora_scale)?)
+        Ok(base.input(&batch.noisy, batch.size, batch.timesteps.clone(), &batch.text, lora_scale)?)
     };
     let reference = match recipe.regularization {
         // Scaled to 0, the LoRA is not computed, and nothing is recorded.
@@ -283,7 +315,7 @@ fn loss(found: &[f32], batch: &Batch, reference: Option<&[f32]>, beta: f64) -> (
 }
 
 /// A few of the collages that training shows the model.
-fn seen(source: &Source) -> Result<Vec<(RgbImage, String)>, TrainError> {
+fn seen(source: &Samples) -> Result<Vec<(RgbImage, String)>, TrainError> {
     const SHOWN: usize = 6;
     const TRIED: u64 = 200;
     let mut seen = Vec::new();
@@ -300,7 +332,7 @@ fn seen(source: &Source) -> Result<Vec<(RgbImage, String)>, TrainError> {
 }
 
 /// A grid of samples: a row for each of the recipe's prompts.
-fn write_samples(base: &Base, options: &Options, step: u64) -> Result<(), TrainError> {
+fn write_samples(base: &Base, captions: &Captions, options: &Options, step: u64) -> Result<(), TrainError> {
     let recipe = &options.recipe;
     let settings =
         Settings { guidance: 5.0, interrupt: options.interrupt.clone(), ..Settings::for_base(base) };
@@ -308,7 +340,7 @@ fn write_samples(base: &Base, options: &Options, step: u64) -> Result<(), TrainE
         (0..4).map(|seed| Start { seed: recipe.seed.wrapping_add(seed), ..Start::default() }).collect();
     let mut rows = Vec::new();
     for prompt in &recipe.sample_prompts {
-        rows.push(pictures(base, prompt, mudi_domain::prompt::NEGATIVE, &settings, &starts, |_| {})?);
+        rows.push(pictures(base, captions.prompt(prompt)?, &settings, &starts, |_| {})?);
     }
     create_folder(&options.out.join("samples"))?;
     let mut bytes = std::io::Cursor::new(Vec::new());

@@ -4,6 +4,7 @@ use mudi_domain::prompt;
 use mudi_domain::recipe::{Recipe, Regularization};
 
 use super::TrainError;
+use super::captions::{Captions, classes};
 use super::samples::Prior;
 use crate::base::Base;
 use crate::dataset::Dataset;
@@ -17,6 +18,7 @@ pub(crate) const BATCH: usize = 8;
 /// recipe's.
 pub(super) fn make(
     base: &Base,
+    captions: &Captions,
     dataset: &Dataset,
     recipe: &Recipe,
     interrupt: &Interrupt,
@@ -29,19 +31,16 @@ pub(super) fn make(
     if recipe.resolution != 0 {
         settings.size = [recipe.resolution as usize; 2];
     }
-    let mut classes: Vec<&str> = dataset.subjects.iter().map(|data| data.subject.class()).collect();
-    classes.sort_unstable();
-    classes.dedup();
     let count = u64::from(recipe.prior_images);
     let mut priors = Vec::new();
-    for class in classes {
+    for class in classes(dataset) {
         let caption = prompt::prior(class);
         let mut latents = Vec::new();
         for first in (0..count).step_by(BATCH) {
             let starts: Vec<Start> = (first..(first + BATCH as u64).min(count))
                 .map(|index| Start { seed: recipe.seed.wrapping_add(index), ..Start::default() })
                 .collect();
-            let made = sample(base, &caption, "", &settings, &starts, |_| {})?;
+            let made = sample(base, captions.prior(&caption)?, &settings, &starts, |_| {})?;
             latents.extend(made.chunks_exact(made.len() / starts.len()).map(<[f32]>::to_vec));
             progress(class, latents.len() as u64, count);
         }

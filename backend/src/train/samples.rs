@@ -13,6 +13,8 @@ use mudi_domain::{cutmix, subject::Subject};
 use rand::Rng;
 
 use super::TrainError;
+use super::buckets::bucket;
+use super::captions::Captions;
 use crate::base::{Base, EncodedPrompts};
 use crate::dataset::Dataset;
 
@@ -22,6 +24,8 @@ struct Photo {
     cutout: Cutout,
     caption: String,
     latent: Vec<f32>,
+    /// Height and width of the training image, in pixels.
+    size: [usize; 2],
 }
 
 struct SubjectSamples {
@@ -36,11 +40,12 @@ pub(super) struct Prior {
 }
 
 /// What samples are made from.
-pub(super) struct Source {
+pub(super) struct Samples {
     base: Arc<Base>,
     recipe: Recipe,
     subjects: Vec<SubjectSamples>,
     priors: Vec<Prior>,
+    captions: Arc<Captions>,
     size: usize,
 }
 
@@ -49,6 +54,8 @@ pub(super) struct Shown {
     pub(super) caption: String,
     pub(super) latent: Vec<f32>,
     mask: Vec<f32>,
+    /// Height and width in pixels.
+    size: [usize; 2],
     pub(super) collage: Option<RgbImage>,
 }
 
@@ -61,15 +68,21 @@ pub(super) struct Batch {
     /// Weight of each value's squared error, loss mask and prior weight included.
     pub(super) weights: Vec<f32>,
     pub(super) samples: usize,
+    /// Height and width in pixels.
+    pub(super) size: [usize; 2],
 }
 
-impl Source {
+/// How often a further sample of a batch is drawn in search of one that has the first one's size.
+const TRIED: usize = 1000;
+
+impl Samples {
     /// Prepares the photos: squares at the training size, latents and masks.
     pub(super) fn new(
         base: Arc<Base>,
         dataset: &Dataset,
         recipe: &Recipe,
         priors: Vec<Prior>,
+        captions: Arc<Captions>,
     ) -> Result<Self, TrainError> {
         let size = if recipe.resolution == 0 { base.resolution() } else { recipe.resolution as usize };
         base.latent_size(size, size)?;
@@ -77,9 +90,17 @@ impl Source {
         for data in &dataset.subjects {
             let mut photos = Vec::new();
             for photo in &data.photos {
-                let square = photo.square(size as u32);
+                let [height, width] = if recipe.aspect_buckets {
+                    let multiple = base.vae.config.reduction() * base.unet.config.reduction();
+                    let (width, height) = photo.image.dimensions();
+                    bucket(size, multiple, [width as usize, height as usize])
+                } else {
+                    [size, size]
+                };
+                let framed = photo.framed([width as u32, height as u32]);
                 photos.push(Photo {
-                    latent: base.encode_images(&[&square.image])?,
+                    size: [height, width],
+                    latent: base.encode_images(&[&framed.image])?,
                     cutout: photo.cutout()?,
                     image: photo.image.clone(),
                     caption: photo.caption.clone(),
@@ -87,7 +108,7 @@ impl Source {
             }
             subjects.push(SubjectSamples { subject: data.subject.clone(), photos });
         }
-        Ok(Self { base, recipe: recipe.clone(), subjects, priors, size })
+        Ok(Self { base, recipe: recipe.clone(), subjects, priors, captions, size })
     }
 
     /// A subject drawn uniformly, one of its photos, and what the sample shows of it: the photo, or a collage with
@@ -100,7 +121,7 @@ impl Source {
             // Only a collage has a ground that must not be learnt; a photo counts as a whole.
             let mask = vec![1.0; photo.latent.len() / self.base.vae.config.latent_channels];
             let (caption, latent) = (photo.caption.clone(), photo.latent.clone());
-            return Ok(Shown { caption, latent, mask, collage: None });
+            return Ok(Shown { caption, latent, mask, size: photo.size, collage: None });
         }
         let other = (first + stream.random_range(1..self.subjects.len())) % self.subjects.len();
         let other_photo = pick(stream, &self.subjects[other].photos);
@@ -120,6 +141,7 @@ impl Source {
             caption: prompt::pair(names[0], names[1]),
             latent: self.base.encode_images(&[&collage.image])?,
             mask: collage.union.to_latent(w as u32, h as u32),
+            size: [self.size, self.size],
             collage: Some(collage.image),
         })
     }
@@ -141,10 +163,20 @@ impl Source {
             text: EncodedPrompts { context: Vec::new(), tokens: 0, width: 0, pooled: None, truncated: 0 },
             weights: Vec::new(),
             samples: count,
+            size: [self.size, self.size],
         };
         for at in 0..total {
             let latent = if at < count {
-                let shown = self.shown(&mut stream)?;
+                let mut shown = self.shown(&mut stream)?;
+                if at == 0 {
+                    batch.size = shown.size;
+                }
+                for _ in 0..TRIED {
+                    if shown.size == batch.size {
+                        break;
+                    }
+                    shown = self.shown(&mut stream)?;
+                }
                 let weight = 1.0 / (count * shown.latent.len()) as f32;
                 let masked = shown.mask.iter().map(|m| weight * (m * (1.0 - floor) + floor));
                 batch.weights.extend(masked.flat_map(|m| std::iter::repeat_n(m, channels)));
@@ -160,18 +192,17 @@ impl Source {
             };
             let noise = rng::normal(&mut stream, latent.len());
             let t = stream.random_range(0..self.base.schedule.num_train_timesteps());
+            if recipe.min_snr_gamma > 0.0 {
+                let weight = self.base.schedule.min_snr_weight(t, recipe.min_snr_gamma)? as f32;
+                let own = batch.weights.len() - latent.len()..;
+                batch.weights[own].iter_mut().for_each(|value| *value *= weight);
+            }
             batch.noisy.extend(self.base.schedule.add_noise(&latent, &noise, t)?);
             batch.target.extend(self.base.schedule.target(&latent, &noise, t)?);
             batch.timesteps.push(t as f32);
         }
-        let captions: Vec<&str> = captions.iter().map(String::as_str).collect();
-        batch.text = self.base.encode_prompts(&captions)?;
+        batch.text = self.captions.batch(&captions)?;
         Ok(batch)
-    }
-
-    /// Side of the training pictures, in pixels.
-    pub(super) fn size(&self) -> usize {
-        self.size
     }
 }
 

@@ -10,7 +10,7 @@ use mudi_domain::recipe::Recipe;
 use mudi_engine_candle::weights::{
     NamedTensors, Trainable, named_for_file, read_safetensors, to_safetensors, values_from_file,
 };
-use mudi_engine_candle::{AdamW, Moments};
+use mudi_engine_candle::{Kept, Optimizer};
 use serde::{Deserialize, Serialize};
 
 use super::TrainError;
@@ -21,6 +21,8 @@ use crate::files::{create_folder, write_atomically};
 pub const LORA_FILE: &str = "pytorch_lora_weights.safetensors";
 pub(crate) const CHECKPOINT_FILE: &str = "checkpoint.safetensors";
 const METRICS_FILE: &str = "metrics.jsonl";
+/// The tensor of a checkpoint that has what an optimizer keeps besides its state of each weight.
+const NUMBERS: &str = "optimizer.numbers";
 pub(crate) const START_FILE: &str = "run.json";
 
 /// What a run was started with.
@@ -28,8 +30,11 @@ pub(crate) const START_FILE: &str = "run.json";
 pub struct RunInfo {
     /// The photos' folder.
     pub photos: PathBuf,
-    /// The base model's folder.
+    /// The base model's folder or file.
     pub base: PathBuf,
+    /// The autoencoder in place of the base's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vae: Option<PathBuf>,
     /// Its recipe.
     pub recipe: Recipe,
     /// The photos' files. Folders of runs from before they were kept have none, and can be used but not resumed.
@@ -96,6 +101,7 @@ impl RunFolder {
         let same = [
             (before.recipe == info.recipe, "the recipe"),
             (before.base == info.base, "the base model"),
+            (before.vae == info.vae, "the autoencoder"),
             (before.photos == info.photos, "the photos' folder"),
         ];
         if let Some((_, what)) = same.iter().find(|(same, _)| !same) {
@@ -113,15 +119,22 @@ impl RunFolder {
     pub(super) fn save(
         &self,
         weights: &[Trainable],
-        optimizer: &AdamW,
+        optimizer: &Optimizer,
         metrics: &[Metric],
     ) -> Result<(), TrainError> {
         let mut tensors = named_for_file(weights, DType::F32)?;
-        for (weight, moments) in weights.iter().zip(&optimizer.moments) {
-            for (name, values) in [("first", &moments.first), ("second", &moments.second)] {
-                let value = Value::from_vec(values.clone(), values.len(), &Device::Cpu)?;
+        for (index, weight) in weights.iter().enumerate() {
+            for (name, kept) in optimizer.names().iter().zip(optimizer.kept(index).into_iter().flatten()) {
+                let value = match kept {
+                    Kept::Numbers(values) => Value::new(values, &Device::Cpu)?,
+                    Kept::Codes(codes) => Value::new(codes, &Device::Cpu)?,
+                };
                 tensors.insert(format!("{name}.{}", weight.name), value);
             }
+        }
+        let numbers = optimizer.numbers();
+        if !numbers.is_empty() {
+            tensors.insert(NUMBERS.to_owned(), Value::new(numbers, &Device::Cpu)?);
         }
         let mut lines = String::new();
         for metric in metrics {
@@ -129,7 +142,7 @@ impl RunFolder {
                 &serde_json::to_string(metric).map_err(|error| TrainError::Serialize(error.to_string()))?;
             lines.push('\n');
         }
-        let metadata = BTreeMap::from([("step".to_owned(), optimizer.step.to_string())]);
+        let metadata = BTreeMap::from([("step".to_owned(), optimizer.step().to_string())]);
         let bytes = to_safetensors(&tensors, Some(&metadata)).map_err(TrainError::Serialize)?;
         // Metrics first: a line too many is cut when the run resumes, a line too few could not be made up.
         write_atomically(&self.path.join(METRICS_FILE), lines.as_bytes())?;
@@ -140,7 +153,7 @@ impl RunFolder {
     pub(super) fn restore(
         &self,
         weights: &[Trainable],
-        optimizer: &mut AdamW,
+        optimizer: &mut Optimizer,
     ) -> Result<Vec<Metric>, TrainError> {
         let path = self.path.join(CHECKPOINT_FILE);
         if !path.exists() {
@@ -148,21 +161,26 @@ impl RunFolder {
         }
         let mismatch = || TrainError::Checkpoint { path: path.clone() };
         let tensors: NamedTensors = read_safetensors(&path)?;
-        let read = |name: &str, length: usize| -> Result<Vec<f32>, TrainError> {
-            let values = values_from_file(tensors.get(name).ok_or_else(mismatch)?, ParameterKind::NormScale)?;
-            if values.len() == length { Ok(values) } else { Err(mismatch()) }
-        };
-        let mut moments = Vec::new();
+        let tensor = |name: &str| tensors.get(name).ok_or_else(mismatch);
+        let mut kept = Vec::new();
         for weight in weights {
+            let shape = weight.leaf.value().dims();
             let length = weight.leaf.value().elem_count();
-            let values = read(&weight.name, length)?;
-            let value = Value::from_vec(values, weight.leaf.value().dims(), &Device::Cpu)?;
-            weight.leaf.value().slice_set(&value, 0, 0)?;
-            moments.push(Moments {
-                first: read(&format!("first.{}", weight.name), length)?,
-                second: read(&format!("second.{}", weight.name), length)?,
+            let values = values_from_file(tensor(&weight.name)?, ParameterKind::NormScale)?;
+            if values.len() != length {
+                return Err(mismatch());
+            }
+            weight.leaf.value().slice_set(&Value::from_vec(values, shape, &Device::Cpu)?, 0, 0)?;
+            let parts = optimizer.names().iter().map(|name| -> Result<Kept, TrainError> {
+                let value = tensor(&format!("{name}.{}", weight.name))?;
+                Ok(match value.dtype() {
+                    DType::U8 => Kept::Codes(value.to_vec1()?),
+                    _ => Kept::Numbers(values_from_file(value, ParameterKind::NormScale)?),
+                })
             });
+            kept.push((length, parts.collect::<Result<_, _>>()?));
         }
+        let numbers = tensors.get(NUMBERS).map(Value::to_vec1::<f64>).transpose()?;
         let bytes = std::fs::read(&path).map_err(|_| mismatch())?;
         let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).map_err(|_| mismatch())?;
         let step: u64 = header
@@ -171,8 +189,9 @@ impl RunFolder {
             .and_then(|metadata| metadata.get("step"))
             .and_then(|step| step.parse().ok())
             .ok_or_else(mismatch)?;
-        optimizer.step = step;
-        optimizer.moments = moments;
+        if !optimizer.restore(step, &numbers.unwrap_or_default(), kept) {
+            return Err(mismatch());
+        }
         let mut metrics = read_metrics(&self.path)?;
         metrics.retain(|metric| metric.step <= step);
         Ok(metrics)

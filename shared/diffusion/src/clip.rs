@@ -40,6 +40,26 @@ pub struct ClipTextConfig {
     pub model_type: String,
 }
 
+impl Default for ClipTextConfig {
+    /// What a configuration that says nothing means; the sizes are 0 and have to be set.
+    fn default() -> Self {
+        Self {
+            architectures: Vec::new(),
+            vocab_size: 0,
+            hidden_size: 0,
+            intermediate_size: 0,
+            num_hidden_layers: 0,
+            num_attention_heads: 0,
+            max_position_embeddings: 0,
+            hidden_act: "quick_gelu".to_owned(),
+            layer_norm_eps: default_eps(),
+            projection_dim: 0,
+            eos_token_id: default_eos(),
+            model_type: default_model_type(),
+        }
+    }
+}
+
 fn default_eps() -> f32 {
     1e-5
 }

@@ -157,6 +157,26 @@ impl Tokenizer {
         Self::build(&vocab, &parse_merges(merges)?, config)
     }
 
+    /// Builds the tokenizer from the text of `merges.txt` alone: a vocabulary in CLIP's order follows from its merges.
+    /// `pad` is the padding token, else the end token.
+    ///
+    /// # Errors
+    /// [`TokenizerError`], by what is wrong.
+    pub fn from_merges(merges: &str, pad: Option<&str>) -> Result<Self, TokenizerError> {
+        let merges = parse_merges(merges)?;
+        let vocab = train::tokens_of(&merges).into_iter().zip(0..).collect();
+        let pad_token = pad.map(|pad| TokenText::Plain(pad.to_owned()));
+        Self::build(&vocab, &merges, Config { pad_token, ..Config::default() })
+    }
+
+    /// The text of the `vocab.json` that follows from that of a `merges.txt`.
+    ///
+    /// # Errors
+    /// [`TokenizerError::Merge`].
+    pub fn vocabulary(merges: &str) -> Result<String, TokenizerError> {
+        Ok(train::vocab_json(&train::tokens_of(&parse_merges(merges)?)))
+    }
+
     fn build(
         vocab: &HashMap<String, u32>,
         merges: &[(&str, &str)],
@@ -230,6 +250,14 @@ impl Tokenizer {
         let eos_position = ids.iter().position(|id| *id == self.end).unwrap_or(ids.len() - 1);
         ids.resize(self.max_length, self.pad);
         Ok(Encoded { ids, truncated: found.len() > room, eos_position })
+    }
+
+    /// The tokens of a text, without start and end, however many there are.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
+    pub fn ids(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
+        Ok(self.inner.encode_fast(text, false)?.get_ids().to_vec())
     }
 
     /// The number of tokens of a text, without start and end; up to `max_length() - 2` are not cut.

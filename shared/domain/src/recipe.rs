@@ -18,7 +18,7 @@ mod value;
 pub use error::RecipeError;
 pub use parameter::{Kind, Parameter};
 pub use table::{PARAMETERS, Recipe};
-pub use value::{Method, Precision, Regularization, RelativeSizes};
+pub use value::{LearningSchedule, Method, Optimizer, Precision, Regularization, RelativeSizes};
 
 impl Recipe {
     /// The table's entry for `name`; names are in kebab case, and `_` counts as `-`.
@@ -72,6 +72,18 @@ impl Recipe {
                 self.regularization == Regularization::Prior && self.prior_images == 0,
                 "`regularization` is prior, but `prior-images` is 0; ask for 50, or choose none or dco",
             ),
+            (
+                self.aspect_buckets && self.regularization == Regularization::Prior,
+                "`aspect-buckets` goes with `regularization` none or dco: prior images are squares",
+            ),
+            (
+                self.warmup_steps >= self.steps,
+                "`warmup-steps` leaves no step of `steps` at the full learning rate; ask for fewer",
+            ),
+            (
+                self.optimizer == Optimizer::Prodigy && self.learning_rate < 0.01,
+                "`optimizer` is prodigy, which multiplies its own learning rate by `learning-rate`; set that to 1",
+            ),
         ];
         rules
             .into_iter()
@@ -83,6 +95,31 @@ impl Recipe {
     #[must_use]
     pub fn collage_probability(&self) -> f64 {
         if self.method == Method::Dreambooth { 0.0 } else { self.segmix_probability }
+    }
+
+    /// The learning rate of `step`, counted from 1.
+    ///
+    /// ```
+    /// use mudi_domain::recipe::{LearningSchedule, Recipe};
+    /// let recipe = Recipe {
+    ///     learning_rate: 1.0, steps: 12, warmup_steps: 2, learning_schedule: LearningSchedule::Linear, ..Recipe::default()
+    /// };
+    /// let rates: Vec<f64> = [1, 2, 3, 8, 12].iter().map(|&step| recipe.learning_rate_at(step)).collect();
+    /// assert_eq!(rates, [0.5, 1.0, 1.0, 0.5, 0.1]);
+    /// ```
+    #[must_use]
+    pub fn learning_rate_at(&self, step: u64) -> f64 {
+        let (warmup, steps) = (u64::from(self.warmup_steps), u64::from(self.steps));
+        if step <= warmup {
+            return self.learning_rate * step as f64 / warmup as f64;
+        }
+        let gone = (step - warmup - 1) as f64 / (steps.saturating_sub(warmup)).max(1) as f64;
+        let share = match self.learning_schedule {
+            LearningSchedule::Constant => 1.0,
+            LearningSchedule::Linear => 1.0 - gone,
+            LearningSchedule::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * gone).cos()),
+        };
+        self.learning_rate * share.max(0.0)
     }
 
     /// How much the LoRA factors' product is scaled by: alpha / rank.

@@ -12,14 +12,12 @@ mod optimizer;
 mod placement;
 mod pool;
 mod pth;
-mod safetensors_file;
 pub mod shapes;
 mod slices;
 mod tape;
 pub mod weights;
-mod weights_file;
 
 pub use engine::CandleEngine;
-pub use optimizer::{AdamW, AdamWConfig, Moments, follow, gradient_norm};
+pub use optimizer::{AdamW, AdamW8, AdamWConfig, Kept, Moments, Optimizer, Prodigy, follow, gradient_norm};
 pub use pool::on_pool;
 pub use tape::{Gradients, LeafId, Tensor, backward};

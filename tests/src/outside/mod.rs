@@ -10,7 +10,7 @@ use std::path::Path;
 use std::str::from_utf8;
 
 use image::{Rgb, RgbImage};
-use mudi::base::load_network;
+use mudi::base::{Source, load_network};
 use mudi::dataset::decode::{Decoded, decode};
 use mudi_diffusion::clip::ClipTextConfig;
 use mudi_diffusion::parse;
@@ -24,6 +24,7 @@ use mudi_domain::layout::Layout;
 use mudi_domain::mask::Mask;
 use mudi_domain::metadata::Metadata;
 use mudi_domain::recipe::Recipe;
+use mudi_engine_candle::lora::LoraFile;
 use mudi_engine_candle::weights::{FileWeights, Precision, read_safetensors, to_safetensors};
 use mudi_engine_candle::{CandleEngine, lora};
 
@@ -33,7 +34,7 @@ use crate::golden::{fixture, network};
 pub type Target = fn(&[u8]) -> bool;
 
 /// All of them, by the name that they have in `fuzz/`.
-pub const TARGETS: [(&str, Target); 9] = [
+pub const TARGETS: [(&str, Target); 10] = [
     ("image", image),
     ("mask", mask),
     ("metadata", metadata),
@@ -43,6 +44,7 @@ pub const TARGETS: [(&str, Target); 9] = [
     ("weights", weights),
     ("pth", pth),
     ("tokenizer", tokenizer),
+    ("checkpoint", checkpoint),
 ];
 
 /// What separates the files of a tokenizer in one input.
@@ -163,7 +165,9 @@ pub fn weights(bytes: &[u8]) -> bool {
     let Ok(tensors) = read_safetensors(&path) else { return false };
     UNET.with_borrow_mut(|unet| {
         // Most files are no LoRA.
-        let _ = lora::attach(unet, &tensors, None);
+        if let Ok(file) = LoraFile::read(&path) {
+            let _ = lora::attach(unet, file);
+        }
         lora::detach(unet);
     });
     let _ = load_network(&CandleEngine::cpu(), folder.path(), Precision::Single, |parameters| {
@@ -223,5 +227,22 @@ pub fn tokenizer(bytes: &[u8]) -> bool {
     assert_eq!(encoded.ids.len(), tokenizer.max_length());
     assert_eq!(encoded.ids[encoded.eos_position], tokenizer.end_id());
     let _ = tokenizer.decode(&encoded.ids);
+    true
+}
+
+/// A checkpoint in one file.
+///
+/// # Panics
+/// Where one that was accepted has no configurations.
+#[must_use]
+pub fn checkpoint(bytes: &[u8]) -> bool {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("model.safetensors");
+    std::fs::write(&path, bytes).expect("a file");
+    let Ok(source) = Source::open(&path) else { return false };
+    assert!(source.unet_config().is_ok() && source.vae_config().is_ok());
+    assert!(source.text_configs().is_ok_and(|text| !text.is_empty()));
+    // Sizes that no network can have are errors as well.
+    let _ = source.layers();
     true
 }

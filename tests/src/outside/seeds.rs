@@ -24,6 +24,7 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
         "weights" => weights(),
         "pth" => vec![std::fs::read(fixtures::path("torch_save.pth")).expect("a fixture")],
         "tokenizer" => tokenizers(),
+        "checkpoint" => vec![checkpoint()],
         _ => Vec::new(),
     }
 }
@@ -114,6 +115,38 @@ fn weights() -> Vec<Vec<u8>> {
             (&format!("{kohya}.alpha"), tensor(&[], DType::F32)),
         ]),
     ]
+}
+
+/// The smallest file that passes for a checkpoint: the shapes that detection looks at, of values that take no room.
+fn checkpoint() -> Vec<u8> {
+    const SHAPES: [(&str, &[usize]); 18] = [
+        ("model.diffusion_model.input_blocks.0.0.weight", &[4, 4, 3, 3]),
+        ("model.diffusion_model.input_blocks.1.0.in_layers.2.weight", &[4, 4, 3, 3]),
+        ("model.diffusion_model.middle_block.1.transformer_blocks.0.attn1.to_q.weight", &[4, 4]),
+        ("model.diffusion_model.middle_block.1.transformer_blocks.0.attn2.to_k.weight", &[4, 8]),
+        ("model.diffusion_model.middle_block.1.proj_in.weight", &[4, 4]),
+        ("model.diffusion_model.out.2.weight", &[4, 4, 3, 3]),
+        ("first_stage_model.encoder.conv_in.weight", &[4, 3, 3, 3]),
+        ("first_stage_model.encoder.down.0.block.0.conv1.weight", &[4, 4, 3, 3]),
+        ("first_stage_model.decoder.conv_in.weight", &[4, 4, 3, 3]),
+        ("first_stage_model.decoder.conv_out.weight", &[3, 4, 3, 3]),
+        ("cond_stage_model.transformer.text_model.embeddings.token_embedding.weight", &[49_408, 1]),
+        ("cond_stage_model.transformer.text_model.embeddings.position_embedding.weight", &[77, 1]),
+        ("cond_stage_model.transformer.text_model.encoder.layers.0.mlp.fc1.weight", &[4, 1]),
+        ("model.diffusion_model.time_embed.0.weight", &[16, 4]),
+        ("model.diffusion_model.time_embed.0.bias", &[16]),
+        ("first_stage_model.quant_conv.weight", &[8, 8, 1, 1]),
+        ("first_stage_model.post_quant_conv.weight", &[4, 4, 1, 1]),
+        ("cond_stage_model.logit_scale", &[]),
+    ];
+    let tensors: NamedTensors = SHAPES
+        .iter()
+        .map(|(name, shape)| {
+            let value = Tensor::ones(*shape, DType::U8, &Device::Cpu).expect("a tensor in memory");
+            ((*name).to_owned(), value)
+        })
+        .collect();
+    to_safetensors(&tensors, None).expect("a file in memory")
 }
 
 fn tokenizers() -> Vec<Vec<u8>> {

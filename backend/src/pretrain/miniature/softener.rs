@@ -7,7 +7,7 @@ use mudi_diffusion::Engine;
 use mudi_engine_candle::weights::Precision;
 use mudi_engine_candle::{CandleEngine, on_pool};
 
-use crate::base::{BaseError, Vae};
+use crate::base::{BaseError, Source, Vae};
 
 /// The base's autoencoder, there and back.
 pub(crate) struct Softener {
@@ -19,7 +19,7 @@ impl Softener {
     /// Loads the autoencoder of a base model's folder.
     pub(crate) fn load(base: &Path) -> Result<Self, BaseError> {
         let engine = CandleEngine::cpu();
-        let vae = Vae::load(&engine, &base.join("vae"), Precision::Single)?;
+        let vae = Vae::load(&engine, &Source::open(base)?, Precision::Single)?;
         Ok(Self { engine, vae })
     }
 

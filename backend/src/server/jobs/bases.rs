@@ -6,14 +6,18 @@ use std::path::{Path, PathBuf};
 pub(crate) fn names(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mut names: Vec<String> = entries
-        .filter(|entry| entry.path().join("model_index.json").is_file())
+        .filter(|entry| {
+            let path = entry.path();
+            let checkpoint = path.extension().is_some_and(|extension| extension == "safetensors");
+            path.join("model_index.json").is_file() || (checkpoint && path.is_file())
+        })
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .collect();
     names.sort();
     names
 }
 
-/// The folder of the base model `name`; otherwise what is wrong, for the user.
+/// The folder or file of the base model `name`; otherwise what is wrong, for the user.
 pub(crate) fn find(folder: &Path, name: &str) -> Result<PathBuf, String> {
     let known = names(folder);
     if known.iter().any(|known| known == name) {
@@ -38,6 +42,9 @@ mod tests {
         }
         let models = folder.path().join("models");
         assert_eq!(names(&models), ["pocket"]);
+        std::fs::write(models.join("one.safetensors"), "").unwrap();
+        std::fs::write(models.join("old.ckpt"), "").unwrap();
+        assert_eq!(names(&models), ["one.safetensors", "pocket"]);
         assert!(find(&models, "pocket").is_ok());
         for name in ["empty", "../other", "", ".", "pocket/"] {
             assert!(find(&models, name).unwrap_err().contains("pocket"), "{name}");

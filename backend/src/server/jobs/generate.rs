@@ -6,12 +6,12 @@ use mudi_domain::api::{JobEvent, LayoutChoice, NewImages};
 use mudi_domain::cutout::Cutout;
 use mudi_domain::layout::Layout;
 use mudi_domain::subject::SubjectId;
-use mudi_engine_candle::lora;
-use mudi_engine_candle::weights::{Precision, read_safetensors};
+use mudi_engine_candle::lora::{self, LoraFile};
+use mudi_engine_candle::weights::Precision;
 
 use super::worker::{Stopped, Work};
 use super::{TRAINED, bases, photos};
-use crate::base::{Base, precision};
+use crate::base::{Base, Source, Texts, precision};
 use crate::dataset::Dataset;
 use crate::generate::{
     GenerateError, Parameters, SOFTWARE, Settings, Start, encode_png, layout_start, pictures,
@@ -47,6 +47,7 @@ struct Maker<'a> {
     request: &'a NewImages,
     base_name: &'a str,
     base: Base,
+    texts: Texts,
     settings: Settings,
     cutouts: IndexMap<SubjectId, Vec<Cutout>>,
 }
@@ -70,19 +71,26 @@ impl<'a> Maker<'a> {
         let side = recipe.map(|recipe| recipe.resolution as usize).filter(|&side| side > 0);
         let job = plan::Job::Generate {
             size: side.map(|side| [side; 2]),
+            tile: None,
             count: BATCH.min(request.count) as usize,
             rank: recipe.map_or(0, |recipe| recipe.rank as usize),
             precision: held,
         };
-        let memory = work.server.settings.memory_bytes().or_else(plan::available_memory);
-        plan::check(&folder, job, memory).map_err(|error| Stopped::of("memory", &error))?;
-        let mut base = Base::load(&folder, held).map_err(|error| Stopped::of("base", &error))?;
+        let memory = work.server.settings.memory_bytes();
+        let memory =
+            memory.or_else(|| plan::available_memory().filter(|_| work.server.settings.device.is_cpu()));
+        let device = work.server.settings.device;
+        let engine = device.engine(held).map_err(|error| Stopped::of("device", &error))?;
+        let source = Source::open(&folder).map_err(|error| Stopped::of("base", &error))?.on(engine);
+        plan::check(&source, job, memory).map_err(|error| Stopped::of("memory", &error))?;
+        let (mut base, texts) = Base::for_prompt(&source, held, &request.prompt, &request.negative)
+            .map_err(|error| Stopped::of("base", &error))?;
         let mut cutouts = IndexMap::new();
         if let Some(data) = data {
             let path =
                 work.server.store.run_folder(work.claim.project, data.run.id).join(TRAINED).join(LORA_FILE);
-            let tensors = read_safetensors(&path).map_err(|error| Stopped::of("weights", &error))?;
-            lora::attach(&mut base.unet, &tensors, Some(data.run.recipe.alpha as f32))
+            LoraFile::read(&path)
+                .and_then(|file| lora::attach(&mut base.unet, file))
                 .map_err(|error| Stopped::of("weights", &error))?;
             if request.layout != LayoutChoice::None {
                 cutouts = Dataset::load(&photos::lay_out(work, data)?)
@@ -104,7 +112,7 @@ impl<'a> Maker<'a> {
         if let Some(side) = side {
             settings.size = [side; 2];
         }
-        Ok(Self { work, request, base_name, base, settings, cutouts })
+        Ok(Self { work, request, base_name, base, texts, settings, cutouts })
     }
 
     /// Makes the images from number `first` on, and keeps them together.
@@ -118,7 +126,7 @@ impl<'a> Maker<'a> {
         let stage = format!("images {} to {last} of {}", first + 1, request.count);
         let mut reported = Ok(());
         let interrupt = &self.work.interrupt;
-        let made = pictures(&self.base, &request.prompt, &request.negative, &self.settings, &plain, |step| {
+        let made = pictures(&self.base, &self.texts, &self.settings, &plain, |step| {
             if reported.is_ok() {
                 reported = reporter.step(&stage, step as u64, steps, None);
                 if reported.is_err() {
@@ -181,6 +189,7 @@ impl<'a> Maker<'a> {
             gamma: self.settings.gamma,
             layout,
             base: self.base_name.to_owned(),
+            loras: Vec::new(),
             software: SOFTWARE,
         }
     }

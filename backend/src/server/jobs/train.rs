@@ -15,6 +15,7 @@ pub(super) fn run(work: &Work<'_>) -> Result<(), Stopped> {
     let base = bases::find(&work.server.settings.models, &data.run.base)
         .map_err(|fault| Stopped::fault("base", fault))?;
     let options = Options {
+        vae: None,
         photos: photos::lay_out(work, &data)?,
         base,
         out: store.run_folder(work.claim.project, run).join(TRAINED),
@@ -23,6 +24,7 @@ pub(super) fn run(work: &Work<'_>) -> Result<(), Stopped> {
         stop_after: None,
         masks: None,
         memory: work.server.settings.memory_bytes(),
+        device: work.server.settings.device,
         interrupt: work.interrupt.clone(),
     };
     clear_parts(&options.out)?;

@@ -3,7 +3,7 @@
 //! The trainer of the `tokenizers` crate breaks ties by the order of a hash map and leaves out bytes that its texts
 //! lack, so this is our own.
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
 
 use tokenizers::{
@@ -50,6 +50,21 @@ where
     }
     tokens.extend([START.to_owned(), END.to_owned()]);
     Ok((vocab_json(&tokens), merges))
+}
+
+/// The tokens that follow from merges, in CLIP's order; where two merges spell the same token it counts once.
+pub(super) fn tokens_of(merges: &[(&str, &str)]) -> Vec<String> {
+    let mut tokens: Vec<String> = byte_symbols().map(String::from).collect();
+    tokens.extend(byte_symbols().map(|symbol| format!("{symbol}{WORD_END}")));
+    let mut known: HashSet<String> = tokens.iter().cloned().collect();
+    for (a, b) in merges {
+        let merged = format!("{a}{b}");
+        if known.insert(merged.clone()) {
+            tokens.push(merged);
+        }
+    }
+    tokens.extend([START.to_owned(), END.to_owned()]);
+    tokens
 }
 
 /// The 256 printable characters that stand for bytes, in CLIP's order: first the bytes that are printable themselves.
@@ -122,7 +137,7 @@ fn join(word: &mut Vec<u32>, pair: (u32, u32), merged: u32) {
 }
 
 /// The vocabulary in the order of its ids.
-fn vocab_json(tokens: &[String]) -> String {
+pub(super) fn vocab_json(tokens: &[String]) -> String {
     let entries: Vec<String> =
         tokens.iter().enumerate().map(|(id, token)| format!("{}: {id}", serde_json::json!(token))).collect();
     format!("{{{}}}", entries.join(", "))

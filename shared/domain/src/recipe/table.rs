@@ -3,7 +3,7 @@
 use serde_json::Value as Json;
 
 use super::parameter::{Kind, Parameter};
-use super::value::{Method, Precision, Regularization, RelativeSizes, Value};
+use super::value::{LearningSchedule, Method, Optimizer, Precision, Regularization, RelativeSizes, Value};
 
 /// Makes of one table the struct, its defaults, the list of parameters and the access by name.
 macro_rules! recipe {
@@ -83,12 +83,16 @@ recipe! {
             "The seed of every random choice, up to 2^53 - 1. The same seed gives the same LoRA.";
         resolution: u32 = "resolution", "0", integer(0, 2048),
             "Side of the square training images in pixels, a multiple of 8. 0: the base's own.";
+        aspect_buckets: bool = "aspect-buckets", "false", Kind::Flag,
+            "Train on photos with their own aspect ratio, in sizes of the square's area, instead of on squares. Collages are squares.";
         batch: u32 = "batch", "2", integer(1, 64),
             "Samples that go through the model together.";
         accumulation: u32 = "accumulation", "1", integer(1, 256),
             "Batches whose gradients are averaged into one step. 2 with batch 1 takes less memory than batch 2.";
         gradient_checkpointing: bool = "gradient-checkpointing", "true", Kind::Flag,
             "Recompute activations in the backward pass: about a third slower, and far less memory.";
+        vae_tile: u32 = "vae-tile", "0", integer(0, 8192),
+            "Side of the tiles in which pictures are encoded, in pixels: less memory, and latents that differ a little. 512 suits 1024. 0: whole pictures.";
         precision: Precision = "precision", "single", Kind::Choice(Precision::WORDS),
             "How the base's frozen weights are held: single (4 bytes each), or half (2 bytes; products are still computed in single).";
         checkpoint_every: u32 = "checkpoint-every", "200", integer(0, 1_000_000),
@@ -99,8 +103,16 @@ recipe! {
             "The prompts of the sample images, separated by `|` (a list in JSON).";
     }
     "Optimizer" {
-        learning_rate: f64 = "learning-rate", "0.0001", number(1e-9, 1.0),
-            "AdamW's learning rate, constant over the run.";
+        optimizer: Optimizer = "optimizer", "adamw", Kind::Choice(Optimizer::WORDS),
+            "What moves the weights: adamw; adamw8bit, which keeps a byte where adamw keeps four; prodigy, which finds its learning rate by itself.";
+        learning_rate: f64 = "learning-rate", "0.0001", number(1e-9, 10.0),
+            "The learning rate after the warm-up. prodigy multiplies its own by it, and wants 1.";
+        learning_schedule: LearningSchedule = "learning-schedule", "constant", Kind::Choice(LearningSchedule::WORDS),
+            "How the learning rate goes on after the warm-up: constant, or linear or cosine down to zero at the last step.";
+        warmup_steps: u32 = "warmup-steps", "0", integer(0, 1_000_000),
+            "Steps in which the learning rate grows from zero.";
+        min_snr_gamma: f64 = "min-snr-gamma", "0.0", number(0.0, 100.0),
+            "Min-SNR weighting (Hang et al., 2023): steps with little noise count less. 5 is usual. 0: all count the same.";
         weight_decay: f64 = "weight-decay", "0.0001", number(0.0, 1.0),
             "AdamW's decoupled weight decay.";
         beta1: f64 = "beta1", "0.9", number(0.0, 0.9999),

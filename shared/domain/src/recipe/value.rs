@@ -115,6 +115,30 @@ choice! {
     }
 }
 
+choice! {
+    /// What moves the weights.
+    Optimizer {
+        /// AdamW, its moments in four bytes each.
+        Adamw = "adamw",
+        /// AdamW, its moments in one byte each.
+        Adamw8bit = "adamw8bit",
+        /// Prodigy, which finds its learning rate by itself.
+        Prodigy = "prodigy",
+    }
+}
+
+choice! {
+    /// How the learning rate goes on after the warm-up.
+    LearningSchedule {
+        /// As it is.
+        Constant = "constant",
+        /// In a straight line to zero at the last step.
+        Linear = "linear",
+        /// Along half a cosine to zero at the last step.
+        Cosine = "cosine",
+    }
+}
+
 /// How large subjects are beside each other, for example `a=1,b=0.6`; a subject that is not named has 1.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct RelativeSizes(Vec<(SubjectId, f64)>);

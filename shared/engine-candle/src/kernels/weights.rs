@@ -2,6 +2,7 @@
 
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
+use rayon::prelude::*;
 
 use super::raw::{Matrix, RightSide};
 use super::{par_rows, simd};
@@ -29,6 +30,23 @@ impl Weights<'_> {
             Self::F32(values) => values.len(),
             Self::Bf16(values) => values.len(),
             Self::F16(values) => values.len(),
+        }
+    }
+
+    /// Whether no value is infinite or not a number.
+    pub(crate) fn all_finite(&self) -> bool {
+        // Without an early end, the loops become instructions on many values.
+        const PART: usize = 1 << 16;
+        match self {
+            Self::F32(values) => {
+                values.par_chunks(PART).all(|part| part.iter().fold(true, |all, v| all & v.is_finite()))
+            }
+            Self::Bf16(values) => {
+                values.par_chunks(PART).all(|part| part.iter().fold(true, |all, v| all & v.is_finite()))
+            }
+            Self::F16(values) => {
+                values.par_chunks(PART).all(|part| part.iter().fold(true, |all, v| all & v.is_finite()))
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device, Tensor as Value};
 use safetensors::tensor::{Metadata, TensorInfo};
 
-use crate::weights::{NamedTensors, WeightsError};
+use super::{NamedTensors, WeightsError};
 
 /// An open file whose header has been checked.
 pub(crate) struct SafetensorsFile {
@@ -17,6 +17,7 @@ pub(crate) struct SafetensorsFile {
     /// Where the tensors' bytes begin.
     start: u64,
     tensors: BTreeMap<String, TensorInfo>,
+    metadata: BTreeMap<String, String>,
 }
 
 /// Bytes of the length that a file starts with.
@@ -43,6 +44,8 @@ impl SafetensorsFile {
         file.read_exact(&mut header).map_err(read)?;
         let metadata: Metadata =
             serde_json::from_slice(&header).map_err(|error| format(format!("header: {error}")))?;
+        let texts = metadata.metadata().iter().flatten();
+        let texts = texts.map(|(name, text)| (name.clone(), text.clone())).collect();
         let mut tensors: Vec<(String, TensorInfo)> =
             metadata.tensors().into_iter().map(|(name, info)| (name, info.clone())).collect();
         tensors.sort_by_key(|(_, info)| info.data_offsets);
@@ -58,11 +61,22 @@ impl SafetensorsFile {
             file,
             start: LENGTH + length,
             tensors: tensors.into_iter().collect(),
+            metadata: texts,
         })
     }
 
     pub(crate) fn names(&self) -> impl Iterator<Item = &String> {
         self.tensors.keys()
+    }
+
+    /// What the file says about itself.
+    pub(crate) fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.metadata
+    }
+
+    /// Likewise.
+    pub(crate) fn into_metadata(self) -> BTreeMap<String, String> {
+        self.metadata
     }
 
     /// The shape of the tensor of that name.

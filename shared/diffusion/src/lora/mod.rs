@@ -1,4 +1,6 @@
-//! Low-rank adaptation (Hu et al., 2021) of linear layers.
+//! Low-rank adaptation (Hu et al., 2021) of linear layers, and the names that tools give to its tensors.
+
+pub mod names;
 
 use crate::engine::Engine;
 use crate::error::Result;

@@ -1,18 +1,12 @@
 //! AdamW (Loshchilov and Hutter, 2019).
 
-use std::cell::RefCell;
-
-use candle_core::{CpuStorage, InplaceOp1, Layout};
 use mudi_diffusion::{Error, Result};
 use rayon::prelude::*;
 
-use crate::kernels::norm::lane_sum;
+use super::{CHUNK, on_values};
 use crate::kernels::simd;
 use crate::slices::Slice;
 use crate::tape::{Gradients, Tensor};
-
-/// Elements that one thread takes at a time.
-const CHUNK: usize = 1 << 16;
 
 /// AdamW's constants.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -54,7 +48,7 @@ pub struct AdamW {
 /// One weight's update, in place.
 struct Update<'a> {
     gradient: &'a [f32],
-    moments: RefCell<&'a mut Moments>,
+    moments: &'a mut Moments,
     config: AdamWConfig,
     /// Learning rate over the first bias correction.
     rate: f32,
@@ -65,18 +59,9 @@ struct Update<'a> {
     gradient_scale: f32,
 }
 
-impl InplaceOp1 for Update<'_> {
-    fn name(&self) -> &'static str {
-        "adamw"
-    }
-
-    fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> candle_core::Result<()> {
-        let (CpuStorage::F32(values), Some((start, end))) = (storage, layout.contiguous_offsets()) else {
-            candle_core::bail!("AdamW updates contiguous f32 weights");
-        };
-        let weights = &mut values[start..end];
-        let mut moments = self.moments.borrow_mut();
-        let Moments { first, second } = &mut **moments;
+impl Update<'_> {
+    fn apply(self, weights: &mut [f32]) {
+        let Moments { first, second } = self.moments;
         let (b1, b2) = (self.config.beta1 as f32, self.config.beta2 as f32);
         // In double precision: `1 - 0.999` would keep only five digits.
         let (new1, new2) = ((1.0 - self.config.beta1) as f32, (1.0 - self.config.beta2) as f32);
@@ -99,7 +84,6 @@ impl InplaceOp1 for Update<'_> {
                     },
                 );
             });
-        Ok(())
     }
 }
 
@@ -135,60 +119,15 @@ impl AdamW {
             let gradient = gradient.contiguous().map_err(Error::engine)?;
             let update = Update {
                 gradient: &Slice::of(&gradient)?,
-                moments: RefCell::new(&mut self.moments[index]),
+                moments: &mut self.moments[index],
                 config: self.config,
                 rate: (learning_rate / first_correction) as f32,
                 correction: (1.0 / second_correction.sqrt()) as f32,
                 keep: (1.0 - learning_rate * self.config.weight_decay) as f32,
                 gradient_scale: gradient_scale as f32,
             };
-            weight.value().inplace_op1(&update).map_err(Error::engine)?;
+            on_values(weight, |weights| update.apply(weights))?;
         }
         Ok(())
     }
-}
-
-/// Moves a running average of a weight's values towards them: `average += share * (weight - average)`.
-///
-/// # Errors
-/// A weight that is not on the CPU or not of the average's length.
-pub fn follow(average: &mut [f32], weight: &Tensor, share: f32) -> Result<()> {
-    let values = Slice::of(weight.value())?;
-    if values.len() != average.len() {
-        let reason = format!("{} values for a weight of {}", average.len(), values.len());
-        return Err(Error::Input { name: "average", reason });
-    }
-    average.par_chunks_mut(CHUNK).zip(values.par_chunks(CHUNK)).for_each(|(average, values)| {
-        for (average, value) in average.iter_mut().zip(values) {
-            *average += share * (value - *average);
-        }
-    });
-    Ok(())
-}
-
-/// The Euclidean norm of the gradients of `weights` taken together; the same whatever the number of threads.
-///
-/// # Errors
-/// Engine errors.
-pub fn gradient_norm<'a>(
-    weights: impl IntoIterator<Item = &'a Tensor>,
-    gradients: &Gradients,
-) -> Result<f64> {
-    let mut sum = 0f64;
-    for weight in weights {
-        if let Some(gradient) = gradients.get(weight) {
-            let gradient = gradient.contiguous().map_err(Error::engine)?;
-            let values = Slice::of(&gradient)?;
-            let parts: Vec<f64> = values.par_chunks(CHUNK).map(sum_of_squares).collect();
-            sum += parts.iter().sum::<f64>();
-        }
-    }
-    Ok(sum.sqrt())
-}
-
-fn sum_of_squares(values: &[f32]) -> f64 {
-    simd(
-        #[inline(always)]
-        || values.chunks(4096).map(|part| f64::from(lane_sum(part, |g| g * g))).sum(),
-    )
 }

@@ -1,0 +1,122 @@
+//! A folder in diffusers' layout.
+
+use std::path::{Path, PathBuf};
+
+use mudi_diffusion::Parameters;
+use mudi_diffusion::schedule::NoiseSchedule;
+use mudi_diffusion::tokenizer::Tokenizer;
+use mudi_engine_candle::CandleEngine;
+use mudi_engine_candle::weights::{FileWeights, Precision};
+
+use crate::base::BaseError;
+
+pub(crate) fn read_text(path: &Path) -> Result<String, BaseError> {
+    std::fs::read_to_string(path).map_err(|source| match source.kind() {
+        std::io::ErrorKind::NotFound => BaseError::Missing { path: path.to_owned() },
+        _ => BaseError::Read { path: path.to_owned(), source },
+    })
+}
+
+/// Reads `config.json` of a network.
+///
+/// # Errors
+/// [`BaseError`], naming the file.
+pub fn read_config<C: serde::de::DeserializeOwned>(folder: &Path) -> Result<C, BaseError> {
+    let path = folder.join("config.json");
+    let text = read_text(&path)?;
+    mudi_diffusion::parse(&text).map_err(|source| BaseError::Config { path, source })
+}
+
+/// Names of weights, the most exact first: whole, in shards with an index, in half precision; as diffusers and transformers
+/// write them.
+const NAMES: [&str; 10] = [
+    "diffusion_pytorch_model.safetensors",
+    "model.safetensors",
+    "diffusion_pytorch_model.safetensors.index.json",
+    "model.safetensors.index.json",
+    "diffusion_pytorch_model.fp16.safetensors",
+    "model.fp16.safetensors",
+    "diffusion_pytorch_model.safetensors.index.fp16.json",
+    "model.safetensors.index.fp16.json",
+    "diffusion_pytorch_model.fp16.safetensors.index.json",
+    "model.fp16.safetensors.index.json",
+];
+
+/// Names of pickles, which are not read.
+const PICKLES: [&str; 4] = [
+    "diffusion_pytorch_model.bin",
+    "pytorch_model.bin",
+    "diffusion_pytorch_model.fp16.bin",
+    "pytorch_model.fp16.bin",
+];
+
+/// The weights file of a network's folder, or the index of its shards.
+pub(crate) fn weights_file(folder: &Path) -> Result<PathBuf, BaseError> {
+    let find = |names: &[&str]| names.iter().map(|name| folder.join(name)).find(|path| path.is_file());
+    if let Some(path) = find(&NAMES) {
+        return Ok(path);
+    }
+    match find(&PICKLES) {
+        Some(path) => Err(BaseError::Pickle { path }),
+        None => Err(BaseError::Missing { path: folder.join(NAMES[0]) }),
+    }
+}
+
+/// Loads one network whose every weight must be used.
+///
+/// # Errors
+/// [`BaseError`], naming the file.
+pub fn load_network<N>(
+    engine: &CandleEngine,
+    folder: &Path,
+    precision: Precision,
+    new: impl FnOnce(&mut dyn Parameters<CandleEngine>) -> mudi_diffusion::Result<N>,
+) -> Result<N, BaseError> {
+    let mut weights = FileWeights::open_as(engine, &weights_file(folder)?, precision)?;
+    let network = weights.build(new)?;
+    weights.finish()?;
+    Ok(network)
+}
+
+pub(super) fn schedule(folder: &Path) -> Result<NoiseSchedule, BaseError> {
+    let path = folder.join("scheduler").join("scheduler_config.json");
+    NoiseSchedule::from_json(&read_text(&path)?).map_err(|source| BaseError::Schedule { path, source })
+}
+
+/// `force_zeros_for_empty_prompt` of `model_index.json`, which folders made by hand may lack.
+pub(super) fn zeros_for_empty_prompt(path: &Path) -> Result<bool, BaseError> {
+    let text = match read_text(path) {
+        Ok(text) => text,
+        Err(BaseError::Missing { .. }) => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let index: serde_json::Value =
+        mudi_diffusion::parse(&text).map_err(|source| BaseError::Config { path: path.to_owned(), source })?;
+    Ok(index["force_zeros_for_empty_prompt"].as_bool().unwrap_or(false))
+}
+
+/// The files of a tokenizer; the last two may be missing.
+const TOKENIZER_FILES: [&str; 4] =
+    ["vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json"];
+
+/// Reads those of a folder that there are.
+pub(super) fn tokenizer_files(folder: &Path) -> Result<Vec<(&'static str, String)>, BaseError> {
+    let mut files = Vec::new();
+    for (index, name) in TOKENIZER_FILES.into_iter().enumerate() {
+        match read_text(&folder.join(name)) {
+            Ok(text) => files.push((name, text)),
+            Err(BaseError::Missing { .. }) if index > 1 => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(files)
+}
+
+/// The tokenizer of a folder with `vocab.json` and `merges.txt`.
+pub(crate) fn load_tokenizer(folder: &Path) -> Result<Tokenizer, BaseError> {
+    let files = tokenizer_files(folder)?;
+    let text = |name: &str| files.iter().find(|(file, _)| *file == name).map(|(_, text)| text.as_str());
+    let [vocab, merges, config, special] = TOKENIZER_FILES.map(text);
+    Tokenizer::from_folder_json(vocab.unwrap_or_default(), merges.unwrap_or_default(), config, special)
+        .map_err(|source| BaseError::Tokenizer { path: folder.to_owned(), source })
+}

@@ -1,0 +1,97 @@
+//! An autoencoder in place of the base model's own, such as the one of SDXL that was mended for half precision.
+
+use std::path::{Path, PathBuf};
+
+use mudi_diffusion::ldm;
+use mudi_diffusion::vae::VaeConfig;
+use mudi_engine_candle::CandleEngine;
+use mudi_engine_candle::weights::{FileWeights, Precision};
+
+use super::checkpoint::refuse_pickles;
+use super::folder::{read_config, weights_file};
+use crate::base::BaseError;
+
+/// An autoencoder of its own.
+pub(super) struct OtherVae {
+    file: PathBuf,
+    pub(super) config: VaeConfig,
+    /// Whether the file has LDM's names, and whether they start with that of the network.
+    ldm: Option<bool>,
+}
+
+impl OtherVae {
+    /// Looks at a folder with `config.json` (or one that holds it in `vae`), or at a file, and holds it against the
+    /// base's latent channels and its own autoencoder, `own`.
+    pub(super) fn open(path: &Path, channels: usize, own: Option<&VaeConfig>) -> Result<Self, BaseError> {
+        let found = if path.is_dir() { Self::folder(path)? } else { Self::file(path, own)? };
+        let other = |reason: String| BaseError::OtherVae { path: path.to_owned(), reason };
+        let config = &found.config;
+        if config.latent_channels != channels {
+            return Err(other(format!(
+                "its latents have {} channels, the base's {channels}",
+                config.latent_channels
+            )));
+        }
+        if let Some(own) = own {
+            if config.reduction() != own.reduction() {
+                let (its, bases) = (config.reduction(), own.reduction());
+                return Err(other(format!("it shrinks pictures by {its}, the base's own by {bases}")));
+            }
+            if (config.scaling_factor - own.scaling_factor).abs() > 1e-4 {
+                let (its, bases) = (config.scaling_factor, own.scaling_factor);
+                return Err(other(format!("its latents are scaled by {its}, the base's by {bases}")));
+            }
+        }
+        Ok(found)
+    }
+
+    fn folder(path: &Path) -> Result<Self, BaseError> {
+        let inside = path.join("vae");
+        let folder = if path.join("config.json").is_file() || !inside.is_dir() { path } else { &inside };
+        Ok(Self { file: weights_file(folder)?, config: read_config(folder)?, ldm: None })
+    }
+
+    fn file(path: &Path, own: Option<&VaeConfig>) -> Result<Self, BaseError> {
+        if !path.is_file() {
+            return Err(BaseError::MissingVae { path: path.to_owned() });
+        }
+        refuse_pickles(path)?;
+        let weights = FileWeights::open(&CandleEngine::cpu(), path)?;
+        let file = path.to_owned();
+        let shape = |name: &str| weights.shape(name).map(<[usize]>::to_vec);
+        if let Some((mut config, prefixed)) = ldm::detect_vae(&shape) {
+            if let Some(own) = own {
+                // The file does not say its factor.
+                config.scaling_factor = own.scaling_factor;
+                config.norm_num_groups = own.norm_num_groups;
+            }
+            return Ok(Self { file, config, ldm: Some(prefixed) });
+        }
+        let other = |reason: &str| BaseError::OtherVae { path: path.to_owned(), reason: reason.to_owned() };
+        if weights.shape("decoder.conv_in.weight").is_none() {
+            return Err(other("the file holds no autoencoder"));
+        }
+        // With diffusers' names, which need their configuration.
+        let folder = path.parent().unwrap_or(Path::new(""));
+        if folder.join("config.json").is_file() {
+            Ok(Self { file, config: read_config(folder)?, ldm: None })
+        } else {
+            Err(other("it has diffusers' names, and there is no config.json beside it"))
+        }
+    }
+
+    pub(super) fn weights(
+        &self,
+        engine: &CandleEngine,
+        precision: Precision,
+    ) -> Result<FileWeights, BaseError> {
+        let weights = FileWeights::open_as(engine, &self.file, precision)?;
+        Ok(match self.ldm {
+            Some(prefixed) => {
+                let config = self.config.clone();
+                weights.named(move |name| ldm::vae_stored(&config, prefixed, name))
+            }
+            None => weights,
+        })
+    }
+}

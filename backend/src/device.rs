@@ -1,0 +1,97 @@
+//! Where a job runs.
+
+use std::fmt;
+use std::str::FromStr;
+
+use mudi_engine_candle::CandleEngine;
+use mudi_engine_candle::weights::Precision;
+
+/// A device, as a flag names it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Device {
+    /// The processor, with kernels of its own.
+    #[default]
+    Cpu,
+    /// The processor, with the operations that graphics cards use: to try that path without one.
+    ComposedCpu,
+    /// The CUDA device with this number.
+    Cuda(usize),
+    /// The Metal device with this number.
+    Metal(usize),
+}
+
+impl Device {
+    /// Starts it. Where weights are held in two bytes a graphics card computes in bf16, the processor in `f32`.
+    ///
+    /// # Errors
+    /// A program that was built without the device's feature; a device that is not there. The message says what to do.
+    pub fn engine(self, precision: Precision) -> mudi_diffusion::Result<CandleEngine> {
+        use candle_core::DType;
+        let half = precision == Precision::Half;
+        let engine = match self {
+            Self::Cpu => return Ok(CandleEngine::cpu()),
+            Self::ComposedCpu => return CandleEngine::composed(candle_core::Device::Cpu, DType::F32),
+            Self::Cuda(number) => CandleEngine::cuda(number)?,
+            Self::Metal(number) => CandleEngine::metal(number)?,
+        };
+        if half { CandleEngine::composed(engine.device().clone(), DType::BF16) } else { Ok(engine) }
+    }
+
+    /// Whether it has the memory that [`crate::plan`] counts.
+    #[must_use]
+    pub fn is_cpu(self) -> bool {
+        matches!(self, Self::Cpu | Self::ComposedCpu)
+    }
+}
+
+impl FromStr for Device {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (kind, number) = match text.split_once(':') {
+            Some((kind, number)) => (kind, number.parse().ok()),
+            None => (text, Some(0)),
+        };
+        match (kind, number) {
+            ("cpu", Some(0)) => Ok(Self::Cpu),
+            ("composed-cpu", Some(0)) => Ok(Self::ComposedCpu),
+            ("cuda", Some(number)) => Ok(Self::Cuda(number)),
+            ("metal", Some(number)) => Ok(Self::Metal(number)),
+            _ => Err("cpu, cuda, metal, or one with its number, as cuda:1, is needed".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cpu => f.write_str("cpu"),
+            Self::ComposedCpu => f.write_str("composed-cpu"),
+            Self::Cuda(number) => write!(f, "cuda:{number}"),
+            Self::Metal(number) => write!(f, "metal:{number}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_are_named() {
+        for device in [Device::Cpu, Device::ComposedCpu, Device::Cuda(0), Device::Cuda(3), Device::Metal(1)] {
+            assert_eq!(device.to_string().parse(), Ok(device));
+        }
+        assert_eq!("cuda".parse(), Ok(Device::Cuda(0)));
+        for wrong in ["", "gpu", "cuda:", "cuda:x", "cpu:1", "metal:-1"] {
+            assert!(wrong.parse::<Device>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    #[cfg(not(feature = "cuda"))]
+    fn a_program_without_cuda_says_so() {
+        let error = Device::Cuda(0).engine(Precision::Half).unwrap_err().to_string();
+        assert!(error.contains("--features cuda"), "{error}");
+    }
+}

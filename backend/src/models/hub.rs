@@ -1,0 +1,131 @@
+//! The hub's HTTP interface.
+
+use std::io::Read;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::ModelsError;
+
+/// The hub that is asked unless told otherwise.
+pub const DEFAULT_HUB: &str = "https://huggingface.co";
+
+/// A file of a repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RemoteFile {
+    /// Its path in the repository.
+    pub path: String,
+    /// Its length in bytes.
+    pub size: u64,
+    /// Its SHA-256, which the hub knows of big files.
+    pub sha256: Option<String>,
+}
+
+/// A hub, or a mirror of one.
+pub struct Hub {
+    agent: ureq::Agent,
+    address: String,
+    token: Option<String>,
+}
+
+/// Longest list of files that is read, in bytes.
+const MAX_LIST: u64 = 16 << 20;
+
+#[derive(Deserialize)]
+struct ListedFile {
+    path: String,
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(default)]
+    size: u64,
+    lfs: Option<ListedLfs>,
+}
+
+#[derive(Deserialize)]
+struct ListedLfs {
+    oid: String,
+    size: u64,
+}
+
+impl Hub {
+    /// A hub at `address`, asked in the name of a token's owner.
+    #[must_use]
+    pub fn new(address: &str, token: Option<String>) -> Self {
+        let config = ureq::Agent::config_builder()
+            .timeout_connect(Some(Duration::from_secs(20)))
+            .timeout_recv_response(Some(Duration::from_secs(60)))
+            // A file is asked for in parts, so this is the time of one part.
+            .timeout_recv_body(Some(Duration::from_secs(1800)))
+            .http_status_as_error(false)
+            .user_agent(concat!("mudi/", env!("CARGO_PKG_VERSION")))
+            .build();
+        Self { agent: config.into(), address: address.trim_end_matches('/').to_owned(), token }
+    }
+
+    /// The files of a repository.
+    ///
+    /// # Errors
+    /// [`ModelsError`], by what the hub answers.
+    pub(super) fn files(&self, repository: &str) -> Result<Vec<RemoteFile>, ModelsError> {
+        let url = format!("{}/api/models/{repository}/tree/main?recursive=true", self.address);
+        let (_, body) = self.get(&url, None)?;
+        let mut text = String::new();
+        body.take(MAX_LIST)
+            .read_to_string(&mut text)
+            .map_err(|error| ModelsError::Failed { url: url.clone(), reason: error.to_string() })?;
+        let answer = |reason: String| ModelsError::Answer { url: url.clone(), reason };
+        let listed: Vec<ListedFile> =
+            serde_json::from_str(&text).map_err(|error| answer(error.to_string()))?;
+        let mut files = Vec::new();
+        for file in listed.into_iter().filter(|file| file.kind == "file") {
+            // Paths come from outside, and become paths here.
+            let plain = file.path.split('/').all(|part| !matches!(part, "" | "." | ".."))
+                && !file.path.contains('\\');
+            if !plain {
+                return Err(answer(format!("{:?} is no path", file.path)));
+            }
+            let size = file.lfs.as_ref().map_or(file.size, |lfs| lfs.size);
+            files.push(RemoteFile { path: file.path, size, sha256: file.lfs.map(|lfs| lfs.oid) });
+        }
+        Ok(files)
+    }
+
+    /// The bytes of a file from `first` to `last`; false where the answer begins at the file's first byte instead.
+    pub(super) fn part(
+        &self,
+        repository: &str,
+        path: &str,
+        first: u64,
+        last: u64,
+    ) -> Result<(bool, impl Read + use<>), ModelsError> {
+        let url = self.url(repository, path);
+        let (status, body) = self.get(&url, Some(format!("bytes={first}-{last}")))?;
+        Ok((status == 206, body))
+    }
+
+    /// Where a file is.
+    pub(super) fn url(&self, repository: &str, path: &str) -> String {
+        format!("{}/{repository}/resolve/main/{path}", self.address)
+    }
+
+    fn get(&self, url: &str, range: Option<String>) -> Result<(u16, impl Read + use<>), ModelsError> {
+        let mut request = self.agent.get(url);
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        if let Some(range) = range {
+            request = request.header("range", range);
+        }
+        let response = request
+            .call()
+            .map_err(|error| ModelsError::Unreachable { url: url.to_owned(), reason: error.to_string() })?;
+        let status = response.status().as_u16();
+        let url = url.to_owned();
+        match status {
+            200 | 206 => Ok((status, response.into_body().into_reader())),
+            401 | 403 => Err(ModelsError::Refused { url, status }),
+            404 => Err(ModelsError::NotFound { url }),
+            _ => Err(ModelsError::Failed { url, reason: format!("status {status}") }),
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Which files of a repository are needed.
+
+use std::collections::BTreeMap;
+
+use super::hub::RemoteFile;
+
+/// The folders that a model in diffusers' layout is made of.
+const FOLDERS: [&str; 7] =
+    ["unet", "vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "scheduler"];
+
+/// Those of `files` that are needed: configurations, vocabularies, and weights as safetensors; with `half`, those in half
+/// precision where a folder has both. Of a repository in diffusers' layout only the folders of its networks count.
+pub(super) fn needed<'a>(files: &'a [RemoteFile], without: &[&str], half: bool) -> Vec<&'a RemoteFile> {
+    let in_folders = files.iter().any(|file| file.path == "model_index.json");
+    let mut folders: BTreeMap<&str, Vec<&RemoteFile>> = BTreeMap::new();
+    for file in files {
+        let (folder, name) = file.path.rsplit_once('/').unwrap_or(("", &file.path));
+        let wanted = match folder {
+            "" => !in_folders || name == "model_index.json",
+            folder => in_folders && FOLDERS.contains(&folder) && !without.contains(&folder),
+        };
+        let readable =
+            [".json", ".txt", ".safetensors"].iter().any(|end| name.ends_with(end)) && !name.starts_with('.');
+        if wanted && readable {
+            folders.entry(folder).or_default().push(file);
+        }
+    }
+    folders.into_values().flat_map(|files| one_precision(&files, half)).collect()
+}
+
+/// Whether a name is of weights, or of the index of their shards.
+fn is_weights(path: &str) -> bool {
+    path.ends_with(".safetensors") || path.contains(".safetensors.index.")
+}
+
+/// The files of a folder, with weights in one precision.
+fn one_precision<'a>(files: &[&'a RemoteFile], half: bool) -> Vec<&'a RemoteFile> {
+    let is_half = |file: &RemoteFile| file.path.contains(".fp16.") || file.path.contains(".fp16-");
+    let weights = |wanted: bool| files.iter().any(|file| is_weights(&file.path) && is_half(file) == wanted);
+    let take_half = if half { weights(true) } else { !weights(false) };
+    // Other variants (`.non_ema.`, `openvino_`, `flax_`) are nobody's.
+    let other = |path: &str| ["non_ema", "openvino", "flax", "onnx"].iter().any(|word| path.contains(word));
+    let wanted =
+        |file: &&RemoteFile| !is_weights(&file.path) || (is_half(file) == take_half && !other(&file.path));
+    files.iter().copied().filter(wanted).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files(paths: &[&str]) -> Vec<RemoteFile> {
+        paths.iter().map(|path| RemoteFile { path: (*path).to_owned(), size: 1, sha256: None }).collect()
+    }
+
+    fn chosen(paths: &[&str], without: &[&str], half: bool) -> Vec<String> {
+        needed(&files(paths), without, half).iter().map(|file| file.path.clone()).collect()
+    }
+
+    #[test]
+    fn a_model_in_folders() {
+        let paths = [
+            "README.md",
+            "model_index.json",
+            "sd_xl_base_1.0.safetensors",
+            "scheduler/scheduler_config.json",
+            "unet/config.json",
+            "unet/diffusion_pytorch_model.bin",
+            "unet/diffusion_pytorch_model.fp16.safetensors",
+            "unet/diffusion_pytorch_model.safetensors",
+            "unet/openvino_model.safetensors",
+            "tokenizer/merges.txt",
+            "vae/config.json",
+            "vae/diffusion_pytorch_model.safetensors",
+            "safety_checker/model.safetensors",
+        ];
+        let common = [
+            "model_index.json",
+            "scheduler/scheduler_config.json",
+            "tokenizer/merges.txt",
+            "unet/config.json",
+        ];
+        let half = chosen(&paths, &["vae"], true);
+        assert_eq!(half, [&common[..], &["unet/diffusion_pytorch_model.fp16.safetensors"]].concat());
+        let single = chosen(&paths, &[], false);
+        let vae = ["vae/config.json", "vae/diffusion_pytorch_model.safetensors"];
+        assert_eq!(single, [&common[..], &["unet/diffusion_pytorch_model.safetensors"], &vae].concat());
+    }
+
+    #[test]
+    fn a_network_in_one_folder() {
+        let paths =
+            ["config.json", "model.safetensors", "pytorch_model.bin", "onnx/model.onnx", ".gitattributes"];
+        assert_eq!(chosen(&paths, &[], true), ["config.json", "model.safetensors"]);
+    }
+}

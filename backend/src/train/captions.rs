@@ -1,0 +1,110 @@
+//! Every text of a run, encoded before anything else is loaded: the text encoders need not stay in memory.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use mudi_domain::prompt;
+use mudi_domain::recipe::{Recipe, Regularization};
+use mudi_engine_candle::weights::Precision;
+
+use super::TrainError;
+use crate::base::{EncodedPrompts, Source, TextEncoders, Texts};
+use crate::dataset::Dataset;
+
+/// The encoded texts of a run.
+pub(super) struct Captions {
+    /// Of training samples.
+    samples: HashMap<String, EncodedPrompts>,
+    /// Of pictures that the model makes: prior images by their caption, and sample prompts.
+    priors: HashMap<String, Texts>,
+    prompts: HashMap<String, Texts>,
+}
+
+/// The classes of a data set's subjects, each once.
+pub(super) fn classes(dataset: &Dataset) -> Vec<&str> {
+    let mut classes: Vec<&str> = dataset.subjects.iter().map(|data| data.subject.class()).collect();
+    classes.sort_unstable();
+    classes.dedup();
+    classes
+}
+
+impl Captions {
+    /// Loads the text encoders, encodes every text that the run will need, and lets the encoders go.
+    pub(super) fn encode(
+        source: &Source,
+        precision: Precision,
+        dataset: &Dataset,
+        recipe: &Recipe,
+    ) -> Result<Self, TrainError> {
+        let engine = source.engine();
+        let encoders = TextEncoders::load(engine, source, precision)?;
+        let mut captions: Vec<String> = dataset
+            .subjects
+            .iter()
+            .flat_map(|data| data.photos.iter().map(|photo| photo.caption.clone()))
+            .collect();
+        if recipe.collage_probability() > 0.0 {
+            let names: Vec<&str> = dataset.subjects.iter().map(|data| data.subject.name()).collect();
+            for (index, left) in names.iter().enumerate() {
+                let others = names.iter().enumerate().filter(|(other, _)| *other != index);
+                captions.extend(others.map(|(_, right)| prompt::pair(left, right)));
+            }
+        }
+        let mut priors = HashMap::new();
+        if recipe.regularization == Regularization::Prior {
+            for class in classes(dataset) {
+                let caption = prompt::prior(class);
+                priors.insert(caption.clone(), encoders.encode_pair(engine, &caption, "")?);
+                captions.push(caption);
+            }
+        }
+        let mut prompts = HashMap::new();
+        if recipe.sample_every > 0 {
+            for text in &recipe.sample_prompts {
+                prompts.insert(text.clone(), encoders.encode_pair(engine, text, prompt::NEGATIVE)?);
+            }
+        }
+        let mut samples = HashMap::new();
+        for caption in captions {
+            if let Entry::Vacant(place) = samples.entry(caption) {
+                let encoded = encoders.encode(engine, &[place.key()])?;
+                place.insert(encoded);
+            }
+        }
+        drop(encoders);
+        crate::allocator::give_back();
+        Ok(Self { samples, priors, prompts })
+    }
+
+    /// The texts of a batch, one after the other.
+    pub(super) fn batch(&self, captions: &[String]) -> Result<EncodedPrompts, TrainError> {
+        let mut all: Option<EncodedPrompts> = None;
+        for caption in captions {
+            let own = self.samples.get(caption).ok_or_else(|| unknown(caption))?;
+            match &mut all {
+                None => all = Some(own.clone()),
+                Some(all) => {
+                    all.context.extend_from_slice(&own.context);
+                    if let (Some(all), Some(own)) = (&mut all.pooled, &own.pooled) {
+                        all.extend_from_slice(own);
+                    }
+                }
+            }
+        }
+        all.ok_or_else(|| unknown(""))
+    }
+
+    /// The texts of the prior images of a caption.
+    pub(super) fn prior(&self, caption: &str) -> Result<&Texts, TrainError> {
+        self.priors.get(caption).ok_or_else(|| unknown(caption))
+    }
+
+    /// The texts of a sample prompt.
+    pub(super) fn prompt(&self, prompt: &str) -> Result<&Texts, TrainError> {
+        self.prompts.get(prompt).ok_or_else(|| unknown(prompt))
+    }
+}
+
+fn unknown(caption: &str) -> TrainError {
+    TrainError::Caption { caption: caption.to_owned() }
+}

@@ -1,0 +1,192 @@
+//! What an adaptation adds to a weight.
+//!
+//! LoRA (Hu et al., 2021), with a core for convolutions; LoHa and LoKr (Yeh et al., 2023, LyCORIS); DoRA (Liu et al.,
+//! 2024).
+
+use candle_core::{D, DType, Tensor as Value};
+use mudi_diffusion::lora::names::Part;
+
+use super::Module;
+
+/// What is wrong with an adaptation, for the message.
+type Fault = String;
+
+#[allow(clippy::needless_pass_by_value)] // For `map_err`.
+fn fault(error: candle_core::Error) -> Fault {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
+}
+
+/// A factor as a matrix of `f32`: its first axis, and all others in one.
+fn matrix(value: &Value) -> Result<Value, Fault> {
+    if value.rank() < 2 {
+        return Err(format!("a factor has shape {:?}", value.dims()));
+    }
+    value.to_dtype(DType::F32).and_then(|value| value.flatten_from(1)?.contiguous()).map_err(fault)
+}
+
+/// `sum over i, j of a[i, o] core[i, j, ..] b[j, n]`: `[o, n ..]` as a matrix.
+fn with_core(core: &Value, a: &Value, b: &Value) -> Result<Value, Fault> {
+    let [first, second] = core.dims()[..2.min(core.rank())] else {
+        return Err(format!("a core has shape {:?}", core.dims()));
+    };
+    let kernel: usize = core.dims()[2..].iter().product();
+    let made = || {
+        let left = a.t()?.contiguous()?.matmul(&matrix_of(core, first)?)?;
+        let outputs = left.dim(0)?;
+        let middle = left.reshape((outputs, second, kernel))?.transpose(1, 2)?.contiguous()?;
+        let middle = middle.reshape((outputs * kernel, second))?.matmul(b)?;
+        let inputs = middle.dim(1)?;
+        let middle = middle.reshape((outputs, kernel, inputs))?.transpose(1, 2)?.contiguous()?;
+        middle.reshape((outputs, inputs * kernel))
+    };
+    made().map_err(fault)
+}
+
+fn matrix_of(value: &Value, rows: usize) -> candle_core::Result<Value> {
+    value.to_dtype(DType::F32)?.contiguous()?.reshape((rows, value.elem_count() / rows.max(1)))
+}
+
+/// Kronecker's product of two matrices.
+fn kronecker(a: &Value, b: &Value) -> Result<Value, Fault> {
+    let made = || {
+        let ((rows, columns), (below, beside)) = (a.dims2()?, b.dims2()?);
+        let a = a.reshape((rows, 1, columns, 1))?;
+        a.broadcast_mul(&b.reshape((1, below, 1, beside))?)?.reshape((rows * below, columns * beside))
+    };
+    made().map_err(fault)
+}
+
+impl Module {
+    /// The kind of adaptation, as its tools call it.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        let has = |part| self.part(part).is_some();
+        if has(Part::HadaW1A) {
+            "LoHa"
+        } else if has(Part::LokrW1) || has(Part::LokrW1A) {
+            "LoKr"
+        } else if has(Part::Magnitude) || has(Part::DoraScale) {
+            "DoRA"
+        } else if has(Part::Mid) {
+            "LoRA with a core"
+        } else {
+            "LoRA"
+        }
+    }
+
+    fn need(&self, part: Part) -> Result<&Value, Fault> {
+        self.part(part).ok_or_else(|| format!("its part {part:?} is missing"))
+    }
+
+    /// Both factors of a plain LoRA as matrices `[r, I..]` and `[O, r]`, and its scale.
+    pub(super) fn factors(&self) -> Result<(Value, Value, f32), Fault> {
+        let (down, up) = (matrix(self.need(Part::Down)?)?, matrix(self.need(Part::Up)?)?);
+        let rank = down.dims()[0];
+        if rank == 0 || up.dims()[1] != rank {
+            return Err(format!("its factors have shapes {:?} and {:?}", down.dims(), up.dims()));
+        }
+        let scale = self.scale(rank)?;
+        Ok((down, up, scale))
+    }
+
+    /// What is added to a weight of `shape` (in files' layout), without DoRA's magnitudes: `f32`, of that shape.
+    fn delta(&self, shape: &[usize]) -> Result<Value, Fault> {
+        let (delta, scale) = match self.kind() {
+            "LoHa" => self.hadamard()?,
+            "LoKr" => self.kronecker()?,
+            _ => self.low_rank()?,
+        };
+        let found = delta.dims().to_vec();
+        let same = found.first() == shape.first() && delta.elem_count() == shape.iter().product::<usize>();
+        if !same {
+            return Err(format!("it adapts a layer of {found:?}, and the base's has {shape:?}"));
+        }
+        let delta = delta.reshape(shape).map_err(fault)?;
+        if scale == 1.0 { Ok(delta) } else { (delta * f64::from(scale)).map_err(fault) }
+    }
+
+    fn low_rank(&self) -> Result<(Value, f32), Fault> {
+        let (down, up, scale) = self.factors()?;
+        let delta = match self.part(Part::Mid) {
+            Some(core) => with_core(core, &up.t().map_err(fault)?, &down)?,
+            None => up.matmul(&down).map_err(fault)?,
+        };
+        Ok((delta, scale))
+    }
+
+    fn hadamard(&self) -> Result<(Value, f32), Fault> {
+        let product = |a, b, core| {
+            let (a, b) = (matrix(self.need(a)?)?, matrix(self.need(b)?)?);
+            match self.part(core) {
+                Some(core) => with_core(core, &a, &b),
+                None => a.matmul(&b).map_err(fault),
+            }
+        };
+        let first = product(Part::HadaW1A, Part::HadaW1B, Part::HadaT1)?;
+        let second = product(Part::HadaW2A, Part::HadaW2B, Part::HadaT2)?;
+        let rank = self.need(Part::HadaW1B)?.dims()[0];
+        Ok(((first * second).map_err(fault)?, self.scale(rank)?))
+    }
+
+    fn kronecker(&self) -> Result<(Value, f32), Fault> {
+        let mut rank = None;
+        let mut factor = |whole, a, b, core: Option<&Value>| -> Result<Value, Fault> {
+            if let Some(whole) = self.part(whole) {
+                return matrix(whole);
+            }
+            let (a, b) = (matrix(self.need(a)?)?, matrix(self.need(b)?)?);
+            rank = Some(b.dims()[0]);
+            match core {
+                Some(core) => with_core(core, &a, &b),
+                None => a.matmul(&b).map_err(fault),
+            }
+        };
+        let first = factor(Part::LokrW1, Part::LokrW1A, Part::LokrW1B, None)?;
+        let second = factor(Part::LokrW2, Part::LokrW2A, Part::LokrW2B, self.part(Part::LokrT2))?;
+        let scale = rank.map_or_else(|| self.scale_of_whole(), |rank| self.scale(rank))?;
+        Ok((kronecker(&first, &second)?, scale))
+    }
+
+    /// The weight, in files' layout, with `strength` times the adaptation: `f32`.
+    ///
+    /// # Errors
+    /// Parts that are missing, or whose shapes do not fit the weight; as text.
+    pub(super) fn applied(&self, weight: &Value, strength: f32) -> Result<Value, Fault> {
+        let weight = weight.to_dtype(DType::F32).map_err(fault)?;
+        let mut delta = self.delta(weight.dims())?;
+        if let Some(magnitude) = self.part(Part::Magnitude).or_else(|| self.part(Part::DoraScale)) {
+            let directed = (&weight + &delta).map_err(fault)?;
+            let adapted = self.with_magnitude(&directed, magnitude)?;
+            delta = (adapted - &weight).map_err(fault)?;
+        }
+        if strength != 1.0 {
+            delta = (delta * f64::from(strength)).map_err(fault)?;
+        }
+        (weight + delta).map_err(fault)
+    }
+
+    /// DoRA: each output's (or input's) weights with the length that `magnitude` gives.
+    fn with_magnitude(&self, weight: &Value, magnitude: &Value) -> Result<Value, Fault> {
+        let shape = weight.dims().to_vec();
+        let (outputs, inputs) = (shape[0], shape[1]);
+        let of_inputs = self.part(Part::Magnitude).is_none()
+            && magnitude.dims().first() == Some(&1)
+            && magnitude.dims().get(1) == Some(&inputs)
+            && magnitude.elem_count() != outputs;
+        if magnitude.elem_count() != if of_inputs { inputs } else { outputs } {
+            return Err(format!("its magnitudes have shape {:?}, and the layer {shape:?}", magnitude.dims()));
+        }
+        let made = || {
+            let rows = if of_inputs { weight.transpose(0, 1)?.contiguous()? } else { weight.clone() };
+            let turned = rows.dims().to_vec();
+            let rows = rows.flatten_from(1)?;
+            let norm = rows.sqr()?.sum_keepdim(D::Minus1)?.sqrt()?;
+            let magnitude = magnitude.to_dtype(DType::F32)?.flatten_all()?.reshape(norm.dims())?;
+            // A weight of zeros stays one.
+            let factor = (magnitude / (norm + f64::from(f32::MIN_POSITIVE))?)?;
+            let rows = rows.broadcast_mul(&factor)?.reshape(turned)?;
+            if of_inputs { rows.transpose(0, 1)?.contiguous() } else { Ok(rows) }
+        };
+        made().map_err(fault)
+    }
+}

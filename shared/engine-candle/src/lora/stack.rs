@@ -1,0 +1,58 @@
+//! Several LoRAs, added to the weights of a base while it is read.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use candle_core::Tensor as Value;
+use mudi_diffusion::Component;
+use mudi_diffusion::lora::names::{Layer, Layers};
+
+use super::{LoraError, LoraFile, Module};
+
+/// LoRAs with their weights; later ones are added to what earlier ones made.
+#[derive(Clone, Debug, Default)]
+pub struct Stack(Vec<Entry>);
+
+#[derive(Clone, Debug)]
+struct Entry {
+    path: PathBuf,
+    weight: f32,
+    modules: BTreeMap<Layer, Module>,
+}
+
+impl Stack {
+    /// Adds a LoRA for a base with these layers; 1 is the `weight` that it was trained with.
+    ///
+    /// # Errors
+    /// Those of [`LoraFile::resolve`].
+    pub fn push(&mut self, file: LoraFile, weight: f32, layers: &Layers) -> Result<(), LoraError> {
+        let path = file.path.clone();
+        self.0.push(Entry { path, weight, modules: file.resolve(layers)? });
+        Ok(())
+    }
+
+    /// Whether there is nothing to add.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The weight called `name` of a network, in files' layout, with all LoRAs; as it was where none adapts it.
+    ///
+    /// # Errors
+    /// [`LoraError::Layer`].
+    pub fn apply(&self, component: Component, name: &str, mut value: Value) -> Result<Value, LoraError> {
+        let Some(path) = name.strip_suffix(".weight") else { return Ok(value) };
+        let layer = Layer { component, path: path.to_owned() };
+        for entry in &self.0 {
+            if let Some(module) = entry.modules.get(&layer) {
+                value = module.applied(&value, entry.weight).map_err(|reason| LoraError::Layer {
+                    path: entry.path.clone(),
+                    layer: module.name.clone(),
+                    reason,
+                })?;
+            }
+        }
+        Ok(value)
+    }
+}

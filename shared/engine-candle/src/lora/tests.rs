@@ -1,0 +1,219 @@
+#![allow(clippy::unwrap_used, reason = "tests may panic")]
+
+use std::path::Path;
+
+use candle_core::{Device, Tensor as Value};
+use mudi_diffusion::parse;
+use proptest::prelude::*;
+
+use super::*;
+use crate::weights::NamedTensors;
+
+/// A UNet of one attention, and its layers.
+fn base(context: usize) -> (UNetConfig, Layers) {
+    let json = format!(
+        r#"{{"in_channels": 4, "out_channels": 4, "block_out_channels": [8], "down_block_types": ["CrossAttnDownBlock2D"],
+        "up_block_types": ["CrossAttnUpBlock2D"], "layers_per_block": 1, "attention_head_dim": 2, "norm_num_groups": 4,
+        "cross_attention_dim": {context}, "use_linear_projection": true}}"#
+    );
+    let unet: UNetConfig = parse(&json).unwrap();
+    let layers = layers(&unet, &[]).unwrap();
+    (unet, layers)
+}
+
+const CONTEXT: usize = 6;
+const CONV: &str = "down_blocks.0.resnets.0.conv1";
+const KEY: &str = "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k";
+
+fn values(seed: u32, shape: &[usize]) -> Value {
+    let count: usize = shape.iter().product();
+    let value = |index: usize| ((index as u32 * 97 + seed * 31) % 23) as f32 / 23.0 - 0.4;
+    Value::from_vec((0..count).map(value).collect(), shape, &Device::Cpu).unwrap()
+}
+
+fn file(layer: &str, parts: &[(&str, Value)]) -> LoraFile {
+    let tensors: NamedTensors =
+        parts.iter().map(|(part, value)| (format!("{layer}.{part}"), value.clone())).collect();
+    LoraFile::from_tensors(Path::new("some.safetensors"), tensors, None).unwrap()
+}
+
+fn number(value: f32) -> Value {
+    Value::new(value, &Device::Cpu).unwrap()
+}
+
+fn applied(layer: &str, parts: &[(&str, Value)], weight: &Value, strength: f32) -> Vec<f32> {
+    let (_, layers) = base(CONTEXT);
+    let mut stack = Stack::default();
+    stack.push(file(&format!("lora_unet_{}", layer.replace('.', "_")), parts), strength, &layers).unwrap();
+    let value = stack.apply(Component::Unet, &format!("{layer}.weight"), weight.clone()).unwrap();
+    assert_eq!(value.dims(), weight.dims());
+    value.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+fn flat(value: &Value) -> Vec<f32> {
+    value.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+fn close(found: &[f32], expected: &[f32]) {
+    assert_eq!(found.len(), expected.len());
+    for (index, (a, b)) in found.iter().zip(expected).enumerate() {
+        assert!((a - b).abs() < 1e-5, "{index}: {a} is not {b}");
+    }
+}
+
+/// Sums written out, as the papers have them.
+#[test]
+fn every_kind_adds_what_its_paper_says() {
+    let (outputs, inputs, rank, alpha) = (8, CONTEXT, 2, 3.0);
+    let weight = values(1, &[outputs, inputs]);
+    let at = |value: &Value, row: usize, column: usize| {
+        let columns: usize = value.dims()[1..].iter().product();
+        flat(value)[row * columns + column]
+    };
+    let product = |a: &Value, b: &Value, o: usize, i: usize| -> f32 {
+        (0..a.dims()[1]).map(|r| at(a, o, r) * at(b, r, i)).sum()
+    };
+    let expect = |delta: &dyn Fn(usize, usize) -> f32| -> Vec<f32> {
+        (0..outputs * inputs)
+            .map(|n| at(&weight, n / inputs, n % inputs) + delta(n / inputs, n % inputs))
+            .collect()
+    };
+    let (down, up) = (values(2, &[rank, inputs]), values(3, &[outputs, rank]));
+    let scale = alpha / rank as f32;
+    let lora = [("lora_down.weight", down.clone()), ("lora_up.weight", up.clone()), ("alpha", number(alpha))];
+    close(&applied(KEY, &lora, &weight, 0.5), &expect(&|o, i| 0.5 * scale * product(&up, &down, o, i)));
+
+    let (a1, b1) = (values(4, &[outputs, rank]), values(5, &[rank, inputs]));
+    let (a2, b2) = (values(6, &[outputs, rank]), values(7, &[rank, inputs]));
+    let loha = [
+        ("hada_w1_a", a1.clone()),
+        ("hada_w1_b", b1.clone()),
+        ("hada_w2_a", a2.clone()),
+        ("hada_w2_b", b2.clone()),
+    ];
+    close(
+        &applied(KEY, &loha, &weight, 1.0),
+        &expect(&|o, i| product(&a1, &b1, o, i) * product(&a2, &b2, o, i)),
+    );
+
+    let (w1, w2a, w2b) = (values(8, &[4, 2]), values(9, &[2, rank]), values(10, &[rank, 3]));
+    let lokr = [
+        ("lokr_w1", w1.clone()),
+        ("lokr_w2_a", w2a.clone()),
+        ("lokr_w2_b", w2b.clone()),
+        ("alpha", number(alpha)),
+    ];
+    let kronecker = |o: usize, i: usize| scale * at(&w1, o / 2, i / 3) * product(&w2a, &w2b, o % 2, i % 3);
+    close(&applied(KEY, &lokr, &weight, 1.0), &expect(&kronecker));
+
+    let magnitude = values(11, &[outputs]);
+    let dora = [
+        ("lora_A.weight", down.clone()),
+        ("lora_B.weight", up.clone()),
+        ("lora_magnitude_vector", magnitude.clone()),
+    ];
+    let directed: Vec<f32> = expect(&|o, i| product(&up, &down, o, i));
+    let expected: Vec<f32> = directed
+        .chunks(inputs)
+        .zip(flat(&magnitude))
+        .flat_map(|(row, m)| {
+            let norm = row.iter().map(|v| v * v).sum::<f32>().sqrt();
+            row.iter().map(move |v| v * m / norm).collect::<Vec<_>>()
+        })
+        .collect();
+    close(&applied(KEY, &dora, &weight, 1.0), &expected);
+}
+
+#[test]
+fn a_core_makes_a_convolution() {
+    let weight = values(1, &[8, 8, 3, 3]);
+    let (up, core, down) = (values(2, &[8, 2, 1, 1]), values(3, &[2, 2, 3, 3]), values(4, &[2, 8, 1, 1]));
+    let lora = [
+        ("lora_up.weight", up.clone()),
+        ("lora_mid.weight", core.clone()),
+        ("lora_down.weight", down.clone()),
+    ];
+    let (u, c, d) = (flat(&up), flat(&core), flat(&down));
+    let expected: Vec<f32> = flat(&weight)
+        .iter()
+        .enumerate()
+        .map(|(n, w)| {
+            let (o, i, k) = (n / 72, n / 9 % 8, n % 9);
+            let sum: f32 = (0..4).map(|pq| u[o * 2 + pq / 2] * c[pq * 9 + k] * d[pq % 2 * 8 + i]).sum();
+            w + sum
+        })
+        .collect();
+    close(&applied(CONV, &lora, &weight, 1.0), &expected);
+    // Without a core the first factor is the convolution.
+    let (up, down) = (values(5, &[8, 2, 1, 1]), values(6, &[2, 8, 3, 3]));
+    let lora = [("lora_up.weight", up.clone()), ("lora_down.weight", down.clone())];
+    let (u, d) = (flat(&up), flat(&down));
+    let expected: Vec<f32> = flat(&weight)
+        .iter()
+        .enumerate()
+        .map(|(n, w)| w + u[n / 72 * 2] * d[n % 72] + u[n / 72 * 2 + 1] * d[72 + n % 72])
+        .collect();
+    close(&applied(CONV, &lora, &weight, 1.0), &expected);
+}
+
+#[test]
+fn what_does_not_fit_is_named() {
+    let (_, layers) = base(CONTEXT);
+    let factors =
+        |inputs| [("lora_A.weight", values(1, &[2, inputs])), ("lora_B.weight", values(2, &[8, 2]))];
+    let error = |layer: &str, parts: &[(&str, Value)]| {
+        let mut stack = Stack::default();
+        let pushed = stack.push(file(layer, parts), 1.0, &layers);
+        let weight = values(3, &[8, CONTEXT]);
+        let applied = pushed.and_then(|()| stack.apply(Component::Unet, &format!("{KEY}.weight"), weight));
+        applied.unwrap_err().to_string()
+    };
+    let of = |error: String, words: &[&str]| {
+        for word in words {
+            assert!(error.contains(word), "{word:?} is not in: {error}");
+        }
+    };
+    of(error(&format!("unet.{KEY}"), &factors(2048)), &["some.safetensors", "SDXL", "2048", "6 values"]);
+    of(error("unet.down_blocks.7.to_q", &factors(8)), &["1 of its 1 layers", "down_blocks.7"]);
+    of(error(&format!("unet.{KEY}"), &factors(CONTEXT)[..1]), &[KEY, "Up", "missing"]);
+    let short = [("lora_A.weight", values(1, &[2, CONTEXT])), ("lora_B.weight", values(2, &[7, 2]))];
+    of(error(&format!("unet.{KEY}"), &short), &["[7, 6]", "[8, 6]"]);
+    let endless = [&factors(CONTEXT)[..], &[("alpha", number(f32::NAN))]].concat();
+    of(error(&format!("unet.{KEY}"), &endless), &["alpha", "NaN"]);
+    let none = LoraFile::from_tensors(
+        Path::new("x"),
+        NamedTensors::from([("conv.weight".to_owned(), values(1, &[1]))]),
+        None,
+    );
+    of(none.unwrap_err().to_string(), &["holds no LoRA", "conv.weight"]);
+}
+
+proptest! {
+    /// Whatever its alpha and rank, a LoRA means the same in both dialects.
+    #[test]
+    fn both_dialects_mean_the_same(rank in 1usize..5, alpha in 0.25f32..9.0, seed in 0u32..99, magnitudes in any::<bool>()) {
+        let (unet, layers) = base(CONTEXT);
+        let mut parts = vec![
+            ("lora_down.weight", values(seed, &[rank, CONTEXT])),
+            ("lora_up.weight", values(seed + 1, &[8, rank])),
+            ("alpha", number(alpha)),
+        ];
+        if magnitudes {
+            parts.push(("dora_scale", values(seed + 2, &[8, 1])));
+        }
+        let weight = values(seed + 3, &[8, CONTEXT]);
+        let expected = applied(KEY, &parts, &weight, 1.0);
+        let name = format!("lora_unet_{}", KEY.replace('.', "_"));
+        let target = Target { layers: &layers, unet: &unet, prediction: Default::default(), resolution: 512 };
+        for dialect in [Dialect::Peft, Dialect::Kohya] {
+            let (tensors, metadata) = translate(file(&name, &parts), dialect, target, "a title").unwrap();
+            prop_assert!(!metadata.is_empty());
+            // A reader that does not know of the metadata understands the same.
+            let again = LoraFile::from_tensors(Path::new("again"), tensors, None).unwrap();
+            let mut stack = Stack::default();
+            stack.push(again, 1.0, &layers).unwrap();
+            let found = stack.apply(Component::Unet, &format!("{KEY}.weight"), weight.clone()).unwrap();
+            close(&flat(&found), &expected);
+        }
+    }
+}

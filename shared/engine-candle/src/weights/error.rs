@@ -1,0 +1,92 @@
+//! What can be wrong with weights.
+
+use std::path::PathBuf;
+
+use mudi_diffusion::Error as NetworkError;
+
+/// What is wrong with a weights file. Every message names the file.
+#[derive(Debug, thiserror::Error)]
+pub enum WeightsError {
+    /// The file cannot be read.
+    #[error("{}: cannot be read: {source}; check that the file exists and is readable", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is not a safetensors file, or is cut short.
+    #[error("{}: not a whole safetensors file ({reason}); download or copy it again", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What the parser says.
+        reason: String,
+    },
+    /// The file is not one of `torch.save`, or one that is damaged or made to do harm.
+    #[error(
+        "{}: not a PyTorch file that can be read ({reason}); download or copy it again, or save it again as safetensors",
+        path.display()
+    )]
+    Pth {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A tensor is missing or misshapen, or the configuration is impossible.
+    #[error("{}: {source}; the weights and config.json beside them must belong together", path.display())]
+    Network {
+        /// The file.
+        path: PathBuf,
+        /// Which tensor.
+        #[source]
+        source: NetworkError,
+    },
+    /// Tensors that the network has no use for.
+    #[error(
+        "{}: {} that this network does not have, such as `{}`; the weights and config.json beside them must belong together",
+        path.display(), count_of(names), names.first().map_or("", String::as_str)
+    )]
+    Extra {
+        /// The file.
+        path: PathBuf,
+        /// Their names, sorted.
+        names: Vec<String>,
+    },
+    /// A shard of a network that lies in several files is missing, or their index is damaged.
+    #[error("{}: {reason}; download or copy the folder again, with every file that the index names", path.display())]
+    Index {
+        /// The index, or the shard.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A weight is not made of numbers.
+    #[error(
+        "{}: `{name}` holds values that are not numbers; the file is damaged, or was saved after a training that went wrong: take another one",
+        path.display()
+    )]
+    NotNumbers {
+        /// The file.
+        path: PathBuf,
+        /// The weight.
+        name: String,
+    },
+    /// A LoRA does not fit.
+    #[error(transparent)]
+    Lora(Box<crate::lora::LoraError>),
+    /// The file cannot be written.
+    #[error("{}: cannot be written: {reason}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        reason: String,
+    },
+}
+
+fn count_of(names: &[String]) -> String {
+    if names.len() == 1 { "holds a tensor".to_owned() } else { format!("holds {} tensors", names.len()) }
+}

@@ -1,0 +1,217 @@
+//! Weights that are read from files when a network asks for them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use candle_core::{DType, Device, Tensor as Value};
+use mudi_diffusion::ldm::{Part, Stored};
+use mudi_diffusion::{Component, Error as NetworkError, ParameterKind, Parameters};
+
+use super::opened::Opened;
+use super::{Precision, WeightsError, from_file_layout, held_in_half};
+use crate::engine::CandleEngine;
+use crate::lora::Stack;
+use crate::slices::WeightSlice;
+use crate::tape::Tensor;
+
+/// Where a file has the weight of a name.
+type Names = Box<dyn Fn(&str) -> Option<Stored>>;
+
+/// Weights read from one file, or from the shards of one index, for one or more networks. Each is read when it is asked for.
+/// The file is a safetensors file, or one of PyTorch's `torch.save`, whose pickle is interpreted and never executed.
+pub struct FileWeights {
+    path: PathBuf,
+    file: Opened,
+    used: BTreeSet<String>,
+    device: Device,
+    precision: Precision,
+    names: Option<Names>,
+    loras: Option<(Component, Arc<Stack>)>,
+    /// What went wrong in reading, which the networks' errors cannot tell.
+    failed: Option<WeightsError>,
+}
+
+/// The end of the names of buffers that old versions of transformers saved, and that no network needs.
+const NOT_WEIGHTS: &str = "embeddings.position_ids";
+
+impl FileWeights {
+    /// Opens `path`; weights become `f32`.
+    ///
+    /// # Errors
+    /// [`WeightsError::Read`], [`WeightsError::Format`], [`WeightsError::Index`] and [`WeightsError::Pth`].
+    pub fn open(engine: &CandleEngine, path: &Path) -> Result<Self, WeightsError> {
+        Self::open_as(engine, path, Precision::Single)
+    }
+
+    /// Opens `path`.
+    ///
+    /// # Errors
+    /// [`WeightsError::Read`], [`WeightsError::Format`], [`WeightsError::Index`] and [`WeightsError::Pth`].
+    pub fn open_as(engine: &CandleEngine, path: &Path, precision: Precision) -> Result<Self, WeightsError> {
+        Ok(Self {
+            path: path.to_owned(),
+            file: Opened::open(path)?,
+            used: BTreeSet::new(),
+            device: engine.device().clone(),
+            precision,
+            names: None,
+            loras: None,
+            failed: None,
+        })
+    }
+
+    /// Reads the weight of a name from where `names` says; it has none where that says so. Such a file may hold more than
+    /// is asked for.
+    #[must_use]
+    pub fn named(mut self, names: impl Fn(&str) -> Option<Stored> + 'static) -> Self {
+        self.names = Some(Box::new(names));
+        self
+    }
+
+    /// Adds LoRAs to the weights, which are those of `component`.
+    #[must_use]
+    pub fn adapted(mut self, component: Component, loras: &Arc<Stack>) -> Self {
+        self.loras = (!loras.is_empty()).then(|| (component, loras.clone()));
+        self
+    }
+
+    /// Builds a network from these weights.
+    ///
+    /// # Errors
+    /// [`WeightsError::Network`], [`WeightsError::NotNumbers`], [`WeightsError::Lora`].
+    pub fn build<N>(
+        &mut self,
+        new: impl FnOnce(&mut dyn Parameters<CandleEngine>) -> Result<N, NetworkError>,
+    ) -> Result<N, WeightsError> {
+        let built = new(self);
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
+        built.map_err(|source| WeightsError::Network { path: self.path.clone(), source })
+    }
+
+    /// The shape of the tensor of that name in the file, in the file's layout; none where there is none.
+    #[must_use]
+    pub fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.file.shape(name)
+    }
+
+    /// What the file says about itself.
+    #[must_use]
+    pub fn metadata(&self) -> BTreeMap<String, String> {
+        self.file.metadata()
+    }
+
+    /// The weight of that name as the file holds it, with all LoRAs; none where there is none.
+    ///
+    /// # Errors
+    /// [`WeightsError::Read`], [`WeightsError::Format`] and [`WeightsError::Lora`].
+    pub fn read(&mut self, name: &str) -> Result<Option<Value>, WeightsError> {
+        let found = match self.stored(name) {
+            Some(stored) => self.part(&stored)?,
+            None => None,
+        };
+        let Some(value) = found else { return Ok(None) };
+        self.used.insert(name.to_owned());
+        match &self.loras {
+            Some((component, loras)) => Ok(Some(loras.apply(*component, name, value)?)),
+            None => Ok(Some(value)),
+        }
+    }
+
+    /// Where the file has the weight of that name.
+    fn stored(&self, name: &str) -> Option<Stored> {
+        match &self.names {
+            Some(names) => names(name),
+            None => Some(Stored { name: name.to_owned(), part: Part::Whole }),
+        }
+    }
+
+    fn part(&mut self, stored: &Stored) -> Result<Option<Value>, WeightsError> {
+        let Some(value) = self.file.read(&stored.name)? else { return Ok(None) };
+        let part = match stored.part {
+            Part::Whole => Ok(value),
+            Part::Transposed => value.t().and_then(|value| value.contiguous()),
+            Part::Third(index) => value.dim(0).and_then(|rows| {
+                let third = rows / 3;
+                value.narrow(0, index * third, third)?.contiguous()
+            }),
+        };
+        part.map(Some).map_err(|error| WeightsError::Format {
+            path: self.path.clone(),
+            reason: format!(
+                "tensor `{}`: {}",
+                stored.name,
+                error.to_string().lines().next().unwrap_or_default()
+            ),
+        })
+    }
+
+    /// Counts tensors as taken that a file may hold although the network has no use for them.
+    pub fn pass_over_where(&mut self, is_no_weight: impl Fn(&str) -> bool) {
+        self.used.extend(self.file.names().filter(|name| is_no_weight(name)).cloned());
+    }
+
+    /// Says so where the file holds tensors that no network took.
+    ///
+    /// # Errors
+    /// [`WeightsError::Extra`].
+    pub fn finish(self) -> Result<(), WeightsError> {
+        if self.names.is_some() {
+            return Ok(());
+        }
+        let unused = |name: &&String| !self.used.contains(*name) && !name.ends_with(NOT_WEIGHTS);
+        let names: Vec<String> = self.file.names().filter(unused).cloned().collect();
+        if names.is_empty() { Ok(()) } else { Err(WeightsError::Extra { path: self.path, names }) }
+    }
+
+    /// Keeps what went wrong for [`Self::build`]; networks' errors are about shapes.
+    fn fail(&mut self, error: WeightsError) -> NetworkError {
+        let reason = error.to_string();
+        self.failed = Some(error);
+        NetworkError::Input { name: "weights", reason }
+    }
+}
+
+impl Parameters<CandleEngine> for FileWeights {
+    fn get(&mut self, name: &str, shape: &[usize], kind: ParameterKind) -> mudi_diffusion::Result<Tensor> {
+        let found = self.read(name).map_err(|error| self.fail(error))?;
+        let found = found
+            .ok_or_else(|| NetworkError::MissingTensor { name: name.to_owned(), expected: shape.to_vec() })?;
+        let value = from_file_layout(&found, kind).map_err(NetworkError::engine)?;
+        if value.dims() != shape {
+            return Err(NetworkError::TensorShape {
+                name: name.to_owned(),
+                expected: shape.to_vec(),
+                found: value.dims().to_vec(),
+            });
+        }
+        let dtype = match (self.precision, kind, value.dtype()) {
+            (Precision::Half, kind, own) if held_in_half(kind) => {
+                if own == DType::F16 {
+                    DType::F16
+                } else {
+                    DType::BF16
+                }
+            }
+            _ => DType::F32,
+        };
+        let value =
+            value.to_dtype(dtype).and_then(|value| value.contiguous()).map_err(NetworkError::engine)?;
+        if !WeightSlice::of(&value)?.values().all_finite() {
+            let error = WeightsError::NotNumbers { path: self.path.clone(), name: name.to_owned() };
+            return Err(self.fail(error));
+        }
+        let value = value.to_device(&self.device).map_err(NetworkError::engine)?;
+        Ok(Tensor::constant(value))
+    }
+
+    fn contains(&self, name: &str) -> bool {
+        self.stored(name).is_some_and(|stored| self.file.shape(&stored.name).is_some())
+    }
+
+    fn pass_over(&mut self, name: &str) {
+        self.used.insert(name.to_owned());
+    }
+}

@@ -1,0 +1,67 @@
+//! Weights in prompts, prompts of any length, sizes and devices, as pictures show them.
+
+use std::path::Path;
+
+use mudi_tests::workshop::{Workshop, ok, refused};
+
+/// The pixels of a small picture.
+fn picture(shop: &Workshop, prompt: &str, negative: &str, further: &[&str]) -> Vec<u8> {
+    let out = shop.path("out");
+    let common =
+        ["generate", "--base", &shop.base, "--prompt", prompt, "--negative", negative, "--out", &out];
+    let small = ["--steps", "2", "--count", "1", "--no-metadata", "--quiet"];
+    ok(&[&common[..], &small, further].concat());
+    image::open(Path::new(&out).join("0000.png")).expect("a picture").to_rgb8().into_raw()
+}
+
+#[test]
+fn weights_count() {
+    let shop = Workshop::new();
+    let plain = picture(&shop, "a red bear", "", &[]);
+    assert!(plain == picture(&shop, "a (red bear:1.0)", "", &[]), "a weight of 1 is none");
+    assert!(plain != picture(&shop, "a (red:1.5) bear", "", &[]));
+    assert!(picture(&shop, "a (red) bear", "", &[]) == picture(&shop, "a (red:1.1) bear", "", &[]));
+    assert!(
+        picture(&shop, r"a \(red\) bear", "", &[]) != picture(&shop, "a (red) bear", "", &[]),
+        "brackets are text"
+    );
+}
+
+#[test]
+fn the_end_of_a_long_prompt_counts() {
+    let shop = Workshop::new();
+    let long = "a red bear and a blue cat in the snow, ".repeat(12);
+    let with = |end: &str, negative: &str| picture(&shop, &format!("{long}{end}"), negative, &[]);
+    assert!(with("a green robot", "") != with("a pink rabbit", ""));
+    // A negative prompt of another length.
+    assert!(with("a green robot", "sticker") != with("a green robot", &long));
+    assert!(picture(&shop, "a bear", &long, &[]) != picture(&shop, "a bear", "", &[]));
+    assert!(picture(&shop, "a bear BREAK a cat", "", &[]) != picture(&shop, "a bear a cat", "", &[]));
+}
+
+#[test]
+fn sizes_tiles_and_devices_are_chosen() {
+    let shop = Workshop::new();
+    assert_eq!(picture(&shop, "a bear", "", &["--size", "96x64"]).len(), 96 * 64 * 3);
+    let whole = picture(&shop, "a bear", "", &["--size", "128"]);
+    let tiled = picture(&shop, "a bear", "", &["--size", "128", "--vae-tile", "64"]);
+    assert_eq!(whole.len(), tiled.len());
+    let far =
+        whole.iter().zip(&tiled).map(|(a, b)| f64::from(a.abs_diff(*b))).sum::<f64>() / whole.len() as f64;
+    assert!(far > 0.0 && far < 40.0, "tiles differ a little: {far}");
+    let composed = picture(&shop, "a bear", "", &["--size", "128", "--device", "composed-cpu"]);
+    let most = whole.iter().zip(&composed).map(|(a, b)| a.abs_diff(*b)).max();
+    assert!(most <= Some(1), "{most:?}");
+
+    let out = shop.path("never");
+    let refuse = |further: &[&str], words: &[&str]| {
+        let common = ["generate", "--base", &shop.base, "--prompt", "a bear", "--out", &out];
+        refused(&[&common[..], further].concat(), words);
+        assert!(!Path::new(&out).exists());
+    };
+    refuse(&["--device", "cuda"], &["CUDA", "--features cuda", "CPU"]);
+    refuse(&["--device", "gpu"], &["gpu", "cuda:1"]);
+    refuse(&["--size", "65"], &["65 x 65", "multiples of 4"]);
+    refuse(&["--size", "0"], &["0"]);
+    refuse(&["--lora", "x.safetensors:99"], &["99", "20"]);
+}
