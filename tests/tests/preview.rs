@@ -94,8 +94,8 @@ fn both_engines_paint_what_the_server_makes() {
     mean.chunks_exact_mut(channels).zip(&mask).for_each(|(v, mask)| v.iter_mut().for_each(|v| *v *= mask));
     let start = Start { seed: SEED, mean: Some(mean), noise: None };
     let settings = Settings { steps: STEPS, gamma: 1.5, ..Settings::for_base(&base) };
-    let server =
-        pictures(&base, PROMPT, NEGATIVE, &settings, &[start], |_| ()).expect("the server's picture");
+    let texts = base.encode_pair(PROMPT, NEGATIVE).expect("encoded texts");
+    let server = pictures(&base, &texts, &settings, &[start], |_| ()).expect("the server's picture");
 
     let wish = Wish {
         prompt: PROMPT.to_owned(),
