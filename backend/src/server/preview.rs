@@ -119,7 +119,5 @@ impl Known {
 
 /// SHA-256 of a file's content.
 fn digest(path: &Path) -> std::io::Result<String> {
-    let mut hasher = Sha256::new();
-    std::io::copy(&mut std::fs::File::open(path)?, &mut hasher)?;
-    Ok(hex(&hasher.finalize()))
+    Ok(hex(&Sha256::digest(std::fs::read(path)?)))
 }

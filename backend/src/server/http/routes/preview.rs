@@ -67,7 +67,10 @@ async fn newest_lora(server: &App, project: Uuid, base: &str) -> Result<Option<P
         let finished = |run: &&mudi_domain::api::Run| run.state == JobState::Done && run.base == base;
         newest = page.items.iter().rfind(finished).cloned().or(newest);
         match page.next {
-            Some(next) => after = Some(next),
+            // It is the id of the last run.
+            Some(next) => {
+                after = Some(next.parse().map_err(|_| ApiError::internal("a page's end is no id"))?)
+            }
             None => break,
         }
     }
