@@ -12,7 +12,7 @@ use super::room::Room;
 const STEPS: u32 = 3;
 
 fn finish(room: &Room, job: &Value) {
-    let path = format!("/api/jobs/{}", job.as_str().expect("a job"));
+    let path = room.api(&format!("jobs/{}", job.as_str().expect("a job")));
     let done = room.client.until(&path, |job| {
         ["done", "failed", "cancelled"].contains(&job["state"].as_str().unwrap_or_default())
     });
@@ -23,7 +23,7 @@ fn finish(room: &Room, job: &Value) {
 fn previewing(open: fn(&str) -> Browser) -> (Desk, Value) {
     let models = concat!(env!("CARGO_MANIFEST_DIR"), "/../models");
     let desk = Desk::in_room(Room::with(open, &["--models", models], 1400, 1000));
-    let recipe = json!({ "steps": 2, "batch-size": 1, "regularization": "none" });
+    let recipe = json!({ "steps": 2, "batch": 1, "regularization": "none" });
     let new = json!({ "name": "Short", "base": "pocket", "recipe": recipe });
     let run = desk.room.client.post(&desk.room.api("runs"), &new);
     finish(&desk.room, &run["job"]);
@@ -73,7 +73,7 @@ fn made(desk: &Desk, run: &Value) -> Vec<u8> {
     finish(room, &job["id"]);
     let images = room.client.get(&room.api("images")).value();
     let id = images["items"].as_array().and_then(|images| images.last()).expect("an image")["id"].clone();
-    let path = room.api(&format!("images/{}/image", id.as_str().expect("an id")));
+    let path = room.api(&format!("images/{}/picture", id.as_str().expect("an id")));
     image::load_from_memory(&room.client.get(&path).well().bytes).expect("a picture").into_rgb8().into_raw()
 }
 
