@@ -312,6 +312,7 @@ impl Live {
             }
             Tell::Lost => {
                 self.stage.try_set(Stage::Lost);
+                self.painted.try_set(None);
                 self.lost.try_set(true);
             }
             Tell::Failed { reason } => drop(self.stage.try_set(Stage::Failed(reason))),

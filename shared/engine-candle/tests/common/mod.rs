@@ -1,9 +1,9 @@
 //! What the tests of the engine share.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
 use candle_core::{DType, Device, Tensor as Value};
 use mudi_engine_candle::{CandleEngine, Tensor};
-pub(crate) use mudi_engine_cases::{ACTIVATIONS, inputs, random};
+pub(crate) use mudi_engine_cases::{ACTIVATIONS, cases, inputs, random};
 
 pub(crate) type Case = mudi_engine_cases::Case<CandleEngine>;
 
@@ -14,9 +14,7 @@ pub(crate) fn engines() -> [CandleEngine; 2] {
 
 /// Every operation on every path.
 pub(crate) fn runs() -> impl Iterator<Item = (CandleEngine, Case)> {
-    engines()
-        .into_iter()
-        .flat_map(|engine| mudi_engine_cases::cases().into_iter().map(move |case| (engine.clone(), case)))
+    engines().into_iter().flat_map(|engine| cases().into_iter().map(move |case| (engine.clone(), case)))
 }
 
 pub(crate) fn value(values: &[f32], shape: &[usize]) -> Value {

@@ -12,6 +12,7 @@ use crate::settings::Sharing;
 use crate::tensor::Tensor;
 
 /// What is done with scores beside scaling them.
+#[derive(Clone, Copy)]
 pub(crate) enum Extra<'a> {
     None,
     /// Later keys are hidden.

@@ -69,7 +69,7 @@ async fn newest_lora(server: &App, project: Uuid, base: &str) -> Result<Option<P
         match page.next {
             // It is the id of the last run.
             Some(next) => {
-                after = Some(next.parse().map_err(|_| ApiError::internal("a page's end is no id"))?)
+                after = Some(next.parse().map_err(|_| ApiError::internal("a page's end is no id"))?);
             }
             None => break,
         }
