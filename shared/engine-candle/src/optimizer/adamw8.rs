@@ -27,7 +27,7 @@ impl Quantized {
     }
 }
 
-/// AdamW with moments in one byte ([`super::quantized`]): a quarter of the memory.
+/// AdamW with moments in one byte: a quarter of the memory.
 pub struct AdamW8 {
     config: AdamWConfig,
     /// Updates made so far.
