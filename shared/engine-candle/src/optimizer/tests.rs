@@ -30,22 +30,27 @@ fn config() -> AdamWConfig {
 const GOAL: [f32; 5] = [0.5, -1.0, 2.0, 0.25, -0.125];
 const START: [f32; 5] = [0.1, 0.2, -0.3, 0.4, 0.5];
 
-/// The numbers are those of the authors' package, prodigyopt 1.1.2, on the same problem:
-/// `Prodigy([w], lr=1.0, weight_decay=0.01)`, 40 steps.
+/// The numbers are those of the authors' package, prodigyopt 1.1.2, on the same problem in double precision:
+/// `Prodigy([w], lr=1.0, weight_decay=0.01)`. While the estimate grows it enlarges what is rounded: in single precision that
+/// package itself is 2e-7 away from these weights after 5 steps, 5e-3 after 40.
 #[test]
 fn prodigy_is_its_authors() {
-    let leaf = Tensor::leaf(value(&START));
-    let mut optimizer = Optimizer::Prodigy(Prodigy::new(config()));
-    let found = descend(&mut optimizer, &leaf, &GOAL, 40, 1.0);
-    for (found, expected) in found.iter().zip(PRODIGY_AFTER_40) {
-        assert!((found - expected).abs() < 2e-4 * expected.abs().max(0.1), "{found} is not {expected}");
+    for (steps, expected, estimate, near) in
+        [(5, PRODIGY_AFTER_5, 3.456_126_08e-5, 1e-6), (40, PRODIGY_AFTER_40, 0.414_607_81, 1e-2)]
+    {
+        let leaf = Tensor::leaf(value(&START));
+        let mut optimizer = Optimizer::Prodigy(Prodigy::new(config()));
+        let found = descend(&mut optimizer, &leaf, &GOAL, steps, 1.0);
+        for (found, expected) in found.iter().zip(expected) {
+            assert!((found - expected).abs() < near, "after {steps} steps {found} is not {expected}");
+        }
+        let found = optimizer.numbers()[0];
+        assert!((found / estimate - 1.0).abs() < 5e-3, "after {steps} steps {found} is not {estimate}");
     }
-    let estimate = optimizer.numbers()[0];
-    assert!((estimate / PRODIGY_ESTIMATE - 1.0).abs() < 1e-3, "{estimate}");
 }
 
-const PRODIGY_AFTER_40: [f32; 5] = [0.765_698_9, -1.337_944_4, 1.722_780_1, 0.127_043_11, -0.196_080_03];
-const PRODIGY_ESTIMATE: f64 = 0.413_995_07;
+const PRODIGY_AFTER_5: [f32; 5] = [0.100_098_19, 0.199_901_74, -0.299_901_72, 0.399_901_69, 0.499_901_67];
+const PRODIGY_AFTER_40: [f32; 5] = [0.766_201_63, -1.340_739_1, 1.717_496_8, 0.129_122_52, -0.200_151_68];
 
 #[test]
 fn eight_bits_go_where_thirty_two_go() {
