@@ -28,7 +28,7 @@ impl MaskEditor {
         let Some((name, area)) = self.history.redo(&mut self.mask) else {
             return effects.say("Nothing to do again");
         };
-        self.saving.redone();
+        self.saving.redone(|| self.history.last_done(&self.mask));
         effects.merge(self.changed(area));
         effects.say(format!("Done again: {name}"))
     }

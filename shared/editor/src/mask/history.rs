@@ -51,6 +51,11 @@ impl History {
         self.undone.last().map(|entry| entry.other.as_now(mask)).unwrap_or_default()
     }
 
+    /// The tiles of what was done last, as they are now.
+    pub(super) fn last_done(&self, mask: &GrayImage) -> Patch {
+        self.done.last().map(|entry| entry.other.as_now(mask)).unwrap_or_default()
+    }
+
     /// What can be undone next.
     #[must_use]
     pub fn next_undo(&self) -> Option<&'static str> {

@@ -89,13 +89,17 @@ impl Journal {
         }
     }
 
-    /// What was undone last was done again.
-    pub(super) fn redo(&mut self) {
+    /// What was undone last was done again; `after` makes its tiles as they are now, where they are needed.
+    pub(super) fn redo(&mut self, after: impl FnOnce() -> Patch) {
         // Those below were undone last.
         if self.done == 0 && self.below.len() > self.fixed {
             self.below.pop();
+        } else if self.done < self.operations.len() {
+            self.done += 1;
         } else {
-            self.done = (self.done + 1).min(self.operations.len());
+            // It was undone before the mask was saved that this begins with.
+            self.operations.push(Operation::Patch(after()));
+            self.done += 1;
         }
     }
 

@@ -83,8 +83,8 @@ impl Saving {
         self.touched();
     }
 
-    pub(super) fn redone(&mut self) {
-        self.both().for_each(Journal::redo);
+    pub(super) fn redone(&mut self, after: impl Fn() -> Patch) {
+        self.both().for_each(|journal| journal.redo(&after));
         self.touched();
     }
 

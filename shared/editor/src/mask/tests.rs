@@ -116,6 +116,26 @@ fn with_colours() -> MaskEditor {
     editor
 }
 
+#[test]
+fn what_was_undone_before_a_save_and_done_again_during_it_is_in_the_journal() {
+    let mut editor = with_colours();
+    let stroke = Deed::Drag(Tool::Brush, vec![(40.0, 40.0)], false);
+    act(&mut editor, &stroke);
+    act(&mut editor, &Deed::Drag(Tool::Brush, vec![(90.0, 90.0)], false));
+    act(&mut editor, &Deed::Undo);
+    let upload = editor.begin_save().expect("something to save");
+    act(&mut editor, &Deed::Redo);
+    editor.update(Message::Saved("v1".to_owned()));
+    let journal = editor.journal().expect("what was done again is not saved");
+    assert_eq!(&journal.applied(&upload.mask), editor.mask());
+    // And back, and again.
+    act(&mut editor, &Deed::Undo);
+    assert_eq!(editor.mask(), &upload.mask);
+    assert!(editor.journal().is_none_or(|journal| journal.applied(&upload.mask) == upload.mask));
+    act(&mut editor, &Deed::Redo);
+    assert_eq!(editor.journal().map(|journal| journal.applied(&upload.mask)).as_ref(), Some(editor.mask()));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
