@@ -49,9 +49,8 @@ impl TextEncoders {
         let mut encoders = Vec::new();
         for (config, component) in configs.into_iter().zip([Component::TextEncoder, Component::TextEncoder2])
         {
-            let mut weights = source.weights(engine, component, precision)?;
-            let encoder = weights.build(|parameters| ClipText::new(config, parameters))?;
-            weights.finish()?;
+            let encoder =
+                source.load(engine, component, precision, |parameters| ClipText::new(config, parameters))?;
             encoders.push((source.tokenizer(component)?, encoder));
         }
         Ok(Self {

@@ -64,7 +64,7 @@ impl Manifest {
 }
 
 /// SHA-256 of a file, in hexadecimal digits.
-pub(super) fn digest(path: &Path) -> Result<String, ModelsError> {
+pub(crate) fn digest(path: &Path) -> Result<String, ModelsError> {
     let failed = |source| ModelsError::Read { path: path.to_owned(), source };
     let mut file = File::open(path).map_err(failed)?;
     let mut hasher = Sha256::new();

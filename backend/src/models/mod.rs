@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 pub use catalog::{CATALOG, Entry, find};
 pub use hub::{DEFAULT_HUB, Hub};
+pub(crate) use manifest::digest;
 pub use manifest::{Found, Manifest, list, remove, verify};
 pub use pull::{Progress, pull};
 

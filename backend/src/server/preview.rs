@@ -8,11 +8,10 @@ use mudi_diffusion::unet::UNetConfig;
 use mudi_diffusion::vae::VaeConfig;
 use mudi_domain::api::PreviewFile;
 use mudi_preview::FILES;
-use sha2::{Digest, Sha256};
 
 use super::jobs::bases;
-use super::store::hex;
 use crate::base::{BaseError, read_config};
+use crate::models::{ModelsError, digest};
 
 /// What is known of the model's files, found out when it is first asked for.
 #[derive(Default)]
@@ -47,7 +46,10 @@ pub(crate) enum PreviewError {
     /// The model's folder cannot be read.
     #[error(transparent)]
     Base(#[from] BaseError),
-    /// A file cannot be read.
+    /// A file's content cannot be read.
+    #[error(transparent)]
+    Content(#[from] ModelsError),
+    /// A file cannot be looked at.
     #[error("{}: {source}", path.display())]
     Read {
         /// The file.
@@ -100,8 +102,7 @@ impl Known {
         let mut files = Vec::new();
         let mut paths = BTreeMap::new();
         for stamp in &stamps {
-            let sha256 = digest(&stamp.path)
-                .map_err(|source| PreviewError::Read { path: stamp.path.clone(), source })?;
+            let sha256 = digest(&stamp.path)?;
             let within = stamp.path.strip_prefix(folder).unwrap_or(&stamp.path);
             let name = within.to_string_lossy().replace(std::path::MAIN_SEPARATOR, "/");
             paths.insert(sha256.clone(), stamp.path.clone());
@@ -115,9 +116,4 @@ impl Known {
     pub(crate) fn path(&self, sha256: &str) -> Option<&Path> {
         self.paths.get(sha256).map(PathBuf::as_path)
     }
-}
-
-/// SHA-256 of a file's content.
-fn digest(path: &Path) -> std::io::Result<String> {
-    Ok(hex(&Sha256::digest(std::fs::read(path)?)))
 }

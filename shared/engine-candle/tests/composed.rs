@@ -3,9 +3,10 @@
 use candle_core::{DType, Device, Tensor as Value};
 use mudi_diffusion::{Activation, Engine};
 use mudi_engine_candle::{CandleEngine, Tensor, backward};
+use mudi_engine_cases::{cases, inputs, random};
 
 mod common;
-use common::{Case, cases, inputs, random, seed, tensors, value, values};
+use common::{Case, seed, tensors, value, values};
 
 fn composed(dtype: DType) -> CandleEngine {
     CandleEngine::composed(Device::Cpu, dtype).expect("a type that is supported")

@@ -2,9 +2,10 @@
 
 use mudi_diffusion::Engine;
 use mudi_engine_candle::{CandleEngine, Tensor, backward};
+use mudi_engine_cases::{inputs, random};
 
 mod common;
-use common::{Case, engines, inputs, random, runs, seed, tensors, value, values};
+use common::{Case, engines, runs, seed, tensors, value, values};
 
 /// Half the distance between the two points of a difference.
 const STEP: f32 = 1e-2;

@@ -2,9 +2,10 @@
 
 use mudi_diffusion::Engine;
 use mudi_engine_candle::{AdamW, AdamWConfig, CandleEngine, Gradients, Tensor, backward, gradient_norm};
+use mudi_engine_cases::random;
 
 mod common;
-use common::{random, value, values};
+use common::{value, values};
 
 /// AdamW of one weight, as the paper writes it.
 struct Plain {

@@ -3,10 +3,11 @@
 
 use mudi_diffusion::{Activation, ConvGeometry, Engine, ScoreBias};
 use mudi_engine_candle::{CandleEngine, Tensor};
+use mudi_engine_cases::{ACTIVATIONS, inputs, random};
 use proptest::prelude::*;
 
 mod common;
-use common::{ACTIVATIONS, engines, inputs, random, runs, tensors, value, values};
+use common::{engines, runs, tensors, value, values};
 
 /// Largest error, relative to the largest value of the result.
 const TOLERANCE: f64 = 1e-5;

@@ -1,9 +1,10 @@
 //! Values and gradients do not depend on how many threads compute them.
 
 use mudi_engine_candle::{CandleEngine, backward};
+use mudi_engine_cases::{cases, inputs};
 
 mod common;
-use common::{cases, inputs, seed, tensors, values};
+use common::{seed, tensors, values};
 
 #[test]
 fn every_operation_gives_the_same_bits_on_any_number_of_threads() {

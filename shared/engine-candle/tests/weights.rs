@@ -11,11 +11,12 @@ use mudi_engine_candle::weights::{
     FileWeights, TrainableWeights, WeightsError, named_for_file, read_safetensors, to_safetensors,
     values_from_file,
 };
+use mudi_engine_cases::random;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
 mod common;
-use common::{random, value, values};
+use common::{value, values};
 
 const KINDS: [(&str, &[usize], ParameterKind); 6] = [
     ("conv.weight", &[4, 3, 2, 5], ParameterKind::Convolution),

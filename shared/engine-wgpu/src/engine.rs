@@ -8,9 +8,10 @@ use mudi_diffusion::{Activation, ConvGeometry, Engine, Error, Readable, Result, 
 
 use crate::error::GpuError;
 use crate::gpu::{Gpu, Storage};
-use crate::kernel::{Kernel, Pipelines};
+use crate::kernel::{Compiled, Kernel, Pipelines};
 use crate::ops;
 use crate::pool::{Pool, Writer};
+use crate::read::Read;
 use crate::recorder::{Dispatch, Recorder, Work};
 use crate::settings::Settings;
 use crate::tensor::Tensor;
@@ -93,19 +94,9 @@ impl WgpuEngine {
     fn begin_read(&self, x: &Tensor) -> Read {
         let bytes = self.bytes(x.elements());
         let Gpu { device, .. } = &self.inner.gpu;
-        let copy = device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("read"),
-            size: bytes,
-            usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
-            mapped_at_creation: false,
-        });
+        let copy = Read::buffer(device, bytes);
         self.send(|encoder| encoder.copy_buffer_to_buffer(x.buffer(), 0, &copy, 0, bytes));
-        let (sender, mapped) = futures_channel::oneshot::channel();
-        copy.map_async(wgpu::MapMode::Read, .., move |result| {
-            // Nobody waits any more where the receiver is gone.
-            let _ = sender.send(result);
-        });
-        Read { copy, mapped, storage: self.inner.settings.storage, count: x.elements() }
+        Read::begin(copy, self.inner.settings.storage, x.elements())
     }
 
     /// Bytes of that many values, as buffers are copied: in fours.
@@ -149,7 +140,8 @@ impl WgpuEngine {
     pub(crate) fn run(&self, kernel: &Kernel<'_>, body: impl FnOnce() -> String) -> Result<()> {
         let Inner { gpu, settings, recorder, pipelines, .. } = &*self.inner;
         let device = &gpu.device;
-        let pipeline = pipelines.borrow_mut().get(device, settings.storage, kernel, body);
+        let Compiled { pipeline, bindings: layout } =
+            pipelines.borrow_mut().get(device, settings.storage, kernel, body);
         let mut workgroups = [1; 3];
         for (count, &wanted) in workgroups.iter_mut().zip(&kernel.workgroups) {
             *count = u32::try_from(wanted).unwrap_or(u32::MAX);
@@ -174,54 +166,13 @@ impl WgpuEngine {
         }
         let bindings = device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: None,
-            layout: &pipeline.get_bind_group_layout(0),
+            layout: &layout,
             entries: &entries,
         });
         recorder.pending += kernel.flops;
         recorder.work.flops += kernel.flops;
         recorder.push(Dispatch { pipeline, bindings, workgroups });
         Ok(())
-    }
-}
-
-/// Values on their way back.
-struct Read {
-    copy: wgpu::Buffer,
-    mapped: futures_channel::oneshot::Receiver<std::result::Result<(), wgpu::BufferAsyncError>>,
-    storage: Storage,
-    count: usize,
-}
-
-impl Read {
-    async fn finish(self, gpu: &Gpu) -> Result<Vec<f32>> {
-        // Natively somebody has to wait; a browser calls back by itself.
-        #[cfg(not(target_arch = "wasm32"))]
-        if let Err(error) = gpu.device.poll(wgpu::PollType::wait_indefinitely()) {
-            gpu.check()?;
-            return Err(GpuError::Lost { reason: error.to_string() }.into());
-        }
-        let mapped = self.mapped.await;
-        // What the device has reported says more than that nothing could be mapped.
-        gpu.check()?;
-        match mapped {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => return Err(GpuError::Refused { reason: error.to_string() }.into()),
-            Err(_) => return Err(GpuError::Lost { reason: "reading was given up".to_owned() }.into()),
-        }
-        let view = self
-            .copy
-            .get_mapped_range(..)
-            .map_err(|error| GpuError::Refused { reason: error.to_string() })?;
-        let mut values: Vec<f32> = match self.storage {
-            Storage::Single => {
-                view.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
-            }
-            Storage::Half => {
-                view.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32()).collect()
-            }
-        };
-        values.truncate(self.count);
-        Ok(values)
     }
 }
 

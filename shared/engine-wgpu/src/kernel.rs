@@ -106,10 +106,17 @@ impl Kernel<'_> {
     }
 }
 
+/// A kernel that has been compiled, and the layout of its bindings.
+#[derive(Clone, Debug)]
+pub(crate) struct Compiled {
+    pub(crate) pipeline: wgpu::ComputePipeline,
+    pub(crate) bindings: wgpu::BindGroupLayout,
+}
+
 /// Compiled kernels by key.
 #[derive(Debug, Default)]
 pub(crate) struct Pipelines {
-    compiled: HashMap<String, wgpu::ComputePipeline>,
+    compiled: HashMap<String, Compiled>,
 }
 
 impl Pipelines {
@@ -120,9 +127,9 @@ impl Pipelines {
         storage: Storage,
         kernel: &Kernel<'_>,
         body: impl FnOnce() -> String,
-    ) -> wgpu::ComputePipeline {
-        if let Some(pipeline) = self.compiled.get(&kernel.key) {
-            return pipeline.clone();
+    ) -> Compiled {
+        if let Some(compiled) = self.compiled.get(&kernel.key) {
+            return compiled.clone();
         }
         let source = kernel.source(storage, &body());
         let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
@@ -141,7 +148,8 @@ impl Pipelines {
             },
             cache: None,
         });
-        self.compiled.insert(kernel.key.clone(), pipeline.clone());
-        pipeline
+        let compiled = Compiled { bindings: pipeline.get_bind_group_layout(0), pipeline };
+        self.compiled.insert(kernel.key.clone(), compiled.clone());
+        compiled
     }
 }

@@ -10,6 +10,7 @@ mod gpu;
 mod kernel;
 mod ops;
 mod pool;
+mod read;
 mod recorder;
 mod settings;
 mod tensor;

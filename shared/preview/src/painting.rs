@@ -242,34 +242,48 @@ impl<E: Readable> Painter<E> {
         painting.sampler.scale_model_input(&mut scale, at)?;
         let scaled = if scale == [1.0] { latents.clone() } else { engine.scale(&latents, scale[0])? };
         let prediction = self.predict(painting, &scaled, timestep)?;
-        let picture = self.decode(&self.expected(&scaled, &prediction, painting.sampler.alpha_bar(at))?)?;
-        let size = engine.shape(&picture);
-        let parts = [&prediction, &latents, &picture];
-        let mut flat = Vec::new();
-        for part in parts {
-            let length = engine.shape(part).iter().product();
-            flat.push(engine.reshape(part, &[1, length])?);
-        }
         // Everything comes back at once: waiting for the device is what takes time.
-        let together = engine.concat(&engine.concat(&flat[0], &flat[1], 1)?, &flat[2], 1)?;
+        let mut together = engine.reshape(&prediction, &[1, count])?;
+        let start = match &painting.latents {
+            Latents::Start(_) => {
+                together = engine.concat(&together, &engine.reshape(&latents, &[1, count])?, 1)?;
+                count
+            }
+            Latents::Known(_) => 0,
+        };
+        // The last step's picture is that of the latents which it leads to.
+        let last = at + 1 == wish.steps;
+        let mut picture = None;
+        if !last {
+            let expected = self.expected(&scaled, &prediction, painting.sampler.alpha_bar(at))?;
+            let decoded = self.decode(&expected)?;
+            let size = engine.shape(&decoded);
+            let flat = engine.reshape(&decoded, &[1, size.iter().product()])?;
+            together = engine.concat(&together, &flat, 1)?;
+            picture = Some(size);
+        }
         let values = engine.read(&together).await?;
         let (prediction, rest) = values.split_at(count);
-        let (before, picture) = rest.split_at(count);
-        let mut after = before.to_vec();
+        let (start, decoded) = rest.split_at(start);
+        let mut after = match &mut painting.latents {
+            Latents::Start(_) => start.to_vec(),
+            Latents::Known(known) => std::mem::take(known),
+        };
         let noise = painting
             .sampler
             .needs_noise()
-            .then(|| rng::normal(&mut rng::stream(wish.seed, "ancestral", at as u64), count));
+            .then(|| rng::normal(&mut rng::stream(painting.wish.seed, "ancestral", at as u64), count));
         painting.sampler.step(at, prediction, &mut after, noise.as_deref())?;
         painting.step += 1;
-        if painting.done() {
-            let last = self.decode(&engine.from_slice(&after, &shape)?)?;
-            let picture = engine.read(&last).await?;
-            painting.latents = Latents::Known(after);
-            return Ok(pixels(&picture, &size));
-        }
+        let picture = match picture {
+            Some(size) => pixels(decoded, &size),
+            None => {
+                let decoded = self.decode(&engine.from_slice(&after, &shape)?)?;
+                pixels(&engine.read(&decoded).await?, &engine.shape(&decoded))
+            }
+        };
         painting.latents = Latents::Known(after);
-        Ok(pixels(picture, &size))
+        Ok(picture)
     }
 
     /// What the UNet says of `scaled` latents, with guidance: `[1, h, w, C]`.

@@ -1,10 +1,12 @@
 //! Kept files as answers: whole or in part, or not at all where the browser has them.
 
 use std::ops::Range;
+use std::path::Path;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use tokio::io::AsyncReadExt;
 use uuid::Uuid;
 
 use super::App;
@@ -41,6 +43,19 @@ pub(super) async fn file(
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     Ok(response)
+}
+
+/// A file outside of the store, as a body that is read while it is sent, and its size.
+pub(super) async fn streamed(path: &Path) -> Result<(Body, u64), ApiError> {
+    let file = tokio::fs::File::open(path).await?;
+    let size = file.metadata().await?.len();
+    let stream = futures_util::stream::try_unfold(file, async |mut file| {
+        let mut chunk = vec![0; 64 << 10];
+        let read = file.read(&mut chunk).await?;
+        chunk.truncate(read);
+        Ok::<_, std::io::Error>((read > 0).then_some((chunk, file)))
+    });
+    Ok((Body::from_stream(stream), size))
 }
 
 fn value(text: &str) -> Result<HeaderValue, ApiError> {

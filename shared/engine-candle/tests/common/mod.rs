@@ -1,9 +1,9 @@
 //! What the tests of the engine share.
-#![allow(dead_code, unused_imports)]
+#![allow(dead_code)]
 
 use candle_core::{DType, Device, Tensor as Value};
 use mudi_engine_candle::{CandleEngine, Tensor};
-pub(crate) use mudi_engine_cases::{ACTIVATIONS, cases, inputs, random};
+use mudi_engine_cases::{cases, random};
 
 pub(crate) type Case = mudi_engine_cases::Case<CandleEngine>;
 

@@ -1,9 +1,8 @@
 //! The model that visitors' browsers run.
 
 use axum::Json;
-use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use mudi_domain::api::{JobState, PreviewLora, PreviewModel};
 use utoipa_axum::router::OpenApiRouter;
@@ -12,7 +11,7 @@ use uuid::Uuid;
 
 use crate::server::http::App;
 use crate::server::http::extract::{Params, etag, list_range};
-use crate::server::http::files::is_known;
+use crate::server::http::files::{is_known, streamed};
 use crate::server::http::problem::ApiError;
 use crate::server::jobs::TRAINED;
 use crate::server::preview::{Known, PreviewError};
@@ -95,12 +94,16 @@ async fn file(
     let mut response = if is_known(&headers, &tag) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
-        let bytes = tokio::fs::read(path).await?;
-        ([(header::CONTENT_TYPE, "application/octet-stream")], Body::from(bytes)).into_response()
+        let (body, size) = streamed(path).await?;
+        let headers = [
+            (header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream")),
+            (header::CONTENT_LENGTH, size.into()),
+        ];
+        (headers, body).into_response()
     };
     let headers = response.headers_mut();
     headers.insert(header::ETAG, tag);
-    let keep = header::HeaderValue::from_static("private, max-age=31536000, immutable");
+    let keep = HeaderValue::from_static("private, max-age=31536000, immutable");
     headers.insert(header::CACHE_CONTROL, keep);
     Ok(response)
 }

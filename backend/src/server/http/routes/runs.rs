@@ -1,19 +1,18 @@
 //! Training runs.
 
 use axum::Json;
-use axum::body::Body as Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use mudi_domain::api::{JobState, Metric, NewRun, Page, Run, Samples};
 use serde::Deserialize;
-use tokio::io::AsyncReadExt;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::server::http::App;
 use crate::server::http::extract::{Body, ListQuery, Params, Search, name};
+use crate::server::http::files::streamed;
 use crate::server::http::problem::ApiError;
 use crate::server::jobs::{TRAINED, bases};
 use crate::server::store::StoreError;
@@ -157,14 +156,7 @@ async fn weights(
         )));
     }
     let path = server.store.run_folder(project, id).join(TRAINED).join(LORA_FILE);
-    let file = tokio::fs::File::open(&path).await?;
-    let size = file.metadata().await?.len();
-    let stream = futures_util::stream::try_unfold(file, async |mut file| {
-        let mut chunk = vec![0; 64 << 10];
-        let read = file.read(&mut chunk).await?;
-        chunk.truncate(read);
-        Ok::<_, std::io::Error>((read > 0).then_some((chunk, file)))
-    });
+    let (body, size) = streamed(&path).await?;
     let named = format!("attachment; filename=\"{id}.safetensors\"");
     let headers = HeaderMap::from_iter([
         (header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream")),
@@ -174,5 +166,5 @@ async fn weights(
             HeaderValue::from_str(&named).map_err(|error| ApiError::internal(error.to_string()))?,
         ),
     ]);
-    Ok((headers, Bytes::from_stream(stream)).into_response())
+    Ok((headers, body).into_response())
 }

@@ -1,0 +1,185 @@
+//! What is seen of the preview: the picture, what is going on, and what can be chosen.
+
+use leptos::prelude::*;
+use mudi_domain::api::PreviewModel;
+use mudi_domain::prompt;
+
+use super::{Live, Painted, STEPS, Stage, WANTED};
+use crate::browser;
+use crate::layouts::bench::Bench;
+use crate::widgets::Slider;
+
+#[component]
+pub(super) fn Offered(
+    bench: Bench,
+    project: String,
+    model: PreviewModel,
+    strength: RwSignal<f64>,
+) -> impl IntoView {
+    let names: Vec<String> = bench
+        .cutouts
+        .subjects
+        .with_value(|subjects| subjects.iter().map(|subject| format!("a {}", subject.name)).collect());
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let bytes = model.files.iter().map(|file| file.bytes).sum::<u64>();
+    let of_run = model.lora.as_ref().map(|lora| lora.name.clone());
+    let live = Live {
+        bench,
+        project: StoredValue::new(project),
+        model: StoredValue::new(model),
+        bridge: StoredValue::new_local(None),
+        stage: RwSignal::new(Stage::Off),
+        why_no_gpu: RwSignal::new(None),
+        lost: RwSignal::new(false),
+        painted: RwSignal::new(None),
+        canvas: NodeRef::new(),
+        prompt: RwSignal::new(prompt::collage(&names).replace(", simple background", "")),
+        seed: RwSignal::new(0),
+        steps: RwSignal::new(STEPS),
+        strength,
+        number: StoredValue::new(0),
+        waiting: StoredValue::new(false),
+    };
+    live.react();
+    live.listen();
+    if browser::remembered(WANTED).as_deref() == Some("yes") {
+        live.turn_on();
+    }
+    let on = Signal::derive(move || live.stage.get() != Stage::Off);
+    let turn = move |_| if on.get_untracked() { live.turn_off() } else { live.turn_on() };
+    let about = match of_run {
+        Some(run) => format!("With your subjects as “{run}” has learnt them."),
+        None => "It does not know your subjects: no run has been trained on this model yet.".to_owned(),
+    };
+    view! {
+        <section class="live" aria-label="Preview">
+            <div class="exact-head">
+                <h2>"Preview"</h2>
+                <button class="button" aria-pressed=move || on.get().to_string() on:click=turn>
+                    {move || if on.get() { "Turn off" } else { "Turn on" }}
+                </button>
+            </div>
+            <div class="live-body" hidden=move || !on.get()>
+                <canvas
+                    class="exact-canvas"
+                    node_ref=live.canvas
+                    role="img"
+                    aria-label="What the small model makes of the layout"
+                    width="1"
+                    height="1"
+                ></canvas>
+                <Status live />
+                <Controls live />
+            </div>
+            <p class="help">
+                {move || {
+                    (!on.get())
+                        .then(|| {
+                            format!(
+                                "A small model paints this layout in your browser while you arrange it. It is loaded once: {:.0} MB. ",
+                                bytes as f64 / 1e6,
+                            )
+                        })
+                }} {about}
+            </p>
+        </section>
+    }
+}
+
+/// What is going on, in words.
+#[component]
+fn Status(live: Live) -> impl IntoView {
+    let words = move || match live.stage.get() {
+        Stage::Off => String::new(),
+        Stage::Loading { received, total } if received < total => {
+            format!("Loading the model: {:.0} of {:.0} MB", received as f64 / 1e6, total as f64 / 1e6)
+        }
+        Stage::Loading { .. } => "Preparing the model…".to_owned(),
+        Stage::Lost => "The GPU was lost; it is set up again…".to_owned(),
+        Stage::Failed(reason) => reason,
+        Stage::Ready { device, gpu, emulated } => {
+            let place = match (gpu, emulated) {
+                (true, false) => format!("on your GPU ({device})"),
+                (true, true) => format!("on a GPU emulated by your processor ({device})"),
+                (false, _) => {
+                    let why = live.why_no_gpu.get().unwrap_or_default();
+                    format!("on your processor, which is slower than a GPU: {why}")
+                }
+            };
+            match live.painted.get() {
+                Some(Painted { step, steps, milliseconds }) => {
+                    let again = if live.lost.get() { "; the GPU was lost and set up again" } else { "" };
+                    format!("Step {step} of {steps}, {milliseconds:.0} ms a step, {place}{again}")
+                }
+                None if live.bench.shown.with(|shown| shown.placements.is_empty()) => {
+                    "Put a subject on the canvas.".to_owned()
+                }
+                None => format!("Painting {place}…"),
+            }
+        }
+    };
+    let share = move || match live.stage.get() {
+        Stage::Loading { received, total } if received < total => Some(
+            view! { <progress max=total.to_string() value=received.to_string() aria-label="Loading the model"></progress> },
+        ),
+        _ => None,
+    };
+    let failed = move || matches!(live.stage.get(), Stage::Failed(_));
+    view! {
+        {share}
+        <p class="help live-status" class:fault=failed data-step=move || live.painted.get().map(|painted| painted.step)>
+            {words}
+        </p>
+        {move || {
+            failed()
+                .then(|| {
+                    view! {
+                        <button class="button" on:click=move |_| live.turn_on()>
+                            "Try again"
+                        </button>
+                    }
+                })
+        }}
+    }
+}
+
+#[component]
+fn Controls(live: Live) -> impl IntoView {
+    let another = move |_| live.seed.update(|seed| *seed += 1);
+    view! {
+        <div class="field">
+            <label for="live-prompt">"Prompt"</label>
+            <textarea
+                id="live-prompt"
+                rows="2"
+                prop:value=live.prompt
+                on:input=move |event| live.prompt.set(event_target_value(&event))
+            ></textarea>
+        </div>
+        <div class="row">
+            <label class="live-seed">
+                "Seed"
+                <input
+                    type="number"
+                    min="0"
+                    step="1"
+                    prop:value=move || live.seed.get().to_string()
+                    on:change=move |event| {
+                        if let Ok(seed) = event_target_value(&event).parse() {
+                            live.seed.set(seed);
+                        }
+                    }
+                />
+            </label>
+            <button class="button" on:click=another>"Another"</button>
+        </div>
+        <Slider
+            label="Steps"
+            unit=""
+            value=live.steps
+            least=2.0
+            most=30.0
+            changed=Callback::new(move |steps| live.steps.set(steps))
+        />
+    }
+}
