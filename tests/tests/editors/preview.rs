@@ -100,7 +100,8 @@ fn the_gpu_paints_what_the_server_makes_and_is_set_up_again_when_it_is_lost() {
     browser.sees("the GPU was lost and set up again");
     painted(browser);
     assert!(psnr(&seen(browser), &servers) < near, "another seed is another picture");
-    assert!(browser.complaints().is_empty(), "{:?}", browser.complaints());
+    let complaints = browser.complaints();
+    assert!(complaints.is_empty(), "{complaints:?}");
 }
 
 #[test]
