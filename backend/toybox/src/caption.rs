@@ -3,8 +3,9 @@
 use rand::Rng;
 
 use crate::background::Background;
+use crate::palette::Color;
 use crate::scene::Scene;
-use crate::toy::{Pattern, Toy};
+use crate::toy::{AccessoryKind, Kind, Pattern, Toy};
 
 /// How often a caption leaves out a toy's pattern, and how often its accessory.
 const OMIT: f64 = 0.25;
@@ -13,9 +14,19 @@ const IDENTIFIER: f64 = 0.15;
 
 /// Three to five random lowercase letters, half of the time pronounceable: a rare token without meaning.
 ///
-/// Pretraining captions carry them so that a text encoder keeps such words apart.
+/// Pretraining captions carry them so that a text encoder keeps such words apart. One that holds a word of the captions
+/// (`cat`, `hated`, `red`) would mean something, so it is drawn again.
 #[must_use]
 pub fn random_identifier(rng: &mut impl Rng) -> String {
+    loop {
+        let drawn = letters(rng);
+        if !means_something(&drawn) {
+            return drawn;
+        }
+    }
+}
+
+fn letters(rng: &mut impl Rng) -> String {
     let pronounceable = rng.random_bool(0.5);
     let length = rng.random_range(3..=5);
     let first_vowel = rng.random_range(0..2);
@@ -27,6 +38,16 @@ pub fn random_identifier(rng: &mut impl Rng) -> String {
             (true, false) => letter(rng, b"bcdfghjklmnprstvz"),
         })
         .collect()
+}
+
+/// Whether a word that names a toy or what it wears is within `letters`.
+fn means_something(letters: &str) -> bool {
+    let kinds = Kind::ALL.iter().map(|kind| kind.name());
+    let colors = Color::ALL.iter().map(|color| color.name());
+    let patterns = Pattern::ALL.iter().map(|pattern| pattern.name());
+    let worn = AccessoryKind::ALL.iter().map(|worn| worn.name());
+    let mut words = kinds.chain(colors).chain(patterns).chain(worn).chain(["toy"]);
+    words.any(|word| letters.contains(word))
 }
 
 /// The words with `a` or `an` before them.

@@ -2,8 +2,8 @@
 
 use mudi_domain::rng::stream;
 use mudi_toybox::{
-    Background, Kind, Naming, Options, Pattern, Scene, Toy, is_held_out, photo_set, similar_group,
-    similar_pair, write_data_set,
+    Background, Kind, Naming, Options, Pattern, Scene, Toy, is_held_out, photo_set, random_identifier,
+    similar_group, similar_pair, write_data_set,
 };
 use proptest::prelude::*;
 
@@ -165,6 +165,19 @@ fn a_data_set_is_whole_and_never_overwrites() {
 
     let refused = write_data_set(&out, &toys, Naming::Kind, &photos).unwrap_err().to_string();
     assert!(refused.contains("bears") && refused.contains("not empty"), "{refused}");
+}
+
+#[test]
+fn an_identifier_means_nothing() {
+    // Of 20,000 some would be a kind or a colour by chance: three letters are `cat` or `dog` once in a few thousand.
+    let mut rng = stream(0, "test identifiers", 0);
+    for _ in 0..20_000 {
+        let identifier = random_identifier(&mut rng);
+        assert!((3..=5).contains(&identifier.len()), "{identifier}");
+        for word in ["bear", "cat", "dog", "robot", "red", "blue", "hat", "bow", "toy"] {
+            assert!(!identifier.contains(word), "{identifier} holds {word}");
+        }
+    }
 }
 
 proptest! {
