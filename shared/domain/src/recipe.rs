@@ -102,10 +102,10 @@ impl Recipe {
     /// ```
     /// use mudi_domain::recipe::{LearningSchedule, Recipe};
     /// let recipe = Recipe {
-    ///     learning_rate: 1.0, steps: 12, warmup_steps: 2, learning_schedule: LearningSchedule::Linear, ..Recipe::default()
+    ///     learning_rate: 1.0, steps: 10, warmup_steps: 2, learning_schedule: LearningSchedule::Linear, ..Recipe::default()
     /// };
-    /// let rates: Vec<f64> = [1, 2, 3, 8, 12].iter().map(|&step| recipe.learning_rate_at(step)).collect();
-    /// assert_eq!(rates, [0.5, 1.0, 1.0, 0.5, 0.1]);
+    /// let rates: Vec<f64> = [1, 2, 3, 7, 10].iter().map(|&step| recipe.learning_rate_at(step)).collect();
+    /// assert_eq!(rates, [0.5, 1.0, 1.0, 0.5, 0.125]);
     /// ```
     #[must_use]
     pub fn learning_rate_at(&self, step: u64) -> f64 {
