@@ -1,9 +1,10 @@
 //! What OWLv2's miniature begins with: pocket's text encoder, and perhaps the blocks of DINOv2's miniature, which have the same
 //! shape, or an earlier OWLv2. All know toys already; boxes alone teach them slowly.
 //!
-//! Pocket's text encoder tells kinds apart, but colours hardly in the state that OWLv2 compares. So its last norm's shift and its
-//! projection are set anew: what texts on toys mean is centred and white. The text tower learns nothing after that. (In OWL-ViT it learns
-//! at a hundredth of the rate. At the full one, what all kinds have in common, being there, drives their texts into one direction.)
+//! Pocket's text encoder tells kinds apart, but colours hardly, and what stands before a noun sways it as much as the noun. So its
+//! projection is set anew: it reads out what texts on toys are to mean ([`Query::meaning`]). The text tower learns nothing after
+//! that. (In OWL-ViT it learns at a hundredth of the rate. At the full one, what all kinds have in common, being there, drives their
+//! texts into one direction.)
 
 use std::path::Path;
 
@@ -11,11 +12,12 @@ use mudi_diffusion::clip::{ClipText, ClipTextConfig};
 use mudi_diffusion::{Engine, Error, ParameterKind, Parameters};
 use mudi_engine_candle::weights::{FileWeights, Precision};
 use mudi_engine_candle::{CandleEngine, on_pool};
-use mudi_toybox::{Color, Kind};
+use mudi_toybox::Color;
 
 use super::PretrainError;
 use super::initial::initial;
-use super::whiten::whitening;
+use super::readout::readout;
+use super::texts::{BEFORE, Query};
 use crate::base::{load_network, load_tokenizer, read_config, weights_file};
 
 /// What the names of the towers begin with.
@@ -38,46 +40,37 @@ const NAMES: [(&str, &str); 10] = [
 ];
 
 /// What is set anew of the text encoder.
-const END: [&str; 2] = ["text_model.final_layer_norm.bias", "text_projection.weight"];
+const PROJECTION: &str = "text_projection.weight";
 
-/// The shift of the last norm and the projection that make what texts on toys mean white.
-fn text_end(
+/// The projection that reads out what texts on toys are to mean.
+fn projection(
     engine: &CandleEngine,
     base: &Path,
     config: ClipTextConfig,
-) -> Result<[Vec<f32>; 2], PretrainError> {
+) -> Result<Vec<f32>, PretrainError> {
     let tokenizer = load_tokenizer(&base.join("tokenizer_2"))?;
-    let folder = base.join("text_encoder_2");
     let width = config.hidden_size;
-    let encoder =
-        load_network(engine, &folder, Precision::Single, |parameters| ClipText::new(config, parameters))?;
-    let mut ids = Vec::new();
-    let mut at = Vec::new();
-    for text in texts() {
-        let encoded = tokenizer.encode(&text)?;
-        at.push(encoded.eos_position);
-        ids.extend(encoded.ids);
+    let encoder = load_network(engine, &base.join("text_encoder_2"), Precision::Single, |parameters| {
+        ClipText::new(config, parameters)
+    })?;
+    let (mut ids, mut at, mut wanted) = (Vec::new(), Vec::new(), Vec::new());
+    for query in Query::all() {
+        // A kind alone counts as much as all its colours together.
+        let times = if query.color.is_none() { Color::ALL.len() } else { 1 };
+        for before in BEFORE {
+            let encoded = tokenizer.encode(&query.words(before))?;
+            for _ in 0..times {
+                at.push(encoded.eos_position);
+                ids.extend_from_slice(&encoded.ids);
+                wanted.extend(query.meaning(width));
+            }
+        }
     }
     let states = on_pool(|| {
         let encoded = encoder.forward(engine, &ids, at.len())?;
         engine.to_vec(&engine.select_positions(&encoded.last, &at)?)
     })?;
-    let (mean, projection) = whitening(&states, width);
-    let mut file = FileWeights::open(engine, &weights_file(&folder)?)?;
-    let shift = engine.to_vec(&file.get(END[0], &[width], ParameterKind::NormShift)?)?;
-    Ok([shift.iter().zip(mean).map(|(shift, mean)| shift - mean).collect(), projection])
-}
-
-/// Every kind, alone and in every colour, and any toy.
-fn texts() -> Vec<String> {
-    let colored = |kind: &Kind| Color::ALL.iter().map(|c| format!("{} {}", c.name(), kind.name())).collect();
-    let nouns = Kind::ALL.iter().flat_map(|kind| {
-        // As often as all its colours together.
-        let alone = vec![kind.name().to_owned(); Color::ALL.len()];
-        let colored: Vec<String> = colored(kind);
-        [alone, colored].concat()
-    });
-    nouns.chain(vec!["toy".to_owned(); Color::ALL.len()]).collect()
+    Ok(readout(&states, width, &wanted, width))
 }
 
 /// Weights of other networks.
@@ -88,8 +81,8 @@ pub(super) struct Beginning {
     /// Texts that the text encoder reads have at most so many tokens.
     positions: usize,
     blocks: Option<FileWeights>,
-    /// The shift of the text tower's last norm, and its projection.
-    end: [Vec<f32>; 2],
+    /// The text tower's.
+    projection: Vec<f32>,
     failed: Option<Error>,
 }
 
@@ -105,8 +98,8 @@ impl Beginning {
             None => None,
         };
         let positions = config.max_position_embeddings;
-        let end = text_end(&engine, base, config)?;
-        Ok(Self { engine, seed, text, positions, blocks, end, failed: None })
+        let projection = projection(&engine, base, config)?;
+        Ok(Self { engine, seed, text, positions, blocks, projection, failed: None })
     }
 
     /// The values of a weight of OWLv2, in the engine's layout; new ones where no other network has it.
@@ -134,8 +127,8 @@ impl Beginning {
     ) -> mudi_diffusion::Result<Option<Vec<f32>>> {
         let count: usize = shape.iter().product();
         if let Some(own) = name.strip_prefix("owlv2.").filter(|_| name.starts_with(TEXT)) {
-            if let Some(index) = END.iter().position(|end| *end == own) {
-                return Ok(Some(self.end[index].clone()));
+            if own == PROJECTION {
+                return Ok(Some(self.projection.clone()));
             }
             let mut whole = shape.to_vec();
             if own.ends_with("position_embedding.weight") {

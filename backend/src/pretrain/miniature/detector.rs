@@ -3,6 +3,8 @@
 //! The loss is OWL-ViT's (Minderer et al., 2022, section 3.2): patches are assigned to toys so that the sum of costs is the
 //! least; boxes learn by L1 and generalized IoU, texts by focal loss on sigmoids. At first, though, every patch that lies on a toy
 //! learns it (as in FCOS, Tian et al., 2019): one patch a toy teaches too slowly for a small network that begins with little.
+//! Meanwhile each of these patches also tells its toy's kind from the other kinds, by softmax: what pretraining on captions,
+//! which tells a picture's text from others', does for OWL-ViT.
 
 use image::GrayImage;
 use mudi_diffusion::tokenizer::Tokenizer;
@@ -20,6 +22,7 @@ use super::boxes::{by_center, corners, giou};
 use super::example::{Example, Source};
 use super::focal::{focal, sigmoid};
 use super::matching::assign;
+use super::texts::Query;
 use super::{Options, PretrainError, State, Student, architecture, learn};
 use crate::base::load_tokenizer;
 
@@ -31,35 +34,17 @@ const WEIGHTS: [f32; 3] = [2.0, 5.0, 2.0];
 /// Weight of the texts in the losses: sure answers count little in focal loss, and kinds are learnt from it alone.
 const TEXTS: f32 = 10.0;
 
+/// Weight of telling kinds apart, by cross entropy, while every patch on a toy learns it.
+const KINDS: f32 = 2.0;
+
 /// The share of all steps, the first ones, in which every patch on a toy learns it.
 const DENSE: f64 = 0.7;
-
-/// What a text names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Query {
-    /// Nothing for every kind: `toy`.
-    kind: Option<Kind>,
-    color: Option<Color>,
-}
-
-impl Query {
-    fn names(&self, toy: &Toy) -> bool {
-        self.kind.is_none_or(|kind| kind == toy.kind) && self.color.is_none_or(|color| color == toy.color)
-    }
-
-    fn text(&self, stream: &mut Stream) -> String {
-        const BEFORE: [&str; 5] = ["", "", "a ", "a photo of a ", "the "];
-        let noun = self.kind.map_or("toy", Kind::name);
-        let color = self.color.map_or(String::new(), |color| format!("{} ", color.name()));
-        format!("{}{color}{noun}", BEFORE[stream.random_range(0..BEFORE.len())])
-    }
-}
 
 /// Every kind, any toy, and toys of a colour: half of them are in the pictures, the others might be.
 fn queries(examples: &[Example], stream: &mut Stream) -> Vec<Query> {
     let mut queries: Vec<Query> =
         Kind::ALL.iter().map(|&kind| Query { kind: Some(kind), color: None }).collect();
-    queries.push(Query { kind: None, color: None });
+    queries.push(Query::TOY);
     let toys: Vec<&Toy> =
         examples.iter().flat_map(|example| example.toys.iter().map(|(toy, ..)| toy)).collect();
     for index in 0..COLOURED {
@@ -261,12 +246,27 @@ fn loss(found: &Found, truths: &[Vec<Truth>], queries: usize, dense: bool) -> Lo
                 loss.value += f64::from(TEXTS * value / toys);
                 loss.logits[place * queries + query] = TEXTS * slope / toys;
             }
+            if let (true, Some(truth)) = (dense, owner) {
+                let first = patch * queries;
+                loss.add_kind(place * queries, &logits[first..first + Kind::ALL.len()], truth.kind, toys);
+            }
         }
     }
     loss
 }
 
 impl Loss {
+    /// Adds the cross entropy of a patch's logits for all kinds, which begin at `place`, where `kind` is right.
+    fn add_kind(&mut self, place: usize, logits: &[f32], kind: usize, toys: f32) {
+        let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let sum: f32 = logits.iter().map(|logit| (logit - most).exp()).sum();
+        self.value += f64::from(KINDS * (most + sum.ln() - logits[kind]) / toys);
+        for (at, logit) in logits.iter().enumerate() {
+            let wanted = if at == kind { 1.0 } else { 0.0 };
+            self.logits[place + at] += KINDS * ((logit - most).exp() / sum - wanted) / toys;
+        }
+    }
+
     /// Adds the loss of one matched box, whose four logits begin at `place`.
     fn add_box(&mut self, place: usize, found: [f32; 4], wanted: [f32; 4], toys: f32) {
         let (overlap, slope) = giou(corners(found), corners(wanted));
@@ -299,22 +299,26 @@ pub(super) fn train(options: &Options) -> Result<(), PretrainError> {
 mod tests {
     use super::*;
 
-    fn truth(bounds: [f32; 4], named: [bool; 2], patches: &[usize]) -> Truth {
-        Truth { bounds, named: named.to_vec(), kind: 0, patches: patches.to_vec() }
+    /// Every kind, and any toy.
+    const QUERIES: usize = Kind::ALL.len() + 1;
+
+    fn truth(bounds: [f32; 4], kind: usize, patches: &[usize]) -> Truth {
+        let named = (0..QUERIES).map(|query| query == kind || query == Kind::ALL.len()).collect();
+        Truth { bounds, named, kind, patches: patches.to_vec() }
     }
 
-    /// Two images of six patches and two texts; one image with two toys, one with none.
+    /// Two images of six patches; one image with two toys, one with none.
     fn case() -> (Found, Vec<Vec<Truth>>) {
         let mut stream = rng::stream(3, "test", 0);
         let found = Found {
-            logits: rng::normal(&mut stream, 24),
+            logits: rng::normal(&mut stream, 12 * QUERIES),
             objectness: rng::normal(&mut stream, 12),
             boxes: rng::normal(&mut stream, 48),
         };
         let truths = vec![
             vec![
-                truth([0.3, 0.4, 0.2, 0.5], [true, false], &[0, 2]),
-                truth([0.7, 0.6, 0.4, 0.3], [true, true], &[5]),
+                truth([0.3, 0.4, 0.2, 0.5], 0, &[0, 2]),
+                truth([0.7, 0.6, 0.4, 0.3], 3, &[5]),
             ],
             Vec::new(),
         ];
@@ -330,11 +334,11 @@ mod tests {
     fn compare(dense: bool) {
         const STEP: f32 = 1e-3;
         let (found, truths) = case();
-        let exact = loss(&found, &truths, 2, dense);
+        let exact = loss(&found, &truths, QUERIES, dense);
         let moved = |which: usize, at: usize, step: f32| {
             let (mut found, truths) = case();
             [&mut found.logits, &mut found.objectness, &mut found.boxes][which][at] += step;
-            loss(&found, &truths, 2, dense).value
+            loss(&found, &truths, QUERIES, dense).value
         };
         for (which, slopes) in [&exact.logits, &exact.objectness, &exact.boxes].into_iter().enumerate() {
             for (at, slope) in slopes.iter().enumerate() {
@@ -359,7 +363,7 @@ mod tests {
     fn only_matched_patches_have_boxes_to_learn() {
         let (found, truths) = case();
         for (dense, count) in [(false, 2), (true, 3)] {
-            let loss = loss(&found, &truths, 2, dense);
+            let loss = loss(&found, &truths, QUERIES, dense);
             let boxes = loss.boxes.as_chunks::<4>().0.iter();
             assert_eq!(boxes.filter(|slopes| slopes.iter().any(|s| *s != 0.0)).count(), count);
         }

@@ -17,9 +17,10 @@ mod focal;
 mod initial;
 mod masks;
 mod matching;
+mod readout;
 mod segmenter;
 pub(crate) mod softener;
-mod whiten;
+mod texts;
 
 use std::path::PathBuf;
 
