@@ -43,11 +43,7 @@ const NAMES: [(&str, &str); 10] = [
 const PROJECTION: &str = "text_projection.weight";
 
 /// The projection that reads out what texts on toys are to mean.
-fn projection(
-    engine: &CandleEngine,
-    base: &Path,
-    config: ClipTextConfig,
-) -> Result<Vec<f32>, PretrainError> {
+fn projection(engine: &CandleEngine, base: &Path, config: ClipTextConfig) -> Result<Vec<f32>, PretrainError> {
     let tokenizer = load_tokenizer(&base.join("tokenizer_2"))?;
     let width = config.hidden_size;
     let encoder = load_network(engine, &base.join("text_encoder_2"), Precision::Single, |parameters| {

@@ -20,8 +20,10 @@ fn words(network: Miniature) -> [&'static str; 4] {
             "zero-shot-object-detection",
             "It finds the toys of the toybox that a text names: a kind (`bear`), a kind and a colour (`red bear`), or any `toy`.",
             "It learnt as OWL-ViT's paper describes detection: patches are assigned to toys at least cost, boxes learn by L1 and \
-             generalized IoU, texts by focal loss; for the first seven tenths of the steps every patch on a toy learns it, then one alone. Its text tower is pocket's text encoder, with what texts on toys mean made white{from}. There was no pretraining on captions, and no self-training, which made OWLv2 of \
-             OWL-ViT.",
+             generalized IoU, texts by focal loss; for the first seven tenths of the steps every patch on a toy learns it, and tells \
+             its kind from the others by softmax, then one alone. Its text tower is pocket's text encoder, with a projection that reads \
+             out which kind and colour a text names{from}. There was no pretraining on captions, and no self-training, which made \
+             OWLv2 of OWL-ViT.",
         ],
         Miniature::Sam => [
             "Segment Anything in miniature, for toys",

@@ -22,7 +22,10 @@ pub(super) fn readout(vectors: &[f32], width: usize, wanted: &[f32], wanted_widt
     }
     let solved = solve(squares, products, width, wanted_width);
     let at = |row: usize, column: usize| solved[column * wanted_width + row] as f32;
-    (0..wanted_width).flat_map(|row| (0..width).map(move |column| (row, column))).map(|(r, c)| at(r, c)).collect()
+    (0..wanted_width)
+        .flat_map(|row| (0..width).map(move |column| (row, column)))
+        .map(|(r, c)| at(r, c))
+        .collect()
 }
 
 fn add_scaled(sum: &mut [f64], values: &[f32], factor: f64) {

@@ -51,11 +51,7 @@ impl Query {
         let kind = self.kind.and_then(|kind| Kind::ALL.iter().position(|&k| k == kind));
         let color = self.color.and_then(|color| Color::ALL.iter().position(|&c| c == color));
         let toy = (kind.is_none() && color.is_none()).then_some(0);
-        let directions = [
-            place(toy, 0),
-            place(kind, 1),
-            place(color, 1 + Kind::ALL.len()),
-        ];
+        let directions = [place(toy, 0), place(kind, 1), place(color, 1 + Kind::ALL.len())];
         let length = directions.iter().flatten().count() as f32;
         let mut meaning = vec![0.0; width];
         directions.into_iter().flatten().for_each(|at| meaning[at] = length.sqrt().recip());
