@@ -9,6 +9,7 @@ mod captions;
 mod error;
 mod prior;
 mod samples;
+mod seen;
 mod state;
 
 use std::path::PathBuf;
@@ -30,6 +31,7 @@ use mudi_engine_candle::{
 };
 pub(crate) use prior::BATCH as PRIOR_BATCH;
 use samples::{Batch, Samples};
+pub(crate) use seen::{read_shown, shown_file, write_shown};
 use state::RunFolder;
 pub(crate) use state::{CHECKPOINT_FILE, START_FILE};
 pub use state::{LORA_FILE, Metric, RunInfo, read_metrics};
@@ -76,6 +78,8 @@ pub enum Progress<'a> {
     Mask(&'a str),
     /// Prior images of a class: made so far, wanted.
     Prior(&'a str, u64, u64),
+    /// The pictures of a pass of the step to come, with their captions: collages and photos.
+    Shown(u64, &'a [(RgbImage, String)]),
     /// A step was made, out of so many.
     Step(&'a Metric, u64),
 }
@@ -169,6 +173,7 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
         let mut loss = 0.0;
         for _ in 0..passes {
             let batch = batches.recv().map_err(|_| TrainError::Loader)??;
+            progress(Progress::Shown(step, &batch.shown));
             let (pass_loss, pass_gradients) = on_pool(|| pass(&base, recipe, &batch))?;
             loss += pass_loss / passes as f64;
             gradients.accumulate(pass_gradients)?;
@@ -321,8 +326,8 @@ fn seen(source: &Samples) -> Result<Vec<(RgbImage, String)>, TrainError> {
     let mut seen = Vec::new();
     for index in 0..TRIED {
         let shown = source.shown(&mut rng::stream(index, "seen", 0))?;
-        if let Some(collage) = shown.collage {
-            seen.push((collage, shown.caption));
+        if shown.is_collage {
+            seen.push((shown.picture, shown.caption));
             if seen.len() == SHOWN {
                 break;
             }

@@ -21,6 +21,8 @@ use crate::dataset::Dataset;
 /// One photo, ready.
 struct Photo {
     image: RgbImage,
+    /// At the training size, as the model sees it.
+    framed: RgbImage,
     cutout: Cutout,
     caption: String,
     latent: Vec<f32>,
@@ -56,7 +58,9 @@ pub(super) struct Shown {
     mask: Vec<f32>,
     /// Height and width in pixels.
     size: [usize; 2],
-    pub(super) collage: Option<RgbImage>,
+    pub(super) picture: RgbImage,
+    /// Whether the picture is a collage; otherwise it is a photo.
+    pub(super) is_collage: bool,
 }
 
 /// Everything that one forward and backward pass needs; instance samples first, then prior ones.
@@ -70,6 +74,8 @@ pub(super) struct Batch {
     pub(super) samples: usize,
     /// Height and width in pixels.
     pub(super) size: [usize; 2],
+    /// The pictures of the instance samples, with their captions.
+    pub(super) shown: Vec<(RgbImage, String)>,
 }
 
 /// How often a further sample of a batch is drawn in search of one that has the first one's size.
@@ -101,6 +107,7 @@ impl Samples {
                 photos.push(Photo {
                     size: [height, width],
                     latent: base.encode_images(&[&framed.image])?,
+                    framed: framed.image,
                     cutout: photo.cutout()?,
                     image: photo.image.clone(),
                     caption: photo.caption.clone(),
@@ -121,7 +128,8 @@ impl Samples {
             // Only a collage has a ground that must not be learnt; a photo counts as a whole.
             let mask = vec![1.0; photo.latent.len() / self.base.vae.config.latent_channels];
             let (caption, latent) = (photo.caption.clone(), photo.latent.clone());
-            return Ok(Shown { caption, latent, mask, size: photo.size, collage: None });
+            let picture = photo.framed.clone();
+            return Ok(Shown { caption, latent, mask, size: photo.size, picture, is_collage: false });
         }
         let other = (first + stream.random_range(1..self.subjects.len())) % self.subjects.len();
         let other_photo = pick(stream, &self.subjects[other].photos);
@@ -142,7 +150,8 @@ impl Samples {
             latent: self.base.encode_images(&[&collage.image])?,
             mask: collage.union.to_latent(w as u32, h as u32),
             size: [self.size, self.size],
-            collage: Some(collage.image),
+            picture: collage.image,
+            is_collage: true,
         })
     }
 
@@ -164,6 +173,7 @@ impl Samples {
             weights: Vec::new(),
             samples: count,
             size: [self.size, self.size],
+            shown: Vec::with_capacity(count),
         };
         for at in 0..total {
             let latent = if at < count {
@@ -180,7 +190,8 @@ impl Samples {
                 let weight = 1.0 / (count * shown.latent.len()) as f32;
                 let masked = shown.mask.iter().map(|m| weight * (m * (1.0 - floor) + floor));
                 batch.weights.extend(masked.flat_map(|m| std::iter::repeat_n(m, channels)));
-                captions.push(shown.caption);
+                captions.push(shown.caption.clone());
+                batch.shown.push((shown.picture, shown.caption));
                 shown.latent
             } else {
                 let prior = pick(&mut stream, &self.priors);

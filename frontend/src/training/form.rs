@@ -4,14 +4,26 @@ use leptos::ev::SubmitEvent;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use leptos_router::hooks::use_navigate;
-use mudi_domain::api::{Base, NewRun, Run, SubjectSummary};
+use mudi_domain::api::{Base, NewRun, Run, Stored, SubjectSummary};
 use mudi_domain::prompt;
 use mudi_domain::recipe::{PARAMETERS, Parameter, Recipe};
+use uuid::Uuid;
 
 use super::field::{Field, Texts};
-use crate::api::{self, ApiError};
+use super::kept::{KeepRecipe, KeptRecipes};
+use super::outlook::Outlook;
+use crate::api::{self, ApiError, Loaded};
 use crate::frame::the_project;
 use crate::recipes::{self, PRESETS};
+
+/// What the parameters were taken from; nothing once one was changed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Chosen {
+    /// One of the three, by its place.
+    Preset(usize),
+    /// One that the project keeps.
+    Kept(Uuid),
+}
 
 fn texts(recipe: &Recipe) -> Vec<(&'static str, String)> {
     PARAMETERS
@@ -41,20 +53,32 @@ pub(super) fn NewRunForm(
     let first = last.filter(known).or(bases.first().map(|base| base.name.clone())).unwrap_or_default();
     let base = RwSignal::new(first.clone());
     let name = RwSignal::new(format!("Run {}", runs.len() + 1));
-    let chosen = RwSignal::new(Some(0_usize));
+    let chosen = RwSignal::new(Some(Chosen::Preset(0)));
     let all = Texts(RwSignal::new(texts(&PRESETS[0].recipe(&first, &sample.get_value()))));
     let (busy, fault) = (RwSignal::new(false), RwSignal::new(None::<String>));
     let choose = move |place: usize| {
-        chosen.set(Some(place));
+        chosen.set(Some(Chosen::Preset(place)));
         all.0.set(texts(&PRESETS[place].recipe(&base.get_untracked(), &sample.get_value())));
     };
+    let kept = Loaded::new(move || {
+        let path = the.path("recipes");
+        async move { api::list::<Stored<Recipe>>(&path).await }
+    });
+    let kept_chosen = Signal::derive(move || match chosen.get() {
+        Some(Chosen::Kept(id)) => Some(id),
+        _ => None,
+    });
+    let choose_kept = Callback::new(move |stored: Stored<Recipe>| {
+        chosen.set(Some(Chosen::Kept(stored.id)));
+        all.0.set(texts(&stored.value));
+    });
     let preset = move |(place, preset): (usize, recipes::Preset)| {
         view! {
             <label class="choice">
                 <input
                     type="radio"
                     name="preset"
-                    prop:checked=move || chosen.get() == Some(place)
+                    prop:checked=move || chosen.get() == Some(Chosen::Preset(place))
                     on:change=move |_| choose(place)
                 />
                 <strong>{preset.name}</strong>
@@ -98,7 +122,10 @@ pub(super) fn NewRunForm(
             <h2 id="new-run">"New run"</h2>
             <fieldset>
                 <legend class="visually-hidden">"How thorough"</legend>
-                <div class="choices">{PRESETS.into_iter().enumerate().map(preset).collect_view()}</div>
+                <div class="stack">
+                    <div class="choices">{PRESETS.into_iter().enumerate().map(preset).collect_view()}</div>
+                    <KeptRecipes kept chosen=kept_chosen choose=choose_kept />
+                </div>
             </fieldset>
             <div class="columns">
                 <div class="field">
@@ -118,7 +145,10 @@ pub(super) fn NewRunForm(
                         id="run-base"
                         on:change=move |event| {
                             base.set(event_target_value(&event));
-                            choose(chosen.get_untracked().unwrap_or_default());
+                            // What a preset says depends on the base; what somebody wrote is theirs.
+                            if let Some(Chosen::Preset(place)) = chosen.get_untracked() {
+                                choose(place);
+                            }
                         }
                     >
                         {options}
@@ -129,8 +159,10 @@ pub(super) fn NewRunForm(
                 <summary>"Every parameter"</summary>
                 <div class="stack" on:input=move |_| chosen.set(None)>
                     {groups().into_iter().map(|group| view! { <Group group all /> }).collect_view()}
+                    <KeepRecipe texts=all kept />
                 </div>
             </details>
+            <Outlook base texts=all />
             <p class="fault" role="alert">{fault}</p>
             <div class="dialog-foot">
                 <button class="button primary" disabled=busy>

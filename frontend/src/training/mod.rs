@@ -4,10 +4,13 @@ mod chart;
 mod field;
 mod form;
 mod history;
+mod kept;
+mod outlook;
 mod page;
 mod progress;
 mod run;
 mod samples;
+mod seen;
 
 pub(crate) use page::Training;
 pub(crate) use progress::{Progress, StateTag, Work};

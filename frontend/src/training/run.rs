@@ -5,18 +5,22 @@ use std::collections::BTreeMap;
 use leptos::prelude::*;
 use leptos_router::components::A;
 use leptos_router::hooks::use_params_map;
-use mudi_domain::api::{Access, Job, JobEvent, JobState, Metric, Page, Run, Samples};
+use mudi_domain::api::{Access, Job, JobEvent, JobState, Metric, Page, Run, Samples, Seen};
 use mudi_domain::recipe::Recipe;
 use uuid::Uuid;
 
 use super::chart::LossChart;
 use super::progress::{Progress, Work};
 use super::samples::SampleStrip;
+use super::seen::SeenNow;
 use crate::api::{self, Answer, Loaded};
 use crate::browser;
 use crate::frame::the_project;
 use crate::recipes;
 use crate::widgets::{Icon, PageTitle, Sign, shown};
+
+/// How often the page asks what the model sees, in milliseconds.
+const LOOK: i64 = 3000;
 
 /// The page of the run that the address names.
 #[component]
@@ -57,11 +61,21 @@ fn Live(run: Run, job: Job, metrics: Vec<Metric>) -> impl IntoView {
         let path = the.path(&format!("runs/{id}/samples"));
         async move { api::get::<Page<Samples>>(&path).await.map(|page| page.items) }
     });
+    let seen = Loaded::new(move || {
+        let path = the.path(&format!("runs/{id}/seen"));
+        async move { api::get::<Seen>(&path).await }
+    });
+    let looked = StoredValue::new(browser::now());
     let every = u64::from(run.recipe.sample_every).max(1);
     let asked = StoredValue::new(0_u64);
     let work = Work::follow(job, move |event| match event {
         JobEvent::Progress { step, loss: Some(loss), .. } => {
             losses.try_update(|losses| losses.insert(*step, *loss));
+            let now = browser::now();
+            if looked.try_get_value().is_some_and(|looked| now - looked > LOOK) {
+                looked.try_set_value(now);
+                seen.reload();
+            }
             // A sheet is drawn after its step, and shown with the next one.
             let sheets = step.saturating_sub(1) / every;
             if asked.try_get_value().is_some_and(|before| sheets > before) {
@@ -69,7 +83,10 @@ fn Live(run: Run, job: Job, metrics: Vec<Metric>) -> impl IntoView {
                 samples.reload();
             }
         }
-        JobEvent::State { state, .. } if state.is_over() => samples.reload(),
+        JobEvent::State { state, .. } if state.is_over() => {
+            samples.reload();
+            seen.reload();
+        }
         _ => {}
     });
     let curve = Signal::derive(move || {
@@ -119,6 +136,7 @@ fn Live(run: Run, job: Job, metrics: Vec<Metric>) -> impl IntoView {
             <Progress work />
             <LossChart losses=curve steps />
         </section>
+        <SeenNow run=id seen />
         {sampled.then(|| view! { <SampleStrip run=id samples prompts /> })}
         <RecipeTable recipe=run.recipe />
     }

@@ -68,7 +68,10 @@ const TABLE: &str = "
     viewer  GET     /api/projects/{project}/runs/{run}/metrics
     viewer  GET     /api/projects/{project}/runs/{run}/samples
     viewer  GET     /api/projects/{project}/runs/{run}/samples/{step}
+    viewer  GET     /api/projects/{project}/runs/{run}/seen
+    viewer  GET     /api/projects/{project}/runs/{run}/seen/{step}
     player  GET     /api/projects/{project}/runs/{run}/weights
+    editor  POST    /api/projects/{project}/forecast
     player  GET     /api/projects/{project}/preview
     player  GET     /api/projects/{project}/preview/files/{sha256}
     viewer  GET     /api/projects/{project}/images

@@ -3,6 +3,7 @@
 mod access;
 mod copies;
 mod crash;
+mod forecast;
 mod input;
 mod load;
 mod sight;

@@ -2,6 +2,7 @@
 
 pub(crate) mod bases;
 mod evaluate;
+pub(crate) mod foresee;
 mod generate;
 mod photos;
 mod report;

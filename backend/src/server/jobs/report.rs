@@ -24,6 +24,13 @@ impl<'a> Reporter<'a> {
         Self { work, stage: String::new(), begun: Instant::now(), first: 0, last: None }
     }
 
+    /// Seconds for each step of the stage so far; `None` before it has made enough to tell.
+    pub(super) fn pace(&self, step: u64) -> Option<f64> {
+        const ENOUGH: u64 = 5;
+        let made = step.saturating_sub(self.first);
+        (made >= ENOUGH).then(|| self.begun.elapsed().as_secs_f64() / made as f64)
+    }
+
     /// So many of so many steps of a stage are made.
     pub(super) fn step(
         &mut self,

@@ -1,11 +1,15 @@
 //! Training a run.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use super::worker::{Stopped, Work};
 use super::{TRAINED, bases, photos};
 use crate::files::{WriteError, write_atomically};
 use crate::train::{self, Options, Progress, RunInfo, TrainError};
+
+/// The shortest time between two sheets of what the model sees.
+const LOOK: Duration = Duration::from_secs(3);
 
 /// Trains, or goes on from the last checkpoint.
 pub(super) fn run(work: &Work<'_>) -> Result<(), Stopped> {
@@ -31,6 +35,8 @@ pub(super) fn run(work: &Work<'_>) -> Result<(), Stopped> {
     relocate(&options)?;
     let mut reporter = work.reporter();
     let mut reported = Ok(());
+    let mut looked: Option<Instant> = None;
+    let last = u64::from(options.recipe.steps);
     let trained = train::run(&options, |progress| {
         if reported.is_err() {
             return;
@@ -41,6 +47,16 @@ pub(super) fn run(work: &Work<'_>) -> Result<(), Stopped> {
             }
             // Photos come with their masks.
             Progress::Mask(_) => Ok(()),
+            // The last ones stay.
+            Progress::Shown(step, _)
+                if step < last && looked.is_some_and(|looked| looked.elapsed() < LOOK) =>
+            {
+                Ok(())
+            }
+            Progress::Shown(step, pictures) => {
+                looked = Some(Instant::now());
+                train::write_shown(&options.out, step, pictures).map_err(|error| Stopped::of("write", &error))
+            }
             Progress::Step(metric, steps) => reporter.step("training", metric.step, steps, Some(metric.loss)),
         };
         if reported.is_err() {
@@ -50,7 +66,13 @@ pub(super) fn run(work: &Work<'_>) -> Result<(), Stopped> {
     // A report that failed is why the run was interrupted.
     reported?;
     match trained {
-        Ok(_) => Ok(()),
+        Ok(outcome) => {
+            let made = outcome.metrics.last().map_or(0, |metric| metric.step);
+            match reporter.pace(made) {
+                Some(seconds) => work.wait(store.note_pace(run, seconds)),
+                None => Ok(()),
+            }
+        }
         Err(TrainError::Interrupted) => Err(Stopped::Interrupted),
         Err(error) => Err(fault(work, &error)),
     }

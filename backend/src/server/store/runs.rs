@@ -119,6 +119,30 @@ impl Store {
         self.run(project, id).await
     }
 
+    /// Keeps how many seconds a step of a run takes.
+    pub(crate) async fn note_pace(&self, run: Uuid, seconds: f64) -> Result<(), StoreError> {
+        sqlx::query("update runs set step_seconds = ? where id = ?")
+            .bind(seconds)
+            .bind(run)
+            .execute(&self.writer)
+            .await?;
+        Ok(())
+    }
+
+    /// The recipes of the latest runs on a base, of all projects, each with the seconds that its steps took.
+    pub(crate) async fn paces(&self, base: &str) -> Result<Vec<(Recipe, f64)>, StoreError> {
+        const LATEST: u32 = 20;
+        let rows: Vec<(String, f64)> = sqlx::query_as(
+            "select recipe, step_seconds from runs where base = ? and step_seconds is not null
+             order by id desc limit ?",
+        )
+        .bind(base)
+        .bind(LATEST)
+        .fetch_all(&self.readers)
+        .await?;
+        rows.into_iter().map(|(recipe, seconds)| Ok((from_column("recipe", &recipe)?, seconds))).collect()
+    }
+
     /// The runs of a project, oldest first.
     pub(crate) async fn runs(&self, project: Uuid, range: Range) -> Result<Page<Run>, StoreError> {
         let mut query = sqlx::QueryBuilder::new(SELECT);

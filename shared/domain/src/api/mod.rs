@@ -22,7 +22,7 @@ pub use photo::{
 pub use preview::{PreviewFile, PreviewLora, PreviewModel};
 pub use problem::Problem;
 pub use project::{NewProject, NewStored, Page, Project, ProjectChange, Stored};
-pub use run::{Base, Metric, NewRun, Run, Samples};
+pub use run::{Base, Forecast, Metric, NewRun, Proposal, Run, Samples, Seen};
 
 /// Milliseconds since 1970-01-01T00:00Z.
 pub type Time = i64;

@@ -58,6 +58,45 @@ pub struct Samples {
     pub step: u64,
 }
 
+/// What a run would be.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Proposal {
+    /// One of the server's base models.
+    pub base: String,
+    /// Parameters by their names in the table of recipes; what is not named has its default.
+    #[serde(default)]
+    pub recipe: Recipe,
+}
+
+/// What a run would need.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Forecast {
+    /// Memory, in bytes.
+    pub memory: u64,
+    /// Memory that can be had now, in bytes; none where that is not known, as on a graphics card.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub available: Option<u64>,
+    /// Why the run would be refused, and what would fit; none where it fits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<String>,
+    /// Seconds of training, from the speed of earlier runs on the same base; none where there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
+}
+
+/// Pictures that training showed the model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Seen {
+    /// In which step; 0 before the first.
+    pub step: u64,
+    /// Their captions, in the order of the pictures, from left to right.
+    pub captions: Vec<String>,
+}
+
 /// What a step of training gave.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -1,10 +1,12 @@
 //! Training runs.
 
+use std::path::Path;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use mudi_domain::api::{JobState, Metric, NewRun, Page, Run, Samples};
+use mudi_domain::api::{Access, Forecast, JobState, Metric, NewRun, Page, Proposal, Run, Samples, Seen};
 use serde::Deserialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -14,9 +16,9 @@ use crate::server::http::App;
 use crate::server::http::extract::{Body, ListQuery, Params, Search, name};
 use crate::server::http::files::streamed;
 use crate::server::http::problem::ApiError;
-use crate::server::jobs::{TRAINED, bases};
+use crate::server::jobs::{TRAINED, bases, foresee};
 use crate::server::store::StoreError;
-use crate::train::{LORA_FILE, read_metrics, sample_steps, samples_file};
+use crate::train::{LORA_FILE, read_metrics, read_shown, sample_steps, samples_file, shown_file};
 
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -25,6 +27,9 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(metrics))
         .routes(routes!(samples))
         .routes(routes!(sample))
+        .routes(routes!(seen))
+        .routes(routes!(seen_sheet))
+        .routes(routes!(forecast))
         .routes(routes!(weights))
 }
 
@@ -127,17 +132,64 @@ async fn sample(
     Params((project, id, step)): Params<(Uuid, Uuid, u64)>,
 ) -> Result<Response, ApiError> {
     server.store.run(project, id).await?;
-    let path = samples_file(&server.store.run_folder(project, id).join(TRAINED), step);
+    sheet(&samples_file(&server.store.run_folder(project, id).join(TRAINED), step), "sample").await
+}
+
+/// A sheet of pictures in a run's folder. A resumed run makes the same again, byte for byte.
+async fn sheet(path: &Path, what: &'static str) -> Result<Response, ApiError> {
     let bytes = match tokio::fs::read(path).await {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Err(StoreError::Missing("sample").into());
+            return Err(StoreError::Missing(what).into());
         }
         Err(error) => return Err(error.into()),
     };
-    // A resumed run draws the same again, byte for byte.
     let headers = [(header::CONTENT_TYPE, "image/png"), (header::CACHE_CONTROL, "private, max-age=3600")];
     Ok((headers, bytes).into_response())
+}
+
+/// What training showed the model lately: photos and collages of the cut-out subjects.
+#[utoipa::path(get, path = "/api/projects/{project}/runs/{run}/seen", tag = "runs",
+    security(("session" = ["viewer"])), responses((status = 200, body = Seen)))]
+async fn seen(
+    State(server): State<App>,
+    Params((project, id)): Params<(Uuid, Uuid)>,
+) -> Result<Json<Seen>, ApiError> {
+    server.store.run(project, id).await?;
+    let folder = server.store.run_folder(project, id).join(TRAINED);
+    let found = tokio::task::spawn_blocking(move || read_shown(&folder)).await?;
+    let nothing = Seen { step: 0, captions: Vec::new() };
+    Ok(Json(found.map_or(nothing, |shown| Seen { step: shown.step, captions: shown.captions })))
+}
+
+/// The pictures that training showed the model in a step, in a row. Only those of the latest such step are kept.
+#[utoipa::path(get, path = "/api/projects/{project}/runs/{run}/seen/{step}", tag = "runs",
+    security(("session" = ["viewer"])),
+    responses((status = 200, body = Vec<u8>, content_type = "image/png")))]
+async fn seen_sheet(
+    State(server): State<App>,
+    Params((project, id, step)): Params<(Uuid, Uuid, u64)>,
+) -> Result<Response, ApiError> {
+    server.store.run(project, id).await?;
+    sheet(&shown_file(&server.store.run_folder(project, id).join(TRAINED), step), "picture").await
+}
+
+/// What a run would need, before it is made: memory, and time where runs on the same base tell.
+#[utoipa::path(post, path = "/api/projects/{project}/forecast", tag = "runs", security(("session" = ["editor"])),
+    request_body = Proposal, responses((status = 200, body = Forecast)))]
+async fn forecast(
+    State(server): State<App>,
+    Params(project): Params<Uuid>,
+    Body(proposal): Body<Proposal>,
+) -> Result<Json<Forecast>, ApiError> {
+    server.store.project(project, Access::Editor).await?;
+    let base = bases::find(&server.settings.models, &proposal.base).map_err(ApiError::refused)?;
+    let paces = server.store.paces(&proposal.base).await?;
+    let (memory, device) = (server.settings.memory_bytes(), server.settings.device);
+    let found = tokio::task::spawn_blocking(move || {
+        foresee::forecast(&base, &proposal.recipe, &paces, memory, device)
+    });
+    Ok(Json(found.await?.map_err(ApiError::refused)?))
 }
 
 /// The weights of a finished run: a LoRA with PEFT's names, as diffusers reads it.

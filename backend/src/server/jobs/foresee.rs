@@ -1,0 +1,77 @@
+//! What a run would need, before it is made.
+
+use std::path::Path;
+
+use mudi_domain::api::Forecast;
+use mudi_domain::recipe::Recipe;
+
+use crate::base::{BaseError, Source};
+use crate::device::Device;
+use crate::plan;
+
+/// Plans a run of `recipe` on a base; `paces` are the recipes of earlier runs on it, latest first, with the seconds of their
+/// steps. Otherwise what is wrong, for the user.
+pub(crate) fn forecast(
+    base: &Path,
+    recipe: &Recipe,
+    paces: &[(Recipe, f64)],
+    memory: Option<usize>,
+    device: Device,
+) -> Result<Forecast, String> {
+    recipe.validate().map_err(|error| error.to_string())?;
+    let available = memory.or_else(|| plan::available_memory().filter(|_| device.is_cpu()));
+    let source = Source::open(base).map_err(|error| error.to_string())?;
+    let (needs, refusal) = match plan::check(&source, plan::Job::Train(recipe), available) {
+        Ok(needs) => (needs.total, None),
+        // Where the server keeps its models is nobody's business.
+        Err(BaseError::TooLarge(large)) => {
+            let words = format!(
+                "This needs {} of memory and {} can be had; {}.",
+                plan::gigabytes(large.needs.total),
+                plan::gigabytes(large.available),
+                large.cure
+            );
+            (large.needs.total, Some(words))
+        }
+        Err(error) => return Err(error.to_string().replace(&base.display().to_string(), "the base model")),
+    };
+    Ok(Forecast {
+        memory: needs as u64,
+        available: available.map(|bytes| bytes as u64),
+        refusal,
+        seconds: pace(recipe, paces).map(|seconds| seconds * f64::from(recipe.steps)),
+    })
+}
+
+/// Seconds for each step of `recipe`: the median over the latest runs with pictures of the same size, scaled by the work of
+/// a step.
+fn pace(recipe: &Recipe, paces: &[(Recipe, f64)]) -> Option<f64> {
+    const LATEST: usize = 5;
+    let alike = paces.iter().filter(|(earlier, _)| {
+        earlier.resolution == recipe.resolution && earlier.precision == recipe.precision
+    });
+    let mut each: Vec<f64> =
+        alike.take(LATEST).map(|(earlier, seconds)| seconds / earlier.step_work()).collect();
+    each.sort_by(f64::total_cmp);
+    each.get(each.len() / 2).map(|each| each * recipe.step_work())
+}
+
+#[cfg(test)]
+mod tests {
+    use mudi_domain::recipe::Regularization;
+
+    use super::*;
+
+    #[test]
+    fn time_is_that_of_runs_alike() {
+        let recipe = Recipe { batch: 2, regularization: Regularization::None, ..Recipe::default() };
+        assert_eq!(pace(&recipe, &[]), None);
+        let larger = Recipe { resolution: 512, ..recipe.clone() };
+        assert_eq!(pace(&recipe, &[(larger.clone(), 9.0)]), None);
+        let paces = [(recipe.clone(), 2.0), (larger, 9.0), (recipe.clone(), 1.0), (recipe.clone(), 8.0)];
+        assert_eq!(pace(&recipe, &paces), Some(2.0));
+        // Twice the pictures take twice the time.
+        let twice = Recipe { accumulation: 2, ..recipe };
+        assert_eq!(pace(&twice, &paces), Some(4.0));
+    }
+}
