@@ -4,7 +4,6 @@ mod card;
 mod masks;
 mod name;
 mod page;
-mod send;
 mod subject;
 mod uploads;
 

@@ -14,7 +14,7 @@ use crate::api::{self, Loaded};
 use crate::browser;
 use crate::frame::{Toasts, the_project};
 use crate::text;
-use crate::widgets::{Dialog, Empty, Failed, Icon, PageTitle, Sign, Waiting};
+use crate::widgets::{Dialog, Empty, Failed, Icon, PageTitle, Sign, Waiting, ZipButton};
 
 /// Subjects, their photos, masks and captions.
 #[component]
@@ -86,6 +86,7 @@ pub(crate) fn Photos() -> impl IntoView {
                     </p>
                 </div>
                 <div class="actions">
+                    {move || may_edit().then(|| data_folder(arrived, !places.with(Vec::is_empty)))}
                     {move || (may_edit() && !places.with(Vec::is_empty)).then(add)}
                 </div>
             </div>
@@ -102,6 +103,29 @@ pub(crate) fn Photos() -> impl IntoView {
                 />
             </Dialog>
         </div>
+    }
+}
+
+/// A data folder of the paper's authors, zipped: in, and out where there is `some` photo.
+fn data_folder(arrived: Callback<()>, some: bool) -> impl IntoView {
+    let the = the_project();
+    let toasts = expect_context::<Toasts>();
+    let sent = Callback::new(move |added: mudi_domain::api::Page<Photo>| {
+        toasts.say(format!("{} added.", text::count(added.items.len(), "photo")));
+        arrived.run(());
+    });
+    let path = Signal::derive(move || the.path("dataset"));
+    view! {
+        {some
+            .then(|| {
+                view! {
+                    <a class="button" href=path download="" rel="external">
+                        <Icon sign=Sign::Download />
+                        "All as a zip"
+                    </a>
+                }
+            })}
+        <ZipButton words="Add a zip" path sent />
     }
 }
 

@@ -3,11 +3,11 @@
 use gloo_timers::future::TimeoutFuture;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
+use mudi_domain::api::Photo;
 use mudi_domain::subject::SubjectId;
 use web_sys::{File, FileList};
 
-use super::send::send;
-use crate::api::ApiError;
+use crate::api::{self, ApiError};
 use crate::frame::{TheProject, the_project};
 use crate::text;
 use crate::widgets::{Icon, Sign};
@@ -93,8 +93,8 @@ impl Uploads {
         let mut pause = PAUSE.0;
         loop {
             let progress = move |share| drop(upload.state.try_set(State::Sending(share)));
-            match send(&path, &file, progress).await {
-                Ok(()) => {
+            match api::upload::<Photo>(&path, &file, progress).await {
+                Ok(_) => {
                     self.remove(upload.id);
                     self.arrived.try_run(());
                     break;

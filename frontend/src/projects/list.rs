@@ -13,7 +13,7 @@ use crate::browser;
 use crate::frame::{Deletions, Toasts};
 use crate::session::Visitor;
 use crate::text;
-use crate::widgets::{Dialog, Empty, Icon, PageTitle, Sign, shown};
+use crate::widgets::{Dialog, Empty, Icon, PageTitle, Sign, ZipButton, shown};
 
 /// Photos on a project's card.
 const PICTURES: u32 = 4;
@@ -43,6 +43,11 @@ pub(crate) fn Projects() -> impl IntoView {
     let make = move || {
         view! {
             <div class="actions">
+                <ZipButton
+                    words="Open a project's file"
+                    path="/api/projects/import".to_owned()
+                    sent=Callback::new(move |project: Project| open(Ok(project)))
+                />
                 <button class="button" on:click=sample disabled=busy>
                     {move || if busy.get() { "Drawing the toys…" } else { "Open a sample project" }}
                 </button>

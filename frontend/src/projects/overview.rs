@@ -59,6 +59,20 @@ pub(crate) fn Overview() -> impl IntoView {
                             .then(|| view! { <p class="quiet">"You have a link to look at this project."</p> })
                     }}
                 </div>
+                <div class="actions">
+                    {move || {
+                        let file = the.path("archive");
+                        the.allows(Access::Owner)
+                            .then(|| {
+                                view! {
+                                    <a class="button" href=file download="" rel="external">
+                                        <Icon sign=Sign::Download />
+                                        "The project as a file"
+                                    </a>
+                                }
+                            })
+                    }}
+                </div>
             </div>
             {shown(
                 loaded,

@@ -6,6 +6,7 @@ mod sheet;
 mod slider;
 mod states;
 mod title;
+mod zip_button;
 
 pub(crate) use dialog::Dialog;
 pub(crate) use icon::{Icon, Sign};
@@ -13,3 +14,4 @@ pub(crate) use sheet::Sheet;
 pub(crate) use slider::Slider;
 pub(crate) use states::{Empty, Failed, Waiting, shown};
 pub(crate) use title::PageTitle;
+pub(crate) use zip_button::ZipButton;

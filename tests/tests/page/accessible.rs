@@ -34,12 +34,17 @@ fn nothing_keeps_anybody_out() {
     let folder = tempfile::tempdir().expect("a folder");
     let server = serve(folder.path(), &[]);
     let project = full_project(&server.client());
-    let run = server.client().get(&format!("/api/projects/{project}/runs")).value();
-    let run = run["items"][0]["id"].as_str().expect("a run").to_owned();
+    let first = |list: &str| {
+        let all = server.client().get(&format!("/api/projects/{project}/{list}")).value();
+        all["items"][0]["id"].as_str().unwrap_or_else(|| panic!("no {list}: {all}")).to_owned()
+    };
+    let (run, photo, layout) = (first("runs"), first("photos"), first("layouts"));
     let pages = [
         ("", "Subjects"),
         ("/photos", "Masked"),
+        (&format!("/photos/{photo}/mask"), "Saved"),
         ("/layouts", "Left"),
+        (&format!("/layouts/{layout}"), "What is encoded"),
         ("/train", "New run"),
         (&format!("/train/{run}"), "Recipe"),
         ("/generate", "olis brown bear and hta teal bear"),

@@ -2,6 +2,7 @@
 
 mod accessible;
 mod faults;
+mod files;
 mod keyboard;
 mod shelf;
 mod size;

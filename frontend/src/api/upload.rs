@@ -4,15 +4,20 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use mudi_domain::api::Problem;
+use serde::de::DeserializeOwned;
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{File, ProgressEvent, XmlHttpRequest};
 
-use crate::api::{Answer, ApiError};
+use super::{Answer, ApiError};
 
 /// Sends `file` to `path`, and tells `progress` which share of it is sent. (`fetch` does not tell.)
-pub(super) async fn send(path: &str, file: &File, progress: impl Fn(f64) + 'static) -> Answer<()> {
+pub(crate) async fn upload<T: DeserializeOwned>(
+    path: &str,
+    file: &File,
+    progress: impl Fn(f64) + 'static,
+) -> Answer<T> {
     let broken = |_: JsValue| ApiError::Offline;
     let request = XmlHttpRequest::new().map_err(broken)?;
     request.open("POST", path).map_err(broken)?;
@@ -36,15 +41,13 @@ pub(super) async fn send(path: &str, file: &File, progress: impl Fn(f64) + 'stat
     JsFuture::from(promise).await.map_err(broken)?;
     request.set_onloadend(None);
     let status = request.status().unwrap_or(0);
+    let text = request.response_text().ok().flatten().unwrap_or_default();
     match status {
         0 => Err(ApiError::Offline),
-        200..300 => Ok(()),
-        _ => {
-            let text = request.response_text().ok().flatten().unwrap_or_default();
-            Err(match serde_json::from_str::<Problem>(&text) {
-                Ok(problem) => ApiError::Problem(problem),
-                Err(_) => ApiError::Unreadable(format!("status {status}")),
-            })
-        }
+        200..300 => serde_json::from_str(&text).map_err(|error| ApiError::Unreadable(error.to_string())),
+        _ => Err(match serde_json::from_str::<Problem>(&text) {
+            Ok(problem) => ApiError::Problem(problem),
+            Err(_) => ApiError::Unreadable(format!("status {status}")),
+        }),
     }
 }
