@@ -27,7 +27,7 @@ impl Storage {
 /// What is known of a GPU before it is started.
 #[derive(Clone, Debug)]
 pub struct Adapter {
-    /// Its name.
+    /// Its name, or what it is spoken to by where it has none.
     pub name: String,
     /// Whether it is emulated on the CPU.
     pub emulated: bool,
@@ -91,7 +91,12 @@ impl Gpu {
             memory_hints: wgpu::MemoryHints::MemoryUsage,
             ..Default::default()
         };
-        let name = if info.name.is_empty() { "unnamed".to_owned() } else { info.name.clone() };
+        let name = match (info.name.as_str(), info.backend) {
+            // Browsers keep it to themselves, lest visitors be told apart by it.
+            ("", wgpu::Backend::BrowserWebGpu) => "WebGPU".to_owned(),
+            ("", backend) => backend.to_string(),
+            (name, _) => name.to_owned(),
+        };
         let (device, queue) = adapter
             .request_device(&descriptor)
             .await

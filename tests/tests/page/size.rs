@@ -1,8 +1,9 @@
 //! What a first visit loads, and what later ones do not load again.
 
 use mudi_tests::served::Client;
+use serde_json::{Value, json};
 
-use super::shelf::serve;
+use super::shelf::{serve, text};
 
 /// The most bytes of a first visit, compressed.
 const BUDGET: usize = 500_000;
@@ -16,6 +17,26 @@ fn a_first_visit_is_small_and_a_second_one_nearly_nothing() {
     for place in ["/", &format!("/projects/{id}/layouts/{id}")] {
         visit(&server.client(), &client, place);
     }
+}
+
+#[test]
+fn the_model_of_previews_comes_compressed() {
+    const WEIGHTS: usize = 25_000_000;
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = serve(folder.path(), &[]);
+    let client = server.client();
+    let project = text(&client.post("/api/projects", &json!({ "name": "Any" }))["id"]);
+    let model = client.get(&format!("/api/projects/{project}/preview")).value();
+    let (mut whole, mut sent) = (0, 0);
+    for file in model["files"].as_array().expect("files") {
+        let path = format!("/api/projects/{project}/preview/files/{}", text(&file["sha256"]));
+        let size = client.get(&path).well().bytes.len();
+        assert_eq!(file["bytes"], Value::from(size));
+        let answer = client.with("accept-encoding", "gzip").get(&path).well();
+        whole += size;
+        sent += answer.bytes.len();
+    }
+    assert!(sent <= WEIGHTS && sent < whole, "{sent} of {whole} bytes are sent");
 }
 
 fn visit(plain: &Client, client: &Client, place: &str) {

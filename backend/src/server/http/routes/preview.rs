@@ -5,6 +5,8 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use mudi_domain::api::{JobState, PreviewLora, PreviewModel};
+use tower_http::CompressionLevel;
+use tower_http::compression::CompressionLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
@@ -19,7 +21,10 @@ use crate::server::store::StoreError;
 use crate::train::LORA_FILE;
 
 pub(super) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(model)).routes(routes!(file))
+    // Half precision gives way by a twelfth; more effort finds hardly more.
+    let smaller = CompressionLayer::new().quality(CompressionLevel::Fastest);
+    let files = OpenApiRouter::new().routes(routes!(file)).layer(smaller);
+    OpenApiRouter::new().routes(routes!(model)).merge(files)
 }
 
 impl From<PreviewError> for ApiError {
