@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use mudi_tests::workshop::{Workshop, ok, refused};
+use mudi_tests::workshop::{Workshop, ok, refs, refused};
 
 /// The pixels of a small picture.
 fn picture(shop: &Workshop, prompt: &str, negative: &str, further: &[&str]) -> Vec<u8> {
@@ -37,6 +37,25 @@ fn the_end_of_a_long_prompt_counts() {
     assert!(with("a green robot", "sticker") != with("a green robot", &long));
     assert!(picture(&shop, "a bear", &long, &[]) != picture(&shop, "a bear", "", &[]));
     assert!(picture(&shop, "a bear BREAK a cat", "", &[]) != picture(&shop, "a bear a cat", "", &[]));
+}
+
+#[test]
+fn the_end_of_a_long_caption_is_learnt() {
+    let shop = Workshop::new();
+    let toys = Path::new(&shop.toys()).join("metadata.jsonl");
+    let metadata = std::fs::read_to_string(&toys).expect("metadata");
+    // The weights that a few steps on captions with this end give.
+    let learnt = |run: &str, end: &str| {
+        let longer = format!("{}{end}.\"}}", ", in the snow, by the sea".repeat(20));
+        let changed: Vec<String> = metadata.lines().map(|line| line.replace(".\"}", &longer)).collect();
+        std::fs::write(&toys, changed.join("\n")).expect("metadata");
+        let arguments = shop.train(run, &[]);
+        ok(&refs(&arguments));
+        shop.bytes(&format!("{run}/pytorch_lora_weights.safetensors"))
+    };
+    let city = learnt("city", " and a (city)");
+    assert!(city == learnt("again", " and a (city)"));
+    assert!(city != learnt("forest", " and a (forest)"));
 }
 
 #[test]

@@ -20,8 +20,6 @@ pub struct EncodedPrompts {
     pub width: usize,
     /// Pooled projections, `[B, P]`, where the base has them.
     pub pooled: Option<Vec<f32>>,
-    /// How many texts lost their end.
-    pub truncated: usize,
 }
 
 /// A prompt, and what guidance leads away from, of as many tokens.
@@ -60,23 +58,23 @@ impl TextEncoders {
         })
     }
 
-    /// Encodes texts: SDXL's two encoders side by side, or the only one's last states.
+    /// Encodes captions, in which brackets are brackets: SDXL's two encoders side by side, or the only one's last states. All
+    /// get as many chunks of tokens as the longest needs, so that they fit into one batch.
     ///
     /// # Errors
     /// [`BaseError::Text`] and [`BaseError::Network`].
-    pub fn encode(&self, engine: &CandleEngine, prompts: &[&str]) -> Result<EncodedPrompts, BaseError> {
-        let mut ids = Vec::new();
-        let mut truncated = 0;
-        for (index, (tokenizer, _)) in self.encoders.iter().enumerate() {
-            let mut own = Vec::new();
-            for prompt in prompts {
-                let encoded = tokenizer.encode(prompt)?;
-                truncated += usize::from(index == 0 && encoded.truncated);
-                own.extend(encoded.ids);
-            }
-            ids.push(own);
-        }
-        Ok(EncodedPrompts { truncated, ..self.states(engine, &ids, prompts.len())? })
+    pub fn encode_captions(
+        &self,
+        engine: &CandleEngine,
+        captions: &[&str],
+    ) -> Result<Vec<EncodedPrompts>, BaseError> {
+        let chunks = |caption: &&str| -> Result<Vec<Vec<Chunk>>, BaseError> {
+            let of = |(tokenizer, _): &(Tokenizer, _)| Ok(emphasis::plain_chunks(tokenizer, caption)?);
+            self.encoders.iter().map(of).collect()
+        };
+        let all: Vec<Vec<Vec<Chunk>>> = captions.iter().map(chunks).collect::<Result<_, _>>()?;
+        let count = all.iter().flatten().map(Vec::len).max().unwrap_or(1);
+        all.into_iter().map(|chunks| self.weighted(engine, chunks, count)).collect()
     }
 
     /// States of `batch` sequences of tokens; `ids` has those of each encoder, end to end.
@@ -106,7 +104,6 @@ impl TextEncoders {
             tokens: shape[1],
             width: shape[2],
             pooled: pooled.map(|pooled| engine.to_vec(&pooled)).transpose()?,
-            truncated: 0,
         })
     }
 

@@ -1,7 +1,6 @@
 //! Every text of a run, encoded before anything else is loaded: the text encoders need not stay in memory.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 
 use mudi_domain::prompt;
 use mudi_domain::recipe::{Recipe, Regularization};
@@ -64,13 +63,11 @@ impl Captions {
                 prompts.insert(text.clone(), encoders.encode_pair(engine, text, prompt::NEGATIVE)?);
             }
         }
-        let mut samples = HashMap::new();
-        for caption in captions {
-            if let Entry::Vacant(place) = samples.entry(caption) {
-                let encoded = encoders.encode(engine, &[place.key()])?;
-                place.insert(encoded);
-            }
-        }
+        captions.sort_unstable();
+        captions.dedup();
+        let texts: Vec<&str> = captions.iter().map(String::as_str).collect();
+        let encoded = encoders.encode_captions(engine, &texts)?;
+        let samples = captions.into_iter().zip(encoded).collect();
         drop(encoders);
         crate::allocator::give_back();
         Ok(Self { samples, priors, prompts })

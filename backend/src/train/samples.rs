@@ -169,7 +169,7 @@ impl Samples {
             noisy: Vec::new(),
             target: Vec::new(),
             timesteps: Vec::new(),
-            text: EncodedPrompts { context: Vec::new(), tokens: 0, width: 0, pooled: None, truncated: 0 },
+            text: EncodedPrompts { context: Vec::new(), tokens: 0, width: 0, pooled: None },
             weights: Vec::new(),
             samples: count,
             size: [self.size, self.size],

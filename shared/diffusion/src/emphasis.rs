@@ -191,15 +191,25 @@ pub fn chunks(tokenizer: &Tokenizer, prompt: &str) -> Result<Vec<Chunk>, Tokeniz
             }
         }
     }
-    let room = tokenizer.max_length().saturating_sub(2).max(1);
-    let mut chunks = Vec::new();
-    for part in parts {
-        if part.is_empty() {
-            chunks.push(Chunk::empty(tokenizer));
-        }
-        chunks.extend(part.chunks(room).map(|text| Chunk::new(tokenizer, text)));
+    Ok(parts.iter().flat_map(|part| cut(tokenizer, part)).collect())
+}
+
+/// The chunks of a text in which brackets are brackets, as captions are; at least one.
+///
+/// # Errors
+/// As [`Tokenizer::encode`].
+pub fn plain_chunks(tokenizer: &Tokenizer, text: &str) -> Result<Vec<Chunk>, TokenizerError> {
+    let weighted: Vec<(u32, f32)> = tokenizer.ids(text)?.into_iter().map(|id| (id, 1.0)).collect();
+    Ok(cut(tokenizer, &weighted))
+}
+
+/// Tokens in as many chunks as they need.
+fn cut(tokenizer: &Tokenizer, tokens: &[(u32, f32)]) -> Vec<Chunk> {
+    if tokens.is_empty() {
+        return vec![Chunk::empty(tokenizer)];
     }
-    Ok(chunks)
+    let room = tokenizer.max_length().saturating_sub(2).max(1);
+    tokens.chunks(room).map(|text| Chunk::new(tokenizer, text)).collect()
 }
 
 #[cfg(test)]

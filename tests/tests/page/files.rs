@@ -64,7 +64,9 @@ fn what_a_project_holds_leaves_and_comes_back() {
     let project = text(&client.post("/api/samples", &Value::Null)["id"]);
     let browser = Browser::open(&server.address);
     let saved = |link: &str, file: &str| {
-        let found = format!("return [...document.querySelectorAll('a[download]')].find(a => a.innerText.includes('{link}')).pathname");
+        let found = format!(
+            "return [...document.querySelectorAll('a[download]')].find(a => a.innerText.includes('{link}')).pathname"
+        );
         browser.sees(link);
         let path = text(&browser.run(&found));
         let file = folder.path().join(file);
@@ -122,7 +124,10 @@ fn a_recipe_is_foreseen_kept_and_taken_again() {
     browser.press("Train 7 steps");
     browser.sees("What the model sees");
     browser.sees("Done");
-    browser.until("the last pictures stay", "return document.querySelector('.seen-now').src.endsWith('/seen/7')");
+    browser.until(
+        "the last pictures stay",
+        "return document.querySelector('.seen-now').src.endsWith('/seen/7')",
+    );
     browser.until("they are there", "return document.querySelector('.seen-now').naturalWidth > 0");
     browser.go(&format!("/projects/{project}/train"));
     browser.sees("by earlier runs.");
