@@ -13,6 +13,7 @@ use mudi_engine_candle::{AdamW, AdamWConfig, Gradients, Moments, Tensor, follow,
 use rand::Rng;
 
 use super::PretrainError;
+use crate::allocator::LongKept;
 use crate::files::write_atomically;
 
 /// Decay of the running average of weights; starts lower, so that early weights are forgotten.
@@ -28,6 +29,7 @@ pub(crate) struct State {
     optimizer: AdamW,
     /// Loss of each step so far.
     pub(super) losses: Vec<f32>,
+    _memory: LongKept,
 }
 
 /// Values of a new weight: PyTorch's defaults, but a network starts as the line of its residual connections.
@@ -68,7 +70,13 @@ impl State {
     pub(crate) fn new(weights: Vec<Trainable>) -> Result<Self, PretrainError> {
         let average = weights.iter().map(|weight| values(&weight.leaf)).collect::<Result<_, _>>()?;
         let config = AdamWConfig { beta2: 0.99, weight_decay: 1e-2, ..AdamWConfig::default() };
-        Ok(Self { weights, average, optimizer: AdamW::new(config), losses: Vec::new() })
+        Ok(Self {
+            weights,
+            average,
+            optimizer: AdamW::new(config),
+            losses: Vec::new(),
+            _memory: LongKept::new(),
+        })
     }
 
     /// Steps made so far.
