@@ -22,7 +22,7 @@ fn words(network: Miniature) -> [&'static str; 4] {
             "It learnt as OWL-ViT's paper describes detection: patches are assigned to toys at least cost, boxes learn by L1 and \
              generalized IoU, texts by focal loss; for the first seven tenths of the steps every patch on a toy learns it, and tells \
              its kind from the others by softmax, then one alone. Its text tower is pocket's text encoder, with a projection that reads \
-             out which kind and colour a text names{from}. There was no pretraining on captions, and no self-training, which made \
+             out which kind and colour a text names. There was no pretraining on captions, and no self-training, which made \
              OWLv2 of OWL-ViT.",
         ],
         Miniature::Sam => [
@@ -46,12 +46,8 @@ fn words(network: Miniature) -> [&'static str; 4] {
 fn text(options: &Options, state: &State) -> String {
     let [title, tag, what, how] = words(options.network);
     let from = options.from.as_ref().map_or(String::new(), |from| format!(" --from {}", from.display()));
-    let blocks = if from.is_empty() {
-        ""
-    } else {
-        "; its image tower began with the blocks of the network that --from names"
-    };
-    let how = how.replace("{from}", blocks);
+    let began =
+        if from.is_empty() { "" } else { " It began with the weights of the network that --from names." };
     let (seed, steps, planned) = (options.seed, state.step(), options.steps);
     let name = options.network.folder();
     let network = name.trim_end_matches("-toybox");
@@ -76,7 +72,7 @@ Apache-2.0).
 ## Training
     mudi pretrain --network {network}{from} --seed {seed} --steps {planned}
 
-{how} It made {steps} steps{early}; the mean loss of the last hundred is {loss}. The weights are running averages.
+{how}{began} It made {steps} steps{early}; the mean loss of the last hundred is {loss}. The weights are running averages.
 
 ![Loss](loss.svg)
 

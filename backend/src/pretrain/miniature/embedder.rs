@@ -17,7 +17,7 @@ use rand::seq::SliceRandom;
 
 use super::augment::worn;
 use super::contrast::contrast;
-use super::initial::initial;
+use super::initial::Origin;
 use super::softener::Softener;
 use super::{Options, PretrainError, State, Student, architecture, export, learn};
 use crate::evaluate::crops::on_square;
@@ -143,11 +143,13 @@ impl Student for Learner {
 
 pub(super) fn train(options: &Options) -> Result<(), PretrainError> {
     let seed = options.seed;
-    let mut source = TrainableWeights::new(|name, shape, kind| initial(seed, name, shape, kind));
+    let mut origin = Origin::open(seed, options.from.as_deref())?;
+    let mut source = TrainableWeights::new(|name, shape, kind| origin.values(name, shape, kind));
     let config = architecture::dinov2();
     let learner = Learner(Dinov2::new(config, &mut source as &mut dyn Parameters<CandleEngine>)?);
     let mut state = State::new(std::mem::take(&mut source.made))?;
     drop(source);
+    origin.finish()?;
     let softener = Softener::load(&options.base)?;
     let processor = Processor::from_json(&export::preprocessor(options.network).to_string())?;
     learn(options, &learner, &mut state, move |step| batch(&softener, &processor, seed, step))

@@ -1,9 +1,43 @@
-//! Values of new weights.
+//! Values that weights begin with.
 
 use std::f32::consts::FRAC_PI_2;
+use std::path::Path;
 
 use mudi_diffusion::ParameterKind;
 use mudi_domain::rng;
+
+use super::PretrainError;
+use crate::pretrain::earlier::EarlierWeights;
+
+/// What a network begins with: an earlier one of its shape, or new values.
+pub(super) enum Origin {
+    New(u64),
+    Earlier(EarlierWeights),
+}
+
+impl Origin {
+    /// The weights in the folder `from`, or where there is none new ones of the seed.
+    pub(super) fn open(seed: u64, from: Option<&Path>) -> Result<Self, PretrainError> {
+        let whole = |folder| EarlierWeights::open(folder, &[("", "")]);
+        Ok(from.map(whole).transpose()?.map_or(Self::New(seed), Self::Earlier))
+    }
+
+    /// The values of the weight called `name`, in the engine's layout.
+    pub(super) fn values(&mut self, name: &str, shape: &[usize], kind: ParameterKind) -> Vec<f32> {
+        match self {
+            Self::New(seed) => initial(*seed, name, shape, kind),
+            Self::Earlier(earlier) => earlier.values(name, shape, kind),
+        }
+    }
+
+    /// Fails where an earlier weight was missing or misshapen.
+    pub(super) fn finish(self) -> Result<(), PretrainError> {
+        match self {
+            Self::New(_) => Ok(()),
+            Self::Earlier(earlier) => Ok(earlier.finish()?),
+        }
+    }
+}
 
 /// What layers that add to a residual stream are called.
 const RESIDUAL: [&str; 8] = [

@@ -78,7 +78,8 @@ pub struct Options {
     /// The base model whose pictures the network is to see as well: its autoencoder blurs some of the pictures, its
     /// tokenizer reads the texts.
     pub base: PathBuf,
-    /// For OWLv2: a DINOv2 of the miniature's shape, whose blocks its image tower begins with.
+    /// An earlier network of the miniature's shape to go on from; for OWLv2 also a DINOv2, whose blocks its image tower begins
+    /// with.
     pub from: Option<PathBuf>,
     /// Seed of everything.
     pub seed: u64,

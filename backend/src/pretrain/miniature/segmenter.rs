@@ -14,7 +14,7 @@ use mudi_vision::sam::{Fit, Point, Prompt, Sam};
 use rand::Rng;
 
 use super::example::{Example, Source};
-use super::initial::initial;
+use super::initial::Origin;
 use super::masks::mask_loss;
 use super::{Options, PretrainError, State, Student, architecture, learn};
 
@@ -221,11 +221,13 @@ pub(super) fn train(options: &Options) -> Result<(), PretrainError> {
     let engine = CandleEngine::cpu();
     let config = architecture::sam();
     let depth = config.mask_decoder_config.iou_head_depth;
-    let mut source = TrainableWeights::new(|name, shape, kind| initial(seed, name, shape, kind));
+    let mut origin = Origin::open(seed, options.from.as_deref())?;
+    let mut source = TrainableWeights::new(|name, shape, kind| origin.values(name, shape, kind));
     let parameters: &mut dyn Parameters<CandleEngine> = &mut source;
     let learner = Learner(Sam::new(&engine, config, &mut FromTransformers::new(parameters, depth))?);
     let mut state = State::new(std::mem::take(&mut source.made))?;
     drop(source);
+    origin.finish()?;
     let examples = Source::new(options)?;
     learn(options, &learner, &mut state, move |step| Ok(batch(&examples, seed, step)))
 }
