@@ -27,7 +27,7 @@ fn hand_over(browser: &Browser, event: &str, photo: &Path) {
                 target.dispatchEvent(new DragEvent(kind, { dataTransfer: data, bubbles: true, cancelable: true }));
             }
         }";
-    browser.run_with(script, &json!([event, encoded, name]));
+    let _ = browser.run_with(script, &json!([event, encoded, name]));
 }
 
 fn count(client: &Client, path: &str) -> usize {
