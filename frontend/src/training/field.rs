@@ -1,7 +1,7 @@
 //! One parameter of the table as a field of the form.
 
 use leptos::prelude::*;
-use mudi_domain::recipe::{Kind, Parameter};
+use mudi_domain::recipe::{Kind, Parameter, Recipe};
 
 use crate::recipes;
 
@@ -15,6 +15,14 @@ impl Texts {
         self.0.with(|texts| {
             texts.iter().find(|(known, _)| *known == name).map(|(_, text)| text.clone()).unwrap_or_default()
         })
+    }
+
+    /// The recipe that the texts make; otherwise what is wrong with them.
+    pub(super) fn recipe(self) -> Result<Recipe, String> {
+        let read = |texts: &Vec<(&str, String)>| {
+            recipes::read(texts.iter().map(|(name, text)| (*name, text.as_str())))
+        };
+        self.0.with(read).map_err(|(_, why)| why)
     }
 
     /// Gives a parameter another text.

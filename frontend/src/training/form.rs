@@ -88,11 +88,9 @@ pub(super) fn NewRunForm(
     };
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
-        let written = all.0.get_untracked();
-        let recipe = recipes::read(written.iter().map(|(name, text)| (*name, text.as_str())));
-        let recipe = match recipe {
+        let recipe = match untrack(|| all.recipe()) {
             Ok(recipe) => recipe,
-            Err((_, why)) => return fault.set(Some(why)),
+            Err(why) => return fault.set(Some(why)),
         };
         let new = NewRun { name: name.get_untracked(), base: base.get_untracked(), recipe };
         busy.set(true);

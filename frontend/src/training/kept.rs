@@ -9,7 +9,6 @@ use uuid::Uuid;
 use super::field::Texts;
 use crate::api::{self, ApiError, Loaded};
 use crate::frame::{Deletions, Toasts, the_project};
-use crate::recipes;
 use crate::widgets::{Icon, Sign};
 
 /// The project's recipes, as choices; `choose` is told which one.
@@ -67,10 +66,9 @@ pub(super) fn KeepRecipe(texts: Texts, kept: Loaded<Vec<Stored<Recipe>>>) -> imp
     let name = RwSignal::new(String::new());
     let fault = RwSignal::new(None::<String>);
     let keep = move |_| {
-        let written = texts.0.get_untracked();
-        let value = match recipes::read(written.iter().map(|(name, text)| (*name, text.as_str()))) {
+        let value = match untrack(|| texts.recipe()) {
             Ok(recipe) => recipe,
-            Err((_, why)) => return fault.set(Some(why)),
+            Err(why) => return fault.set(Some(why)),
         };
         let called = name.get_untracked().trim().to_owned();
         if called.is_empty() {

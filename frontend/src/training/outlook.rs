@@ -8,7 +8,6 @@ use mudi_domain::api::{Forecast, Proposal};
 use super::field::Texts;
 use crate::api::{self, ApiError};
 use crate::frame::the_project;
-use crate::recipes;
 use crate::text;
 
 /// How long nothing must change before the server is asked, in milliseconds.
@@ -22,8 +21,7 @@ pub(super) fn Outlook(base: RwSignal<String>, texts: Texts) -> impl IntoView {
     let asked = StoredValue::new(0_u32);
     Effect::new(move |_| {
         let base = base.get();
-        let recipe =
-            texts.0.with(|texts| recipes::read(texts.iter().map(|(name, text)| (*name, text.as_str()))));
+        let recipe = texts.recipe();
         let number = asked.get_value() + 1;
         asked.set_value(number);
         // What is no recipe has its fault beside the field.

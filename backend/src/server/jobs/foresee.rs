@@ -20,10 +20,11 @@ pub(crate) fn forecast(
 ) -> Result<Forecast, String> {
     recipe.validate().map_err(|error| error.to_string())?;
     let available = memory.or_else(|| plan::available_memory().filter(|_| device.is_cpu()));
-    let source = Source::open(base).map_err(|error| error.to_string())?;
+    // Where the server keeps its models is nobody's business.
+    let said = |error: BaseError| error.to_string().replace(&base.display().to_string(), "the base model");
+    let source = Source::open(base).map_err(said)?;
     let (needs, refusal) = match plan::check(&source, plan::Job::Train(recipe), available) {
         Ok(needs) => (needs.total, None),
-        // Where the server keeps its models is nobody's business.
         Err(BaseError::TooLarge(large)) => {
             let words = format!(
                 "This needs {} of memory and {} can be had; {}.",
@@ -33,7 +34,7 @@ pub(crate) fn forecast(
             );
             (large.needs.total, Some(words))
         }
-        Err(error) => return Err(error.to_string().replace(&base.display().to_string(), "the base model")),
+        Err(error) => return Err(said(error)),
     };
     Ok(Forecast {
         memory: needs as u64,
@@ -61,6 +62,19 @@ mod tests {
     use mudi_domain::recipe::Regularization;
 
     use super::*;
+
+    #[test]
+    fn a_broken_base_is_told_without_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let base = folder.path().join("broken");
+        std::fs::create_dir(&base).unwrap();
+        std::fs::write(base.join("model_index.json"), "{}").unwrap();
+        for base in [base, folder.path().join("none")] {
+            let device = "cpu".parse().unwrap();
+            let fault = forecast(&base, &Recipe::default(), &[], None, device).unwrap_err();
+            assert!(!fault.contains(&folder.path().display().to_string()), "{fault}");
+        }
+    }
 
     #[test]
     fn time_is_that_of_runs_alike() {
