@@ -39,8 +39,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     let base = super::base_folder(&arguments.base);
     let scratch = arguments.scratch.clone().unwrap_or_else(|| std::env::temp_dir().join("mudi-bench"));
-    let [detector, segmenter, embedder] =
-        Miniature::ALL.map(|network| vision_folder(Path::new(network.folder())));
+    let [detector, segmenter, embedder] = [Miniature::Owlv2, Miniature::Sam, Miniature::Dinov2]
+        .map(|network| vision_folder(Path::new(network.folder())));
     let options = bench::Options {
         base: &base,
         sets: &arguments.sets,

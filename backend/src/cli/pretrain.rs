@@ -36,7 +36,7 @@ pub(super) struct Arguments {
     #[arg(long, default_value_t = 6000)]
     vae_steps: u64,
     /// Steps of text encoders and denoiser (batches of 32 pictures), or of the network that sees; by default 12,000 for
-    /// pocket, 6000 for owlv2, 4000 for sam and dinov2.
+    /// pocket, 6000 for owlv2, 4000 for sam and dinov2, 3000 for the reader.
     #[arg(long)]
     steps: Option<u64>,
     /// Pictures that the denoiser learns from.
@@ -67,6 +67,8 @@ enum Network {
     Sam,
     /// An embedder: who is who.
     Dinov2,
+    /// The probe classifier: what a picture of toys shows.
+    Reader,
 }
 
 impl Network {
@@ -76,6 +78,7 @@ impl Network {
             Self::Owlv2 => Some(Miniature::Owlv2),
             Self::Sam => Some(Miniature::Sam),
             Self::Dinov2 => Some(Miniature::Dinov2),
+            Self::Reader => Some(Miniature::Reader),
         }
     }
 }

@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use mudi::base::Base as Model;
 use mudi::evaluate::{Eyes, RIGHT};
 use mudi::pretrain::miniature::Miniature;
-use mudi::probe::{self, MetricProbe, Options, Row, Truth};
+use mudi::probe::{self, BaseOptions, BaseProbe, MetricProbe, Options, Row, Truth};
+use mudi_engine_candle::weights::Precision;
 
 use super::{Failure, bar, base_folder, print, vision_folder};
 
@@ -20,6 +22,40 @@ pub(super) struct Arguments {
 enum What {
     Vision(Vision),
     Metric(Metric),
+    Base(Base),
+}
+
+/// A base model of the toybox: whether it draws the toys, colours and backgrounds that held-out prompts ask for, as a
+/// classifier that was trained on renders reads its pictures.
+#[derive(clap::Args)]
+struct Base {
+    /// Folder of the base model.
+    #[arg(long, default_value = "pocket")]
+    base: PathBuf,
+    /// Folder of the probe classifier.
+    #[arg(long, default_value = Miniature::Reader.folder())]
+    reader: PathBuf,
+    /// Prompts, one picture each.
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    prompts: u64,
+    /// Seed of prompts and pictures.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Steps of the sampler.
+    #[arg(long, default_value_t = 25, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    steps: u64,
+    /// Classifier-free guidance scale.
+    #[arg(long, default_value_t = 5.0)]
+    guidance: f32,
+    /// Folder for the pictures.
+    #[arg(long)]
+    pictures: Option<PathBuf>,
+    /// Print the result as JSON.
+    #[arg(long)]
+    json: bool,
+    /// No progress bar.
+    #[arg(long)]
+    quiet: bool,
 }
 
 /// Detect-and-Compare on rendered scenes that are right, mixed by degrees, duplicated, swapped, or lack a toy: how well it tells
@@ -89,7 +125,26 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.what {
         What::Vision(arguments) => vision(arguments),
         What::Metric(arguments) => metric(arguments),
+        What::Base(arguments) => base(arguments),
     }
+}
+
+fn base(arguments: &Base) -> Result<(), Failure> {
+    let model = Model::load(&base_folder(&arguments.base), Precision::Single)?;
+    let options = BaseOptions {
+        prompts: arguments.prompts,
+        seed: arguments.seed,
+        steps: arguments.steps as usize,
+        guidance: arguments.guidance,
+        pictures: arguments.pictures.clone(),
+    };
+    let bar = bar(arguments.json || arguments.quiet, arguments.prompts).with_message("pictures");
+    let BaseProbe { pictures, renders } =
+        probe::base(&model, &vision_folder(&arguments.reader), &options, || bar.inc(1))?;
+    bar.finish_and_clear();
+    let text = format!("Drawn\n{}\n\nRendered\n{}", table(&pictures), table(&renders));
+    let object = serde_json::json!({ "seed": options.seed, "pictures": pictures, "renders": renders });
+    print(arguments.json, &object, &text)
 }
 
 fn vision(arguments: &Vision) -> Result<(), Failure> {

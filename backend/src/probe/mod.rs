@@ -2,18 +2,21 @@
 
 mod auroc;
 mod average_precision;
+mod base;
 mod detection;
 mod identity;
 mod masks;
 mod metric;
+pub(crate) mod reader;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use mudi_domain::rng;
 use mudi_domain::statistics::Estimate;
 use mudi_toybox::{Options as SceneOptions, Rendered, Scene};
 use serde::Serialize;
 
+pub use base::{BaseOptions, BaseProbe, base};
 pub(crate) use metric::references;
 pub use metric::{MetricProbe, Sort, Truth, metric};
 
@@ -43,6 +46,24 @@ pub enum ProbeError {
     /// A subject cannot be named.
     #[error(transparent)]
     Subject(#[from] mudi_domain::subject::SubjectError),
+    /// The probe classifier's configuration does not fit its answers.
+    #[error("{}: this is not the shape of a toybox reader; make it with `mudi pretrain --network reader`", path.display())]
+    Reader {
+        /// The configuration.
+        path: PathBuf,
+    },
+    /// The base model draws nothing.
+    #[error(transparent)]
+    Generate(#[from] crate::generate::GenerateError),
+    /// The base model gave no picture.
+    #[error("the base model gave no picture")]
+    NoPicture,
+    /// A picture cannot be encoded.
+    #[error("a picture cannot be encoded: {0}")]
+    Image(#[from] image::ImageError),
+    /// A picture cannot be written.
+    #[error(transparent)]
+    Write(#[from] crate::files::WriteError),
 }
 
 /// What is asked of the networks.

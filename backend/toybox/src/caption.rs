@@ -78,6 +78,13 @@ impl Scene {
         }
         text
     }
+
+    /// The caption that leaves nothing out: `a red striped bear with blue hat and a grey cat on the beach.`
+    #[must_use]
+    pub fn description(&self) -> String {
+        let named: Vec<String> = self.toys.iter().map(|(toy, _)| with_article(&toy.phrase())).collect();
+        format!("{}{}.", join(&named), self.background.phrase())
+    }
 }
 
 fn name(rng: &mut impl Rng, toy: &Toy) -> String {

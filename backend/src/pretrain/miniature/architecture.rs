@@ -1,8 +1,12 @@
 //! The miniatures' architectures: the published networks', with smaller numbers.
 
+use mudi_diffusion::vae::VaeConfig;
 use mudi_vision::dino::Dinov2Config;
 use mudi_vision::owl::{OwlConfig, OwlTextConfig, OwlVisionConfig};
 use mudi_vision::sam::{DecoderConfig, PromptConfig, SamConfig, VitConfig};
+use serde_json::json;
+
+use crate::probe::reader::{Answers, ReaderConfig};
 
 /// Side of OWLv2's and SAM's input, in pixels: that of the toybox's and pocket's pictures.
 pub const SIDE: usize = 96;
@@ -95,4 +99,17 @@ pub fn dinov2() -> Dinov2Config {
         use_mask_token: false,
         ..Dinov2Config::default()
     }
+}
+
+/// The probe classifier: from 96 x 96 pixels to 12 x 12 cells.
+///
+/// # Errors
+/// None in practice: the configuration is fixed.
+pub(crate) fn reader() -> Result<ReaderConfig, mudi_diffusion::Error> {
+    let encoder: VaeConfig = serde_json::from_value(json!({
+        "block_out_channels": [16, 32, 64, 128], "layers_per_block": 1, "norm_num_groups": 8,
+        "latent_channels": Answers::COUNT / 2, "use_quant_conv": false, "use_post_quant_conv": false,
+    }))
+    .map_err(|error| mudi_diffusion::Error::Config(error.to_string()))?;
+    Ok(ReaderConfig::new(SIDE, encoder))
 }

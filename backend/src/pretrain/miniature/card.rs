@@ -40,6 +40,15 @@ fn words(network: Miniature) -> [&'static str; 4] {
             "The published DINOv2 teaches itself without labels. This one was trained by contrast with labels (which pictures show the \
              same toy), in batches of 16 toys of two kinds, 4 pictures of each; it has DINOv2's architecture, not its training.",
         ],
+        Miniature::Reader => [
+            "The probe classifier of the toybox",
+            "image-classification",
+            "It reads what a picture of the toybox shows: how many toys, kind and colour of each, and the background. `mudi probe base` \
+             measures with it whether a base model draws what it is asked for.",
+            "It is the encoder of an autoencoder with other numbers, and says for each cell of 8 x 8 pixels whether a toy's middle is there, \
+             whether a toy is, and its kind and colour, by cross entropy; the background is the mean over all cells. It has seen renders \
+             alone, never a picture that a model has drawn.",
+        ],
     }
 }
 
@@ -53,16 +62,25 @@ fn text(options: &Options, state: &State) -> String {
     let network = name.trim_end_matches("-toybox");
     let early = if steps < planned { ", written before its end" } else { "" };
     let side = if options.network == Miniature::Dinov2 { architecture::CROP } else { architecture::SIDE };
+    // The reader is nobody's but ours.
+    let reader = options.network == Miniature::Reader;
+    let library = if reader { "" } else { "library_name: transformers\n" };
+    let purpose = if reader {
+        ""
+    } else {
+        ": it exists so that MuDI Studio can find, cut out and compare subjects where no published weights are at\nhand"
+    };
+    let layout =
+        if reader { "holds `config.json` and `model.safetensors`" } else { "is in transformers' layout" };
+    let probe = if reader { "base" } else { "vision" };
     format!(
         "---
 license: mit
-library_name: transformers
-pipeline_tag: {tag}
+{library}pipeline_tag: {tag}
 ---
 # {title}
 
-{what} It knows nothing else: it exists so that MuDI Studio can find, cut out and compare subjects where no published weights are at
-hand. The folder is in transformers' layout, weights in half precision; it reads {side} x {side} pixels.
+{what} It knows nothing else{purpose}. The folder {layout}, weights in half precision; it reads {side} x {side} pixels.
 
 ## Data
 Pictures of the toybox, the renderer in `backend/toybox`, drawn while training goes on, of toys that are not held out; some are
@@ -77,7 +95,7 @@ Apache-2.0).
 ![Loss](loss.svg)
 
 ## How good it is
-    mudi probe vision
+    mudi probe {probe}
 
 prints how well it does on toys that are held out of training.
 ",

@@ -151,6 +151,7 @@ pub(super) fn train(options: &Options) -> Result<(), PretrainError> {
     drop(source);
     origin.finish()?;
     let softener = Softener::load(&options.base)?;
-    let processor = Processor::from_json(&export::preprocessor(options.network).to_string())?;
+    let processor = export::preprocessor(options.network).unwrap_or_default();
+    let processor = Processor::from_json(&processor.to_string())?;
     learn(options, &learner, &mut state, move |step| batch(&softener, &processor, seed, step))
 }

@@ -22,12 +22,13 @@ const TOKENIZER_CONFIG: &str = r#"{
 }
 "#;
 
-/// `preprocessor_config.json`.
-pub(super) fn preprocessor(network: Miniature) -> Value {
+/// `preprocessor_config.json`; the reader is not of transformers and needs none.
+pub(super) fn preprocessor(network: Miniature) -> Option<Value> {
     let (kind, side, Normalization { mean, deviation }) = match network {
         Miniature::Owlv2 => ("Owlv2ImageProcessor", architecture::SIDE, CLIP),
         Miniature::Sam => ("SamImageProcessor", architecture::SIDE, IMAGENET),
         Miniature::Dinov2 => ("BitImageProcessor", architecture::CROP, IMAGENET),
+        Miniature::Reader => return None,
     };
     let square = json!({ "height": side, "width": side });
     let mut config = json!({
@@ -47,8 +48,9 @@ pub(super) fn preprocessor(network: Miniature) -> Value {
             config["do_convert_rgb"] = true.into();
             config["resample"] = 3.into();
         }
+        Miniature::Reader => {}
     }
-    config
+    Some(config)
 }
 
 /// `config.json`.
@@ -70,6 +72,7 @@ fn config(options: &Options) -> Result<Value, PretrainError> {
             (config, "SamModel")
         }
         Miniature::Dinov2 => (value(serde_json::to_value(architecture::dinov2()))?, "Dinov2Model"),
+        Miniature::Reader => return value(serde_json::to_value(architecture::reader()?)),
     };
     config["architectures"] = json!([class]);
     Ok(config)
@@ -80,7 +83,9 @@ pub(super) fn network(options: &Options, state: &State) -> Result<(), PretrainEr
     let out = &options.out;
     create_folder(out)?;
     write_json(&out.join("config.json"), &config(options)?)?;
-    write_json(&out.join("preprocessor_config.json"), &preprocessor(options.network))?;
+    if let Some(preprocessor) = preprocessor(options.network) {
+        write_json(&out.join("preprocessor_config.json"), &preprocessor)?;
+    }
     if options.network == Miniature::Owlv2 {
         for file in ["vocab.json", "merges.txt"] {
             let text = read_text(&options.base.join("tokenizer").join(file))?;

@@ -1,5 +1,6 @@
 //! Miniatures of the networks that see, trained on the toybox: OWLv2 (where is what a text names), SAM (the mask of what is
-//! pointed at) and DINOv2 (who is it). They are the same code as the published networks, with smaller numbers.
+//! pointed at) and DINOv2 (who is it). They are the same code as the published networks, with smaller numbers. A fourth network,
+//! the probe classifier, reads what pictures show.
 //!
 //! A run is a pure function of (options, seed) and resumes from its last checkpoint as if it had never stopped.
 
@@ -17,6 +18,7 @@ mod focal;
 mod initial;
 mod masks;
 mod matching;
+mod reader;
 mod readout;
 mod segmenter;
 pub(crate) mod softener;
@@ -40,11 +42,13 @@ pub enum Miniature {
     Sam,
     /// Tells identities apart.
     Dinov2,
+    /// Reads what a picture of the toybox shows: the probe classifier, which has no published counterpart.
+    Reader,
 }
 
 impl Miniature {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Owlv2, Self::Sam, Self::Dinov2];
+    pub const ALL: [Self; 4] = [Self::Owlv2, Self::Sam, Self::Dinov2, Self::Reader];
 
     /// Its folder in `models` and in `runs`.
     #[must_use]
@@ -53,6 +57,7 @@ impl Miniature {
             Self::Owlv2 => "owlv2-toybox",
             Self::Sam => "sam-toybox",
             Self::Dinov2 => "dinov2-toybox",
+            Self::Reader => "reader-toybox",
         }
     }
 
@@ -62,6 +67,7 @@ impl Miniature {
         match self {
             Self::Owlv2 => 6000,
             Self::Sam | Self::Dinov2 => 4000,
+            Self::Reader => 3000,
         }
     }
 }
@@ -122,6 +128,7 @@ pub fn run(options: &Options) -> Result<(), PretrainError> {
         Miniature::Owlv2 => detector::train(options),
         Miniature::Sam => segmenter::train(options),
         Miniature::Dinov2 => embedder::train(options),
+        Miniature::Reader => reader::train(options),
     }
 }
 
