@@ -10,7 +10,7 @@ use image::RgbImage;
 use mudi_domain::prompt;
 use mudi_domain::recipe::{Method, Recipe};
 use mudi_domain::rng;
-use mudi_engine_candle::lora::{self, LoraFile};
+use mudi_engine_candle::lora::{self, DEFAULT_TARGETS, FURTHER_TARGETS, LoraFile};
 use mudi_engine_candle::weights::Precision;
 use mudi_toybox::{DataSetError, Naming, photo_set, similar_pair, write_data_set};
 
@@ -116,6 +116,8 @@ pub(crate) fn recipe(seed: u64, steps: u32, method: Method) -> Recipe {
         alpha: 16.0,
         batch: 3,
         prior_images: 12,
+        // Attention is a small part of pocket, and its finest level has none: identities are learnt in all layers.
+        targets: DEFAULT_TARGETS.iter().chain(&FURTHER_TARGETS).map(|&target| target.to_owned()).collect(),
         // A short run must see enough collages.
         segmix_probability: 0.5,
         gradient_checkpointing: false,

@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use mudi_diffusion::ParameterKind;
 use mudi_diffusion::unet::{AddedConditioning, UNet, UNetInput};
 use mudi_engine_candle::lora::LoraFile;
-use mudi_engine_candle::weights::{NamedTensors, Trainable};
+use mudi_engine_candle::weights::{NamedTensors, Trainable, values_from_file};
 use mudi_engine_candle::{CandleEngine, Gradients, Tensor, backward, checkpoint, lora, nchw};
 use mudi_tests::golden::{engines, network, tensors, values};
 
@@ -17,18 +18,28 @@ struct Setup {
     golden: NamedTensors,
 }
 
-/// The adapted UNet on every path of the engine.
+/// The UNet with its attentions adapted, on every path of the engine.
 fn setups() -> [Setup; 2] {
-    engines().map(setup)
+    engines().map(|engine| setup(engine, "lora", 4, &lora::DEFAULT_TARGETS))
 }
 
-fn setup(engine: CandleEngine) -> Setup {
-    let golden = tensors("sdxl-tiny/golden/lora.safetensors");
+/// The same with every layer adapted that can be.
+fn setups_of_all_layers() -> [Setup; 2] {
+    const OTHERS: [&str; 6] =
+        ["conv_shortcut", "time_emb_proj", "downsamplers.0.conv", "upsamplers.0.conv", "conv_in", "conv_out"];
+    let targets = [&lora::DEFAULT_TARGETS[..], &lora::FURTHER_TARGETS, &OTHERS].concat();
+    engines().map(|engine| setup(engine, "lora_all", 2, &targets))
+}
+
+fn setup(engine: CandleEngine, name: &str, rank: usize, targets: &[&str]) -> Setup {
+    let golden = tensors(&format!("sdxl-tiny/golden/{name}.safetensors"));
     let mut unet = network(&engine, "sdxl-tiny/unet", "diffusion_pytorch_model.safetensors", true, UNet::new);
-    let targets: Vec<String> = lora::DEFAULT_TARGETS.map(String::from).to_vec();
-    let trainable =
-        lora::attach_trainable(&mut unet, &targets, 4, 8.0, |name, _| values(&golden[name])).unwrap();
-    Setup { engine, unet, trainable, golden }
+    let targets: Vec<String> = targets.iter().map(|&target| target.to_owned()).collect();
+    let trainable = lora::attach_trainable(&mut unet, &targets, rank, 8.0, |name, shape| {
+        let kind = if shape.len() == 4 { ParameterKind::Convolution } else { ParameterKind::Linear };
+        values_from_file(&golden[name], kind).unwrap()
+    });
+    Setup { engine, unet, trainable: trainable.unwrap(), golden }
 }
 
 impl Setup {
@@ -61,7 +72,7 @@ impl Setup {
 
 #[test]
 fn lora_gradients_equal_pytorch_and_peft() {
-    setups().iter().for_each(equal_pytorch);
+    setups().iter().chain(&setups_of_all_layers()).for_each(equal_pytorch);
 }
 
 fn equal_pytorch(setup: &Setup) {
@@ -70,7 +81,8 @@ fn equal_pytorch(setup: &Setup) {
     let mut errors: BTreeMap<&str, f64> = BTreeMap::new();
     for weight in &setup.trainable {
         let found = values(gradients.get(&weight.leaf).unwrap());
-        let expected = values(&setup.golden[&format!("grad.{}", weight.name)]);
+        let expected =
+            values_from_file(&setup.golden[&format!("grad.{}", weight.name)], weight.kind).unwrap();
         let norm = expected.iter().map(|v| f64::from(v * v)).sum::<f64>().sqrt();
         let difference =
             found.iter().zip(&expected).map(|(a, b)| f64::from((a - b) * (a - b))).sum::<f64>().sqrt();
@@ -85,7 +97,7 @@ fn equal_pytorch(setup: &Setup) {
 
 #[test]
 fn checkpointed_gradients_equal_dense_ones() {
-    setups().iter().for_each(checkpointed_equal_dense);
+    setups().iter().chain(&setups_of_all_layers()).for_each(checkpointed_equal_dense);
 }
 
 fn checkpointed_equal_dense(setup: &Setup) {
@@ -103,7 +115,7 @@ fn checkpointed_equal_dense(setup: &Setup) {
 
 #[test]
 fn a_lora_scaled_to_zero_is_the_base_model() {
-    setups().iter().for_each(scaled_to_zero);
+    setups().iter().chain(&setups_of_all_layers()).for_each(scaled_to_zero);
 }
 
 fn scaled_to_zero(setup: &Setup) {
@@ -114,6 +126,28 @@ fn scaled_to_zero(setup: &Setup) {
         network(&setup.engine, "sdxl-tiny/unet", "diffusion_pytorch_model.safetensors", true, UNet::new);
     let base = base.forward(&setup.engine, &setup.input()).unwrap();
     assert_eq!(values(adapted.value()), values(base.value()));
+}
+
+#[test]
+fn a_file_of_what_was_trained_is_the_same_model() {
+    for setup in setups().into_iter().chain(setups_of_all_layers()) {
+        let expected = values(setup.unet.forward(&setup.engine, &setup.input()).unwrap().value());
+        let error = mudi_tests::golden::error_of_range(
+            &expected,
+            &values(nchw::to_channels_last(&setup.golden["out.sample"]).unwrap().value()),
+        );
+        assert!(error < 1e-5, "{error:e}");
+        let tensors = lora::to_file(&setup.trainable, &setup.unet.config).unwrap();
+        for (name, value) in &tensors {
+            assert_eq!(values(value), values(&setup.golden[name]), "{name}: as PEFT has it");
+        }
+        let file = LoraFile::from_tensors(Path::new("ours"), tensors, Some(8.0)).unwrap();
+        let mut unet =
+            network(&setup.engine, "sdxl-tiny/unet", "diffusion_pytorch_model.safetensors", true, UNet::new);
+        assert_eq!(2 * lora::attach(&mut unet, file).unwrap(), setup.trainable.len());
+        let found = values(unet.forward(&setup.engine, &setup.input()).unwrap().value());
+        assert_eq!(found, expected);
+    }
 }
 
 #[test]

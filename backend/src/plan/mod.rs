@@ -15,6 +15,7 @@ use mudi_diffusion::vae::{VaeConfig, VaeDecoder, VaeEncoder};
 use mudi_diffusion::{Component, Engine};
 use mudi_domain::recipe::{self, Recipe, Regularization};
 use mudi_engine_candle::CandleEngine;
+use mudi_engine_candle::lora::DEFAULT_TARGETS;
 use mudi_engine_candle::shapes::Shapes;
 use mudi_engine_candle::weights::Precision;
 pub use refusal::{TooLarge, check};
@@ -189,20 +190,20 @@ fn unet(configs: &Configs, half: bool) -> Result<Counting, BaseError> {
     Ok(Counting { engine, unet })
 }
 
-/// Attaches factors of `rank`; returns their bytes. No targets are all projections.
+/// Attaches factors of `rank`; returns their bytes. No targets are those that a LoRA has usually.
 fn attach(counting: &mut Counting, rank: usize, targets: &[String], learns: bool) -> usize {
     let mut bytes = 0;
     if rank == 0 {
         return 0;
     }
-    for projection in counting.unet.projections() {
-        if targets.is_empty() || targets.iter().any(|target| projection.path.ends_with(target.as_str())) {
-            bytes += 4 * rank * (projection.inputs + projection.outputs);
-            projection.lora = Some(LoraFactors {
-                down: counting.engine.weight(&[rank, projection.inputs], learns),
-                up: counting.engine.weight(&[projection.outputs, rank], learns),
-                scale: 1.0,
-            });
+    let usual = DEFAULT_TARGETS.map(String::from);
+    let targets = if targets.is_empty() { &usual } else { targets };
+    for mut layer in counting.unet.adaptable() {
+        if layer.target(targets).is_some() {
+            let shapes = layer.factor_shapes(rank);
+            bytes += 4 * shapes.iter().map(|shape| shape.iter().product::<usize>()).sum::<usize>();
+            let [down, up] = shapes.map(|shape| counting.engine.weight(&shape, learns));
+            layer.attach(Some(LoraFactors { down, up, scale: 1.0 }));
         }
     }
     bytes

@@ -202,7 +202,7 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
         }
     }
     if optimizer.step() >= steps {
-        folder.write_lora(&weights, recipe)?;
+        folder.write_lora(&weights, recipe, &base.unet.config)?;
     }
     let folder = options.out.clone();
     Ok(Outcome { folder, metrics, seen, training: before.elapsed(), priors: prior_time })

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor as Value};
 use mudi_diffusion::ParameterKind;
+use mudi_diffusion::unet::UNetConfig;
 use mudi_domain::recipe::Recipe;
 use mudi_engine_candle::weights::{
     NamedTensors, Trainable, named_for_file, read_safetensors, to_safetensors, values_from_file,
 };
-use mudi_engine_candle::{Kept, Optimizer};
+use mudi_engine_candle::{Kept, Optimizer, lora};
 use serde::{Deserialize, Serialize};
 
 use super::TrainError;
@@ -166,7 +167,7 @@ impl RunFolder {
         for weight in weights {
             let shape = weight.leaf.value().dims();
             let length = weight.leaf.value().elem_count();
-            let values = values_from_file(tensor(&weight.name)?, ParameterKind::NormScale)?;
+            let values = values_from_file(tensor(&weight.name)?, weight.kind)?;
             if values.len() != length {
                 return Err(mismatch());
             }
@@ -198,8 +199,13 @@ impl RunFolder {
     }
 
     /// Writes the LoRA, in PEFT's names, with its alpha where diffusers looks for it.
-    pub(super) fn write_lora(&self, weights: &[Trainable], recipe: &Recipe) -> Result<(), TrainError> {
-        let tensors = named_for_file(weights, DType::F32)?;
+    pub(super) fn write_lora(
+        &self,
+        weights: &[Trainable],
+        recipe: &Recipe,
+        unet: &UNetConfig,
+    ) -> Result<(), TrainError> {
+        let tensors = lora::to_file(weights, unet)?;
         let adapter = serde_json::json!({
             "unet.r": recipe.rank, "unet.lora_alpha": recipe.alpha, "unet.target_modules": recipe.targets,
         });

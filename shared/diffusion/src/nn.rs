@@ -95,8 +95,9 @@ impl<'a, E: Engine> Builder<'a, E> {
         geometry: ConvGeometry,
     ) -> Result<Conv2d<E>> {
         let shape = [outputs, kernel, kernel, inputs];
-        let weight = self.at(name).parameter("weight", &shape, ParameterKind::Convolution)?;
-        Ok(Conv2d { weight, bias: None, geometry })
+        let mut at = self.at(name);
+        let weight = at.parameter("weight", &shape, ParameterKind::Convolution)?;
+        Ok(Conv2d { path: at.path, inputs, outputs, kernel, weight, bias: None, geometry, lora: None })
     }
 
     /// A 3x3 convolution that keeps the size.
@@ -134,13 +135,12 @@ pub struct Linear<E: Engine> {
     /// Dotted name, as diffusers writes it.
     pub path: String,
     /// Length of the input vectors.
-    pub inputs: usize,
+    inputs: usize,
     /// Length of the output vectors.
     pub outputs: usize,
     weight: E::Tensor,
     bias: Option<E::Tensor>,
-    /// The low-rank update, where one is attached.
-    pub lora: Option<LoraFactors<E>>,
+    lora: Option<LoraFactors<E>>,
 }
 
 impl<E: Engine> Linear<E> {
@@ -160,17 +160,92 @@ impl<E: Engine> Linear<E> {
     }
 }
 
-/// A convolution, perhaps with bias.
+/// A square convolution, perhaps with bias, and where a LoRA is attached with its update: a convolution of the same geometry to
+/// `rank` channels, and one of 1x1 from there.
 pub struct Conv2d<E: Engine> {
+    /// Dotted name, as diffusers writes it.
+    pub path: String,
+    inputs: usize,
+    outputs: usize,
+    kernel: usize,
     weight: E::Tensor,
     bias: Option<E::Tensor>,
     geometry: ConvGeometry,
+    lora: Option<LoraFactors<E>>,
 }
 
 impl<E: Engine> Conv2d<E> {
+    /// `x [B, H, W, I]` to `[B, H', W', O]`, with the low-rank update as in [`Linear::forward_with`].
+    pub fn forward_with(&self, engine: &E, x: &E::Tensor, lora_scale: f32) -> Result<E::Tensor> {
+        let y = engine.conv2d(x, &self.weight, self.bias.as_ref(), self.geometry)?;
+        match &self.lora {
+            Some(lora) if lora_scale != 0.0 => {
+                engine.add(&y, &lora.update_convolution(engine, x, self.geometry, lora_scale)?)
+            }
+            _ => Ok(y),
+        }
+    }
+
     /// `x [B, H, W, I]` to `[B, H', W', O]`.
     pub fn forward(&self, engine: &E, x: &E::Tensor) -> Result<E::Tensor> {
-        engine.conv2d(x, &self.weight, self.bias.as_ref(), self.geometry)
+        self.forward_with(engine, x, 1.0)
+    }
+}
+
+/// A layer that a LoRA can be attached to.
+pub enum Adaptable<'a, E: Engine> {
+    /// A linear layer.
+    Linear(&'a mut Linear<E>),
+    /// A convolution.
+    Convolution(&'a mut Conv2d<E>),
+}
+
+impl<E: Engine> Adaptable<'_, E> {
+    /// Dotted name, as diffusers writes it.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        match self {
+            Self::Linear(layer) => &layer.path,
+            Self::Convolution(layer) => &layer.path,
+        }
+    }
+
+    /// Whether one of `targets` is the layer's name or the end of it, as PEFT's `target_modules`; the first that is.
+    #[must_use]
+    pub fn target<'t>(&self, targets: &'t [String]) -> Option<&'t str> {
+        let path = self.path();
+        let is = |target: &&String| {
+            path.strip_suffix(target.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+        };
+        targets.iter().find(is).map(String::as_str)
+    }
+
+    /// Shapes of the factors of a LoRA of `rank`, in the engine's layout, first that of the one that the input meets.
+    #[must_use]
+    pub fn factor_shapes(&self, rank: usize) -> [Vec<usize>; 2] {
+        match self {
+            Self::Linear(layer) => [vec![rank, layer.inputs], vec![layer.outputs, rank]],
+            Self::Convolution(layer) => {
+                [vec![rank, layer.kernel, layer.kernel, layer.inputs], vec![layer.outputs, 1, 1, rank]]
+            }
+        }
+    }
+
+    /// How files hold the factors.
+    #[must_use]
+    pub fn factor_kind(&self) -> ParameterKind {
+        match self {
+            Self::Linear(_) => ParameterKind::Linear,
+            Self::Convolution(_) => ParameterKind::Convolution,
+        }
+    }
+
+    /// Attaches a LoRA whose factors have these shapes, or takes it away.
+    pub fn attach(&mut self, lora: Option<LoraFactors<E>>) {
+        match self {
+            Self::Linear(layer) => layer.lora = lora,
+            Self::Convolution(layer) => layer.lora = lora,
+        }
     }
 }
 

@@ -149,7 +149,7 @@ impl<E: Engine> Mid<E> {
     }
 
     fn forward(&self, engine: &E, x: &E::Tensor) -> Result<E::Tensor> {
-        let mut x = self.first.forward(engine, x, None)?;
+        let mut x = self.first.forward(engine, x, None, 0.0)?;
         if let Some(attention) = &self.attention {
             let shape = engine.shape(&x);
             let tokens = [shape[0], shape[1] * shape[2], shape[3]];
@@ -159,7 +159,7 @@ impl<E: Engine> Mid<E> {
             let y = attention.out.forward(engine, &engine.attention(&q, &k, &v, 1, false)?)?;
             x = engine.add(&x, &engine.reshape(&y, &shape)?)?;
         }
-        self.second.forward(engine, &x, None)
+        self.second.forward(engine, &x, None, 0.0)
     }
 }
 
@@ -237,7 +237,7 @@ impl<E: Engine> VaeEncoder<E> {
         let mut x = self.conv_in.forward(engine, sample)?;
         for level in &self.levels {
             for resnet in &level.resnets {
-                x = resnet.forward(engine, &x, None)?;
+                x = resnet.forward(engine, &x, None, 0.0)?;
             }
             if let Some(conv) = &level.resample {
                 x = conv.forward(engine, &x)?;
@@ -297,7 +297,7 @@ impl<E: Engine> VaeDecoder<E> {
         x = self.mid.forward(engine, &self.conv_in.forward(engine, &x)?)?;
         for level in &self.levels {
             for resnet in &level.resnets {
-                x = resnet.forward(engine, &x, None)?;
+                x = resnet.forward(engine, &x, None, 0.0)?;
             }
             if let Some(conv) = &level.resample {
                 let shape = engine.shape(&x);

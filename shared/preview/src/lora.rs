@@ -2,13 +2,12 @@
 
 use mudi_diffusion::lora::LoraFactors;
 use mudi_diffusion::unet::UNet;
-use mudi_diffusion::{Engine, ParameterKind, Parameters};
+use mudi_diffusion::{Engine, Parameters};
 
 use crate::error::PreviewError;
 use crate::weights::SafetensorsWeights;
 
-/// Attaches the LoRA of `bytes`, a file that training here has written (PEFT's names), to the attention projections
-/// that it adapts. `alpha` is that of its recipe.
+/// Attaches the LoRA of `bytes`, a file that training here has written (PEFT's names), to the layers that it adapts. `alpha` is that of its recipe.
 ///
 /// # Errors
 /// [`PreviewError::File`] where it adapts none of them; factors whose shapes do not fit.
@@ -21,13 +20,15 @@ pub(crate) fn attach<E: Engine>(
     const NAME: &str = "the LoRA";
     let mut weights = SafetensorsWeights::new(engine, NAME, bytes)?;
     let mut adapted = 0;
-    for projection in unet.projections() {
-        let [down, up] = ["A", "B"].map(|part| format!("unet.{}.lora_{part}.weight", projection.path));
+    for mut layer in unet.adaptable() {
+        let [down, up] = ["A", "B"].map(|part| format!("unet.{}.lora_{part}.weight", layer.path()));
         let Some((shape, _)) = weights.read(&down)? else { continue };
         let rank = shape.first().copied().unwrap_or(0);
-        let down = weights.get(&down, &[rank, projection.inputs], ParameterKind::Linear)?;
-        let up = weights.get(&up, &[projection.outputs, rank], ParameterKind::Linear)?;
-        projection.lora = Some(LoraFactors { down, up, scale: alpha / rank as f32 });
+        let [down_shape, up_shape] = layer.factor_shapes(rank);
+        let kind = layer.factor_kind();
+        let down = weights.get(&down, &down_shape, kind)?;
+        let up = weights.get(&up, &up_shape, kind)?;
+        layer.attach(Some(LoraFactors { down, up, scale: alpha / rank as f32 }));
         adapted += 1;
     }
     if adapted == 0 {

@@ -1,15 +1,15 @@
-//! Low-rank adaptation (Hu et al., 2021) of linear layers, and the names that tools give to its tensors.
+//! Low-rank adaptation (Hu et al., 2021) of linear layers and convolutions, and the names that tools give to its tensors.
 
 pub mod names;
 
-use crate::engine::Engine;
+use crate::engine::{ConvGeometry, Engine};
 use crate::error::Result;
 
 /// The two factors of a low-rank update `scale * B A`.
 pub struct LoraFactors<E: Engine> {
-    /// `A [rank, inputs]`, called `lora_A.weight` in PEFT's files and `lora_down.weight` in kohya's.
+    /// `A [rank, inputs]`, of a convolution `[rank, k, k, inputs]`, called `lora_A.weight` in PEFT's files and `lora_down.weight` in kohya's.
     pub down: E::Tensor,
-    /// `B [outputs, rank]`, called `lora_B.weight` in PEFT's files and `lora_up.weight` in kohya's.
+    /// `B [outputs, rank]`, of a convolution `[outputs, 1, 1, rank]`, called `lora_B.weight` in PEFT's files and `lora_up.weight` in kohya's.
     pub up: E::Tensor,
     /// `alpha / rank`.
     pub scale: f32,
@@ -18,9 +18,24 @@ pub struct LoraFactors<E: Engine> {
 impl<E: Engine> LoraFactors<E> {
     /// `strength * scale * (x A^T) B^T`. The factor is applied to the narrow middle, where it costs least.
     pub fn update(&self, engine: &E, x: &E::Tensor, strength: f32) -> Result<E::Tensor> {
-        let middle = engine.linear(x, &self.down, None)?;
-        let factor = self.scale * strength;
-        let middle = if factor == 1.0 { middle } else { engine.scale(&middle, factor)? };
+        let middle = self.scaled(engine, engine.linear(x, &self.down, None)?, strength)?;
         engine.linear(&middle, &self.up, None)
+    }
+
+    /// The same of a convolution of this geometry.
+    pub fn update_convolution(
+        &self,
+        engine: &E,
+        x: &E::Tensor,
+        geometry: ConvGeometry,
+        strength: f32,
+    ) -> Result<E::Tensor> {
+        let middle = self.scaled(engine, engine.conv2d(x, &self.down, None, geometry)?, strength)?;
+        engine.conv2d(&middle, &self.up, None, ConvGeometry::same(1))
+    }
+
+    fn scaled(&self, engine: &E, middle: E::Tensor, strength: f32) -> Result<E::Tensor> {
+        let factor = self.scale * strength;
+        if factor == 1.0 { Ok(middle) } else { engine.scale(&middle, factor) }
     }
 }

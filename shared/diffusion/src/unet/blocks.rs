@@ -3,7 +3,7 @@
 use super::config::AttentionShape;
 use crate::engine::{ConvGeometry, Engine};
 use crate::error::{Error, Result};
-use crate::nn::{Builder, Conv2d, GroupNorm, LayerNorm, Linear};
+use crate::nn::{Adaptable, Builder, Conv2d, GroupNorm, LayerNorm, Linear};
 
 /// What every block is told besides its input.
 pub struct Conditioning<E: Engine> {
@@ -56,16 +56,28 @@ impl<E: Engine> ResNet<E> {
     }
 
     /// `x [B, H, W, I]` to `[B, H, W, O]`; `time [B, time_embed_dim]` is past its SiLU.
-    pub(crate) fn forward(&self, engine: &E, x: &E::Tensor, time: Option<&E::Tensor>) -> Result<E::Tensor> {
-        let mut y = self.conv1.forward(engine, &self.norm1.forward_silu(engine, x)?)?;
+    pub(crate) fn forward(
+        &self,
+        engine: &E,
+        x: &E::Tensor,
+        time: Option<&E::Tensor>,
+        lora: f32,
+    ) -> Result<E::Tensor> {
+        let mut y = self.conv1.forward_with(engine, &self.norm1.forward_silu(engine, x)?, lora)?;
         if let (Some(projection), Some(time)) = (&self.time, time) {
-            y = engine.add_per_sample(&y, &projection.forward(engine, time)?)?;
+            y = engine.add_per_sample(&y, &projection.forward_with(engine, time, lora)?)?;
         }
-        let y = self.conv2.forward(engine, &self.norm2.forward_silu(engine, &y)?)?;
+        let y = self.conv2.forward_with(engine, &self.norm2.forward_silu(engine, &y)?, lora)?;
         match &self.shortcut {
-            Some(shortcut) => engine.add(&shortcut.forward(engine, x)?, &y),
+            Some(shortcut) => engine.add(&shortcut.forward_with(engine, x, lora)?, &y),
             None => engine.add(x, &y),
         }
+    }
+
+    /// The layers that a LoRA can be attached to.
+    pub(super) fn adaptable(&mut self) -> impl Iterator<Item = Adaptable<'_, E>> {
+        let convolutions = [&mut self.conv1, &mut self.conv2].into_iter().chain(&mut self.shortcut);
+        convolutions.map(Adaptable::Convolution).chain(self.time.as_mut().map(Adaptable::Linear))
     }
 }
 
@@ -164,24 +176,27 @@ impl<E: Engine> Transformer<E> {
         };
         let y = self.norm.forward(engine, x)?;
         let y = engine.reshape(&y, &[batch, height * width, channels])?;
-        let mut y = self.proj_in.forward(engine, &y)?;
         let lora = with.lora_scale;
+        let mut y = self.proj_in.forward_with(engine, &y, lora)?;
         for block in &self.blocks {
             let n = block.norm1.forward(engine, &y)?;
             y = engine.add(&y, &block.self_attention.forward(engine, &n, &n, lora)?)?;
             let n = block.norm2.forward(engine, &y)?;
             y = engine.add(&y, &block.cross_attention.forward(engine, &n, &with.context, lora)?)?;
-            let n = block.gated.forward(engine, &block.norm3.forward(engine, &y)?)?;
-            y = engine.add(&y, &block.out.forward(engine, &engine.geglu(&n)?)?)?;
+            let n = block.gated.forward_with(engine, &block.norm3.forward(engine, &y)?, lora)?;
+            y = engine.add(&y, &block.out.forward_with(engine, &engine.geglu(&n)?, lora)?)?;
         }
-        let y = engine.reshape(&self.proj_out.forward(engine, &y)?, &shape)?;
+        let y = engine.reshape(&self.proj_out.forward_with(engine, &y, lora)?, &shape)?;
         engine.add(x, &y)
     }
 
-    /// The projections that a LoRA is attached to.
-    pub(super) fn projections(&mut self) -> impl Iterator<Item = &mut Linear<E>> {
-        self.blocks.iter_mut().flat_map(|block| {
-            block.self_attention.projections().into_iter().chain(block.cross_attention.projections())
-        })
+    /// The layers that a LoRA can be attached to.
+    pub(super) fn adaptable(&mut self) -> impl Iterator<Item = Adaptable<'_, E>> {
+        let blocks = self.blocks.iter_mut().flat_map(|block| {
+            let attentions =
+                block.self_attention.projections().into_iter().chain(block.cross_attention.projections());
+            attentions.chain([&mut block.gated, &mut block.out])
+        });
+        blocks.chain([&mut self.proj_in, &mut self.proj_out]).map(Adaptable::Linear)
     }
 }

@@ -17,7 +17,7 @@ use time::TimeEmbedding;
 
 use crate::engine::{ConvGeometry, Engine, Parameters};
 use crate::error::{Error, Result};
-use crate::nn::{Builder, Conv2d, GroupNorm, Linear};
+use crate::nn::{Adaptable, Builder, Conv2d, GroupNorm};
 
 #[allow(clippy::large_enum_variant)] // A network holds a few dozen of them.
 enum Operation<E: Engine> {
@@ -229,9 +229,9 @@ impl<E: Engine> UNet<E> {
         let joined = skip.map(|skip| engine.concat(x, skip, 3)).transpose()?;
         let x = joined.as_ref().unwrap_or(x);
         match &self.stages[index].operation {
-            Operation::Convolution(conv) => conv.forward(engine, x),
+            Operation::Convolution(conv) => conv.forward_with(engine, x, with.lora_scale),
             Operation::Layer { resnet, transformer } => {
-                let y = resnet.forward(engine, x, Some(&with.time))?;
+                let y = resnet.forward(engine, x, Some(&with.time), with.lora_scale)?;
                 match transformer {
                     Some(transformer) => transformer.forward(engine, &y, with),
                     None => Ok(y),
@@ -240,21 +240,29 @@ impl<E: Engine> UNet<E> {
             Operation::Upsample(conv) => {
                 let [height, width] =
                     size.unwrap_or_else(|| spatial(&engine.shape(x)).map(|length| 2 * length));
-                conv.forward(engine, &engine.upsample_nearest(x, height, width)?)
+                let x = engine.upsample_nearest(x, height, width)?;
+                conv.forward_with(engine, &x, with.lora_scale)
             }
-            Operation::Out { norm, conv } => conv.forward(engine, &norm.forward_silu(engine, x)?),
+            Operation::Out { norm, conv } => {
+                conv.forward_with(engine, &norm.forward_silu(engine, x)?, with.lora_scale)
+            }
         }
     }
 
-    /// The attention projections (`to_q`, `to_k`, `to_v`, `to_out.0` of every attention), where a LoRA can be attached.
-    pub fn projections(&mut self) -> impl Iterator<Item = &mut Linear<E>> {
-        self.stages
-            .iter_mut()
-            .filter_map(|stage| match &mut stage.operation {
-                Operation::Layer { transformer, .. } => transformer.as_mut(),
-                _ => None,
-            })
-            .flat_map(Transformer::projections)
+    /// The layers that a LoRA can be attached to: every linear layer and convolution of the stages, that is all but the embedding
+    /// of timestep, sizes and pooled text.
+    pub fn adaptable(&mut self) -> impl Iterator<Item = Adaptable<'_, E>> {
+        self.stages.iter_mut().flat_map(|stage| -> Box<dyn Iterator<Item = Adaptable<'_, E>> + '_> {
+            match &mut stage.operation {
+                Operation::Layer { resnet, transformer } => {
+                    let transformer = transformer.iter_mut().flat_map(Transformer::adaptable);
+                    Box::new(resnet.adaptable().chain(transformer))
+                }
+                Operation::Convolution(conv) | Operation::Upsample(conv) | Operation::Out { conv, .. } => {
+                    Box::new(std::iter::once(Adaptable::Convolution(conv)))
+                }
+            }
+        })
     }
 }
 

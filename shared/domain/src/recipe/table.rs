@@ -130,7 +130,7 @@ recipe! {
         alpha: f64 = "alpha", "32.0", number(0.001, 4096.0),
             "The factors' product is scaled by alpha / rank.";
         targets: Vec<String> = "targets", "to_q,to_k,to_v,to_out.0", Kind::List(','),
-            "The layers of each attention block that learn, separated by commas (a list in JSON).";
+            "The layers that learn, by the ends of their names, separated by commas (a list in JSON). Besides the attentions' there are ff.net.0.proj, ff.net.2, proj_in, proj_out, and conv1 and conv2 of the ResNet blocks.";
     }
     "Collages" {
         segmix_probability: f64 = "segmix-probability", "0.3", number(0.0, 1.0),
