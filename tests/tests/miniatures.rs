@@ -200,6 +200,30 @@ fn networks_are_probed() {
 }
 
 #[test]
+fn a_base_is_probed() {
+    let shop = Workshop::new();
+    let (base, reader, out) = (shipped("pocket"), shipped("reader-toybox"), shop.path("pictures"));
+    let small = ["probe", "base", "--base", &base, "--prompts", "12", "--steps", "4"];
+    let found = json(&[&small[..], &["--reader", &reader, "--pictures", &out]].concat());
+    let value = |of: &str, words: &str| {
+        let rows = found[of].as_array().unwrap_or_else(|| panic!("{of} is not in {found}"));
+        assert_eq!(rows.len(), 5, "{found}");
+        let row = rows.iter().find(|row| row["name"].as_str().is_some_and(|name| name.starts_with(words)));
+        row.and_then(|row| row["value"].as_f64()).unwrap_or_else(|| panic!("{words} is not in {found}"))
+    };
+    // Renders are read right; of few steps of the sampler little can be asked.
+    for words in ["kind", "colour of", "background"] {
+        assert!(value("renders", words) > 0.9, "{words}: {found}");
+    }
+    assert!(value("pictures", "background") > 0.5, "{found}");
+    assert_eq!(std::fs::read_dir(&out).expect("pictures").count(), 12);
+    let none = shop.path("none");
+    refused(&[&small[..], &["--reader", &none]].concat(), &["config.json", "toybox reader"]);
+    let other = shipped("dinov2-toybox");
+    refused(&[&small[..], &["--reader", &other]].concat(), &["dinov2", "toybox reader"]);
+}
+
+#[test]
 fn a_miniature_is_the_same_whether_or_not_its_training_was_interrupted() {
     let shop = Workshop::new();
     let base = shipped("pocket");
