@@ -24,6 +24,8 @@ mod frame;
 #[cfg(target_arch = "wasm32")]
 mod generate;
 #[cfg(target_arch = "wasm32")]
+mod grabcut;
+#[cfg(target_arch = "wasm32")]
 mod layouts;
 #[cfg(target_arch = "wasm32")]
 mod masks;
@@ -44,5 +46,7 @@ mod widgets;
 
 #[cfg(target_arch = "wasm32")]
 pub use app::{start, start_workbench};
+#[cfg(target_arch = "wasm32")]
+pub use grabcut::start_grabcut;
 #[cfg(target_arch = "wasm32")]
 pub use preview::{start_cpu_preview, start_gpu_preview};

@@ -8,10 +8,10 @@ use crate::Failure;
 
 /// The most bytes of a first visit, compressed by Brotli, which browsers ask for on this machine and by TLS.
 const BUDGET: usize = 500_000;
-/// The programs that are no pages but workers, each with an engine that paints previews.
-pub(crate) const WORKERS: [&str; 2] = ["preview-gpu.html", "preview-cpu.html"];
-/// The most bytes of a worker, compressed by Brotli.
-const WORKER_BUDGET: usize = 700_000;
+/// The programs that are no pages but workers, and the most bytes of each, compressed by Brotli: two with an engine that paints
+/// previews, and one that cuts out subjects.
+pub(crate) const WORKERS: [(&str, usize); 3] =
+    [("preview-gpu.html", 700_000), ("preview-cpu.html", 700_000), ("grabcut.html", 100_000)];
 
 /// Copies the page's programs, each from its folder, to `embedded`, every file also compressed. What is there already keeps
 /// its time, so that the program is not compiled anew for nothing.
@@ -20,9 +20,9 @@ pub(crate) fn embed(programs: &[(&str, PathBuf)], embedded: &Path) -> Result<(),
     for (program, dist) in programs {
         let mut sizes = [0; 3];
         let names = files(dist)?;
-        let worker = WORKERS.contains(program);
+        let worker = WORKERS.iter().find(|(name, _)| name == program).map(|(_, budget)| *budget);
         for name in &names {
-            let bytes = if worker && name.ends_with(".html") {
+            let bytes = if worker.is_some() && name.ends_with(".html") {
                 worker_script(&names)?.into_bytes()
             } else {
                 std::fs::read(dist.join(name)).map_err(|error| failed(name, &error))?
@@ -33,7 +33,7 @@ pub(crate) fn embed(programs: &[(&str, PathBuf)], embedded: &Path) -> Result<(),
             }
             let name = match name.strip_suffix(".html") {
                 // The script that starts it, in the place of a page.
-                Some(_) if worker => program.replace(".html", ".js"),
+                Some(_) if worker.is_some() => program.replace(".html", ".js"),
                 Some(_) => (*program).to_owned(),
                 None => name.clone(),
             };
@@ -45,7 +45,7 @@ pub(crate) fn embed(programs: &[(&str, PathBuf)], embedded: &Path) -> Result<(),
         eprintln!(
             "\n{program}: {whole} kB, of which a first visit loads {brotli} kB (brotli) or {gzip} kB (gzip)."
         );
-        let budget = if worker { WORKER_BUDGET } else { BUDGET };
+        let budget = worker.unwrap_or(BUDGET);
         if sizes[1] > budget {
             let budget = budget / 1000;
             return Err(Failure::step(

@@ -3,6 +3,7 @@
 mod browser;
 mod commands;
 mod embed;
+mod fuzz_api;
 mod page;
 mod process;
 
@@ -18,6 +19,7 @@ The commands of this repository.
   cargo xtask serve [--data DIR]      build the page and `mudi` in release mode, and serve DIR (default: mudi-data) until Ctrl-C
   cargo xtask page                    build the page, which builds of `mudi` from then on embed
   cargo xtask screenshots             the README's pictures of the page, anew, into docs/images
+  cargo xtask fuzz-api [--seconds N]  what fits the API's description, and what does not, sent to a server (default: 600 s)
   cargo xtask fixtures --python PATH  make the parity fixtures again with a Python that has diffusers
   cargo xtask help                    this text
 ";
@@ -32,6 +34,7 @@ enum Command {
     Page,
     Screenshots,
     Serve { data: PathBuf },
+    FuzzApi { seconds: u64 },
     Fixtures { python: PathBuf },
 }
 
@@ -71,6 +74,14 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Command, Failure> {
             let data = option(words, "serve", Some("--data"))?;
             Ok(Command::Serve { data: data.unwrap_or_else(|| PathBuf::from("mudi-data")) })
         }
+        "fuzz-api" => {
+            let Some(given) = option(words, "fuzz-api", Some("--seconds"))? else {
+                return Ok(Command::FuzzApi { seconds: fuzz_api::SECONDS });
+            };
+            let seconds = given.to_str().and_then(|given| given.parse().ok()).filter(|seconds| *seconds > 0);
+            let fault = || Failure::usage("`--seconds` needs a whole number after it, 1 or more");
+            Ok(Command::FuzzApi { seconds: seconds.ok_or_else(fault)? })
+        }
         "fixtures" => option(words, "fixtures", Some("--python"))?
             .map(|python| Command::Fixtures { python })
             .ok_or_else(|| {
@@ -96,7 +107,7 @@ fn option(
             return Err(Failure::usage(format!("`{command}` does not take `{name}`\n\n{HELP}")));
         }
         let given = given.or_else(|| words.next()).filter(|given| !given.is_empty());
-        value = Some(given.ok_or_else(|| Failure::usage(format!("`{name}` needs a path after it")))?.into());
+        value = Some(given.ok_or_else(|| Failure::usage(format!("`{name}` needs a value after it")))?.into());
     }
     Ok(value)
 }
@@ -113,6 +124,7 @@ fn main() -> ExitCode {
         Command::Page => page::page(),
         Command::Screenshots => commands::screenshots(),
         Command::Serve { data } => commands::serve(&data),
+        Command::FuzzApi { seconds } => fuzz_api::fuzz_api(seconds),
         Command::Fixtures { python } => commands::fixtures(&python),
     });
     match result {
@@ -144,6 +156,8 @@ mod tests {
         assert_eq!(parsed("screenshots"), Ok(Command::Screenshots));
         assert_eq!(parsed("serve"), Ok(Command::Serve { data: "mudi-data".into() }));
         assert_eq!(parsed("serve --data d"), Ok(Command::Serve { data: "d".into() }));
+        assert_eq!(parsed("fuzz-api"), Ok(Command::FuzzApi { seconds: 600 }));
+        assert_eq!(parsed("fuzz-api --seconds 60"), Ok(Command::FuzzApi { seconds: 60 }));
         assert_eq!(parsed("fixtures --python p"), Ok(Command::Fixtures { python: "p".into() }));
     }
 
@@ -152,9 +166,11 @@ mod tests {
         for (line, part) in [
             ("tset", "no command `tset`"),
             ("test --fast", "`test` does not take `--fast`"),
-            ("demo --out", "`--out` needs a path"),
-            ("demo --out=", "`--out` needs a path"),
+            ("demo --out", "`--out` needs a value"),
+            ("demo --out=", "`--out` needs a value"),
             ("demo here", "`demo` does not take `here`"),
+            ("fuzz-api --seconds 0", "`--seconds` needs a whole number"),
+            ("fuzz-api --seconds few", "`--seconds` needs a whole number"),
             ("fixtures", "needs `--python PATH`"),
         ] {
             let failure = parsed(line).unwrap_err();

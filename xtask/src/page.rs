@@ -13,18 +13,19 @@ pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 /// The programs that are installed, and their versions. That of `wasm-bindgen` is the one of the root `Cargo.toml`.
 const TOOLS: [(&str, &str, &str, &[&str]); 2] =
     [("wasm-bindgen", "wasm-bindgen-cli", "0.2.130", &[]), ("trunk", "trunk", "0.21.14", &["--locked"])];
-/// The page's programs: the studio; the workbench with the editors, and the workers that paint previews, which are loaded
-/// where they are needed.
-const PROGRAMS: [&str; 4] = [embed::WORKERS[0], embed::WORKERS[1], "workbench.html", "index.html"];
+/// The page's programs: the studio; the workbench with the editors, and the workers, which are loaded where they are needed.
+const PROGRAMS: [&str; 5] =
+    [embed::WORKERS[0].0, embed::WORKERS[1].0, embed::WORKERS[2].0, "workbench.html", "index.html"];
 /// What the page is made of.
-const SOURCES: [&str; 10] = [
+const SOURCES: [&str; 11] = [
     "frontend",
     "shared",
     "xtask",
     "index.html",
     "workbench.html",
-    embed::WORKERS[0],
-    embed::WORKERS[1],
+    embed::WORKERS[0].0,
+    embed::WORKERS[1].0,
+    embed::WORKERS[2].0,
     "Trunk.toml",
     "Cargo.toml",
     "Cargo.lock",

@@ -8,6 +8,7 @@ use super::finder;
 use super::keeper::Keeper;
 use super::stage::{Outcome, Shown, Stage};
 use crate::browser;
+use crate::grabcut::Search;
 
 /// What the browser remembers of who finds the subject, and the word for the server. Not asked for, it is the colours: the segmenter that
 /// comes with the program has seen nothing but toys.
@@ -27,6 +28,10 @@ pub(super) struct Desk {
     pub(super) by_server: RwSignal<bool>,
     /// Where.
     pub(super) segment: StoredValue<String>,
+    /// The search by colours that goes on.
+    pub(super) search: StoredValue<Option<Search>, LocalStorage>,
+    /// How often it has sought the cut.
+    pub(super) rounds: RwSignal<u32>,
 }
 
 impl Desk {
@@ -39,6 +44,8 @@ impl Desk {
             keeper: Keeper::new(photo),
             by_server: RwSignal::new(browser::remembered(SEGMENTER).as_deref() == Some(SERVER)),
             segment: StoredValue::new(format!("{path}/segment")),
+            search: StoredValue::new_local(None),
+            rounds: RwSignal::new(0),
         }
     }
 
@@ -79,6 +86,9 @@ impl Desk {
             self.said.set(said);
         }
         self.show();
+        if self.look(|editor| editor.prompt().is_waiting()) != Some(true) {
+            finder::stop(self);
+        }
         for request in effects.requests {
             match request {
                 Request::Colours => finder::colours(self),

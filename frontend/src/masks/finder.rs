@@ -1,23 +1,28 @@
 //! The photo's colours, and the automatic mask.
 //!
-//! The mask is that of the server's segmenter, or GrabCut's, which looks at the colours and needs no server; the answer is the
-//! same message.
+//! The mask is that of the server's segmenter, or GrabCut's, which looks at the colours in a worker and needs no server; the answer
+//! is the same message.
 
 use gloo_timers::future::TimeoutFuture;
 use image::GrayImage;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use mudi_domain::api::{MaskPoint, MaskPrompt};
-use mudi_domain::grabcut::{Hints, cut_out};
-use mudi_domain::mask::Mask;
+use mudi_domain::grabcut::Hints;
 use mudi_editor::mask::Message;
 
 use super::desk::Desk;
 use super::files::decode_mask;
 use crate::api;
+use crate::grabcut::{Progress, Question, Search};
 
 /// The longer side, in pixels, at which the subject is sought: GrabCut takes no more.
 const SOUGHT: u32 = 800;
+/// Why there is no mask.
+const NOTHING: &str = "Nothing was found there. Mark the subject, or paint it by hand.";
+const UNREADABLE: &str = "The browser does not let the photo's colours be read; paint the mask by hand.";
+const NO_WORKER: &str =
+    "What looks for the subject could not be started. Load the page again, or paint the mask by hand.";
 
 /// Reads the photo's colours for the magic wand.
 pub(super) fn colours(desk: Desk) {
@@ -36,6 +41,7 @@ pub(super) fn colours(desk: Desk) {
 /// Finds the subject that the hints mean: by the server's segmenter, where that is wanted, knows what was pointed at and
 /// answers; else by the photo's colours.
 pub(super) fn find(desk: Desk, number: u64, hints: Hints) {
+    stop(desk);
     desk.said.set("Looking for the subject…".to_owned());
     spawn_local(async move {
         let asked =
@@ -44,12 +50,9 @@ pub(super) fn find(desk: Desk, number: u64, hints: Hints) {
             Some(prompt) => by_server(desk, &prompt).await,
             None => None,
         };
-        let found = match answer {
-            Some(found) => Some(Ok(found)),
-            None => by_colours(desk, &hints).await,
-        };
-        if let Some(found) = found {
-            desk.send(Message::Found(number, found));
+        match answer {
+            Some(found) => desk.send(Message::Found(number, Ok(found))),
+            None => by_colours(desk, number, &hints),
         }
     });
 }
@@ -71,32 +74,49 @@ async fn by_server(desk: Desk, prompt: &MaskPrompt) -> Option<GrayImage> {
     (mask.dimensions() == size).then_some(mask)
 }
 
-/// None where the page is gone.
-async fn by_colours(desk: Desk, hints: &Hints) -> Option<Result<GrayImage, String>> {
-    // A frame, so that the words are seen before the work begins.
-    TimeoutFuture::new(30).await;
-    desk.with(|stage| {
+/// Begins to look for the subject by the photo's colours, in a worker.
+fn by_colours(desk: Desk, number: u64, hints: &Hints) {
+    // What is not wanted any more, as when the page is gone, is not begun.
+    if desk.look(|editor| editor.prompt().awaits(number)) != Some(true) {
+        return;
+    }
+    let begun = desk.with(|stage| {
         let (width, height) = stage.editor.mask().dimensions();
         let longest = width.max(height);
         let level = (0..16).find(|level| longest >> level <= SOUGHT).unwrap_or_default();
-        let small = stage.painter.photo().colours(level).map_err(|_| {
-            "The browser does not let the photo's colours be read; paint the mask by hand.".to_owned()
-        })?;
+        let small = stage.painter.photo().colours(level).map_err(|_| UNREADABLE)?;
         let scale = small.width() as f32 / width as f32;
-        let mask = cut_out(&small, &hints.scaled(scale));
-        if mask.is_empty() {
-            return Err("Nothing was found there. Mark the subject, or paint it by hand.".to_owned());
-        }
-        Ok(enlarged(&mask, width, height))
-    })
+        let question = Question {
+            sent: [small.width(), small.height()],
+            hints: hints.scaled(scale),
+            wanted: [width, height],
+        };
+        Search::begin(&small, question, move |progress| heard(desk, number, progress)).map_err(|_| NO_WORKER)
+    });
+    match begun {
+        Some(Ok(search)) => desk.search.set_value(Some(search)),
+        Some(Err(fault)) => desk.send(Message::Found(number, Err(fault.to_owned()))),
+        None => {}
+    }
 }
 
-/// The mask at the photo's size, with an edge about as wide as a pixel of the small one is.
-fn enlarged(mask: &Mask, width: u32, height: u32) -> GrayImage {
-    let gain = (width as f32 / mask.width().max(1) as f32 / 2.0).max(1.0);
-    let mut enlarged = mask.resize(width, height).into_gray();
-    for coverage in enlarged.iter_mut() {
-        *coverage = ((f32::from(*coverage) - 127.5) * gain + 127.5).clamp(0.0, 255.0) as u8;
-    }
-    enlarged
+fn heard(desk: Desk, number: u64, progress: Progress) {
+    let found = match progress {
+        Progress::Round(round) => {
+            desk.rounds.try_set(round);
+            return;
+        }
+        Progress::Found(Some(mask)) => Ok(mask),
+        Progress::Found(None) => Err(NOTHING),
+        Progress::Failed => Err(NO_WORKER),
+    };
+    desk.send(Message::Found(number, found.map_err(str::to_owned)));
+}
+
+/// Ends the search that goes on.
+pub(super) fn stop(desk: Desk) {
+    let Some(search) = desk.search.try_update_value(Option::take).flatten() else { return };
+    desk.rounds.try_set(0);
+    // It may be the one that has just called: it is dropped when it has returned.
+    spawn_local(async move { drop(search) });
 }

@@ -2,6 +2,7 @@
 
 use leptos::html;
 use leptos::prelude::*;
+use mudi_domain::grabcut::ROUNDS;
 use mudi_editor::Phase;
 use mudi_editor::mask::{Message, ViewChange};
 use wasm_bindgen::JsCast;
@@ -113,7 +114,16 @@ fn Found(desk: Desk) -> impl IntoView {
     move || {
         match state.get() {
         Some((true, ..)) => {
-            view! { <div class="mask-found" role="status"><p>"Looking for the subject…"</p></div> }.into_any()
+            // Until the first round is over nobody knows how long it will take.
+            let round = move || Some(desk.rounds.get()).filter(|round| *round > 0);
+            view! {
+                <div class="mask-found" role="status">
+                    <p>"Looking for the subject…"</p>
+                    <progress class="bar" max=ROUNDS value=round aria-label="How far it is"></progress>
+                    <button class="button plain" title="Esc" on:click=drop>"Cancel"</button>
+                </div>
+            }
+            .into_any()
         }
         Some((_, true, _)) => view! {
             <div class="mask-found" role="group" aria-label="Automatic mask">

@@ -26,19 +26,20 @@ pub enum Known {
 }
 
 /// Times that colours are learnt and the cut is sought anew, at most.
-const ROUNDS: usize = 6;
+pub const ROUNDS: u32 = 6;
 /// How much a cut through even colours costs, in the units of log probabilities; the paper's.
 const SMOOTHNESS: f32 = 50.0;
 /// More than any sum of other costs at a pixel.
 const CERTAIN: f32 = 1e6;
 
 /// The subject's pixels in a photo of `size` (height and width), whose pixels are three bytes each, row by row. `known` has a
-/// word on each pixel; where none of them can be the subject's, or none the rest's, that is the answer.
+/// word on each pixel; where none of them can be the subject's, or none the rest's, that is the answer. `told` hears the number of
+/// each round, from 1 to [`ROUNDS`], when it is over; the last one may be an earlier one.
 ///
 /// # Panics
 /// Where `rgb` or `known` are not as long as the size says.
 #[must_use]
-pub fn cut(rgb: &[u8], size: [usize; 2], known: &[Known]) -> Vec<bool> {
+pub fn cut(rgb: &[u8], size: [usize; 2], known: &[Known], mut told: impl FnMut(u32)) -> Vec<bool> {
     let count = size[0] * size[1];
     assert!(rgb.len() == 3 * count && known.len() == count, "as many pixels as the size says");
     let pixels: Vec<[f32; 3]> = rgb.as_chunks::<3>().0.iter().map(|pixel| pixel.map(f32::from)).collect();
@@ -47,7 +48,7 @@ pub fn cut(rgb: &[u8], size: [usize; 2], known: &[Known]) -> Vec<bool> {
     // Beside strokes the first guess is the nearer of the two strokes' colours.
     let mut learnt: Vec<bool> = known.iter().map(|&known| known != Known::Nothing).collect();
     let grid = Grid::new(&pixels, size, SMOOTHNESS);
-    for _ in 0..ROUNDS {
+    for round in 1..=ROUNDS {
         let side = |which: bool| -> Vec<[f32; 3]> {
             let of = pixels.iter().zip(&subject).zip(&learnt);
             of.filter(|&((_, &subject), &learnt)| learnt && subject == which)
@@ -69,6 +70,7 @@ pub fn cut(rgb: &[u8], size: [usize; 2], known: &[Known]) -> Vec<bool> {
             })
             .collect();
         let found = grid.cut(&costs);
+        told(round);
         learnt.fill(true);
         if found == subject {
             break;
@@ -80,7 +82,7 @@ pub fn cut(rgb: &[u8], size: [usize; 2], known: &[Known]) -> Vec<bool> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Known, cut};
+    use super::{Known, ROUNDS, cut};
 
     const SIZE: [usize; 2] = [48, 64];
 
@@ -121,8 +123,11 @@ mod tests {
     fn a_box_is_enough_for_a_subject_of_its_own_colours() {
         let known: Vec<Known> =
             (0..SIZE[0] * SIZE[1]).map(|at| if boxed(at) { Known::Perhaps } else { Known::Rest }).collect();
-        let found = cut(&picture(), SIZE, &known);
+        let mut rounds = Vec::new();
+        let found = cut(&picture(), SIZE, &known, |round| rounds.push(round));
         assert!(agreement(&found) > 0.97, "{}", agreement(&found));
+        assert!(!rounds.is_empty() && rounds.len() <= ROUNDS as usize);
+        assert!(rounds.iter().copied().eq(1..=rounds.len() as u32), "{rounds:?}");
     }
 
     #[test]
@@ -132,7 +137,7 @@ mod tests {
         for row in 0..SIZE[0] {
             known[row * SIZE[1] + 2] = Known::Rest;
         }
-        let found = cut(&picture(), SIZE, &known);
+        let found = cut(&picture(), SIZE, &known, |_| {});
         assert!(agreement(&found) > 0.97, "{}", agreement(&found));
     }
 
@@ -142,7 +147,7 @@ mod tests {
             (0..SIZE[0] * SIZE[1]).map(|at| if boxed(at) { Known::Perhaps } else { Known::Rest }).collect();
         let (beside, within) = (8 * SIZE[1] + 14, 24 * SIZE[1] + 30);
         (known[beside], known[within]) = (Known::Subject, Known::Rest);
-        let found = cut(&picture(), SIZE, &known);
+        let found = cut(&picture(), SIZE, &known, |_| {});
         assert!(found[beside] && !found[within]);
     }
 
@@ -150,14 +155,14 @@ mod tests {
     fn there_is_an_answer_where_there_is_nothing_to_choose() {
         let rgb = vec![0; 3 * 12];
         for known in [Known::Subject, Known::Perhaps] {
-            assert_eq!(cut(&rgb, [3, 4], &[known; 12]), [true; 12]);
+            assert_eq!(cut(&rgb, [3, 4], &[known; 12], |_| {}), [true; 12]);
         }
         for known in [Known::Rest, Known::Nothing] {
-            assert_eq!(cut(&rgb, [3, 4], &[known; 12]), [false; 12]);
+            assert_eq!(cut(&rgb, [3, 4], &[known; 12], |_| {}), [false; 12]);
         }
-        assert!(cut(&[], [0, 5], &[]).is_empty());
+        assert!(cut(&[], [0, 5], &[], |_| {}).is_empty());
         // All black, half of it known.
         let known: Vec<Known> = (0..12).map(|at| if at < 6 { Known::Rest } else { Known::Perhaps }).collect();
-        assert_eq!(cut(&rgb, [3, 4], &known).len(), 12);
+        assert_eq!(cut(&rgb, [3, 4], &known, |_| {}).len(), 12);
     }
 }

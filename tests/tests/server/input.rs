@@ -245,6 +245,10 @@ fn wrong_requests_are_told_what_is_wrong() {
     client.get("/api/projects/x").problem(404, "missing");
     client.get(&studio.path("photos?limit=0")).problem(400, "invalid");
     client.get(&studio.path("photos?colour=red")).problem(400, "invalid");
+    // What the description calls too large is too large.
+    let run = "01890000-0000-7000-8000-000000000000";
+    client.get(&studio.path(&format!("runs/{run}/metrics?after={}", 1_u64 << 63))).problem(400, "invalid");
+    client.get(&studio.path(&format!("runs/{run}/metrics?after={}", i64::MIN))).problem(404, "missing");
     let images = studio.path("images");
     let runs = studio.path("runs");
     for (path, body, word) in [

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use serde_json::Value;
+use mudi_domain::api::{Access, JobKind, JobState};
+use serde_json::{Value, json};
 
 /// The committed description is that of the program, so that a change of the API shows in its review.
 #[test]
@@ -38,6 +39,54 @@ fn every_operation_is_described() {
             }
         }
     }
+}
+
+/// Words are described as they are sent.
+#[test]
+fn words_are_those_of_the_answers() {
+    let document = serde_json::to_value(mudi::server::openapi()).expect("JSON");
+    let described = |name: &str| document["components"]["schemas"][name]["enum"].clone();
+    assert_eq!(described("JobState"), json!(JobState::ALL));
+    assert_eq!(described("JobKind"), json!(JobKind::ALL));
+    let access = [Access::Nobody, Access::Viewer, Access::Player, Access::Editor, Access::Owner];
+    assert_eq!(described("Access"), json!(access));
+}
+
+/// Files are described as bytes, with the headers by which browsers ask for less of them.
+#[test]
+fn files_are_described_as_bytes() {
+    let document = serde_json::to_value(mudi::server::openapi()).expect("JSON");
+    let operations = document["paths"].as_object().expect("paths").iter().flat_map(|(path, item)| {
+        let operations = item.as_object().expect("operations").iter();
+        operations.map(move |(method, operation)| (format!("{method} {path}"), operation))
+    });
+    let mut files = 0;
+    for (name, operation) in operations {
+        let responses = operation["responses"].as_object().expect("responses");
+        let bodies = responses.values().map(|response| &response["content"]);
+        for (kind, body) in bodies
+            .chain([&operation["requestBody"]["content"]])
+            .flat_map(|content| content.as_object().into_iter().flatten())
+        {
+            let is_text = kind.ends_with("json") || kind.ends_with("text") || kind.starts_with("text/");
+            if !is_text {
+                assert_eq!(body["schema"]["$ref"], "#/components/schemas/Octets", "{name}, {kind}");
+                files += 1;
+            }
+        }
+        let takes = |header: &str| {
+            operation["parameters"]
+                .as_array()
+                .is_some_and(|all| all.iter().any(|known| known["in"] == "header" && known["name"] == header))
+        };
+        for (status, header) in [("304", "If-None-Match"), ("206", "Range"), ("206", "If-Range")] {
+            assert!(!responses.contains_key(status) || takes(header), "{name}, {header}");
+        }
+        if let Some(part) = responses.get("206") {
+            assert_eq!(part["content"], responses["200"]["content"], "{name}");
+        }
+    }
+    assert!(files > 20, "{files}");
 }
 
 /// The page for whoever hosts the server has the table of settings as the program has it.

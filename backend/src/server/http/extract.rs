@@ -49,6 +49,24 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Search<T> {
     }
 }
 
+/// The description of `If-Match`, which [`if_match`] reads.
+#[derive(utoipa::IntoParams)]
+#[into_params(names("If-Match"), parameter_in = Header)]
+#[expect(dead_code, reason = "it is there for the description")]
+pub(super) struct IfMatch(
+    /// The `ETag` of what was read: of two writers the second is told so.
+    Option<String>,
+);
+
+/// The description of `If-None-Match` where something is written.
+#[derive(utoipa::IntoParams)]
+#[into_params(names("If-None-Match"), parameter_in = Header)]
+#[expect(dead_code, reason = "it is there for the description")]
+pub(super) struct IfNoneMatch(
+    /// `*` where nothing was there.
+    Option<String>,
+);
+
 /// Which part of a list is asked for.
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]

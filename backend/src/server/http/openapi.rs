@@ -1,7 +1,22 @@
 //! The API's description, made of the routes' own.
 
+use mudi_domain::api::Access;
 use serde_json::{Value, json};
-use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{InfoBuilder, KnownFormat, OpenApi, OpenApiBuilder, RefOr, Schema, SchemaFormat};
+use utoipa::{PartialSchema, ToSchema};
+
+/// A body that is a file, in the description.
+pub(super) enum Octets {}
+
+impl PartialSchema for Octets {
+    fn schema() -> RefOr<Schema> {
+        let binary = SchemaFormat::KnownFormat(KnownFormat::Binary);
+        ObjectBuilder::new().schema_type(Type::String).format(Some(binary)).into()
+    }
+}
+
+impl ToSchema for Octets {}
 
 /// The OpenAPI 3.1 document.
 #[must_use]
@@ -25,8 +40,13 @@ fn complete(document: &mut OpenApi) {
         for (_, operation) in item.as_object_mut().into_iter().flatten() {
             let mut parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
             parameters.extend(path_parameters(path));
+            parameters.extend(kept_file(&mut operation["responses"]));
             if !parameters.is_empty() {
                 operation["parameters"] = Value::Array(parameters);
+            }
+            if operation["security"][0]["session"][0] == Access::Nobody.word() {
+                // Without a cookie as well.
+                operation["security"].as_array_mut().into_iter().for_each(|ways| ways.push(json!({})));
             }
             operation["responses"]["default"] = json!({
                 "description": "An error",
@@ -43,6 +63,23 @@ fn complete(document: &mut OpenApi) {
     if let Ok(completed) = serde_json::from_value(value) {
         *document = completed;
     }
+}
+
+/// What is the same for all kept files: the headers by which browsers ask for less of them. A range is of the file's kind.
+fn kept_file(responses: &mut Value) -> impl Iterator<Item = Value> + use<> {
+    let has = |status: &str| responses.get(status).is_some();
+    let headers = [
+        ("If-None-Match", "The `ETag` that the browser has.", has("304")),
+        ("Range", "One range of bytes.", has("206")),
+        ("If-Range", "The `ETag` that the range is of.", has("206")),
+    ];
+    if has("206") {
+        responses["206"]["content"] = responses["200"]["content"].clone();
+    }
+    headers.into_iter().filter(|(.., has)| *has).map(|(name, words, _)| {
+        let schema = json!({ "type": "string" });
+        json!({ "name": name, "in": "header", "description": words, "required": false, "schema": schema })
+    })
 }
 
 /// The parameters that a path names in braces.

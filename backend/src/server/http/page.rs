@@ -24,8 +24,8 @@ struct Files;
 const INDEX: &str = "index.html";
 /// The page of the places that are the editors'.
 const WORKBENCH: &str = "workbench.html";
-/// The scripts that start the workers of previews; they name files by their digests, so they are asked for each time.
-const WORKERS: [&str; 2] = ["preview-gpu.js", "preview-cpu.js"];
+/// The scripts that start workers; they name files by their digests, so they are asked for each time.
+const WORKERS: [&str; 3] = ["preview-gpu.js", "preview-cpu.js", "grabcut.js"];
 /// What a program without its page shows.
 const MISSING: &str = "<!doctype html><html lang=\"en\"><title>MuDI Studio</title><h1>MuDI Studio</h1><p>The server runs, but this program \
     was built without its page. Build both with <code>cargo xtask serve</code>; the API is described in \

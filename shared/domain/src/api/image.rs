@@ -25,6 +25,7 @@ pub struct Image {
     /// Pixels down.
     pub height: u32,
     /// The seed of this image.
+    #[cfg_attr(feature = "openapi", schema(format = "uint64"))]
     pub seed: u64,
     /// Whether it started from a layout, whose canvas can be seen.
     pub canvas: bool,
@@ -93,20 +94,26 @@ pub struct NewImages {
     /// Where the images start.
     pub layout: LayoutChoice,
     /// Strength of the layout, -20 to 100; 2 with a layout where none is given.
+    #[cfg_attr(feature = "openapi", schema(minimum = -20, maximum = 100))]
     pub gamma: Option<f32>,
     /// Steps of the sampler, 1 to 1000.
+    #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 1000))]
     pub steps: u32,
     /// Classifier-free guidance scale, -20 to 100; 1 leaves it out.
+    #[cfg_attr(feature = "openapi", schema(minimum = -20, maximum = 100))]
     pub guidance: f32,
     /// ddim, euler, euler-ancestral or dpmpp-2m.
     pub sampler: String,
     /// Karras' spacing of noise levels.
     pub karras: bool,
     /// Seed of the first image; the next ones count up.
+    #[cfg_attr(feature = "openapi", schema(format = "uint64"))]
     pub seed: u64,
     /// How many, 1 to 64.
+    #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 64))]
     pub count: u32,
     /// Strength of the run's weights, -20 to 100.
+    #[cfg_attr(feature = "openapi", schema(minimum = -20, maximum = 100))]
     pub lora_scale: f32,
 }
 

@@ -96,16 +96,17 @@ impl Hints {
     }
 }
 
-/// The subject that the hints mean. Nothing, where they say of nothing that it is or may be the subject's.
+/// The subject that the hints mean. Nothing, where they say of nothing that it is or may be the subject's. `told` hears how far it is,
+/// as [`cut`] tells it.
 #[must_use]
-pub fn cut_out(photo: &RgbImage, hints: &Hints) -> Mask {
+pub fn cut_out(photo: &RgbImage, hints: &Hints, told: impl FnMut(u32)) -> Mask {
     let (width, height) = photo.dimensions();
     let scale = (LONGEST as f32 / width.max(height).max(1) as f32).min(1.0);
     let small = |length: u32| ((length as f32 * scale).round() as u32).max(1);
     let (w, h) = (small(width), small(height));
     let size = [h as usize, w as usize];
     let rgb = imageops::resize(photo, w, h, FilterType::Triangle);
-    let found = cut(rgb.as_raw(), size, &hints.known(size, scale));
+    let found = cut(rgb.as_raw(), size, &hints.known(size, scale), told);
     let coverage = GrayImage::from_fn(w, h, |x, y| Luma([if found[(y * w + x) as usize] { 255 } else { 0 }]));
     let mut mask = Mask::from_gray(coverage).resize(width, height);
     for pixel in mask.as_gray_mut().pixels_mut() {

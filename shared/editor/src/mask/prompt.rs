@@ -37,6 +37,12 @@ impl Prompt {
         self.waiting
     }
 
+    /// Whether the answer to the request of that number is to come.
+    #[must_use]
+    pub fn awaits(&self, number: u64) -> bool {
+        self.waiting && number == self.asked
+    }
+
     /// Whether nothing was pointed at or found.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -62,7 +68,7 @@ impl Prompt {
 
     /// Takes an answer; one to an earlier question is dropped. Whether it was taken.
     pub(super) fn answer(&mut self, number: u64, answer: Result<GrayImage, String>) -> bool {
-        if !self.waiting || number != self.asked {
+        if !self.awaits(number) {
             return false;
         }
         self.waiting = false;

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::server::archive::data_folder;
 use crate::server::http::App;
 use crate::server::http::extract::Params;
+use crate::server::http::openapi::Octets;
 use crate::server::http::problem::ApiError;
 use crate::server::http::upload::{Temporary, receive};
 use crate::server::store::new_id;
@@ -23,7 +24,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 /// Adds the subjects and photos of a MuDI data folder: a zip with `metadata.jsonl`, photos and masks as the body. What is
 /// in the project already stays as it is, so an upload that broke off can be repeated.
 #[utoipa::path(post, path = "/api/projects/{project}/dataset", tag = "photos", security(("session" = ["editor"])),
-    request_body(content = Vec<u8>, content_type = "application/zip"),
+    request_body(content = Octets, content_type = "application/zip"),
     responses((status = 200, body = Page<Photo>)))]
 async fn upload(
     State(server): State<App>,
@@ -36,7 +37,7 @@ async fn upload(
 
 /// The project's photos, masks and captions as a MuDI data folder, zipped.
 #[utoipa::path(get, path = "/api/projects/{project}/dataset", tag = "photos", security(("session" = ["editor"])),
-    responses((status = 200, body = Vec<u8>, content_type = "application/zip")))]
+    responses((status = 200, body = Octets, content_type = "application/zip")))]
 async fn download(State(server): State<App>, Params(project): Params<Uuid>) -> Result<Response, ApiError> {
     let temporary = Temporary::new(server.store.incoming().join(new_id().to_string()));
     data_folder::export(&server, project, temporary.path()).await?;

@@ -23,7 +23,7 @@ macro_rules! documents {
 
             use super::super::tagged;
             use crate::server::http::App;
-            use crate::server::http::extract::{Body, ListQuery, Params, Search, name, version};
+            use crate::server::http::extract::{Body, IfMatch, ListQuery, Params, Search, name, version};
             use crate::server::http::problem::ApiError;
             use crate::server::store::Document;
 
@@ -69,7 +69,7 @@ macro_rules! documents {
 
             /// Puts another in its place. With `If-Match` only if it is still the version that was read.
             #[utoipa::path(put, path = $one, tag = $tag, operation_id = concat!("replace_", $tag),
-                security(("session" = ["editor"])), request_body = NewStored<$value>,
+                security(("session" = ["editor"])), params(IfMatch), request_body = NewStored<$value>,
                 responses((status = 200, body = Stored<$value>)))]
             async fn replace(
                 State(server): State<App>,

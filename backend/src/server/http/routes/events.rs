@@ -46,11 +46,31 @@ struct EventsQuery {
     after: i64,
 }
 
+/// The header of [`listen`].
+#[derive(utoipa::IntoParams)]
+#[into_params(names("Last-Event-ID"), parameter_in = Header)]
+#[expect(dead_code, reason = "it is there for the description; the header is read where it is needed")]
+struct LastEventId(
+    /// The `id` of an event: only those after it, as browsers ask that go on listening. What is no such id is not heeded.
+    Option<String>,
+);
+
+/// One of the events that are sent, in the format of server-sent events.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "it is there for the description")]
+struct StreamedEvent {
+    /// Its number, for `Last-Event-ID`.
+    id: String,
+    /// A `JobEvent` as JSON.
+    #[schema(content_media_type = "application/json")]
+    data: String,
+}
+
 /// The events of a job, from the first on, or from behind `Last-Event-ID`: each one's data is a `JobEvent`. The stream
 /// ends with the job. Where nothing more will come the answer is 204, by which a browser stops asking.
 #[utoipa::path(get, path = "/api/projects/{project}/jobs/{job}/events", tag = "jobs",
-    security(("session" = ["viewer"])), params(EventsQuery),
-    responses((status = 200, body = JobEvent, content_type = "text/event-stream"),
+    security(("session" = ["viewer"])), params(EventsQuery, LastEventId),
+    responses((status = 200, body = StreamedEvent, content_type = "text/event-stream"),
         (status = 204, description = "The job is over, and all its events are known")))]
 async fn listen(
     State(server): State<App>,

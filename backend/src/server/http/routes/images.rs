@@ -16,6 +16,7 @@ use uuid::Uuid;
 use crate::server::http::App;
 use crate::server::http::extract::{Body, Params, Search, line, list_range};
 use crate::server::http::files::file;
+use crate::server::http::openapi::Octets;
 use crate::server::http::problem::ApiError;
 use crate::server::jobs::bases;
 use crate::server::store::StoreError;
@@ -166,7 +167,7 @@ async fn delete(
 /// The image itself, with what it was made with in its metadata.
 #[utoipa::path(get, path = "/api/projects/{project}/images/{image}/picture", tag = "images",
     security(("session" = ["viewer"])),
-    responses((status = 200, body = Vec<u8>, content_type = "image/png"), (status = 206, description = "A range"),
+    responses((status = 200, body = Octets, content_type = "image/png"), (status = 206, description = "A range"),
         (status = 304, description = "The browser has it")))]
 async fn picture(
     State(server): State<App>,
@@ -179,7 +180,9 @@ async fn picture(
 
 /// The image, with a longer side of 384 pixels.
 #[utoipa::path(get, path = "/api/projects/{project}/images/{image}/thumbnail", tag = "images",
-    security(("session" = ["viewer"])), responses((status = 200, body = Vec<u8>, content_type = "image/jpeg")))]
+    security(("session" = ["viewer"])), 
+    responses((status = 200, body = Octets, content_type = "image/jpeg"), (status = 206, description = "A range"),
+        (status = 304, description = "The browser has it")))]
 async fn thumbnail(
     State(server): State<App>,
     Params((project, id)): Params<(Uuid, Uuid)>,
@@ -191,7 +194,9 @@ async fn thumbnail(
 
 /// The layout's canvas that the image started from.
 #[utoipa::path(get, path = "/api/projects/{project}/images/{image}/canvas", tag = "images",
-    security(("session" = ["viewer"])), responses((status = 200, body = Vec<u8>, content_type = "image/png")))]
+    security(("session" = ["viewer"])), 
+    responses((status = 200, body = Octets, content_type = "image/png"), (status = 206, description = "A range"),
+        (status = 304, description = "The browser has it")))]
 async fn canvas(
     State(server): State<App>,
     Params((project, id)): Params<(Uuid, Uuid)>,

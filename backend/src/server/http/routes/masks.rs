@@ -16,8 +16,9 @@ use uuid::Uuid;
 use crate::dataset::decode::decode;
 use crate::segment::SegmentError;
 use crate::server::http::App;
-use crate::server::http::extract::{Body, Params, etag, if_match};
+use crate::server::http::extract::{Body, IfMatch, IfNoneMatch, Params, etag, if_match};
 use crate::server::http::files::file;
+use crate::server::http::openapi::Octets;
 use crate::server::http::problem::ApiError;
 use crate::server::http::upload::receive;
 use crate::server::media::{self, MediaError};
@@ -32,7 +33,9 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 
 /// A photo's mask: 8 bit gray, white on the subject, of the photo's size.
 #[utoipa::path(get, path = "/api/projects/{project}/photos/{photo}/mask", tag = "photos",
-    security(("session" = ["viewer"])), responses((status = 200, body = Vec<u8>, content_type = "image/png")))]
+    security(("session" = ["viewer"])),
+    responses((status = 200, body = Octets, content_type = "image/png"), (status = 206, description = "A range"),
+        (status = 304, description = "The browser has it")))]
 async fn read(
     State(server): State<App>,
     Params((project, photo)): Params<(Uuid, Uuid)>,
@@ -46,7 +49,7 @@ async fn read(
 /// Draws a photo's mask: a PNG of the photo's size as the body. `If-Match` must name the mask that was read, or
 /// `If-None-Match: *` say that there was none: of two writers the second is told so.
 #[utoipa::path(put, path = "/api/projects/{project}/photos/{photo}/mask", tag = "photos",
-    security(("session" = ["editor"])), request_body(content = Vec<u8>, content_type = "image/png"),
+    security(("session" = ["editor"])), params(IfMatch, IfNoneMatch), request_body(content = Octets, content_type = "image/png"),
     responses((status = 204, description = "The mask is kept; its ETag is in the header")))]
 async fn write(
     State(server): State<App>,
@@ -84,7 +87,8 @@ async fn write(
 
 /// Takes a photo's mask away. `If-Match` must name the mask that was read.
 #[utoipa::path(delete, path = "/api/projects/{project}/photos/{photo}/mask", tag = "photos",
-    security(("session" = ["editor"])), responses((status = 204, description = "It is gone")))]
+    security(("session" = ["editor"])), params(IfMatch),
+    responses((status = 204, description = "It is gone")))]
 async fn delete(
     State(server): State<App>,
     Params((project, photo)): Params<(Uuid, Uuid)>,
@@ -100,7 +104,7 @@ async fn delete(
 /// stay.
 #[utoipa::path(post, path = "/api/projects/{project}/photos/{photo}/segment", tag = "photos",
     security(("session" = ["editor"])), request_body = MaskPrompt,
-    responses((status = 200, body = Vec<u8>, content_type = "image/png")))]
+    responses((status = 200, body = Octets, content_type = "image/png")))]
 async fn point(
     State(server): State<App>,
     Params((project, photo)): Params<(Uuid, Uuid)>,

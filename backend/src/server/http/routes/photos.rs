@@ -17,8 +17,9 @@ use uuid::Uuid;
 use super::tagged;
 use crate::dataset::decode::decode;
 use crate::server::http::App;
-use crate::server::http::extract::{Body, Params, Search, line, list_range, name, version};
+use crate::server::http::extract::{Body, IfMatch, Params, Search, line, list_range, name, version};
 use crate::server::http::files::file;
+use crate::server::http::openapi::Octets;
 use crate::server::http::problem::ApiError;
 use crate::server::http::upload::receive;
 use crate::server::media::{self, MediaError};
@@ -74,7 +75,7 @@ struct UploadQuery {
 /// same file again is the same photo, so an upload that broke off can be repeated.
 #[utoipa::path(post, path = "/api/projects/{project}/subjects/{subject}/photos", tag = "photos",
     security(("session" = ["editor"])), params(UploadQuery),
-    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    request_body(content = Octets, content_type = "application/octet-stream"),
     responses((status = 201, body = Photo), (status = 200, body = Photo, description = "It was there already")))]
 async fn upload(
     State(server): State<App>,
@@ -123,7 +124,7 @@ async fn read(
 
 /// Changes a photo's caption. With `If-Match` only if it is still the version that was read.
 #[utoipa::path(patch, path = "/api/projects/{project}/photos/{photo}", tag = "photos",
-    security(("session" = ["editor"])), request_body = PhotoChange, responses((status = 200, body = Photo)))]
+    security(("session" = ["editor"])), params(IfMatch), request_body = PhotoChange, responses((status = 200, body = Photo)))]
 async fn change(
     State(server): State<App>,
     Params((project, id)): Params<(Uuid, Uuid)>,
@@ -149,7 +150,7 @@ async fn delete(
 /// The photo itself.
 #[utoipa::path(get, path = "/api/projects/{project}/photos/{photo}/image", tag = "photos",
     security(("session" = ["viewer"])),
-    responses((status = 200, body = Vec<u8>, content_type = "image/jpeg"), (status = 206, description = "A range"),
+    responses((status = 200, content((Octets = "image/jpeg"), (Octets = "image/png"))), (status = 206, description = "A range"),
         (status = 304, description = "The browser has it")))]
 async fn image(
     State(server): State<App>,
@@ -162,7 +163,9 @@ async fn image(
 
 /// The photo, with a longer side of 384 pixels.
 #[utoipa::path(get, path = "/api/projects/{project}/photos/{photo}/thumbnail", tag = "photos",
-    security(("session" = ["viewer"])), responses((status = 200, body = Vec<u8>, content_type = "image/jpeg")))]
+    security(("session" = ["viewer"])), 
+    responses((status = 200, body = Octets, content_type = "image/jpeg"), (status = 206, description = "A range"),
+        (status = 304, description = "The browser has it")))]
 async fn thumbnail(
     State(server): State<App>,
     Params((project, id)): Params<(Uuid, Uuid)>,

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use crate::server::http::App;
 use crate::server::http::extract::{Params, etag, list_range};
 use crate::server::http::files::{is_known, streamed};
+use crate::server::http::openapi::Octets;
 use crate::server::http::problem::ApiError;
 use crate::server::jobs::TRAINED;
 use crate::server::preview::{Known, PreviewError};
@@ -85,7 +86,8 @@ async fn newest_lora(server: &App, project: Uuid, base: &str) -> Result<Option<P
 /// A file of that model, by the SHA-256 of its content: what has been fetched once never changes.
 #[utoipa::path(get, path = "/api/projects/{project}/preview/files/{sha256}", tag = "preview",
     security(("session" = ["player"])),
-    responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream")))]
+    responses((status = 200, body = Octets, content_type = "application/octet-stream"),
+        (status = 304, description = "The browser has it")))]
 async fn file(
     State(server): State<App>,
     Params((_, sha256)): Params<(Uuid, String)>,

@@ -13,8 +13,9 @@ use uuid::Uuid;
 use super::tagged;
 use crate::server::archive::project as archive;
 use crate::server::http::App;
-use crate::server::http::extract::{Body, ListQuery, Params, Search, name, version};
+use crate::server::http::extract::{Body, IfMatch, ListQuery, Params, Search, name, version};
 use crate::server::http::gate::Caller;
+use crate::server::http::openapi::Octets;
 use crate::server::http::problem::ApiError;
 use crate::server::http::upload::{Temporary, receive};
 use crate::server::sample;
@@ -71,7 +72,7 @@ async fn read(
 
 /// Renames a project. With `If-Match` only if it is still the version that was read.
 #[utoipa::path(patch, path = "/api/projects/{project}", tag = "projects", security(("session" = ["editor"])),
-    request_body = ProjectChange, responses((status = 200, body = Project)))]
+    params(IfMatch), request_body = ProjectChange, responses((status = 200, body = Project)))]
 async fn change(
     State(server): State<App>,
     Extension(caller): Extension<Caller>,
@@ -97,7 +98,7 @@ async fn delete(State(server): State<App>, Params(id): Params<Uuid>) -> Result<S
 
 /// The whole project as one file: photos, masks, runs with their weights, layouts, images. Links are not part of it.
 #[utoipa::path(get, path = "/api/projects/{project}/archive", tag = "projects", security(("session" = ["owner"])),
-    responses((status = 200, body = Vec<u8>, content_type = "application/zip")))]
+    responses((status = 200, body = Octets, content_type = "application/zip")))]
 async fn export(State(server): State<App>, Params(id): Params<Uuid>) -> Result<Response, ApiError> {
     let temporary = Temporary::new(server.store.incoming().join(new_id().to_string()));
     archive::pack(&server, id, temporary.path()).await?;
@@ -106,7 +107,7 @@ async fn export(State(server): State<App>, Params(id): Params<Uuid>) -> Result<R
 
 /// Makes a project of one that was exported; it gets new ids. Jobs that were not over are paused.
 #[utoipa::path(post, path = "/api/projects/import", tag = "projects", security(("session" = ["owner"])),
-    request_body(content = Vec<u8>, content_type = "application/zip"), responses((status = 201, body = Project)))]
+    request_body(content = Octets, content_type = "application/zip"), responses((status = 201, body = Project)))]
 async fn import(State(server): State<App>, body: Bytes) -> Result<Response, ApiError> {
     let upload = receive(&server, body, server.settings.archive_limit).await?;
     let project = archive::unpack(&server, upload.path(), str::to_owned).await?;

@@ -15,6 +15,7 @@ use uuid::Uuid;
 use crate::server::http::App;
 use crate::server::http::extract::{Body, ListQuery, Params, Search, name};
 use crate::server::http::files::streamed;
+use crate::server::http::openapi::Octets;
 use crate::server::http::problem::ApiError;
 use crate::server::jobs::{TRAINED, bases, foresee};
 use crate::server::store::StoreError;
@@ -86,7 +87,7 @@ async fn delete(
 struct MetricsQuery {
     /// Only steps after this one.
     #[serde(default)]
-    after: u64,
+    after: i64,
 }
 
 /// What the steps gave, up to the last checkpoint. Newer ones are in the events of the job.
@@ -101,7 +102,8 @@ async fn metrics(
     let folder = server.store.run_folder(project, id).join(TRAINED);
     // Before the first checkpoint there is no file.
     let found = tokio::task::spawn_blocking(move || read_metrics(&folder)).await?.unwrap_or_default();
-    let items = found.into_iter().filter(|metric| metric.step > query.after).map(|metric| Metric {
+    let after = u64::try_from(query.after).unwrap_or_default();
+    let items = found.into_iter().filter(|metric| metric.step > after).map(|metric| Metric {
         step: metric.step,
         loss: metric.loss,
         gradient_norm: metric.gradient_norm,
@@ -126,7 +128,7 @@ async fn samples(
 /// The pictures after so many steps, on one sheet: a row for each prompt.
 #[utoipa::path(get, path = "/api/projects/{project}/runs/{run}/samples/{step}", tag = "runs",
     security(("session" = ["viewer"])),
-    responses((status = 200, body = Vec<u8>, content_type = "image/png")))]
+    responses((status = 200, body = Octets, content_type = "image/png")))]
 async fn sample(
     State(server): State<App>,
     Params((project, id, step)): Params<(Uuid, Uuid, u64)>,
@@ -165,7 +167,7 @@ async fn seen(
 /// The pictures that training showed the model in a step, in a row. Only those of the latest such step are kept.
 #[utoipa::path(get, path = "/api/projects/{project}/runs/{run}/seen/{step}", tag = "runs",
     security(("session" = ["viewer"])),
-    responses((status = 200, body = Vec<u8>, content_type = "image/png")))]
+    responses((status = 200, body = Octets, content_type = "image/png")))]
 async fn seen_sheet(
     State(server): State<App>,
     Params((project, id, step)): Params<(Uuid, Uuid, u64)>,
@@ -195,7 +197,7 @@ async fn forecast(
 /// The weights of a finished run: a LoRA with PEFT's names, as diffusers reads it.
 #[utoipa::path(get, path = "/api/projects/{project}/runs/{run}/weights", tag = "runs",
     security(("session" = ["player"])),
-    responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream")))]
+    responses((status = 200, body = Octets, content_type = "application/octet-stream")))]
 async fn weights(
     State(server): State<App>,
     Params((project, id)): Params<(Uuid, Uuid)>,

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::tagged;
 use crate::server::http::App;
-use crate::server::http::extract::{Body, Params, version};
+use crate::server::http::extract::{Body, IfMatch, Params, version};
 use crate::server::http::problem::ApiError;
 
 pub(super) fn routes() -> OpenApiRouter<App> {
@@ -52,7 +52,7 @@ async fn create(
 
 /// Renames a subject. With `If-Match` only if it is still the version that was read.
 #[utoipa::path(patch, path = "/api/projects/{project}/subjects/{subject}", tag = "subjects",
-    security(("session" = ["editor"])), request_body = SubjectChange,
+    security(("session" = ["editor"])), params(IfMatch), request_body = SubjectChange,
     responses((status = 200, body = SubjectSummary)))]
 async fn change(
     State(server): State<App>,

@@ -1,0 +1,52 @@
+//! Fuzzing the API with schemathesis, which is installed for it in an environment of its own.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use crate::Failure;
+use crate::page::target_folder;
+use crate::process::{cargo, root, step};
+
+/// How long it takes where nothing else is said.
+pub(crate) const SECONDS: u64 = 600;
+/// The release of schemathesis. What it needs beside itself stands, with versions, in tests/api/requirements.txt.
+const SCHEMATHESIS: &str = "4.32.5";
+
+/// Has schemathesis send requests for so many seconds, and looks whether the server has lost anything.
+pub(crate) fn fuzz_api(seconds: u64) -> Result<(), Failure> {
+    let programs = schemathesis()?;
+    let mut fuzz = cargo(&["run", "-p", "mudi-tests", "--example", "fuzz_api", "--"]);
+    step(fuzz.arg(&programs).arg(seconds.to_string()))
+}
+
+/// The folder of schemathesis' programs; it is installed unless it is there in this version.
+fn schemathesis() -> Result<PathBuf, Failure> {
+    let folder = target_folder().join("tools").join(format!("schemathesis-{SCHEMATHESIS}"));
+    let programs = folder.join(if cfg!(windows) { "Scripts" } else { "bin" });
+    let found = Command::new(programs.join("schemathesis")).arg("--version").stderr(Stdio::null()).output();
+    if !found.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(SCHEMATHESIS)) {
+        let mut make = Command::new("python3");
+        step(make.args(["-m", "venv", "--clear"]).arg(&folder)).map_err(|failure| Failure {
+            message: format!(
+                "{}\nschemathesis needs Python 3.11 or newer with its module venv (Debian's packages python3 and python3-venv).",
+                failure.message
+            ),
+            ..failure
+        })?;
+        let mut install = Command::new(programs.join("python"));
+        install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "-r"]);
+        step(install.arg(root().join("tests/api/requirements.txt")))?;
+    }
+    Ok(programs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_of_packages_has_the_release() {
+        let list = std::fs::read_to_string(root().join("tests/api/requirements.txt")).expect("the list");
+        assert!(list.lines().any(|line| line == format!("schemathesis=={SCHEMATHESIS}")), "{list}");
+    }
+}
