@@ -43,6 +43,24 @@ impl Browser {
         self.act(&[(Kind::Mouse, line(places, false))]);
     }
 
+    /// Moves the mouse there without pressing it, while the key `held` is held, if one is.
+    pub fn hover(&self, place: Place, held: Option<&str>) {
+        let pause = json!({ "type": "pause" });
+        let keys: Vec<Value> = held.map_or_else(Vec::new, |key| {
+            vec![
+                json!({ "type": "keyDown", "value": key }),
+                pause.clone(),
+                json!({ "type": "keyUp", "value": key }),
+            ]
+        });
+        let mouse = json!({
+            "type": "pointer", "id": "mouse0", "parameters": { "pointerType": "mouse" },
+            "actions": [pause.clone(), to(place), pause],
+        });
+        let hands = json!({ "actions": [{ "type": "key", "id": "keys", "actions": keys }, mouse] });
+        self.command("POST", "actions", &hands);
+    }
+
     /// Two fingers at once, each from its first to its last place.
     pub fn pinch(&self, fingers: [&[Place]; 2]) {
         self.act(&fingers.map(|places| (Kind::Touch, line(places, true))));

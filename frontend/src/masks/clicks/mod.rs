@@ -24,6 +24,9 @@ use crate::runs::Runs;
 /// program has seen nothing but toys, and is asked only by whoever wants that.
 const FOR_PHOTOS: u32 = 512;
 
+/// How long a worker may take until it says its first word, in milliseconds. What has no WebAssembly as it needs it says none.
+const SILENCE: u32 = 15_000;
+
 /// How far the segmenter in the page is.
 #[derive(Clone, Debug, PartialEq)]
 enum Stage {
@@ -33,6 +36,8 @@ enum Stage {
     Asking,
     /// The server has none for this photo.
     Missing,
+    /// A worker is on its way.
+    Starting,
     Loading {
         received: u64,
         total: u64,
@@ -67,6 +72,8 @@ pub(super) struct Clicks {
     took: RwSignal<Option<f64>>,
     model: StoredValue<Option<SegmenterModel>>,
     bridge: StoredValue<Option<WorkerBridge<PreviewWorker<ByGpu>>>, LocalStorage>,
+    /// Counts workers.
+    employed: StoredValue<u32>,
     pending: StoredValue<Option<Pending>>,
     /// Whether the worker looks at a place: it gets the next one when it has answered.
     looking: StoredValue<bool>,
@@ -81,6 +88,7 @@ impl Clicks {
             took: RwSignal::new(None),
             model: StoredValue::new(None),
             bridge: StoredValue::new_local(None),
+            employed: StoredValue::new(0),
             pending: StoredValue::new(None),
             looking: StoredValue::new(false),
             next: StoredValue::new(None),
@@ -198,7 +206,7 @@ impl Clicks {
     /// Starts a worker in the place of the one that there is.
     fn employ(self, desk: Desk, script: &str, project: &str, photo: &Photo) {
         let Some(model) = self.model.get_value() else { return };
-        self.stage.set(Stage::Loading { received: 0, total: 1 });
+        self.stage.set(Stage::Starting);
         self.looking.set_value(false);
         // Both workers speak the same.
         let mut spawner = PreviewWorker::<ByGpu>::spawner();
@@ -213,6 +221,16 @@ impl Clicks {
         let (project, photo) = (project.to_owned(), photo.path.clone());
         self.send(ClickAsk::Open { project, model, photo, width, height });
         self.ask_again();
+        self.employed.update_value(|count| *count += 1);
+        let count = self.employed.get_value();
+        spawn_local(async move {
+            TimeoutFuture::new(SILENCE).await;
+            let same = self.employed.try_get_value() == Some(count);
+            if same && self.stage.try_get_untracked() == Some(Stage::Starting) {
+                let reason = "the browser does not start what would make it";
+                self.let_go(desk, Stage::Elsewhere(reason.to_owned()));
+            }
+        });
     }
 
     /// Ends the worker; what waits for it is found elsewhere.

@@ -16,7 +16,7 @@ pub(in crate::masks) fn ClickNote(desk: Desk) -> impl IntoView {
         Stage::Loading { received, total } if received < total => {
             format!("Loading its decoder: {:.1} of {:.1} MB", received as f64 / 1e6, total as f64 / 1e6)
         }
-        Stage::Loading { .. } => "Preparing its decoder…".to_owned(),
+        Stage::Starting | Stage::Loading { .. } => "Preparing its decoder…".to_owned(),
         Stage::Seeing => "The server looks at the photo, once…".to_owned(),
         Stage::Lost => "The GPU was lost; it is set up again…".to_owned(),
         Stage::Elsewhere(reason) => format!("It runs on the server, without a mask at the pointer: {reason}"),
