@@ -45,20 +45,17 @@ impl Browser {
 
     /// Moves the mouse there without pressing it, while the key `held` is held, if one is.
     pub fn hover(&self, place: Place, held: Option<&str>) {
-        let pause = json!({ "type": "pause" });
-        let keys: Vec<Value> = held.map_or_else(Vec::new, |key| {
-            vec![
-                json!({ "type": "keyDown", "value": key }),
-                pause.clone(),
-                json!({ "type": "keyUp", "value": key }),
-            ]
-        });
-        let mouse = json!({
-            "type": "pointer", "id": "mouse0", "parameters": { "pointerType": "mouse" },
-            "actions": [pause.clone(), to(place), pause],
-        });
-        let hands = json!({ "actions": [{ "type": "key", "id": "keys", "actions": keys }, mouse] });
-        self.command("POST", "actions", &hands);
+        let pause = json!({ "type": "pause", "duration": 0 });
+        let move_there = [pause.clone(), to(place), pause.clone()];
+        let mut hands = vec![json!({
+            "type": "pointer", "id": "mouse0", "parameters": { "pointerType": "mouse" }, "actions": move_there,
+        })];
+        if let Some(key) = held {
+            let key = |kind: &str| json!({ "type": kind, "value": key });
+            let steps = [key("keyDown"), pause, key("keyUp")];
+            hands.push(json!({ "type": "key", "id": "keys", "actions": steps }));
+        }
+        self.command("POST", "actions", &json!({ "actions": hands }));
     }
 
     /// Two fingers at once, each from its first to its last place.

