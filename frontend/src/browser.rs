@@ -1,6 +1,8 @@
 //! The few things of the browser that pages ask for.
 
+use leptos::prelude::on_cleanup;
 use wasm_bindgen::JsCast;
+use wasm_bindgen::closure::Closure;
 use web_sys::{HtmlElement, Window};
 
 /// The window.
@@ -52,4 +54,17 @@ pub(crate) fn remember(key: &str, value: &str) {
 /// Milliseconds since the page began, in fractions.
 pub(crate) fn ticks() -> f64 {
     window().performance().map_or(0.0, |performance| performance.now())
+}
+
+/// Calls `changed` at events of the document for as long as the page is open.
+pub(crate) fn on_event(name: &'static str, changed: impl Fn() + 'static) {
+    let changed = Closure::<dyn Fn()>::new(changed);
+    let listener: &js_sys::Function = changed.as_ref().unchecked_ref();
+    // A page that does not hear of it goes on as before.
+    let _ = document().add_event_listener_with_callback(name, listener);
+    let changed = send_wrapper::SendWrapper::new(changed);
+    on_cleanup(move || {
+        let listener: &js_sys::Function = changed.as_ref().unchecked_ref();
+        let _ = document().remove_event_listener_with_callback(name, listener);
+    });
 }

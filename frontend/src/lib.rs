@@ -11,6 +11,7 @@ pub mod identifiers;
 pub mod plot;
 pub mod png;
 pub mod recipes;
+pub mod runs;
 pub mod text;
 
 #[cfg(target_arch = "wasm32")]

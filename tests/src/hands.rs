@@ -43,6 +43,21 @@ impl Browser {
         self.act(&[(Kind::Mouse, line(places, false))]);
     }
 
+    /// Moves the mouse there without pressing it, while the key `held` is held, if one is.
+    pub fn hover(&self, place: Place, held: Option<&str>) {
+        let pause = json!({ "type": "pause", "duration": 0 });
+        let move_there = [pause.clone(), to(place), pause.clone()];
+        let mut hands = vec![json!({
+            "type": "pointer", "id": "mouse0", "parameters": { "pointerType": "mouse" }, "actions": move_there,
+        })];
+        if let Some(key) = held {
+            let key = |kind: &str| json!({ "type": kind, "value": key });
+            let steps = [key("keyDown"), pause, key("keyUp")];
+            hands.push(json!({ "type": "key", "id": "keys", "actions": steps }));
+        }
+        self.command("POST", "actions", &json!({ "actions": hands }));
+    }
+
     /// Two fingers at once, each from its first to its last place.
     pub fn pinch(&self, fingers: [&[Place]; 2]) {
         self.act(&fingers.map(|places| (Kind::Touch, line(places, true))));

@@ -1,14 +1,18 @@
 //! Segment Anything against transformers, its authors' package and timm, on the same random weights.
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
+use std::task::{Context, Poll, Waker};
+
 use candle_core::{DType, Tensor as Value};
+use mudi::segment::{Segmenter, decoder_files};
 use mudi_diffusion::{Engine, parse};
-use mudi_engine_candle::weights::{FileWeights, NamedTensors};
-use mudi_engine_candle::{CandleEngine, Tensor, nchw};
+use mudi_engine_candle::weights::{FileWeights, NamedTensors, TrainableWeights};
+use mudi_engine_candle::{CandleEngine, Tensor, nchw, on_pool};
+use mudi_preview::SafetensorsWeights;
 use mudi_tests::golden::{engines, error_of_range, fixture, tensors, values};
 use mudi_vision::preprocess::{Filter, resize};
 use mudi_vision::sam::names::FromTransformers;
-use mudi_vision::sam::{Fit, Point, Prompt, Sam, SamConfig, mask};
+use mudi_vision::sam::{Fit, Point, Prompt, Published, Sam, SamConfig, SamDecoder, mask};
 
 /// f32 on both sides: what is left is the order of additions.
 const TOLERANCE: f32 = 1e-5;
@@ -168,6 +172,117 @@ fn photos_become_the_references_pixels() {
         let found = fit(&golden, side).pixels(&bytes(&golden["photo"]));
         let expected = nchw::to_channels_last(&golden["out.photo_pixels"]).unwrap();
         assert_close(&format!("{folder} pixels"), &found, &values(expected.value()));
+    }
+}
+
+#[test]
+fn the_decoder_alone_makes_the_same_masks() {
+    let toybox = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/sam-toybox");
+    let engine = CandleEngine::cpu();
+    for folder in [fixture("sam-tiny"), fixture("sam-authors-tiny"), fixture("sam-mobile-tiny"), toybox] {
+        let whole = Segmenter::load(&folder).unwrap_or_else(|error| panic!("{error}")).sam;
+        let files = decoder_files(&folder).unwrap_or_else(|error| panic!("{error}"));
+        let config: SamConfig = parse(&files.config).unwrap();
+        let mut weights = SafetensorsWeights::new(&engine, "the decoder", &files.weights).unwrap();
+        assert!(weights.names().all(|name| !name.starts_with("image_encoder")));
+        let alone = SamDecoder::new(&engine, &config, &mut weights).unwrap();
+        let [shape, side] = [alone.embedding_shape().to_vec(), vec![alone.mask_size()]];
+        assert_eq!(files.image_size, alone.image_size());
+        let count: usize = shape.iter().product();
+        let embedding: Vec<f32> = (0..count).map(|at| ((at * 7919 % 2003) as f32 / 1001.5) - 1.0).collect();
+        let embedding = engine.from_slice(&embedding, &shape).unwrap();
+        let point = |x, y, on_subject| Point { x, y, on_subject };
+        let click = Prompt { points: vec![point(30.0, 40.0, true)], ..Prompt::default() };
+        let earlier = (0..side[0] * side[0]).map(|at| (at % 13) as f32 - 6.0).collect();
+        for prompt in [
+            click.clone(),
+            Prompt { bounds: Some([5.0, 10.0, 60.0, 70.0]), ..click.clone() },
+            Prompt { points: vec![point(30.0, 40.0, true), point(8.0, 8.0, false)], ..Prompt::default() },
+            Prompt { mask: Some(earlier), ..click.clone() },
+        ] {
+            let several = prompt.is_ambiguous();
+            let prompts = std::slice::from_ref(&prompt);
+            let expected = whole.predict(&engine, &embedding, prompts, several).unwrap();
+            let found = alone.predict(&engine, &embedding, prompts, several).unwrap();
+            // The same weights and the same operations: to the last bit.
+            assert_eq!(values(found.logits.value()), values(expected.logits.value()), "{folder:?}");
+            assert_eq!(values(found.ious.value()), values(expected.ious.value()), "{folder:?}");
+
+            let ious = values(expected.ious.value());
+            let most = ious.iter().copied().fold(f32::MIN, f32::max);
+            let at = ious.iter().position(|&iou| iou == most).unwrap();
+            let best = ready(alone.best(&engine, &embedding, &prompt)).unwrap();
+            let each = side[0] * side[0];
+            assert_eq!(best.iou, most);
+            assert_eq!(best.logits, values(expected.logits.value())[at * each..(at + 1) * each]);
+        }
+    }
+}
+
+/// The result of a future that never waits.
+fn ready<T>(future: impl Future<Output = T>) -> T {
+    match std::pin::pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => value,
+        Poll::Pending => panic!("it waits"),
+    }
+}
+
+#[test]
+fn coverage_is_where_logits_are_positive() {
+    let logits: Vec<f32> = (0..16 * 16).map(|at| ((at * 37) % 23) as f32 - 11.0).collect();
+    for size in [[50, 50], [30, 77], [1, 9], [96, 64]] {
+        let expected = mask::to_photo(&logits, 16, 64, size);
+        let expected: Vec<u8> = expected.iter().map(|&logit| if logit > 0.0 { 255 } else { 0 }).collect();
+        assert_eq!(mask::cover(&logits, 16, 64, size), expected);
+    }
+}
+
+/// Seconds that something takes, the median of `runs`.
+fn seconds(runs: usize, mut run: impl FnMut()) -> f64 {
+    let mut times: Vec<f64> = (0..runs)
+        .map(|_| {
+            let begun = std::time::Instant::now();
+            run();
+            begun.elapsed().as_secs_f64()
+        })
+        .collect();
+    times.sort_by(f64::total_cmp);
+    times[runs / 2]
+}
+
+/// `cargo test --release -p mudi-tests --test sam -- --ignored --nocapture speed`
+#[test]
+#[ignore = "it measures, and proves nothing"]
+fn speed_of_an_embedding_and_of_a_click() {
+    let engine = CandleEngine::cpu();
+    let toybox = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/sam-toybox");
+    let toybox: SamConfig = parse(&std::fs::read_to_string(toybox.join("config.json")).unwrap()).unwrap();
+    let models = [
+        ("sam-toybox", toybox),
+        ("ViT-B", SamConfig::published(Published::VitB)),
+        ("MobileSAM", SamConfig::published(Published::Mobile)),
+    ];
+    for (name, config) in models {
+        let mut weights = TrainableWeights::new(|name, shape, _| {
+            let fan_in = shape[1..].iter().product::<usize>().max(1) as f32;
+            let seed = name.len();
+            (0..shape.iter().product())
+                .map(|at: usize| (((at + seed) * 7919 % 2003) as f32 / 1001.5 - 1.0) / fan_in.sqrt())
+                .collect()
+        });
+        let sam = Sam::new(&engine, config, &mut weights).unwrap();
+        let side = sam.config.image_size();
+        let pixels: Vec<f32> = (0..3 * side * side).map(|at| (at % 255) as f32 / 127.0 - 1.0).collect();
+        let pixels = engine.from_slice(&pixels, &[1, side, side, 3]).unwrap();
+        let embed = || sam.embed(&engine, &pixels).unwrap().detached();
+        let embedding = embed();
+        let middle = side as f32 / 2.0;
+        let prompt =
+            Prompt { points: vec![Point { x: middle, y: middle, on_subject: true }], ..Prompt::default() };
+        let click = || drop(ready(sam.decoder.best(&engine, &embedding, &prompt)).unwrap());
+        let embedding_takes = on_pool(|| seconds(3, || drop(embed())));
+        let click_takes = on_pool(|| seconds(9, click));
+        println!("{name}: {:.0} ms an embedding, {:.1} ms a click", 1e3 * embedding_takes, 1e3 * click_takes);
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use mudi_engine_candle::weights::WeightsError;
 
 use crate::base::BaseError;
+use crate::models::ModelsError;
 
 /// Why there is no mask. Every message names the file or the place.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +61,12 @@ pub enum SegmentError {
     /// The weights do not fit.
     #[error(transparent)]
     Weights(#[from] WeightsError),
+    /// The part that browsers run cannot be written as a file.
+    #[error("the decoder's weights cannot be written: {0}")]
+    Decoder(String),
+    /// A file's content cannot be told from another's.
+    #[error(transparent)]
+    Content(#[from] ModelsError),
     /// A network failed.
     #[error(transparent)]
     Network(#[from] mudi_diffusion::Error),

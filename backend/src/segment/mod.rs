@@ -2,6 +2,7 @@
 //! is in it ([`AutoSegmenter`]). Without weights there is [`mudi_domain::grabcut`].
 
 mod automatic;
+mod decoder;
 mod error;
 
 use std::path::{Path, PathBuf};
@@ -12,9 +13,10 @@ use mudi_domain::mask::Mask;
 use mudi_engine_candle::weights::FileWeights;
 use mudi_engine_candle::{CandleEngine, Tensor, on_pool};
 use mudi_vision::sam::names::FromTransformers;
-use mudi_vision::sam::{Fit, Prompt, Published, Sam, SamConfig, mask};
+use mudi_vision::sam::{Fit, Prompt, Published, Sam, SamConfig, embedding, mask};
 
 pub use automatic::{AutoSegmenter, Automatic, AutomaticError, FoundBox, Networks, THRESHOLD};
+pub use decoder::{DecoderFiles, decoder_files};
 pub use error::SegmentError;
 
 use crate::base::read_config;
@@ -26,6 +28,17 @@ fn is_no_weight(name: &str) -> bool {
         || name.starts_with("image_encoder.norm_head.")
         || name.ends_with(".num_batches_tracked")
         || name == "prompt_encoder.shared_embedding.positional_embedding"
+}
+
+/// The files of the SAM in `folder`: its weights, and its configuration where there is one.
+///
+/// # Errors
+/// A folder without weights, or with several files of them.
+pub(crate) fn files(folder: &Path) -> Result<Vec<PathBuf>, SegmentError> {
+    let mut files = vec![weights_file(folder)?];
+    files.push(folder.join("config.json"));
+    files.retain(|path| path.is_file());
+    Ok(files)
 }
 
 /// The file of weights in `folder`: `model.safetensors`, or else the only `.pth`, `.pt` or `.safetensors` file.
@@ -64,6 +77,36 @@ fn published(weights: &FileWeights) -> Option<Published> {
     }
 }
 
+/// Opens the weights in `folder`, whose configuration is `config.json` or, without one, that of a published model.
+fn open(engine: &CandleEngine, folder: &Path) -> Result<(FileWeights, SamConfig), SegmentError> {
+    let path = weights_file(folder)?;
+    let weights = FileWeights::open(engine, &path)?;
+    let config: SamConfig = if folder.join("config.json").is_file() {
+        read_config(folder)?
+    } else {
+        let model = published(&weights).ok_or(SegmentError::Unknown { path })?;
+        SamConfig::published(model)
+    };
+    Ok((weights, config))
+}
+
+/// Builds a network of these weights, which is given them by the authors' names whatever the file's are.
+fn build<N>(
+    weights: &mut FileWeights,
+    config: SamConfig,
+    new: impl FnOnce(SamConfig, &mut dyn Parameters<CandleEngine>) -> mudi_diffusion::Result<N>,
+) -> Result<N, SegmentError> {
+    let depth = config.mask_decoder_config.iou_head_depth;
+    let network = weights.build(|source: &mut dyn Parameters<CandleEngine>| {
+        if FromTransformers::fits(source) {
+            new(config, &mut FromTransformers::new(source, depth))
+        } else {
+            new(config, source)
+        }
+    })?;
+    Ok(network)
+}
+
 /// Whether all of those places, and the corners of the box, lie in a photo of `size` (height and width, in pixels).
 ///
 /// # Errors
@@ -97,6 +140,16 @@ pub struct Embedded {
     features: Tensor,
 }
 
+impl Embedded {
+    /// It as bytes, for a decoder elsewhere: see [`mudi_vision::sam::embedding`].
+    ///
+    /// # Errors
+    /// Engine errors.
+    pub fn to_bytes(&self, engine: &CandleEngine) -> Result<Vec<u8>, SegmentError> {
+        Ok(embedding::to_bytes(&engine.to_vec(&self.features)?))
+    }
+}
+
 /// A mask, and how good it is.
 #[derive(Clone, Debug)]
 pub struct Found {
@@ -116,22 +169,8 @@ impl Segmenter {
     /// [`SegmentError`], naming the file.
     pub fn load(folder: &Path) -> Result<Self, SegmentError> {
         let engine = CandleEngine::cpu();
-        let path = weights_file(folder)?;
-        let mut weights = FileWeights::open(&engine, &path)?;
-        let config: SamConfig = if folder.join("config.json").is_file() {
-            read_config(folder)?
-        } else {
-            let model = published(&weights).ok_or(SegmentError::Unknown { path })?;
-            SamConfig::published(model)
-        };
-        let depth = config.mask_decoder_config.iou_head_depth;
-        let sam = weights.build(|source: &mut dyn Parameters<CandleEngine>| {
-            if FromTransformers::fits(source) {
-                Sam::new(&engine, config, &mut FromTransformers::new(source, depth))
-            } else {
-                Sam::new(&engine, config, source)
-            }
-        })?;
+        let (mut weights, config) = open(&engine, folder)?;
+        let sam = build(&mut weights, config, |config, source| Sam::new(&engine, config, source))?;
         weights.pass_over_where(is_no_weight);
         weights.finish()?;
         Ok(Self { engine, sam })
@@ -177,8 +216,7 @@ impl Segmenter {
             .chunks_exact(side * side)
             .zip(ious)
             .map(|(logits, iou)| {
-                let coverage = mask::to_photo(logits, side, photo.fit.image_size, photo.fit.size);
-                let coverage = coverage.iter().map(|&logit| if logit > 0.0 { 255 } else { 0 }).collect();
+                let coverage = mask::cover(logits, side, photo.fit.image_size, photo.fit.size);
                 let [height, width] = photo.fit.size.map(|length| length as u32);
                 let gray = GrayImage::from_raw(width, height, coverage).unwrap_or_default();
                 Found { mask: Mask::from_gray(gray), iou, stability: mask::stability(logits, 1.0) }

@@ -12,6 +12,7 @@ mod preview;
 mod sample;
 mod settings;
 mod sight;
+mod stamps;
 mod store;
 
 use std::net::SocketAddr;

@@ -10,6 +10,7 @@ use mudi_domain::api::PreviewFile;
 use mudi_preview::FILES;
 
 use super::jobs::bases;
+use super::stamps::Stamp;
 use crate::base::{BaseError, read_config};
 use crate::models::{ModelsError, digest};
 
@@ -27,14 +28,6 @@ pub(crate) struct Known {
     pub(crate) files: Vec<PreviewFile>,
     paths: BTreeMap<String, PathBuf>,
     stamps: Vec<Stamp>,
-}
-
-/// Tells whether a file has changed.
-#[derive(PartialEq, Eq)]
-struct Stamp {
-    path: PathBuf,
-    bytes: u64,
-    changed: std::time::SystemTime,
 }
 
 /// Why there is no model.
@@ -84,12 +77,8 @@ fn stamps(folder: &Path) -> Result<Vec<Stamp>, PreviewError> {
     let mut stamps = Vec::new();
     for name in FILES {
         let path = folder.join(name);
-        match path.metadata().and_then(|meta| Ok((meta.len(), meta.modified()?))) {
-            Ok((bytes, changed)) => stamps.push(Stamp { path, bytes, changed }),
-            // What a model must have is missed where it is loaded.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(source) => return Err(PreviewError::Read { path, source }),
-        }
+        // What a model must have is missed where it is loaded.
+        stamps.extend(Stamp::of(&path).map_err(|source| PreviewError::Read { path, source })?);
     }
     Ok(stamps)
 }

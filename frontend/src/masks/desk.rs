@@ -4,16 +4,17 @@ use leptos::prelude::*;
 use mudi_domain::api::Photo;
 use mudi_editor::mask::{MaskEditor, Message, Request};
 
+use super::clicks::Clicks;
 use super::finder;
 use super::keeper::Keeper;
 use super::stage::{Outcome, Shown, Stage};
 use crate::browser;
 use crate::grabcut::Search;
 
-/// What the browser remembers of who finds the subject, and the word for the server. Not asked for, it is the colours: the segmenter that
-/// comes with the program has seen nothing but toys.
+/// What the browser remembers of whether Segment Anything finds the subject, and the words for yes and no.
 const SEGMENTER: &str = "mudi-segmenter";
-const SERVER: &str = "server";
+const FIRST: &str = "first";
+const NEVER: &str = "never";
 
 /// The editor on the page. It can be copied to wherever messages are made.
 #[derive(Clone, Copy)]
@@ -24,9 +25,11 @@ pub(super) struct Desk {
     /// What is told to whoever does not see the canvas.
     pub(super) said: RwSignal<String>,
     pub(super) keeper: Keeper,
-    /// Whether the server's segmenter is asked for the automatic mask.
-    pub(super) by_server: RwSignal<bool>,
-    /// Where.
+    /// Whether Segment Anything is asked for the automatic mask; none where nobody has decided.
+    pub(super) by_segmenter: RwSignal<Option<bool>>,
+    /// It in the page.
+    pub(super) clicks: Clicks,
+    /// And where on the server.
     pub(super) segment: StoredValue<String>,
     /// The search by colours that goes on.
     pub(super) search: StoredValue<Option<Search>, LocalStorage>,
@@ -42,17 +45,22 @@ impl Desk {
             shown: RwSignal::new(None),
             said: RwSignal::new(String::new()),
             keeper: Keeper::new(photo),
-            by_server: RwSignal::new(browser::remembered(SEGMENTER).as_deref() == Some(SERVER)),
+            by_segmenter: RwSignal::new(match browser::remembered(SEGMENTER).as_deref() {
+                Some(FIRST) => Some(true),
+                Some(NEVER) => Some(false),
+                _ => None,
+            }),
+            clicks: Clicks::new(),
             segment: StoredValue::new(format!("{path}/segment")),
             search: StoredValue::new_local(None),
             rounds: RwSignal::new(0),
         }
     }
 
-    /// Has the server's segmenter asked first from now on, or not.
-    pub(super) fn ask_server(self, wanted: bool) {
-        self.by_server.set(wanted);
-        browser::remember(SEGMENTER, if wanted { SERVER } else { "" });
+    /// Has Segment Anything asked first from now on, or not.
+    pub(super) fn ask_segmenter(self, wanted: bool) {
+        self.by_segmenter.set(Some(wanted));
+        browser::remember(SEGMENTER, if wanted { FIRST } else { NEVER });
     }
 
     /// Puts the editor on the desk.
@@ -93,6 +101,7 @@ impl Desk {
             match request {
                 Request::Colours => finder::colours(self),
                 Request::Segment(number, hints) => finder::find(self, number, hints),
+                Request::Look(number, hints) => self.clicks.look(number, &hints),
             }
         }
     }

@@ -38,14 +38,22 @@ pub(super) fn colours(desk: Desk) {
     });
 }
 
-/// Finds the subject that the hints mean: by the server's segmenter, where that is wanted, knows what was pointed at and
-/// answers; else by the photo's colours.
+/// Finds the subject that the hints mean: by Segment Anything, where that is wanted, knows what was pointed at and answers, in
+/// the page or on the server; else by the photo's colours.
 pub(super) fn find(desk: Desk, number: u64, hints: Hints) {
     stop(desk);
     desk.said.set("Looking for the subject…".to_owned());
+    let wanted = desk.by_segmenter.try_get_untracked().flatten();
+    match prompt(&hints).filter(|_| wanted != Some(false)) {
+        Some(prompt) if desk.clicks.click(number, &hints, &prompt) => {}
+        _ => find_elsewhere(desk, number, hints, wanted == Some(true)),
+    }
+}
+
+/// The same, without the page's segmenter; `by_segmenter` says whether the server's is asked.
+pub(super) fn find_elsewhere(desk: Desk, number: u64, hints: Hints, by_segmenter: bool) {
     spawn_local(async move {
-        let asked =
-            desk.by_server.try_get_untracked().and_then(|wanted| wanted.then(|| prompt(&hints)).flatten());
+        let asked = prompt(&hints).filter(|_| by_segmenter);
         let answer = match asked {
             Some(prompt) => by_server(desk, &prompt).await,
             None => None,
@@ -57,8 +65,8 @@ pub(super) fn find(desk: Desk, number: u64, hints: Hints) {
     });
 }
 
-/// What the server's segmenter can be asked: places and a box, but no lines.
-fn prompt(hints: &Hints) -> Option<MaskPrompt> {
+/// What a segmenter can be asked: places and a box, but no lines.
+pub(super) fn prompt(hints: &Hints) -> Option<MaskPrompt> {
     let places = hints.strokes.iter().map(|stroke| match stroke.places[..] {
         [[x, y]] => Some(MaskPoint { x, y, on_subject: stroke.on_subject }),
         _ => None,

@@ -1,12 +1,15 @@
 //! The mask editor: [`mudi_editor::mask`] in a browser.
 //!
 //! `desk` holds the editor and passes messages to it; `stage` is the canvas, on which `painter` draws with the help of `overlay`;
-//! `input` makes messages of events; `keeper` saves to the server and keeps the journal in the browser (`journals`).
+//! `input` makes messages of events; `finder` has automatic masks made, `clicks` lets them
+//! follow the pointer; `keeper` saves to the server and keeps the journal in the browser (`journals`).
 
+mod clicks;
 mod cursor;
 mod desk;
 mod files;
 mod finder;
+mod glimpse;
 mod input;
 mod journals;
 mod keeper;

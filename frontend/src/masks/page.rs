@@ -9,6 +9,7 @@ use mudi_domain::api::{Access, Photo};
 use mudi_editor::mask::{Choice, MaskEditor, Message, SHEET, SaveState};
 use uuid::Uuid;
 
+use super::clicks;
 use super::desk::Desk;
 use super::input::Elsewhere;
 use super::keeper::{self, keep, read_mask};
@@ -76,6 +77,7 @@ fn Studio(
     let desk = Desk::new(&photo, &path);
     let mask_path = format!("{path}/mask");
     let size = (photo.width, photo.height);
+    let pointed = clicks::Photo { path: path.clone(), size };
     {
         let (path, mask_path) = (path, mask_path.clone());
         Effect::new(move |_| {
@@ -105,6 +107,7 @@ fn Studio(
     }
     if the.project.value().is_some_and(|project| project.access >= Access::Editor) {
         keep(desk, mask_path);
+        clicks::offer(desk, the.path_now(""), pointed);
     }
     let project = the.id.get_untracked();
     let address = move |photo: Uuid| format!("/projects/{project}/photos/{photo}/mask");

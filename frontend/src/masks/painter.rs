@@ -7,6 +7,7 @@ use mudi_editor::view::View;
 use wasm_bindgen::JsValue;
 use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement};
 
+use super::glimpse::GlimpsePicture;
 use super::overlay::Overlay;
 use super::photo::PhotoLevels;
 
@@ -17,6 +18,7 @@ pub(super) struct Painter {
     found: Overlay,
     /// Whether something was found when it was drawn last.
     shows_found: bool,
+    glimpse: Option<GlimpsePicture>,
     ground: CanvasRenderingContext2d,
     marks: CanvasRenderingContext2d,
     /// Pixels of the screen in one of CSS's.
@@ -37,6 +39,7 @@ impl Painter {
             mask: Overlay::default(),
             found: Overlay::default(),
             shows_found: false,
+            glimpse: None,
             ground,
             marks,
             density: 1.0,
@@ -83,7 +86,10 @@ impl Painter {
                 self.paint_ground(editor, area, Some(area))?;
             }
         }
-        if all || effects.marks {
+        if effects.glimpse {
+            self.glimpse = editor.glimpse().mask.as_ref().map(GlimpsePicture::of).transpose()?;
+        }
+        if all || effects.marks || effects.glimpse {
             self.paint_marks(editor)?;
         }
         Ok(())
@@ -134,6 +140,9 @@ impl Painter {
         let canvas: HtmlCanvasElement = context.canvas().ok_or(JsValue::NULL)?;
         context.set_transform(1.0, 0.0, 0.0, 1.0, 0.0, 0.0)?;
         context.clear_rect(0.0, 0.0, f64::from(canvas.width()), f64::from(canvas.height()));
+        if let Some(glimpse) = &self.glimpse {
+            glimpse.paint(context, view, editor.mask().dimensions(), self.density)?;
+        }
         context.set_transform(self.density, 0.0, 0.0, self.density, 0.0, 0.0)?;
         context.set_line_cap("round");
         context.set_line_join("round");

@@ -3,6 +3,7 @@
 use leptos::prelude::*;
 use mudi_editor::mask::{Edit, MAX_RADIUS, Message, Show, Tool, ToolChange, Tools};
 
+use super::clicks::ClickNote;
 use super::desk::Desk;
 use super::stage::Shown;
 use crate::widgets::Slider;
@@ -111,16 +112,9 @@ pub(super) fn Panel(desk: Desk) -> impl IntoView {
             <section>
                 <h2>"Automatic mask"</h2>
                 <p class="help">
-                    "Looks for the subject by its colours, in a box or where clicks say. Correct it by marks, or take it and paint. Where the server has Segment Anything’s own weights, let it look first."
+                    "Looks for the subject by its colours, in a box or where clicks say. Correct it by marks, or take it and paint. Where the server has Segment Anything’s own weights, let it look first: then the mask follows the pointer of the click tool."
                 </p>
-                <label class="check">
-                    <input
-                        type="checkbox"
-                        prop:checked=desk.by_server
-                        on:change=move |event| desk.ask_server(event_target_checked(&event))
-                    />
-                    "Ask the server's segmenter first"
-                </label>
+                <ClickNote desk />
                 <button class="button" on:click=move |_| find(desk)>"Find the subject"</button>
             </section>
             <section>

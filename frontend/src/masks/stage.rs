@@ -68,7 +68,7 @@ impl Stage {
 
     pub(super) fn update(&mut self, message: Message) -> Outcome {
         let effects = self.editor.update(message);
-        let draws = effects.all || effects.marks || effects.dirty.is_some();
+        let draws = effects.all || effects.marks || effects.glimpse || effects.dirty.is_some();
         let (touched, frame) = (effects.dirty.is_some(), draws && !self.asked);
         self.asked |= draws;
         let drawn = Effects { requests: Vec::new(), said: None, ..effects.clone() };

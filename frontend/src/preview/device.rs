@@ -1,14 +1,22 @@
 //! What a worker computes with.
 
-use super::protocol::Tell;
+/// What the page is told of a device.
+pub(crate) struct About {
+    /// What it is called; empty for the processor.
+    pub(crate) device: String,
+    /// Whether it is a GPU.
+    pub(crate) gpu: bool,
+    /// Whether that is emulated by the processor.
+    pub(crate) emulated: bool,
+}
 
 /// A kind of device, with an engine for it.
 pub(crate) trait Device: 'static {
     /// The engine.
     type Engine: mudi_diffusion::Readable + 'static;
 
-    /// Starts it; what the page is told of it when the model is ready. Otherwise why there is none.
-    fn start() -> impl Future<Output = Result<(Self::Engine, Tell), String>>;
+    /// Starts it; otherwise why there is none.
+    fn start() -> impl Future<Output = Result<(Self::Engine, About), String>>;
     /// Whether the device is gone and another may be started.
     fn is_lost(error: &mudi_diffusion::Error) -> bool;
     /// Loses it, as drivers do, where that can happen: for tests.
@@ -24,17 +32,17 @@ pub(crate) struct ByProcessor;
 mod gpu {
     use mudi_engine_wgpu::{Gpu, GpuError, Settings, WgpuEngine};
 
-    use super::{ByGpu, Device, Tell};
+    use super::{About, ByGpu, Device};
 
     impl Device for ByGpu {
         type Engine = WgpuEngine;
 
-        async fn start() -> Result<(WgpuEngine, Tell), String> {
+        async fn start() -> Result<(WgpuEngine, About), String> {
             let gpu = Gpu::start().await.map_err(|error| error.to_string())?;
             let adapter = gpu.adapter.clone();
             let settings = Settings::for_adapter(&adapter);
             let engine = WgpuEngine::new(gpu, settings).map_err(|error| error.to_string())?;
-            Ok((engine, Tell::Ready { device: adapter.name, gpu: true, emulated: adapter.emulated }))
+            Ok((engine, About { device: adapter.name, gpu: true, emulated: adapter.emulated }))
         }
 
         fn is_lost(error: &mudi_diffusion::Error) -> bool {
@@ -51,13 +59,13 @@ mod gpu {
 mod processor {
     use mudi_engine_candle::CandleEngine;
 
-    use super::{ByProcessor, Device, Tell};
+    use super::{About, ByProcessor, Device};
 
     impl Device for ByProcessor {
         type Engine = CandleEngine;
 
-        async fn start() -> Result<(CandleEngine, Tell), String> {
-            let about = Tell::Ready { device: String::new(), gpu: false, emulated: false };
+        async fn start() -> Result<(CandleEngine, About), String> {
+            let about = About { device: String::new(), gpu: false, emulated: false };
             Ok((CandleEngine::cpu(), about))
         }
 

@@ -1,5 +1,6 @@
-//! Pictures of a layout while it is arranged, made in this browser by a worker.
+//! What a worker in this browser computes: pictures of a layout while it is arranged, and masks of clicks.
 
+mod clicks;
 mod device;
 mod protocol;
 mod weights;
@@ -8,8 +9,11 @@ mod worker;
 pub(crate) use device::ByGpu;
 use device::ByProcessor;
 use gloo_worker::Registrable;
-pub(crate) use protocol::{Ask, Canvas, Tell, Wish};
+pub(crate) use protocol::{Ask, Canvas, ClickAsk, ClickTell, Tell, Wish};
 pub(crate) use worker::PreviewWorker;
+
+/// The scripts that `cargo xtask page` makes to start the workers: with the GPU, and with the processor.
+pub(crate) const WORKERS: [&str; 2] = ["/preview-gpu.js", "/preview-cpu.js"];
 
 /// Starts the worker that paints with the GPU.
 pub fn start_gpu_preview() {

@@ -1,7 +1,9 @@
 //! What the page and the worker say to each other.
 
-use mudi_domain::api::PreviewModel;
+use mudi_domain::api::{MaskPrompt, PreviewModel, SegmenterModel};
 use serde::{Deserialize, Serialize};
+
+use crate::runs::Runs;
 
 /// A layout as it is encoded.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,6 +39,29 @@ pub(crate) enum Ask {
     Rest,
     /// To lose the GPU, as drivers do: for tests.
     LoseDevice,
+    /// Something of clicks.
+    Click(ClickAsk),
+}
+
+/// What the page asks of the worker where masks follow the pointer. Prompts are in pixels of the photo.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum ClickAsk {
+    /// To load the segmenter's decoder and what the server has seen in a photo. All that is asked later is about that photo.
+    Open {
+        /// The project's path in the API.
+        project: String,
+        model: SegmenterModel,
+        /// The photo's path in the API.
+        photo: String,
+        width: u32,
+        height: u32,
+    },
+    /// What would be found, as a small mask; of several such questions the last one is answered.
+    Look { number: u64, prompt: MaskPrompt },
+    /// What is found, as a mask of the photo's size.
+    Click { number: u64, prompt: MaskPrompt },
+    /// To lose the GPU, as drivers do: for tests.
+    LoseDevice,
 }
 
 /// What the worker tells the page.
@@ -53,5 +78,28 @@ pub(crate) enum Tell {
     /// What a picture will be like, after so many steps.
     Picture { number: u64, step: u32, steps: u32, side: u32, pixels: Vec<u8>, milliseconds: f64 },
     /// There is no picture, and why.
+    Failed { reason: String },
+    /// Something of clicks.
+    Click(ClickTell),
+}
+
+/// What the worker tells the page where masks follow the pointer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum ClickTell {
+    /// So many bytes of the decoder are here.
+    Loading { received: u64, total: u64 },
+    /// The server looks at the photo.
+    Seeing,
+    /// Everything is ready on that device.
+    Ready { device: String, gpu: bool, emulated: bool },
+    /// This worker's kind of device is not there.
+    NoDevice { reason: String },
+    /// The GPU was lost and is being set up again.
+    Lost,
+    /// What would be found; none where nothing is seen there.
+    Looked { number: u64, mask: Option<Runs>, milliseconds: f64 },
+    /// What is found; none where nothing is seen there.
+    Found { number: u64, mask: Option<Runs>, milliseconds: f64 },
+    /// There are no masks, and why.
     Failed { reason: String },
 }

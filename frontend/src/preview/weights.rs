@@ -1,7 +1,7 @@
 //! The model's files: from the browser's cache, or from the server.
 
 use js_sys::Uint8Array;
-use mudi_domain::api::PreviewModel;
+use mudi_domain::api::{PreviewFile, PreviewModel, SegmenterModel};
 use sha2::{Digest, Sha256};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
@@ -55,9 +55,9 @@ fn is(bytes: &[u8], sha256: &str) -> bool {
     digest == sha256
 }
 
-/// One file of the model. What the cache holds is checked, too: disks err.
+/// One file of a model, which the API has in `folder`. What the cache holds is checked, too: disks err.
 async fn file(
-    project: &str,
+    folder: &str,
     sha256: &str,
     cache: Option<&Cache>,
     progress: &mut impl FnMut(u64),
@@ -76,7 +76,7 @@ async fn file(
             }
         }
     }
-    let response = fetch(&format!("{project}/preview/files/{sha256}")).await?;
+    let response = fetch(&format!("{folder}/{sha256}")).await?;
     let bytes = body(&response, progress).await.map_err(|error| words(&error))?;
     if !is(&bytes, sha256) {
         return Err("a file of the model came damaged; load the page again".to_owned());
@@ -89,6 +89,41 @@ async fn file(
         }
     }
     Ok(bytes)
+}
+
+/// Files of a model, which the API has in `folder`; `progress` is told of each bit.
+async fn files(
+    folder: &str,
+    wanted: &[PreviewFile],
+    progress: &mut impl FnMut(u64),
+) -> Result<mudi_preview::Files, String> {
+    let cache = cache().await;
+    let mut files = mudi_preview::Files::new();
+    for PreviewFile { name, sha256, .. } in wanted {
+        files.insert(name.clone(), file(folder, sha256, cache.as_ref(), progress).await?);
+    }
+    Ok(files)
+}
+
+/// The files of the segmenter's decoder. `progress` gets the bytes that are here, and all of them.
+pub(super) async fn of_segmenter(
+    project: &str,
+    model: &SegmenterModel,
+    mut progress: impl FnMut(u64, u64),
+) -> Result<mudi_preview::Files, String> {
+    let total = model.files.iter().map(|file| file.bytes).sum::<u64>();
+    let mut received = 0;
+    let mut count = |bytes: u64| {
+        received += bytes;
+        progress(received.min(total), total);
+    };
+    files(&format!("{project}/segmenter/files"), &model.files, &mut count).await
+}
+
+/// What the server answers at `address`. The browser keeps it for as long as the server says that it is the same.
+pub(super) async fn fetched(address: &str) -> Result<Vec<u8>, String> {
+    let response = fetch(address).await?;
+    body(&response, &mut |_| ()).await.map_err(|error| words(&error))
 }
 
 /// All files of the model, and its LoRA's bytes with alpha. `progress` gets the bytes that are here, and all of them.
@@ -104,12 +139,7 @@ pub(super) async fn all(
         received += bytes;
         progress(received.min(total), total);
     };
-    let cache = cache().await;
-    let mut files = mudi_preview::Files::new();
-    for wanted in &model.files {
-        let bytes = file(project, &wanted.sha256, cache.as_ref(), &mut count).await?;
-        files.insert(wanted.name.clone(), bytes);
-    }
+    let files = files(&format!("{project}/preview/files"), &model.files, &mut count).await?;
     let lora = match &model.lora {
         Some(lora) => {
             let response = fetch(&format!("{project}/runs/{}/weights", lora.run)).await?;

@@ -1,4 +1,5 @@
-//! The worker: owns the engine and the model, and paints what was wished for last.
+//! The worker: owns the engine and the model, and paints what was wished for last. In the mask editor it answers clicks
+//! instead.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -8,7 +9,8 @@ use mudi_domain::api::PreviewModel;
 use mudi_preview::{Model, Painter, Painting, Picture, PreviewError};
 use wasm_bindgen_futures::spawn_local;
 
-use super::device::Device;
+use super::clicks::Clicks;
+use super::device::{About, Device};
 use super::protocol::{Ask, Tell, Wish};
 use super::weights;
 
@@ -17,6 +19,7 @@ use super::weights;
 pub(crate) struct PreviewWorker<D: Device> {
     desk: Rc<RefCell<Desk>>,
     painter: Rc<RefCell<Option<Ready<D>>>>,
+    clicks: Clicks<D>,
 }
 
 /// A model on a device.
@@ -45,7 +48,7 @@ impl<D: Device> Worker for PreviewWorker<D> {
     type Output = Tell;
 
     fn create(_scope: &WorkerScope<Self>) -> Self {
-        Self { desk: Rc::default(), painter: Rc::default() }
+        Self { desk: Rc::default(), painter: Rc::default(), clicks: Clicks::default() }
     }
 
     fn update(&mut self, _scope: &WorkerScope<Self>, (): ()) {}
@@ -58,6 +61,10 @@ impl<D: Device> Worker for PreviewWorker<D> {
             Ask::Paint { number, wish } => desk.wish = Some((number, wish)),
             Ask::Rest => desk.wish = None,
             Ask::LoseDevice => desk.lose = true,
+            Ask::Click(ask) => {
+                let scope = scope.clone();
+                return self.clicks.received(ask, move |tell| scope.respond(id, Tell::Click(tell)));
+            }
         }
         if !std::mem::replace(&mut desk.working, true) {
             let scope = scope.clone();
@@ -122,7 +129,8 @@ async fn work<D: Device>(desk: Rc<RefCell<Desk>>, kept: Rc<RefCell<Option<Ready<
 async fn begin<D: Device>(load: &Load, tell: &impl Fn(Tell)) -> Result<Painter<D::Engine>, Tell> {
     let failed = |reason: String| Tell::Failed { reason };
     // Before the model is loaded: without a device there is no use for it.
-    let (engine, about) = D::start().await.map_err(|reason| Tell::NoDevice { reason })?;
+    let (engine, About { device, gpu, emulated }) =
+        D::start().await.map_err(|reason| Tell::NoDevice { reason })?;
     let (files, lora) = weights::all(&load.project, &load.model, |received, total| {
         tell(Tell::Loading { received, total });
     })
@@ -130,7 +138,7 @@ async fn begin<D: Device>(load: &Load, tell: &impl Fn(Tell)) -> Result<Painter<D
     .map_err(failed)?;
     let lora = lora.as_ref().map(|(bytes, alpha)| (bytes.as_slice(), *alpha));
     let model = Model::load(&engine, files, lora).map_err(|error| failed(error.to_string()))?;
-    tell(about);
+    tell(Tell::Ready { device, gpu, emulated });
     Ok(Painter::new(engine, model))
 }
 

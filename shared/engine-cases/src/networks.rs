@@ -7,7 +7,7 @@ use mudi_diffusion::clip::{ClipText, ClipTextConfig};
 use mudi_diffusion::unet::{AddedConditioning, UNet, UNetConfig, UNetInput};
 use mudi_diffusion::vae::{VaeConfig, VaeDecoder, VaeEncoder};
 use mudi_diffusion::{Engine, ParameterKind, Parameters, Result, parse};
-use mudi_vision::sam::{Point, Prompt, Sam, SamConfig};
+use mudi_vision::sam::{Point, Prediction, Prompt, Sam, SamConfig, SamDecoder};
 
 use crate::random;
 
@@ -137,6 +137,13 @@ fn text<E: Engine>(engine: &E, text: &str) -> Result<E::Tensor> {
     encoded.pooled.map_or_else(|| Ok(states.clone()), |pooled| engine.concat(&states, &pooled, 1))
 }
 
+/// Masks and their estimates as one row.
+fn row<E: Engine>(engine: &E, made: &Prediction<E>) -> Result<E::Tensor> {
+    let count = engine.shape(&made.logits).iter().product::<usize>();
+    let masks = engine.shape(&made.ious)[1];
+    engine.concat(&engine.reshape(&made.logits, &[1, count])?, &engine.reshape(&made.ious, &[1, masks])?, 1)
+}
+
 fn sam<E: Engine>(engine: &E) -> Result<E::Tensor> {
     let config: SamConfig = config(SAM)?;
     let side = config.image_size();
@@ -149,10 +156,22 @@ fn sam<E: Engine>(engine: &E) -> Result<E::Tensor> {
         bounds: Some([0.1 * side, 0.2 * side, 0.7 * side, 0.9 * side]),
         mask: None,
     };
-    let made = sam.predict(engine, &embeddings, &[prompt], true)?;
-    let count = engine.shape(&made.logits).iter().product::<usize>();
-    let masks = engine.shape(&made.ious)[1];
-    engine.concat(&engine.reshape(&made.logits, &[1, count])?, &engine.reshape(&made.ious, &[1, masks])?, 1)
+    row(engine, &sam.predict(engine, &embeddings, &[prompt], true)?)
+}
+
+/// What a browser runs of a SAM, for a single click or, where `mask`, for a click that improves an earlier answer.
+fn sam_decoder<E: Engine>(engine: &E, mask: bool) -> Result<E::Tensor> {
+    let config: SamConfig = config(SAM)?;
+    let decoder = SamDecoder::new(engine, &config, &mut RandomWeights::new(engine))?;
+    let (middle, side) = (0.5 * config.image_size() as f32, config.mask_size());
+    let prompt = Prompt {
+        points: vec![Point { x: middle, y: middle, on_subject: true }],
+        bounds: None,
+        mask: mask.then(|| random(2, side * side)),
+    };
+    let embedding = input(engine, 1, &decoder.embedding_shape())?;
+    let several = prompt.is_ambiguous();
+    row(engine, &decoder.predict(engine, &embedding, &[prompt], several)?)
 }
 
 /// The networks that run in a browser as well as on a server.
@@ -175,5 +194,8 @@ pub fn networks<E: Engine + 'static>() -> Vec<Network<E>> {
     }
     networks.push(network("sdxl-tiny second text encoder".to_owned(), |engine| text(engine, TEXT_2)));
     networks.push(network("sam-tiny".to_owned(), sam));
+    networks.push(network("sam-tiny decoder, a click".to_owned(), |engine| sam_decoder(engine, false)));
+    networks
+        .push(network("sam-tiny decoder, an earlier mask".to_owned(), |engine| sam_decoder(engine, true)));
     networks
 }

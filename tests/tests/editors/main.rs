@@ -1,6 +1,7 @@
 //! The mask editor and the layout designer in a real browser, against the real server. The program must have the page in it:
 //! `cargo xtask page` builds it.
 
+mod clicks;
 mod finding;
 mod layouts;
 mod masks;

@@ -72,6 +72,9 @@ const TABLE: &str = "
     viewer  GET     /api/projects/{project}/runs/{run}/seen/{step}
     player  GET     /api/projects/{project}/runs/{run}/weights
     editor  POST    /api/projects/{project}/forecast
+    editor  GET     /api/projects/{project}/segmenter
+    editor  GET     /api/projects/{project}/segmenter/files/{sha256}
+    editor  GET     /api/projects/{project}/photos/{photo}/embedding
     player  GET     /api/projects/{project}/preview
     player  GET     /api/projects/{project}/preview/files/{sha256}
     viewer  GET     /api/projects/{project}/images
@@ -128,6 +131,7 @@ impl Ids {
         Self(vec![
             ("project", studio.id.clone()),
             ("sha256", text(&studio.client.get(&studio.path("preview")).value()["files"][0]["sha256"])),
+            ("decoder", text(&studio.client.get(&studio.path("segmenter")).value()["files"][0]["sha256"])),
             ("subject", "a".to_owned()),
             ("photo", text(&studio.list("photos")[0]["id"])),
             ("run", text(&run["id"])),
@@ -143,7 +147,8 @@ impl Ids {
     /// The path with ids. What would be deleted is something that is not there.
     fn path(&self, method: &str, path: &str) -> String {
         let last = path.rsplit('/').next().unwrap_or_default();
-        let mut filled = path.to_owned();
+        // Files of both have their digest for a name.
+        let mut filled = path.replace("segmenter/files/{sha256}", "segmenter/files/{decoder}");
         if method == "DELETE" && path != "/api/projects/{project}" {
             filled = filled.replace(
                 last,
@@ -162,7 +167,7 @@ fn every_route_as_everybody() {
     let folder = tempfile::tempdir().expect("a folder");
     let server = Server::start(
         &folder.path().join("data"),
-        &["--rate", "100000", "--log", "debug", "--preview", "sdxl-tiny"],
+        &["--rate", "100000", "--log", "debug", "--preview", "sdxl-tiny", "--segmenter", "sam-tiny"],
     );
     let owner_here = server.client();
     let studio = Studio::full(owner_here.clone());

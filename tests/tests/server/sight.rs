@@ -2,9 +2,16 @@
 //! networks that ship, on toys.
 
 use std::path::Path;
+use std::task::{Context, Poll, Waker};
 
+use image::GrayImage;
+use mudi_diffusion::Engine;
+use mudi_domain::api::{MaskPoint, MaskPrompt};
 use mudi_domain::mask::Mask;
+use mudi_engine_candle::CandleEngine;
+use mudi_preview::SafetensorsWeights;
 use mudi_tests::served::Server;
+use mudi_vision::sam::{self, Fit, Prompt, SamConfig, SamDecoder, embedding};
 use serde_json::{Value, json};
 
 use super::studio::{Studio, text};
@@ -82,6 +89,134 @@ fn a_click_makes_a_mask_that_is_not_kept() {
         let answer = studio.client.json("POST", &path, &wrong);
         assert_eq!(answer.status, 422, "{wrong}: {}", answer.shown());
     }
+}
+
+/// The segmenter's decoder as a browser loads it.
+fn decoder(studio: &Studio, engine: &CandleEngine) -> SamDecoder<CandleEngine> {
+    let model = studio.client.get(&studio.path("segmenter")).value();
+    assert_eq!(model["side"], 96);
+    let file = |name: &str| {
+        let files = model["files"].as_array().expect("files");
+        let file = files.iter().find(|file| file["name"] == name).expect("the file");
+        let path = studio.path(&format!("segmenter/files/{}", text(&file["sha256"])));
+        let answer = studio.client.get(&path).well();
+        assert_eq!(file["bytes"], json!(answer.bytes.len()));
+        assert!(answer.header("cache-control").contains("immutable"));
+        let again = studio.client.with("if-none-match", answer.header("etag")).get(&path);
+        assert_eq!((again.status, again.bytes.len()), (304, 0));
+        answer.bytes
+    };
+    let config: SamConfig = mudi_diffusion::parse(std::str::from_utf8(&file("config.json")).expect("text"))
+        .expect("a configuration");
+    let weights = file("model.safetensors");
+    let whole = std::fs::metadata(
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/sam-toybox/model.safetensors"),
+    );
+    assert!((weights.len() as u64) < whole.expect("a file").len() / 2, "the image encoder stays where it is");
+    let mut weights = SafetensorsWeights::new(engine, "model.safetensors", &weights).expect("weights");
+    SamDecoder::new(engine, &config, &mut weights).expect("a decoder")
+}
+
+#[test]
+fn a_browser_can_make_the_masks_that_the_server_makes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (_server, studio) = toys(&folder.path().join("data"));
+    let engine = CandleEngine::cpu();
+    let decoder = decoder(&studio, &engine);
+    let shape = decoder.embedding_shape();
+    let mut tags = std::collections::BTreeSet::new();
+    for photo in &studio.list("photos")[..2] {
+        let truth = mask(&studio.bytes(&format!("photos/{}/mask", text(&photo["id"]))));
+        let path = studio.path(&format!("photos/{}/embedding", text(&photo["id"])));
+        let answer = studio.client.get(&path).well();
+        assert_eq!(answer.header("cache-control"), "private, no-cache");
+        let tag = answer.header("etag").to_owned();
+        assert_eq!(studio.client.get(&path).well().bytes, answer.bytes, "it is the same each time");
+        let again = studio.client.with("if-none-match", &tag).get(&path);
+        assert_eq!((again.status, again.bytes.len()), (304, 0));
+        tags.insert(tag);
+
+        let values = embedding::from_bytes(&answer.bytes, shape.iter().product()).expect("an embedding");
+        let values = engine.from_slice(&values, &shape).expect("a tensor");
+        let size = [truth.height() as usize, truth.width() as usize];
+        let fit = Fit { size, image_size: decoder.image_size() };
+        let bounds = truth.bounding_box().expect("a subject");
+        let [x, y] =
+            [bounds.x as f32 + bounds.width as f32 / 2.0, bounds.y as f32 + bounds.height as f32 / 2.0];
+        let point = |x: f32, y: f32, on_subject| MaskPoint { x, y, on_subject };
+        let edges =
+            [bounds.x as f32, bounds.y as f32, x + bounds.width as f32 / 2.0, y + bounds.height as f32 / 2.0];
+        for prompt in [
+            MaskPrompt { points: vec![point(x, y, true)], bounds: None },
+            MaskPrompt { points: vec![point(x, y, true), point(2.0, 3.0, false)], bounds: None },
+            MaskPrompt { points: Vec::new(), bounds: Some(edges) },
+        ] {
+            let asked = studio.path(&format!("photos/{}/segment", text(&photo["id"])));
+            let body = serde_json::to_value(&prompt).expect("JSON");
+            let servers = mask(&studio.client.json("POST", &asked, &body).well().bytes);
+            let placed = fit.prompt(&Prompt::from(&prompt));
+            let best = finished(decoder.best(&engine, &values, &placed)).expect("a mask");
+            let coverage = sam::mask::cover(&best.logits, decoder.mask_size(), decoder.image_size(), size);
+            let ours = GrayImage::from_raw(truth.width(), truth.height(), coverage).expect("as many bytes");
+            let ours = Mask::from_gray(ours);
+            assert!(ours.iou(&servers) >= 0.99, "{prompt:?}: {}", ours.iou(&servers));
+        }
+    }
+    assert_eq!(tags.len(), 2, "each photo has its own");
+}
+
+/// Runs a future whose engine waits by itself.
+fn finished<T>(future: impl Future<Output = T>) -> T {
+    let mut future = std::pin::pin!(future);
+    loop {
+        if let Poll::Ready(done) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            return done;
+        }
+    }
+}
+
+#[test]
+fn what_browsers_ask_of_the_segmenter_may_be_missing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (server, studio) = toys(&folder.path().join("data"));
+    let photo = text(&studio.list("photos")[0]["id"]);
+    let nothing = "01890000-0000-7000-8000-000000000000";
+    for path in [format!("photos/{nothing}/embedding"), format!("segmenter/files/{}", "0".repeat(64))] {
+        studio.client.get(&studio.path(&path)).problem(404, "missing");
+    }
+    drop(server);
+    // A server without a segmenter: colours and hands are left.
+    let server = Server::start(&folder.path().join("data"), &[]);
+    let client = server.client();
+    for path in [format!("photos/{photo}/embedding"), "segmenter".to_owned(), "segmenter/files/0".to_owned()]
+    {
+        let detail = client.get(&studio.path(&path)).problem(409, "conflict");
+        assert!(detail.contains("no segmenter"), "{detail}");
+    }
+}
+
+#[test]
+fn a_segmenter_that_is_exchanged_sees_anew() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let models = folder.path().join("models");
+    let own = models.join("sam-toybox");
+    std::fs::create_dir_all(&own).expect("a folder");
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/sam-toybox");
+    for name in ["config.json", "model.safetensors"] {
+        std::fs::copy(from.join(name), own.join(name)).expect("a copy");
+    }
+    let server = Server::start(&folder.path().join("data"), &["--models", &models.display().to_string()]);
+    let client = server.client();
+    let project = client.post("/api/samples", &Value::Null);
+    let studio = Studio { client, id: text(&project["id"]) };
+    let path = studio.path(&format!("photos/{}/embedding", text(&studio.list("photos")[0]["id"])));
+    let before = studio.client.get(&path).well();
+    let tiny = mudi_tests::golden::fixture("sam-tiny");
+    for name in ["config.json", "model.safetensors"] {
+        std::fs::copy(tiny.join(name), own.join(name)).expect("a copy");
+    }
+    let after = studio.client.with("if-none-match", before.header("etag")).get(&path).well();
+    assert!(after.bytes != before.bytes && after.header("etag") != before.header("etag"));
 }
 
 #[test]

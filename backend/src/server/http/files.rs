@@ -41,7 +41,34 @@ pub(super) async fn file(
     let headers = response.headers_mut();
     headers.insert(header::ETAG, tag);
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    headers.insert(header::CACHE_CONTROL, ASKING);
+    Ok(response)
+}
+
+/// How long a browser keeps what is named by its content.
+pub(super) const FOREVER: HeaderValue = HeaderValue::from_static("private, max-age=31536000, immutable");
+/// A browser keeps it, but asks each time whether it still may.
+pub(super) const ASKING: HeaderValue = HeaderValue::from_static("private, no-cache");
+
+/// Answers with bytes of which `name` says all, and which are not `made` where the browser has them.
+pub(super) async fn unchanging(
+    name: &str,
+    headers: &HeaderMap,
+    keep: HeaderValue,
+    made: impl AsyncFnOnce() -> Result<Response, ApiError>,
+) -> Result<Response, ApiError> {
+    let tag = etag(name).ok_or_else(|| ApiError::internal("a digest is no tag"))?;
+    let mut response = if is_known(headers, &tag) {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        let mut response = made().await?;
+        let kind = HeaderValue::from_static("application/octet-stream");
+        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+        response
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::ETAG, tag);
+    headers.insert(header::CACHE_CONTROL, keep);
     Ok(response)
 }
 

@@ -13,17 +13,13 @@ use mudi_domain::collage::Collage;
 use mudi_domain::prompt;
 use mudi_editor::layout::Designer;
 use panel::Offered;
-use wasm_bindgen::JsCast;
-use wasm_bindgen::closure::Closure;
 
 use super::bench::Bench;
 use super::exact::{put, rendered};
 use crate::api;
 use crate::browser;
-use crate::preview::{Ask, ByGpu, Canvas, PreviewWorker, Tell, Wish};
+use crate::preview::{Ask, ByGpu, Canvas, PreviewWorker, Tell, WORKERS, Wish};
 
-/// The scripts that `cargo xtask page` makes to start the workers: with the GPU, and with the processor.
-const WORKERS: [&str; 2] = ["/preview-gpu.js", "/preview-cpu.js"];
 /// The least time between two layouts that are sent while one is dragged, in milliseconds.
 const PACE: u32 = 60;
 /// Where the browser keeps that previews are wanted.
@@ -148,6 +144,8 @@ impl Live {
                 self.lost.try_set(true);
             }
             Tell::Failed { reason } => drop(self.stage.try_set(Stage::Failed(reason))),
+            // Nobody clicks here.
+            Tell::Click(_) => {}
             Tell::Picture { number, step, steps, side, pixels, milliseconds } => {
                 if self.number.try_get_value() != Some(number) {
                     return;
@@ -231,14 +229,14 @@ impl Live {
 
     /// A page that nobody sees paints nothing. Tests have the GPU lost by an event of the document.
     fn listen(self) {
-        on_event("visibilitychange", move || {
+        browser::on_event("visibilitychange", move || {
             if browser::document().hidden() {
                 self.ask(Ask::Rest);
             } else {
                 self.wish();
             }
         });
-        on_event("mudi-lose-gpu", move || self.ask(Ask::LoseDevice));
+        browser::on_event("mudi-lose-gpu", move || self.ask(Ask::LoseDevice));
     }
 
     fn ask(self, ask: Ask) {
@@ -248,17 +246,4 @@ impl Live {
             }
         });
     }
-}
-
-/// Calls `changed` at events of the document for as long as the page is open.
-fn on_event(name: &'static str, changed: impl Fn() + 'static) {
-    let changed = Closure::<dyn Fn()>::new(changed);
-    let listener: &js_sys::Function = changed.as_ref().unchecked_ref();
-    // Without it the preview goes on where nobody sees it.
-    let _ = browser::document().add_event_listener_with_callback(name, listener);
-    let changed = send_wrapper::SendWrapper::new(changed);
-    on_cleanup(move || {
-        let listener: &js_sys::Function = changed.as_ref().unchecked_ref();
-        let _ = browser::document().remove_event_listener_with_callback(name, listener);
-    });
 }

@@ -19,7 +19,7 @@ pub use job::{Job, JobEvent, JobFault, JobKind, JobState};
 pub use photo::{
     MaskPoint, MaskPrompt, NewMasks, NewSubject, Photo, PhotoChange, SubjectChange, SubjectSummary,
 };
-pub use preview::{PreviewFile, PreviewLora, PreviewModel};
+pub use preview::{PreviewFile, PreviewLora, PreviewModel, SegmenterModel};
 pub use problem::Problem;
 pub use project::{NewProject, NewStored, Page, Project, ProjectChange, Stored};
 pub use run::{Base, Forecast, Metric, NewRun, Proposal, Run, Samples, Seen};

@@ -44,3 +44,15 @@ pub struct PreviewLora {
     /// Size of its file.
     pub bytes: u64,
 }
+
+/// The part of the server's segmenter (Segment Anything) that a browser runs: with a photo's embedding it makes a mask of
+/// every click.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SegmenterModel {
+    /// Side of the square in which it sees photos, in pixels: 1024 for the published ones.
+    pub side: u32,
+    /// `config.json` and `model.safetensors` of prompt encoder and mask decoder, to be had under
+    /// `/api/projects/{project}/segmenter/files/{sha256}`.
+    pub files: Vec<PreviewFile>,
+}

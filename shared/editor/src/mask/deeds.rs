@@ -55,7 +55,7 @@ impl MaskEditor {
             return self.abort();
         }
         self.prompt.clear();
-        Effects::marks()
+        self.glimpse.end().merged(Effects::marks())
     }
 
     pub(super) fn change_view(&mut self, change: ViewChange) -> Effects {

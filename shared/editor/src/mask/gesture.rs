@@ -157,7 +157,7 @@ impl MaskEditor {
             return Effects::all();
         }
         if self.gesture.id() != Some(pointer.id) {
-            return Effects::default();
+            return self.look(&pointer);
         }
         let (dab, at) = (self.dab(&pointer), self.place(pointer.at));
         let apart = |a: [f32; 2], b: [f32; 2]| f64::from(a[0] - b[0]).hypot(f64::from(a[1] - b[1]));
@@ -232,7 +232,7 @@ impl MaskEditor {
                     places.truncate(1);
                 }
                 let request = self.prompt.add_stroke(places, on_subject);
-                asking(request)
+                asking(request).merged(self.glimpse.end())
             }
             Gesture::Idle | Gesture::Pan { .. } | Gesture::Pinch { .. } => Effects::marks(),
         }
@@ -263,7 +263,7 @@ impl MaskEditor {
         }
     }
 
-    fn place(&self, at: (f64, f64)) -> [f32; 2] {
+    pub(super) fn place(&self, at: (f64, f64)) -> [f32; 2] {
         let (x, y) = self.view.to_picture(at);
         [x as f32, y as f32]
     }

@@ -123,6 +123,10 @@ pub enum Message {
     FindMiddle,
     /// What was found for a request of that number, or why nothing was.
     Found(u64, Result<GrayImage, String>),
+    /// Whether the page can answer so quickly that the mask follows the pointer.
+    Glimpses(bool),
+    /// What was asked for by the [`Request::Look`] of that number, at any size; none where nothing is seen there.
+    Glimpsed(u64, Option<GrayImage>),
     /// A mask from elsewhere (a network's, say), to be looked at before it is taken over.
     Propose(GrayImage),
     /// What was found is taken over.
@@ -178,6 +182,9 @@ pub enum Request {
     Colours,
     /// The subject that the hints mean, answered by [`Message::Found`] with the number.
     Segment(u64, Hints),
+    /// What the subject would be if the place under the pointer, the last of the hints, were clicked on; answered by
+    /// [`Message::Glimpsed`] with the number, or not at all where a later one is asked.
+    Look(u64, Hints),
 }
 
 /// What a message has changed, and what is to be done about it.
@@ -189,6 +196,8 @@ pub struct Effects {
     pub all: bool,
     /// What lies above the mask has changed: the line being drawn, what was pointed at, what was found.
     pub marks: bool,
+    /// What follows the pointer has changed.
+    pub glimpse: bool,
     /// What the page shall do.
     pub requests: Vec<Request>,
     /// What to tell whoever does not see the canvas.
@@ -226,6 +235,7 @@ impl Effects {
         };
         self.all |= other.all;
         self.marks |= other.marks;
+        self.glimpse |= other.glimpse;
         self.requests.extend(other.requests);
         self.said = other.said.or(self.said.take());
     }

@@ -7,6 +7,7 @@
 mod brush;
 mod deeds;
 mod gesture;
+mod glimpse;
 mod history;
 mod journal;
 mod message;
@@ -33,6 +34,7 @@ use saving::Saving;
 use tiles::Patch;
 
 pub use brush::Dab;
+pub use glimpse::Glimpse;
 pub use history::History;
 pub use journal::{Journal, JournalError};
 pub use message::{Button, Edit, Effects, Keys, Message, Pointer, PointerKind, Request, ViewChange};
@@ -70,6 +72,7 @@ pub struct MaskEditor {
     tools: Tools,
     style: Style,
     prompt: Prompt,
+    glimpse: Glimpse,
     gesture: Gesture,
     pressed: Pressed,
     colours: Option<RgbImage>,
@@ -94,6 +97,7 @@ impl MaskEditor {
             tools: Tools::for_photo(size.0, size.1),
             style: Style::default(),
             prompt: Prompt::default(),
+            glimpse: Glimpse::default(),
             gesture: Gesture::Idle,
             pressed: Pressed::default(),
             colours: None,
@@ -150,6 +154,12 @@ impl MaskEditor {
     #[must_use]
     pub fn prompt(&self) -> &Prompt {
         &self.prompt
+    }
+
+    /// What a click would find under the pointer.
+    #[must_use]
+    pub fn glimpse(&self) -> &Glimpse {
+        &self.glimpse
     }
 
     /// Whether the server has what is shown.
@@ -210,14 +220,14 @@ impl MaskEditor {
             Message::Pointer(pointer) => self.pointer(pointer),
             Message::Leave => {
                 self.hover = None;
-                Effects::default()
+                self.glimpse.end()
             }
             Message::Cursor(dx, dy) => self.move_cursor(dx, dy),
             Message::CursorPress => self.press_cursor(),
             Message::Escape => self.escape(),
             Message::View(change) => self.change_view(change),
             Message::Tool(tool) => {
-                let effects = self.abort();
+                let effects = self.abort().merged(self.glimpse.end());
                 self.tools.tool = tool;
                 effects.merged(Effects::marks().say(tool.name()))
             }
@@ -267,6 +277,8 @@ impl MaskEditor {
                     Effects::default()
                 }
             }
+            Message::Glimpses(wanted) => self.glimpse.turn(wanted),
+            Message::Glimpsed(number, mask) => self.glimpse.answer(number, mask),
             Message::Propose(mask) => {
                 self.prompt.propose(mask);
                 Effects::marks().say("The automatic mask is ready: Enter takes it.")
@@ -274,7 +286,8 @@ impl MaskEditor {
             Message::Accept(how) => {
                 let Some(found) = self.prompt.found.take() else { return Effects::default() };
                 self.prompt.clear();
-                self.take_over("Automatic mask", &found.mask, how).merged(Effects::marks())
+                let effects = self.glimpse.end();
+                effects.merged(self.take_over("Automatic mask", &found.mask, how)).merged(Effects::marks())
             }
             Message::Saved(tag) => {
                 self.saving.saved(tag);

@@ -25,13 +25,30 @@ pub fn fitted(size: [usize; 2], longest: usize) -> [usize; 2] {
 /// the photo's size; bilinear both times, as in the reference.
 #[must_use]
 pub fn to_photo(logits: &[f32], side: usize, image_size: usize, size: [usize; 2]) -> Vec<f32> {
-    let square = bilinear(logits, side, [side, side], [image_size, image_size]);
-    bilinear(&square, image_size, fitted(size, image_size), size)
+    let mut photo = Vec::with_capacity(size[0] * size[1]);
+    rows_of_photo(logits, side, image_size, size, |row| photo.extend_from_slice(row));
+    photo
 }
 
-/// The upper left part, `from` high and wide, of `x` (rows of `stride` values), brought `to` another size: bilinear with
-/// the centres of pixels in their middle, without antialiasing.
-fn bilinear(x: &[f32], stride: usize, from: [usize; 2], to: [usize; 2]) -> Vec<f32> {
+/// The same as coverage, 255 where a logit is positive and 0 elsewhere, without the logits of all pixels in memory.
+#[must_use]
+pub fn cover(logits: &[f32], side: usize, image_size: usize, size: [usize; 2]) -> Vec<u8> {
+    let mut photo = Vec::with_capacity(size[0] * size[1]);
+    rows_of_photo(logits, side, image_size, size, |row| {
+        photo.extend(row.iter().map(|&logit| if logit > 0.0 { 255 } else { 0 }));
+    });
+    photo
+}
+
+fn rows_of_photo(logits: &[f32], side: usize, image_size: usize, size: [usize; 2], row: impl FnMut(&[f32])) {
+    let mut square = Vec::with_capacity(image_size * image_size);
+    bilinear(logits, side, [side, side], [image_size, image_size], |row| square.extend_from_slice(row));
+    bilinear(&square, image_size, fitted(size, image_size), size, row);
+}
+
+/// The upper left part, `from` high and wide, of `x` (rows of `stride` values), brought `to` another size and given to
+/// `each` row by row: bilinear with the centres of pixels in their middle, without antialiasing.
+fn bilinear(x: &[f32], stride: usize, from: [usize; 2], to: [usize; 2], mut each: impl FnMut(&[f32])) {
     let weights = |axis: usize| -> Vec<(usize, usize, f32)> {
         let (length, count) = (from[axis], to[axis]);
         let scale = length as f32 / count as f32;
@@ -44,13 +61,13 @@ fn bilinear(x: &[f32], stride: usize, from: [usize; 2], to: [usize; 2]) -> Vec<f
             .collect()
     };
     let (rows, columns) = (weights(0), weights(1));
-    let mut y = Vec::with_capacity(to[0] * to[1]);
+    let mut y = vec![0f32; to[1]];
     for &(top, bottom, down) in &rows {
         let (upper, lower) = (&x[top * stride..], &x[bottom * stride..]);
-        for &(left, right, across) in &columns {
+        for (y, &(left, right, across)) in y.iter_mut().zip(&columns) {
             let along = |row: &[f32]| (1.0 - across) * row[left] + across * row[right];
-            y.push((1.0 - down) * along(upper) + down * along(lower));
+            *y = (1.0 - down) * along(upper) + down * along(lower);
         }
+        each(&y);
     }
-    y
 }

@@ -1,16 +1,19 @@
 //! Segment Anything (Kirillov et al., 2023) and MobileSAM (Zhang et al., 2023): masks from points, boxes and earlier masks.
 //!
 //! The image is embedded once ([`Sam::embed`]), which takes nearly all of the time; each prompt then is quick
-//! ([`Sam::predict`]). Weights are asked for by the names of the authors' checkpoints; [`names`] reads transformers' files.
+//! ([`SamDecoder`], which a browser can run without the rest). Weights are asked for by the names of the authors'
+//! checkpoints; [`names`] reads transformers' files.
 
 mod config;
 mod decoder;
+pub mod embedding;
 pub mod mask;
 pub mod names;
 mod neck;
 mod photo;
 mod positions;
 mod prompt;
+mod prompted;
 mod tiny_vit;
 mod two_way;
 mod vit;
@@ -21,9 +24,8 @@ use mudi_diffusion::{Engine, Error, Parameters, Result};
 pub use config::{DecoderConfig, PromptConfig, Published, SamConfig, TinyVitConfig, VitConfig};
 pub use photo::Fit;
 pub use prompt::{Point, Prompt};
+pub use prompted::{Best, Prediction, SamDecoder};
 
-use decoder::MaskDecoder;
-use prompt::PromptEncoder;
 use tiny_vit::TinyViT;
 use vit::Vit;
 
@@ -37,16 +39,8 @@ pub struct Sam<E: Engine> {
     /// Its configuration.
     pub config: SamConfig,
     encoder: ImageEncoder<E>,
-    prompts: PromptEncoder<E>,
-    decoder: MaskDecoder<E>,
-}
-
-/// What a prompt gives.
-pub struct Prediction<E: Engine> {
-    /// Logits, positive on the subject: `[B, masks, S, S]` with `S` of [`SamConfig::mask_size`].
-    pub logits: E::Tensor,
-    /// The decoder's own estimates of each mask's intersection over union with the truth, `[B, masks]`.
-    pub ious: E::Tensor,
+    /// What makes masks of an embedding.
+    pub decoder: SamDecoder<E>,
 }
 
 impl<E: Engine> Sam<E> {
@@ -61,10 +55,8 @@ impl<E: Engine> Sam<E> {
             Some(tiny) => ImageEncoder::TinyViT(TinyViT::new(engine, tiny, root.at("image_encoder"))?),
             None => ImageEncoder::Vit(Vit::new(config.vision_config.clone(), root.at("image_encoder"))?),
         };
-        let prompts =
-            PromptEncoder::new(engine, config.prompt_encoder_config.clone(), root.at("prompt_encoder"))?;
-        let decoder = MaskDecoder::new(config.mask_decoder_config.clone(), root.at("mask_decoder"))?;
-        Ok(Self { config, encoder, prompts, decoder })
+        let decoder = SamDecoder::new(engine, &config, parameters)?;
+        Ok(Self { config, encoder, decoder })
     }
 
     /// The embedding, `[B, grid, grid, C]`, of normalized images `pixels [B, S, S, 3]`, `S` being
@@ -84,11 +76,10 @@ impl<E: Engine> Sam<E> {
         }
     }
 
-    /// Masks for one prompt in each of the embedded images: three for an ambiguous prompt where `several`, else one.
+    /// [`SamDecoder::predict`].
     ///
     /// # Errors
-    /// Embeddings of another shape or number; prompts that are empty or not alike (the same number of points in each, boxes
-    /// and earlier masks in all or none).
+    /// As there.
     pub fn predict(
         &self,
         engine: &E,
@@ -96,20 +87,6 @@ impl<E: Engine> Sam<E> {
         prompts: &[Prompt],
         several: bool,
     ) -> Result<Prediction<E>> {
-        let (grid, width) = (self.config.grid(), self.config.mask_decoder_config.hidden_size);
-        let shape = engine.shape(embeddings);
-        if shape != [prompts.len(), grid, grid, width] {
-            let reason = format!(
-                "shape {shape:?}, but {} prompts need {:?}",
-                prompts.len(),
-                [prompts.len(), grid, grid, width,]
-            );
-            return Err(Error::Input { name: "image_embeddings", reason });
-        }
-        let encoded = self.prompts.forward(engine, prompts)?;
-        let which = if several { 1..self.config.mask_decoder_config.num_multimask_outputs + 1 } else { 0..1 };
-        let positions = self.prompts.grid(engine)?;
-        let (logits, ious) = self.decoder.forward(engine, embeddings, &positions, &encoded, which)?;
-        Ok(Prediction { logits, ious })
+        self.decoder.predict(engine, embeddings, prompts, several)
     }
 }

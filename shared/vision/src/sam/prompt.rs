@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 
 use mudi_diffusion::nn::{Builder, Conv2d, LayerNorm};
 use mudi_diffusion::{Activation, ConvGeometry, Engine, Error, ParameterKind, Result};
+use mudi_domain::api::MaskPrompt;
 
 use super::config::{PromptConfig, activation};
 use super::positions::Frequencies;
@@ -31,6 +32,14 @@ pub struct Prompt {
     pub mask: Option<Vec<f32>>,
 }
 
+impl From<&MaskPrompt> for Prompt {
+    fn from(prompt: &MaskPrompt) -> Self {
+        let points = prompt.points.iter();
+        let points = points.map(|point| Point { x: point.x, y: point.y, on_subject: point.on_subject });
+        Self { points: points.collect(), bounds: prompt.bounds, mask: None }
+    }
+}
+
 /// What a token's position is followed by: a row of the table of learnt vectors.
 #[derive(Clone, Copy)]
 enum Role {
@@ -42,6 +51,12 @@ enum Role {
 }
 
 impl Prompt {
+    /// Whether it is a single point, which may mean a part as well as the whole: the best of several masks is taken then.
+    #[must_use]
+    pub fn is_ambiguous(&self) -> bool {
+        self.points.len() == 1 && self.bounds.is_none() && self.mask.is_none()
+    }
+
     /// Places and roles of its tokens. Without a box one more token says so, as in training.
     fn tokens(&self) -> Vec<([f32; 2], Role)> {
         let role = |point: &Point| if point.on_subject { Role::On } else { Role::Beside };

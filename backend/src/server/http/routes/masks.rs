@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use mudi_domain::api::{Job, JobKind, MaskPrompt, NewMasks};
-use mudi_vision::sam::{Point, Prompt};
+use mudi_vision::sam::Prompt;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
@@ -121,17 +121,15 @@ async fn point(
             "nothing points at the subject; give a point on it, or a box around it",
         ));
     }
-    let points =
-        wanted.points.iter().map(|point| Point { x: point.x, y: point.y, on_subject: point.on_subject });
-    let prompt = Prompt { points: points.collect(), bounds: wanted.bounds, mask: None };
+    let prompt = Prompt::from(&wanted);
     let files = server.store.photo_file(project, photo).await?;
     let bytes = server.store.blobs().read(project, &files.file).await?;
     let permit = server.guard.decoder().await?;
     let shared = server.clone();
     let mask = tokio::task::spawn_blocking(move || {
         let read = || Ok(decode(&PathBuf::from("the photo"), &bytes).map_err(MediaError::from)?.rgb());
-        let folder = shared.settings.segmenter_folder();
-        let mask = shared.sight.mask::<ApiError>(&folder, &files.file, read, &prompt)?;
+        let seer = shared.sight.look(&shared.settings.segmenter_folder())?;
+        let mask = seer.mask::<ApiError>(&files.file, read, &prompt)?;
         let mask =
             mask.ok_or_else(|| ApiError::refused("the segmenter sees no subject there; point elsewhere"))?;
         Ok::<_, ApiError>(media::encode_mask(&mask)?)

@@ -11,6 +11,7 @@ mod photos;
 mod preview;
 mod projects;
 mod runs;
+mod segmenter;
 mod session;
 mod subjects;
 mod system;
@@ -39,6 +40,7 @@ pub(super) fn all() -> OpenApiRouter<App> {
         .merge(subjects::routes())
         .merge(photos::routes())
         .merge(masks::routes())
+        .merge(segmenter::routes())
         .merge(datasets::routes())
         .merge(documents::routes())
         .merge(runs::routes())

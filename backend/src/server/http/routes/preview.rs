@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use mudi_domain::api::{JobState, PreviewLora, PreviewModel};
 use tower_http::compression::CompressionLayer;
@@ -11,8 +11,8 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::server::http::App;
-use crate::server::http::extract::{Params, etag, list_range};
-use crate::server::http::files::{is_known, streamed};
+use crate::server::http::extract::{Params, list_range};
+use crate::server::http::files::{FOREVER, streamed, unchanging};
 use crate::server::http::openapi::Octets;
 use crate::server::http::problem::ApiError;
 use crate::server::jobs::TRAINED;
@@ -95,20 +95,9 @@ async fn file(
 ) -> Result<Response, ApiError> {
     let known = look(&server).await?;
     let path = known.path(&sha256).ok_or(StoreError::Missing("file of the model for previews"))?;
-    let tag = etag(&sha256).ok_or_else(|| ApiError::internal("a digest is no tag"))?;
-    let mut response = if is_known(&headers, &tag) {
-        StatusCode::NOT_MODIFIED.into_response()
-    } else {
+    unchanging(&sha256, &headers, FOREVER, async || {
         let (body, size) = streamed(path).await?;
-        let headers = [
-            (header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream")),
-            (header::CONTENT_LENGTH, size.into()),
-        ];
-        (headers, body).into_response()
-    };
-    let headers = response.headers_mut();
-    headers.insert(header::ETAG, tag);
-    let keep = HeaderValue::from_static("private, max-age=31536000, immutable");
-    headers.insert(header::CACHE_CONTROL, keep);
-    Ok(response)
+        Ok(([(header::CONTENT_LENGTH, size)], body).into_response())
+    })
+    .await
 }
