@@ -2,6 +2,7 @@
 //! `cargo xtask page` builds it.
 
 mod clicks;
+mod latents;
 mod layouts;
 mod masks;
 mod preview;
