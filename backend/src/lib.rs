@@ -17,6 +17,7 @@ pub mod plan;
 pub mod pretrain;
 pub mod probe;
 pub mod report;
+mod ridge;
 pub mod segment;
 pub mod server;
 pub mod train;

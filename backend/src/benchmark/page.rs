@@ -16,10 +16,7 @@ fn words(part: Part) -> [&'static str; 2] {
             "Three methods",
             "Pairs of similar toys, one LoRA for both, pictures of both together. Down the table only the method changes.",
         ],
-        Part::Ablations => [
-            "What each part does",
-            "MuDI with a part taken away.",
-        ],
+        Part::Ablations => ["What each part does", "MuDI with a part taken away."],
         Part::Gamma => ["How strongly the layout counts", "γ = 0 is plain noise."],
         Part::Subjects => ["More toys at once", "All toys of one kind, taught together."],
     }

@@ -1,8 +1,10 @@
 //! Sampling: from noise, or from noise shifted towards a layout of the subjects (MuDI, section 4.2).
 
+mod approximate;
 pub(crate) mod picture;
 mod start;
 
+pub use approximate::colours;
 pub use picture::{Parameters, SOFTWARE, encode_png, write_png};
 pub use start::{Start, layout_start};
 
@@ -90,6 +92,26 @@ impl Settings {
     }
 }
 
+/// A step that was made.
+pub struct Step<'a> {
+    /// Its number, from 1.
+    pub number: usize,
+    noisy: &'a [f32],
+    prediction: &'a [f32],
+    /// How much of each the clean latents are.
+    shares: (f32, f32),
+}
+
+impl Step<'_> {
+    /// The clean latents that it implies: what the pictures will be like, `[B, h, w, C]`.
+    #[must_use]
+    pub fn clean(&self) -> Vec<f32> {
+        let (of_noisy, of_prediction) = self.shares;
+        let pairs = self.noisy.iter().zip(self.prediction);
+        pairs.map(|(noisy, prediction)| of_noisy * noisy + of_prediction * prediction).collect()
+    }
+}
+
 /// The noise that the picture of `seed` starts from.
 #[must_use]
 pub fn start_noise(seed: u64, len: usize) -> Vec<f32> {
@@ -127,7 +149,7 @@ pub fn sample(
     [positive, other]: &Texts,
     settings: &Settings,
     starts: &[Start],
-    mut progress: impl FnMut(usize),
+    mut progress: impl FnMut(&Step<'_>),
 ) -> Result<Vec<f32>, GenerateError> {
     let batch = starts.len();
     if batch == 0 {
@@ -175,11 +197,14 @@ pub fn sample(
                 |start: &Start| rng::normal(&mut rng::stream(start.seed, "ancestral", step as u64), each);
             starts.iter().flat_map(drawn).collect()
         });
+        let (of_noisy, of_prediction) = base.schedule.prediction_type().clean(sampler.alpha_bar(step));
+        let shares = (of_noisy as f32, of_prediction as f32);
         sampler.step(step, &prediction, &mut latents, noise.as_deref())?;
         if latents.iter().any(|value| !value.is_finite()) {
             return Err(GenerateError::NotNumbers { step: step + 1 });
         }
-        progress(step + 1);
+        let noisy = &scaled[..batch * each];
+        progress(&Step { number: step + 1, noisy, prediction: &prediction, shares });
     }
     Ok(latents)
 }
@@ -193,7 +218,7 @@ pub fn pictures(
     texts: &Texts,
     settings: &Settings,
     starts: &[Start],
-    progress: impl FnMut(usize),
+    progress: impl FnMut(&Step<'_>),
 ) -> Result<Vec<RgbImage>, GenerateError> {
     let latents = sample(base, texts, settings, starts, progress)?;
     let size = base.latent_size(settings.size[0], settings.size[1])?;

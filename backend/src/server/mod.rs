@@ -7,6 +7,7 @@
 mod archive;
 mod http;
 mod jobs;
+mod latents;
 mod media;
 mod preview;
 mod sample;
@@ -60,6 +61,7 @@ pub(crate) struct Server {
     counters: http::Counters,
     sight: sight::Sight,
     preview: preview::Preview,
+    latents: latents::Newest,
 }
 
 /// Serves until the process is told to stop (SIGINT, SIGTERM); `ready` is called with the address once it listens.
@@ -102,6 +104,7 @@ async fn serve(settings: Settings, ready: impl FnOnce(SocketAddr)) -> Result<(),
         counters: http::Counters::new(),
         sight: sight::Sight::default(),
         preview: preview::Preview::default(),
+        latents: latents::Newest::default(),
         settings,
     });
     let worker = jobs::start(server.clone(), tokio::runtime::Handle::current())?;

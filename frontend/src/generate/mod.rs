@@ -4,6 +4,7 @@ mod compare;
 mod download;
 mod form;
 mod gallery;
+mod live;
 mod page;
 mod viewer;
 mod wish;

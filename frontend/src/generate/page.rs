@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::form::{Form, Offer};
 use super::gallery::Gallery;
+use super::live::LivePictures;
 use super::wish::{Start, Wish};
 use crate::api::{self, Answer, Loaded};
 use crate::frame::the_project;
@@ -91,6 +92,7 @@ pub(crate) fn Generate() -> impl IntoView {
         view! {
             <li class="card">
                 <Progress work />
+                <LivePictures work />
             </li>
         }
     };

@@ -30,7 +30,7 @@ const GAMMAS: [f32; 5] = [0.0, 1.0, 2.0, 3.0, 4.0];
 const SEED: u64 = 1;
 
 /// Puts an image on a canvas of the page.
-pub(super) fn put(canvas: &HtmlCanvasElement, image: &RgbImage) -> Result<(), JsValue> {
+pub(crate) fn put(canvas: &HtmlCanvasElement, image: &RgbImage) -> Result<(), JsValue> {
     canvas.set_width(image.width());
     canvas.set_height(image.height());
     let rgba: Vec<u8> = image.pixels().flat_map(|pixel| [pixel[0], pixel[1], pixel[2], 255]).collect();

@@ -16,4 +16,5 @@ mod shelf;
 mod tools;
 
 pub(crate) use designer::LayoutPage;
+pub(crate) use exact::put;
 pub(crate) use list::LayoutList;

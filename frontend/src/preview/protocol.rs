@@ -41,6 +41,17 @@ pub(crate) enum Ask {
     LoseDevice,
     /// Something of clicks.
     Click(ClickAsk),
+    /// Something of the server's latents.
+    Latents(LatentsAsk),
+}
+
+/// What the page asks of the worker where the server makes pictures.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum LatentsAsk {
+    /// To load the decoder of a model of this project, named by its path in the API.
+    Open { project: String, model: PreviewModel },
+    /// The pictures of `[pictures, height, width, channels]`; of several such wishes the last one is fulfilled.
+    Decode { number: u64, shape: [usize; 4], values: Vec<f32> },
 }
 
 /// What the page asks of the worker where masks follow the pointer. Prompts are in pixels of the photo.
@@ -81,6 +92,21 @@ pub(crate) enum Tell {
     Failed { reason: String },
     /// Something of clicks.
     Click(ClickTell),
+    /// Something of the server's latents.
+    Latents(LatentsTell),
+}
+
+/// What the worker tells the page where the server makes pictures.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum LatentsTell {
+    /// The decoder is ready, on a GPU or on the processor.
+    Ready { gpu: bool },
+    /// This worker's kind of device is not there.
+    NoDevice,
+    /// Pictures, `[height, width, 3]` each.
+    Decoded { number: u64, width: u32, height: u32, pictures: Vec<Vec<u8>> },
+    /// There are none.
+    Failed,
 }
 
 /// What the worker tells the page where masks follow the pointer.

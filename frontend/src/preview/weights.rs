@@ -120,6 +120,16 @@ pub(super) async fn of_segmenter(
     files(&format!("{project}/segmenter/files"), &model.files, &mut count).await
 }
 
+/// The files of a model's decoder.
+pub(super) async fn of_decoder(
+    project: &str,
+    model: &PreviewModel,
+    needed: impl Fn(&str) -> bool,
+) -> Result<mudi_preview::Files, String> {
+    let wanted: Vec<_> = model.files.iter().filter(|file| needed(&file.name)).cloned().collect();
+    files(&format!("{project}/preview/files"), &wanted, &mut |_| ()).await
+}
+
 /// What the server answers at `address`. The browser keeps it for as long as the server says that it is the same.
 pub(super) async fn fetched(address: &str) -> Result<Vec<u8>, String> {
     let response = fetch(address).await?;

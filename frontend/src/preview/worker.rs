@@ -11,6 +11,7 @@ use wasm_bindgen_futures::spawn_local;
 
 use super::clicks::Clicks;
 use super::device::{About, Device};
+use super::latents::Latents;
 use super::protocol::{Ask, Tell, Wish};
 use super::weights;
 
@@ -20,6 +21,7 @@ pub(crate) struct PreviewWorker<D: Device> {
     desk: Rc<RefCell<Desk>>,
     painter: Rc<RefCell<Option<Ready<D>>>>,
     clicks: Clicks<D>,
+    latents: Latents<D>,
 }
 
 /// A model on a device.
@@ -48,7 +50,12 @@ impl<D: Device> Worker for PreviewWorker<D> {
     type Output = Tell;
 
     fn create(_scope: &WorkerScope<Self>) -> Self {
-        Self { desk: Rc::default(), painter: Rc::default(), clicks: Clicks::default() }
+        Self {
+            desk: Rc::default(),
+            painter: Rc::default(),
+            clicks: Clicks::default(),
+            latents: Latents::default(),
+        }
     }
 
     fn update(&mut self, _scope: &WorkerScope<Self>, (): ()) {}
@@ -61,6 +68,10 @@ impl<D: Device> Worker for PreviewWorker<D> {
             Ask::Paint { number, wish } => desk.wish = Some((number, wish)),
             Ask::Rest => desk.wish = None,
             Ask::LoseDevice => desk.lose = true,
+            Ask::Latents(ask) => {
+                let scope = scope.clone();
+                return self.latents.received(ask, move |tell| scope.respond(id, Tell::Latents(tell)));
+            }
             Ask::Click(ask) => {
                 let scope = scope.clone();
                 return self.clicks.received(ask, move |tell| scope.respond(id, Tell::Click(tell)));

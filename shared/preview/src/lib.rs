@@ -4,12 +4,14 @@
 //! noise of a seed, shifted towards a layout (MuDI, section 4.2), and after each step tells what the finished picture
 //! will be like. The numbers are those of the server: the same networks, schedule, sampler and noise.
 
+mod decoder;
 mod error;
 mod lora;
 mod model;
 mod painting;
 mod weights;
 
+pub use decoder::LatentDecoder;
 pub use error::PreviewError;
 pub use model::{FILES, Files, Model};
 pub use painting::{Canvas, Painter, Painting, Picture, Wish};

@@ -41,13 +41,13 @@ fn needed<'a>(files: &'a Files, name: &str) -> Result<&'a str, PreviewError> {
     text(files, name)?.ok_or_else(|| PreviewError::Missing { name: name.to_owned() })
 }
 
-fn config<C: serde::de::DeserializeOwned>(files: &Files, folder: &str) -> Result<C, PreviewError> {
+pub(crate) fn config<C: serde::de::DeserializeOwned>(files: &Files, folder: &str) -> Result<C, PreviewError> {
     let name = format!("{folder}/config.json");
     parse(needed(files, &name)?).map_err(|error| PreviewError::File { name, reason: error.to_string() })
 }
 
 /// Builds a network from the weights called `name`, which are given back before the next one is built.
-fn network<E: Engine, N>(
+pub(crate) fn network<E: Engine, N>(
     engine: &E,
     files: &mut Files,
     name: &str,

@@ -1,6 +1,6 @@
 //! Sampling, with a picture after each step.
 
-use mudi_diffusion::schedule::{PredictionType, Sampler, SamplerKind};
+use mudi_diffusion::schedule::{Sampler, SamplerKind};
 use mudi_diffusion::unet::{AddedConditioning, UNetInput};
 use mudi_diffusion::{Engine, Readable};
 use mudi_domain::rng;
@@ -326,12 +326,7 @@ impl<E: Readable> Painter<E> {
         prediction: &E::Tensor,
         alpha_bar: f64,
     ) -> Result<E::Tensor, PreviewError> {
-        let (signal, noise) = (alpha_bar.sqrt(), (1.0 - alpha_bar).sqrt());
-        let (of_noisy, of_prediction) = match self.model.schedule.prediction_type() {
-            PredictionType::Epsilon => (1.0 / signal, -noise / signal),
-            PredictionType::VPrediction => (signal, -noise),
-            PredictionType::Sample => (0.0, 1.0),
-        };
+        let (of_noisy, of_prediction) = self.model.schedule.prediction_type().clean(alpha_bar);
         let engine = &self.engine;
         let noisy = engine.scale(noisy, of_noisy as f32)?;
         Ok(engine.add(&noisy, &engine.scale(prediction, of_prediction as f32)?)?)
@@ -344,7 +339,7 @@ impl<E: Readable> Painter<E> {
     }
 }
 
-fn pixels(values: &[f32], shape: &[usize]) -> Picture {
+pub(crate) fn pixels(values: &[f32], shape: &[usize]) -> Picture {
     let pixels = values.iter().map(|v| ((v + 1.0) * 127.5).round().clamp(0.0, 255.0) as u8).collect();
     Picture { width: shape[2], height: shape[1], pixels }
 }

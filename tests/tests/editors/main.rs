@@ -3,6 +3,7 @@
 
 mod clicks;
 mod finding;
+mod latents;
 mod layouts;
 mod masks;
 mod preview;

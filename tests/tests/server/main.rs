@@ -5,6 +5,7 @@ mod copies;
 mod crash;
 mod forecast;
 mod input;
+mod latents;
 mod load;
 mod sight;
 mod story;

@@ -16,9 +16,9 @@ use mudi_toybox::Color;
 
 use super::PretrainError;
 use super::initial::initial;
-use super::readout::readout;
 use super::texts::{BEFORE, Query};
 use crate::base::{load_network, load_tokenizer, read_config, weights_file};
+use crate::ridge::readout;
 
 /// What the names of the towers begin with.
 const TEXT: &str = "owlv2.text_";

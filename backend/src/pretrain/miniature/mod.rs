@@ -19,7 +19,6 @@ mod initial;
 mod masks;
 mod matching;
 mod reader;
-mod readout;
 mod segmenter;
 pub(crate) mod softener;
 mod texts;

@@ -1,8 +1,10 @@
 //! Making images.
 
+use std::path::Path;
+
 use image::RgbImage;
 use indexmap::IndexMap;
-use mudi_domain::api::{JobEvent, LayoutChoice, NewImages};
+use mudi_domain::api::{JobEvent, Latents, LayoutChoice, NewImages};
 use mudi_domain::cutout::Cutout;
 use mudi_domain::layout::Layout;
 use mudi_domain::subject::SubjectId;
@@ -14,8 +16,9 @@ use super::{TRAINED, bases, photos};
 use crate::base::{Base, Source, Texts, precision};
 use crate::dataset::Dataset;
 use crate::generate::{
-    GenerateError, Parameters, SOFTWARE, Settings, Start, encode_png, layout_start, pictures,
+    GenerateError, Parameters, SOFTWARE, Settings, Start, colours, encode_png, layout_start, pictures,
 };
+use crate::models;
 use crate::plan;
 use crate::server::media;
 use crate::server::store::{NewImage, RunData};
@@ -50,6 +53,9 @@ struct Maker<'a> {
     texts: Texts,
     settings: Settings,
     cutouts: IndexMap<SubjectId, Vec<Cutout>>,
+    /// About what latents look like, and whether the model for previews has the decoder of this base.
+    colours: Vec<[f32; 3]>,
+    preview: bool,
 }
 
 fn failed(error: GenerateError) -> Stopped {
@@ -58,6 +64,18 @@ fn failed(error: GenerateError) -> Stopped {
         GenerateError::Layout(_) | GenerateError::Collage(_) => Stopped::of("layout", &error),
         error => Stopped::of("failed", &error),
     }
+}
+
+/// Whether the model for previews decodes this base's latents: whether both have the very same decoder.
+fn decoded_by_preview(work: &Work<'_>, base: &Path) -> bool {
+    const DECODER: &str = "vae/diffusion_pytorch_model.safetensors";
+    let settings = &work.server.settings;
+    // Without such a model there is none to decode them.
+    let Ok(known) = work.server.preview.look(&settings.models, &settings.preview) else { return false };
+    let Some(theirs) = known.files.iter().find(|file| file.name == DECODER) else { return false };
+    let path = base.join(DECODER);
+    path.metadata().is_ok_and(|own| own.len() == theirs.bytes)
+        && models::digest(&path).is_ok_and(|own| own == theirs.sha256)
 }
 
 impl<'a> Maker<'a> {
@@ -112,7 +130,9 @@ impl<'a> Maker<'a> {
         if let Some(side) = side {
             settings.size = [side; 2];
         }
-        Ok(Self { work, request, base_name, base, texts, settings, cutouts })
+        let colours = colours(&base).map_err(|error| Stopped::of("base", &error))?;
+        let preview = decoded_by_preview(work, &folder);
+        Ok(Self { work, request, base_name, base, texts, settings, cutouts, colours, preview })
     }
 
     /// Makes the images from number `first` on, and keeps them together.
@@ -126,9 +146,24 @@ impl<'a> Maker<'a> {
         let stage = format!("images {} to {last} of {}", first + 1, request.count);
         let mut reported = Ok(());
         let interrupt = &self.work.interrupt;
+        let [height, width] = self
+            .base
+            .latent_size(self.settings.size[0], self.settings.size[1])
+            .map_err(|error| Stopped::of("base", &error))?;
+        let shape = [plain.len(), height, width, self.base.vae.config.latent_channels];
         let made = pictures(&self.base, &self.texts, &self.settings, &plain, |step| {
             if reported.is_ok() {
-                reported = reporter.step(&stage, step as u64, steps, None);
+                // Before the step is told of: whoever hears of it asks for them.
+                self.work.server.latents.show(self.work.claim.id, || Latents {
+                    first,
+                    step: step.number as u32,
+                    steps: request.steps,
+                    shape,
+                    colours: self.colours.clone(),
+                    preview: self.preview,
+                    values: step.clean(),
+                });
+                reported = reporter.step(&stage, step.number as u64, steps, None);
                 if reported.is_err() {
                     interrupt.set();
                 }

@@ -126,6 +126,8 @@ fn work(server: &Server, handle: &Handle, claim: &Claim) {
             Err(Stopped::fault("internal", "the worker has panicked; the server's log says why"))
         })
     });
+    // Before anybody hears that it is over.
+    server.latents.clear();
     // A full disk may refuse the row too: it is written once there is room. Where the server stops before, the next start
     // finds the job running, and goes on with it.
     while let Err(error) = handle.block_on(settle(server, claim, &result)) {

@@ -144,8 +144,8 @@ impl Live {
                 self.lost.try_set(true);
             }
             Tell::Failed { reason } => drop(self.stage.try_set(Stage::Failed(reason))),
-            // Nobody clicks here.
-            Tell::Click(_) => {}
+            // Nobody asks for these here.
+            Tell::Click(_) | Tell::Latents(_) => {}
             Tell::Picture { number, step, steps, side, pixels, milliseconds } => {
                 if self.number.try_get_value() != Some(number) {
                     return;

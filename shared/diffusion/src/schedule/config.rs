@@ -29,6 +29,20 @@ pub enum PredictionType {
     Sample,
 }
 
+impl PredictionType {
+    /// What the clean sample is made of, by what is known at a step: so much of the noisy sample, which has unit variance, and
+    /// so much of the prediction. `alpha_bar` is the share of the signal's variance in the noisy sample.
+    #[must_use]
+    pub fn clean(self, alpha_bar: f64) -> (f64, f64) {
+        let (signal, noise) = (alpha_bar.sqrt(), (1.0 - alpha_bar).sqrt());
+        match self {
+            Self::Epsilon => (1.0 / signal, -noise / signal),
+            Self::VPrediction => (signal, -noise),
+            Self::Sample => (0.0, 1.0),
+        }
+    }
+}
+
 /// Where the sampler's timesteps lie among the training timesteps (Lin et al. 2023, table 2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

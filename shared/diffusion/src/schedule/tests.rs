@@ -131,6 +131,20 @@ proptest! {
     }
 
     #[test]
+    fn every_prediction_gives_back_the_clean_latents(x0 in unit(8), noise in unit(8), t in 0_usize..1000) {
+        for prediction in [PredictionType::Epsilon, PredictionType::VPrediction, PredictionType::Sample] {
+            let schedule = schedule(|config| config.prediction_type = prediction);
+            let noisy = schedule.add_noise(&x0, &noise, t).unwrap();
+            let target = schedule.target(&x0, &noise, t).unwrap();
+            let (of_noisy, of_prediction) = prediction.clean(schedule.alphas_cumprod()[t]);
+            let back: Vec<f32> = noisy.iter().zip(&target)
+                .map(|(x, v)| (of_noisy * f64::from(*x) + of_prediction * f64::from(*v)) as f32).collect();
+            // Noise is told from little signal by a division.
+            prop_assert!(largest_difference(&back, &x0) < 1e-4);
+        }
+    }
+
+    #[test]
     fn min_snr_weighs_clean_latents_alike_whatever_is_predicted(t in 0_usize..1000, gamma in 0.5_f64..20.0) {
         // An error of 1 in the clean latents is one of signal / deviation in the noise, and of 1 / deviation in the velocity.
         let weight = |prediction| {

@@ -7,6 +7,7 @@
 mod access;
 mod image;
 mod job;
+mod latents;
 mod photo;
 mod preview;
 mod problem;
@@ -16,6 +17,7 @@ mod run;
 pub use access::{Access, CreatedLink, Link, NewLink, NewPassword, NewSession, ProjectAccess, Session};
 pub use image::{Image, ImageScore, LayoutChoice, NewEvaluation, NewImages};
 pub use job::{Job, JobEvent, JobFault, JobKind, JobState};
+pub use latents::Latents;
 pub use photo::{
     MaskPoint, MaskPrompt, NewMasks, NewSubject, Photo, PhotoChange, SubjectChange, SubjectSummary,
 };

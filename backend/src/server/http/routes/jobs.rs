@@ -2,6 +2,8 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
 use mudi_domain::api::{Job, JobEvent, JobState, Page};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -9,13 +11,16 @@ use uuid::Uuid;
 
 use crate::server::http::App;
 use crate::server::http::extract::{ListQuery, Params, Search};
+use crate::server::http::files::{ASKING, unchanging};
+use crate::server::http::openapi::Octets;
 use crate::server::http::problem::ApiError;
-use crate::server::store::Wanted;
+use crate::server::store::{StoreError, Wanted};
 
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(list))
         .routes(routes!(read))
+        .routes(routes!(latents))
         .routes(routes!(pause))
         .routes(routes!(resume))
         .routes(routes!(cancel))
@@ -40,6 +45,22 @@ async fn read(
     Params((project, id)): Params<(Uuid, Uuid)>,
 ) -> Result<Json<Job>, ApiError> {
     Ok(Json(server.store.job(project, id).await?))
+}
+
+/// What the pictures that a job is making will be like, as far as is known: the newest latents, in the form of the API's type
+/// `Latents`. They are there only while the job samples; each `progress` event tells of new ones.
+#[utoipa::path(get, path = "/api/projects/{project}/jobs/{job}/latents", tag = "jobs", security(("session" = ["viewer"])),
+    responses((status = 200, body = Octets, content_type = "application/octet-stream"),
+        (status = 304, description = "The asker has them")))]
+async fn latents(
+    State(server): State<App>,
+    Params((project, id)): Params<(Uuid, Uuid)>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    // Whether it is a job of this project.
+    server.store.job(project, id).await?;
+    let held = server.latents.of(id).ok_or(StoreError::Missing("picture that is being made"))?;
+    unchanging(&held.tag, &headers, ASKING, async || Ok(held.bytes.clone().into_response())).await
 }
 
 /// Halts a job. One that runs writes a checkpoint after its step.

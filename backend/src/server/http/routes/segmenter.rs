@@ -17,6 +17,7 @@ use crate::dataset::decode::decode;
 use crate::server::http::App;
 use crate::server::http::extract::Params;
 use crate::server::http::files::{ASKING, FOREVER, unchanging};
+use crate::server::http::openapi::Octets;
 use crate::server::http::problem::ApiError;
 use crate::server::media::MediaError;
 use crate::server::sight::Seer;
@@ -50,7 +51,8 @@ async fn model(
 /// A file of that part, by the SHA-256 of its content: what has been fetched once never changes.
 #[utoipa::path(get, path = "/api/projects/{project}/segmenter/files/{sha256}", tag = "photos",
     security(("session" = ["editor"])),
-    responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream")))]
+    responses((status = 200, body = Octets, content_type = "application/octet-stream"),
+        (status = 304, description = "The browser has it")))]
 async fn file(
     State(server): State<App>,
     Params((_, sha256)): Params<(Uuid, String)>,
@@ -69,7 +71,8 @@ async fn file(
 /// once; the `ETag` names the photo's content and the model.
 #[utoipa::path(get, path = "/api/projects/{project}/photos/{photo}/embedding", tag = "photos",
     security(("session" = ["editor"])),
-    responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream")))]
+    responses((status = 200, body = Octets, content_type = "application/octet-stream"),
+        (status = 304, description = "The browser has it")))]
 async fn embedding(
     State(server): State<App>,
     Params((project, photo)): Params<(Uuid, Uuid)>,

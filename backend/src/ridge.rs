@@ -5,7 +5,7 @@ const RIDGE: f64 = 2e-4;
 
 /// The map `[wanted_width, width]`, row by row, that brings `vectors` (each of `width` values) nearest to `wanted` (as many,
 /// each of `wanted_width` values) in the sum of squares.
-pub(super) fn readout(vectors: &[f32], width: usize, wanted: &[f32], wanted_width: usize) -> Vec<f32> {
+pub(crate) fn readout(vectors: &[f32], width: usize, wanted: &[f32], wanted_width: usize) -> Vec<f32> {
     let count = (vectors.len() / width).max(1) as f64;
     let mut squares = vec![0f64; width * width];
     let mut products = vec![0f64; width * wanted_width];

@@ -1,0 +1,65 @@
+//! Latents that came from elsewhere, as pictures.
+
+use mudi_diffusion::vae::{VaeConfig, VaeDecoder};
+use mudi_diffusion::{Engine, Readable};
+
+use crate::error::PreviewError;
+use crate::model::{Files, config, network};
+use crate::painting::{Picture, pixels};
+
+/// The folder, and the weights in it, that a decoder is made of.
+const FOLDER: &str = "vae";
+const WEIGHTS: &str = "vae/diffusion_pytorch_model.safetensors";
+
+/// A base's decoder without the rest of it.
+pub struct LatentDecoder<E: Engine> {
+    engine: E,
+    config: VaeConfig,
+    decoder: VaeDecoder<E>,
+}
+
+impl<E: Readable> LatentDecoder<E> {
+    /// Whether it needs the file of that name.
+    #[must_use]
+    pub fn needs(name: &str) -> bool {
+        name.strip_prefix(FOLDER).is_some_and(|rest| rest.starts_with('/'))
+    }
+
+    /// Builds it of a base's files; those that it does not [need](Self::needs) may be missing.
+    ///
+    /// # Errors
+    /// Files that are missing or damaged.
+    pub fn load(engine: E, mut files: Files) -> Result<Self, PreviewError> {
+        let config: VaeConfig = config(&files, FOLDER)?;
+        let decoder = network(&engine, &mut files, WEIGHTS, |weights| VaeDecoder::new(&config, weights))?;
+        Ok(Self { engine, config, decoder })
+    }
+
+    /// What it runs on.
+    #[must_use]
+    pub fn engine(&self) -> &E {
+        &self.engine
+    }
+
+    /// The pictures of latents `[B, h, w, C]`, as a denoiser has them.
+    ///
+    /// # Errors
+    /// Latents of other channels; engine errors.
+    pub async fn decode(&self, latents: &[f32], shape: [usize; 4]) -> Result<Vec<Picture>, PreviewError> {
+        let engine = &self.engine;
+        let each = shape[1] * shape[2] * shape[3];
+        if shape[3] != self.config.latent_channels || latents.len() != shape[0] * each {
+            let reason = format!("{} latents of shape {shape:?} are not this decoder's", latents.len());
+            return Err(PreviewError::Wish(reason));
+        }
+        let mut pictures = Vec::new();
+        // One at a time: there is no use in as much memory as all of them take.
+        for latents in latents.chunks_exact(each.max(1)) {
+            let latents = engine.from_slice(latents, &[1, shape[1], shape[2], shape[3]])?;
+            let unscaled = engine.scale(&latents, (1.0 / self.config.scaling_factor) as f32)?;
+            let decoded = self.decoder.forward(engine, &unscaled)?;
+            pictures.push(pixels(&engine.read(&decoded).await?, &engine.shape(&decoded)));
+        }
+        Ok(pictures)
+    }
+}
