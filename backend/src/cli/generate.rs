@@ -157,7 +157,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         size,
         tile: arguments.vae_tile,
         count: BATCH.min(usize::try_from(arguments.count).unwrap_or(BATCH)),
-        rank: recipe.map_or(0, |recipe| recipe.rank as usize),
+        lora: recipe,
         precision,
     };
     let vae = info.as_ref().and_then(|info| info.vae.clone());

@@ -59,7 +59,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             size,
             tile: Some(recipe.vae_tile as usize).filter(|&tile| tile > 0),
             count: usize::from(arguments.count),
-            rank: recipe.rank as usize,
+            lora: Some(&recipe),
             precision: mudi::base::precision(precision),
         };
         add(format!("generate, {} at a time", arguments.count), generate)?;

@@ -15,7 +15,6 @@ use mudi_diffusion::vae::{VaeConfig, VaeDecoder, VaeEncoder};
 use mudi_diffusion::{Component, Engine};
 use mudi_domain::recipe::{self, Recipe, Regularization};
 use mudi_engine_candle::CandleEngine;
-use mudi_engine_candle::lora::DEFAULT_TARGETS;
 use mudi_engine_candle::shapes::Shapes;
 use mudi_engine_candle::weights::Precision;
 pub use refusal::{TooLarge, check};
@@ -67,8 +66,8 @@ pub enum Job<'a> {
         tile: Option<usize>,
         /// Pictures at a time.
         count: usize,
-        /// Rank of the LoRA that is attached; 0 for none.
-        rank: usize,
+        /// The recipe of the LoRA that is attached; none for the base alone.
+        lora: Option<&'a Recipe>,
         /// How the base's weights are held; training has this in its recipe.
         precision: Precision,
     },
@@ -136,10 +135,10 @@ pub fn plan(base: &Source, job: Job<'_>) -> Result<Plan, BaseError> {
     let mut plan =
         Plan { program: resident() + WORKING, weights: configs.weights(precision)?, ..Plan::default() };
     match job {
-        Job::Generate { size, tile, count, rank, .. } => {
+        Job::Generate { size, tile, count, lora, .. } => {
             let [height, width] = size.unwrap_or([configs.side(); 2]);
             let mut unet = unet(&configs, half)?;
-            plan.lora = attach(&mut unet, rank, &[], false);
+            plan.lora = lora.map_or(0, |recipe| attach(&mut unet, recipe, false));
             let latent = [height, width].map(|length| length / configs.reduction());
             plan.activations =
                 unet.sampling(&configs, 2 * count, latent)?.max(decoding(&configs, half, latent, tile)?);
@@ -149,7 +148,7 @@ pub fn plan(base: &Source, job: Job<'_>) -> Result<Plan, BaseError> {
             let side = if recipe.resolution == 0 { configs.side() } else { recipe.resolution as usize };
             let latent = [side / configs.reduction(); 2];
             let mut unet = unet(&configs, half)?;
-            plan.lora = attach(&mut unet, recipe.rank as usize, &recipe.targets, true);
+            plan.lora = attach(&mut unet, recipe, true);
             // Two moments of four bytes or of one, or Prodigy's four numbers, for each factor of four bytes.
             plan.optimizer = match recipe.optimizer {
                 recipe::Optimizer::Adamw => 2 * plan.lora,
@@ -190,17 +189,12 @@ fn unet(configs: &Configs, half: bool) -> Result<Counting, BaseError> {
     Ok(Counting { engine, unet })
 }
 
-/// Attaches factors of `rank`; returns their bytes. No targets are those that a LoRA has usually.
-fn attach(counting: &mut Counting, rank: usize, targets: &[String], learns: bool) -> usize {
+/// Attaches the factors of a recipe's LoRA; returns their bytes.
+fn attach(counting: &mut Counting, recipe: &Recipe, learns: bool) -> usize {
     let mut bytes = 0;
-    if rank == 0 {
-        return 0;
-    }
-    let usual = DEFAULT_TARGETS.map(String::from);
-    let targets = if targets.is_empty() { &usual } else { targets };
     for mut layer in counting.unet.adaptable() {
-        if layer.target(targets).is_some() {
-            let shapes = layer.factor_shapes(rank);
+        if layer.target(&recipe.targets).is_some() {
+            let shapes = layer.factor_shapes(recipe.rank as usize);
             bytes += 4 * shapes.iter().map(|shape| shape.iter().product::<usize>()).sum::<usize>();
             let [down, up] = shapes.map(|shape| counting.engine.weight(&shape, learns));
             layer.attach(Some(LoraFactors { down, up, scale: 1.0 }));

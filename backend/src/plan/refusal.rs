@@ -69,13 +69,13 @@ fn cure(base: &Source, job: Job<'_>, available: usize) -> Result<String, BaseErr
                 }
             }
         }
-        Job::Generate { size, tile, rank, count, .. } => {
+        Job::Generate { size, tile, lora, count, .. } => {
             for (flags, count, tile) in [
                 ("--precision half", count, tile),
                 ("--precision half --count 1", 1, tile),
                 ("--precision half --count 1 --vae-tile 512", 1, Some(512)),
             ] {
-                let job = Job::Generate { size, tile, count, rank, precision: Precision::Half };
+                let job = Job::Generate { size, tile, count, lora, precision: Precision::Half };
                 let needs = plan(base, job)?;
                 if needs.total <= available {
                     return Ok(format!("with {flags} it would need {}", gigabytes(needs.total)));

@@ -15,7 +15,7 @@ pub(super) fn scene(seed: u64, index: u64) -> Scene {
 }
 
 /// Pixels to -1..=1, `[H, W, 3]`.
-pub(super) fn to_unit(image: &RgbImage) -> Vec<f32> {
+pub(crate) fn to_unit(image: &RgbImage) -> Vec<f32> {
     image.as_raw().iter().map(|&value| f32::from(value) / 127.5 - 1.0).collect()
 }
 

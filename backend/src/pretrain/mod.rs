@@ -4,7 +4,7 @@
 
 pub mod architecture;
 mod card;
-mod data;
+pub(crate) mod data;
 mod diffusion;
 pub(crate) mod earlier;
 mod export;

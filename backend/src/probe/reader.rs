@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use super::ProbeError;
 use crate::base;
-use crate::vision::VisionError;
+use crate::pretrain::data::to_unit;
+use crate::vision::{ModelType, VisionError, file};
 
 /// What `config.json` calls the network.
 const MODEL_TYPE: &str = "toybox_reader";
@@ -94,10 +95,7 @@ impl Reader {
     /// Loads it from its folder: `config.json` and `model.safetensors`.
     pub(crate) fn load(folder: &Path) -> Result<Self, ProbeError> {
         const NETWORK: &str = "a toybox reader";
-        let path = folder.join("config.json");
-        if !path.is_file() {
-            return Err(VisionError::Missing { path, network: NETWORK }.into());
-        }
+        let path = file(folder, "config.json", NETWORK)?;
         let kind: ModelType = base::read_config(folder)?;
         if kind.model_type != MODEL_TYPE {
             return Err(VisionError::OtherNetwork { path, found: kind.model_type, network: NETWORK }.into());
@@ -123,17 +121,10 @@ impl Reader {
             resized = imageops::resize(image, side as u32, side as u32, imageops::FilterType::CatmullRom);
             &resized
         };
-        let pixels: Vec<f32> = image.iter().map(|&value| f32::from(value) / 127.5 - 1.0).collect();
-        let x = self.engine.from_slice(&pixels, &[1, side, side, 3])?;
+        let x = self.engine.from_slice(&to_unit(image), &[1, side, side, 3])?;
         let said = on_pool(|| self.engine.to_vec(&self.encoder.forward(&self.engine, &x)?))?;
         Ok(reading(&said, self.config.grid()))
     }
-}
-
-/// What `config.json` says of itself.
-#[derive(Deserialize)]
-struct ModelType {
-    model_type: String,
 }
 
 /// The variant with the highest of `logits`.

@@ -10,9 +10,9 @@ use mudi_engine_candle::{CandleEngine, Tensor, on_pool};
 use mudi_vision::dino::{Dinov2, Dinov2Config, mean_state};
 use mudi_vision::dreamsim::{DreamSim, DreamSimConfig};
 use mudi_vision::preprocess::{Pixels, Processor, Size};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::{VisionError, dreamsim, file, processor};
+use super::{ModelType, VisionError, dreamsim, file, processor};
 use crate::base;
 
 /// A network that embeds.
@@ -45,12 +45,6 @@ pub struct Embedder {
     engine: CandleEngine,
     network: Network,
     processor: Processor,
-}
-
-/// What `config.json` says of itself.
-#[derive(Deserialize)]
-struct ModelType {
-    model_type: String,
 }
 
 impl Embedder {

@@ -11,11 +11,18 @@ pub use detector::{Detector, Questions};
 pub use dreamsim::load as load_dreamsim;
 pub use embedder::{Embedder, EmbedderKind};
 pub use error::VisionError;
+use serde::Deserialize;
 
 use crate::base;
 
+/// What `config.json` says of itself.
+#[derive(Deserialize)]
+pub(crate) struct ModelType {
+    pub(crate) model_type: String,
+}
+
 /// A file of a network's folder.
-fn file(folder: &Path, name: &str, network: &'static str) -> Result<PathBuf, VisionError> {
+pub(crate) fn file(folder: &Path, name: &str, network: &'static str) -> Result<PathBuf, VisionError> {
     let path = folder.join(name);
     if path.is_file() { Ok(path) } else { Err(VisionError::Missing { path, network }) }
 }

@@ -19,6 +19,7 @@ use rand::Rng;
 
 use super::beginning::Beginning;
 use super::boxes::{by_center, corners, giou};
+use super::cross_entropy::cross_entropy;
 use super::example::{Example, Source};
 use super::focal::{focal, sigmoid};
 use super::matching::assign;
@@ -247,8 +248,9 @@ fn loss(found: &Found, truths: &[Vec<Truth>], queries: usize, dense: bool) -> Lo
                 loss.logits[place * queries + query] = TEXTS * slope / toys;
             }
             if let (true, Some(truth)) = (dense, owner) {
-                let first = patch * queries;
-                loss.add_kind(place * queries, &logits[first..first + Kind::ALL.len()], truth.kind, toys);
+                let kinds = &logits[patch * queries..][..Kind::ALL.len()];
+                let slopes = &mut loss.logits[place * queries..];
+                loss.value += f64::from(cross_entropy(kinds, truth.kind, KINDS / toys, slopes));
             }
         }
     }
@@ -256,17 +258,6 @@ fn loss(found: &Found, truths: &[Vec<Truth>], queries: usize, dense: bool) -> Lo
 }
 
 impl Loss {
-    /// Adds the cross entropy of a patch's logits for all kinds, which begin at `place`, where `kind` is right.
-    fn add_kind(&mut self, place: usize, logits: &[f32], kind: usize, toys: f32) {
-        let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let sum: f32 = logits.iter().map(|logit| (logit - most).exp()).sum();
-        self.value += f64::from(KINDS * (most + sum.ln() - logits[kind]) / toys);
-        for (at, logit) in logits.iter().enumerate() {
-            let wanted = if at == kind { 1.0 } else { 0.0 };
-            self.logits[place + at] += KINDS * ((logit - most).exp() / sum - wanted) / toys;
-        }
-    }
-
     /// Adds the loss of one matched box, whose four logits begin at `place`.
     fn add_box(&mut self, place: usize, found: [f32; 4], wanted: [f32; 4], toys: f32) {
         let (overlap, slope) = giou(corners(found), corners(wanted));

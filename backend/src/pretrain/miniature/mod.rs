@@ -10,6 +10,7 @@ mod beginning;
 mod boxes;
 mod card;
 mod contrast;
+mod cross_entropy;
 mod detector;
 mod embedder;
 mod example;

@@ -13,6 +13,7 @@ use mudi_toybox::{Background, Color, Kind, Options as SceneOptions, Scene};
 use rand::Rng;
 
 use super::augment::worn;
+use super::cross_entropy::cross_entropy;
 use super::focal::{focal, log_sigmoid, sigmoid};
 use super::initial::Origin;
 use super::softener::Softener;
@@ -129,17 +130,6 @@ fn batch(softener: &Softener, seed: u64, grid: usize, step: u64) -> Result<Batch
     }
     let pixels = images.into_iter().flat_map(|image| to_unit(&worn(image, stream))).collect();
     Ok(Batch { pixels, pictures })
-}
-
-/// Adds the cross entropy of `logits` against `right`, and its derivative, both times `weight`.
-fn cross_entropy(logits: &[f32], right: usize, weight: f32, slopes: &mut [f32]) -> f32 {
-    let most = logits.iter().copied().fold(f32::MIN, f32::max);
-    let sum: f32 = logits.iter().map(|logit| (logit - most).exp()).sum();
-    for (at, (slope, logit)) in slopes.iter_mut().zip(logits).enumerate() {
-        let share = (logit - most).exp() / sum;
-        *slope += weight * (share - f32::from(at == right));
-    }
-    weight * (sum.ln() + most - logits[right])
 }
 
 /// The loss of what is said of one picture's cells; its derivatives are added to `slopes`.

@@ -91,7 +91,7 @@ impl<'a> Maker<'a> {
             size: side.map(|side| [side; 2]),
             tile: None,
             count: BATCH.min(request.count) as usize,
-            rank: recipe.map_or(0, |recipe| recipe.rank as usize),
+            lora: recipe,
             precision: held,
         };
         let memory = work.server.settings.memory_bytes();
