@@ -73,9 +73,52 @@ impl fmt::Display for Device {
     }
 }
 
+/// Different devices, at least one, as a setting names them: `cuda:0,cuda:1`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Devices(Vec<Device>);
+
+impl Devices {
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = Device> + '_ {
+        self.0.iter().copied()
+    }
+
+    /// Whether all have the memory that [`crate::plan`] counts.
+    #[must_use]
+    pub fn are_cpu(&self) -> bool {
+        self.iter().all(Device::is_cpu)
+    }
+}
+
+impl FromStr for Devices {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut devices = Vec::new();
+        for name in text.split(',') {
+            let device = name.trim().parse()?;
+            if devices.contains(&device) {
+                return Err(format!("{device} is named twice"));
+            }
+            devices.push(device);
+        }
+        Ok(Self(devices))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn several_devices_are_named_once_each() {
+        let several: Devices = "cuda:0, cuda:1".parse().unwrap();
+        assert!(several.iter().eq([Device::Cuda(0), Device::Cuda(1)]) && !several.are_cpu());
+        assert!("cpu,composed-cpu".parse::<Devices>().unwrap().are_cpu());
+        for wrong in ["", "cpu,", "cuda,cuda:0", "cpu cuda"] {
+            assert!(wrong.parse::<Devices>().is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn devices_are_named() {

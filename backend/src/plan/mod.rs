@@ -86,8 +86,8 @@ impl Configs {
         Ok(Self { unet: base.unet_config()?, vae, text: base.text_configs()? })
     }
 
-    /// Bytes of the weights that are in memory together: text encoders are let go before the rest is loaded.
-    fn weights(&self, precision: Precision) -> Result<usize, BaseError> {
+    /// Bytes of the weights of the text encoders, and of the rest.
+    fn weights(&self, precision: Precision) -> Result<[usize; 2], BaseError> {
         let bytes = |shapes: &Shapes| -> usize {
             shapes.made.iter().map(|weight| weight.elements() * precision.bytes_of(weight.kind)).sum()
         };
@@ -101,7 +101,7 @@ impl Configs {
         for config in &self.text {
             ClipText::<CandleEngine>::new(config.clone(), &mut text)?;
         }
-        Ok(bytes(&shapes).max(bytes(&text)))
+        Ok([bytes(&text), bytes(&shapes)])
     }
 
     /// Pixels to a latent, in each direction.
@@ -132,8 +132,9 @@ pub fn plan(base: &Source, job: Job<'_>) -> Result<Plan, BaseError> {
         Job::Generate { precision, .. } => precision,
     };
     let half = precision == Precision::Half;
-    let mut plan =
-        Plan { program: resident() + WORKING, weights: configs.weights(precision)?, ..Plan::default() };
+    // Text encoders are let go before the rest is loaded.
+    let [text, rest] = configs.weights(precision)?;
+    let mut plan = Plan { program: resident() + WORKING, weights: text.max(rest), ..Plan::default() };
     match job {
         Job::Generate { size, tile, count, lora, .. } => {
             let [height, width] = size.unwrap_or([configs.side(); 2]);
@@ -176,6 +177,14 @@ pub fn plan(base: &Source, job: Job<'_>) -> Result<Plan, BaseError> {
         }
     }
     Ok(plan.sum())
+}
+
+/// Bytes of all weights of a base model together.
+///
+/// # Errors
+/// Those of [`plan`].
+pub fn all_weights(base: &Source, precision: Precision) -> Result<usize, BaseError> {
+    Ok(Configs::read(base)?.weights(precision)?.iter().sum())
 }
 
 struct Counting {

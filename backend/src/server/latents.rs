@@ -1,5 +1,6 @@
 //! The latents of the pictures that are being made, for whoever looks on. They are in memory alone, and only while the job runs.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,15 +13,14 @@ const LONGEST: usize = 64;
 /// The shortest time between two that are shown.
 const OFTEN: Duration = Duration::from_millis(250);
 
-/// The newest ones.
+/// The newest ones of each job.
 #[derive(Default)]
 pub(crate) struct Newest {
-    held: Mutex<Option<Arc<Held>>>,
+    held: Mutex<HashMap<Uuid, Arc<Held>>>,
 }
 
 /// Those of a job.
 pub(crate) struct Held {
-    job: Uuid,
     /// Tells them from earlier ones.
     pub(crate) tag: String,
     pub(crate) bytes: Bytes,
@@ -28,13 +28,13 @@ pub(crate) struct Held {
 }
 
 impl Newest {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Arc<Held>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Uuid, Arc<Held>>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Those of that job.
     pub(crate) fn of(&self, job: Uuid) -> Option<Arc<Held>> {
-        self.lock().clone().filter(|held| held.job == job)
+        self.lock().get(&job).cloned()
     }
 
     /// Shows what `latents` makes, unless others of the job have been shown a moment ago.
@@ -46,13 +46,13 @@ impl Newest {
         let tag = format!("{}-{}", latents.first, latents.step);
         if let Some(bytes) = latents.to_bytes() {
             let (bytes, since) = (bytes.into(), Instant::now());
-            *self.lock() = Some(Arc::new(Held { job, tag, bytes, since }));
+            self.lock().insert(job, Arc::new(Held { tag, bytes, since }));
         }
     }
 
     /// The job has ended.
-    pub(crate) fn clear(&self) {
-        *self.lock() = None;
+    pub(crate) fn clear(&self, job: Uuid) {
+        self.lock().remove(&job);
     }
 }
 
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_jobs_own_are_shown_and_not_too_often() {
+    fn each_job_has_its_own_and_not_too_often() {
         let newest = Newest::default();
         let (job, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
         newest.show(job, || latents([1, 2, 2, 4], 1));
@@ -111,9 +111,9 @@ mod tests {
         assert_eq!(newest.of(job).unwrap().tag, "0-1");
         assert!(newest.of(other).is_none());
         newest.show(other, || latents([1, 2, 2, 4], 5));
-        assert!(newest.of(job).is_none());
+        assert_eq!(newest.of(job).unwrap().tag, "0-1");
         assert_eq!(Latents::from_bytes(&newest.of(other).unwrap().bytes).unwrap().step, 5);
-        newest.clear();
-        assert!(newest.of(other).is_none());
+        newest.clear(other);
+        assert!(newest.of(other).is_none() && newest.of(job).is_some());
     }
 }

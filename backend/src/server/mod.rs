@@ -1,6 +1,6 @@
 //! The server: projects, jobs and links behind an HTTP API, in one data folder.
 //!
-//! Requests run on tokio's threads. Training and generation run on one thread outside of it, at a lower priority, so
+//! Requests run on tokio's threads. Training and generation run on a thread for each device outside of it, at a lower priority, so
 //! that requests stay quick. What happens to a job is a row first and a message second: whoever was not listening reads
 //! it later.
 
@@ -52,7 +52,7 @@ pub enum ServeError {
     System(#[from] std::io::Error),
 }
 
-/// Everything that requests and the worker share.
+/// Everything that requests and the workers share.
 pub(crate) struct Server {
     store: Store,
     settings: Settings,
@@ -107,7 +107,7 @@ async fn serve(settings: Settings, ready: impl FnOnce(SocketAddr)) -> Result<(),
         latents: latents::Newest::default(),
         settings,
     });
-    let worker = jobs::start(server.clone(), tokio::runtime::Handle::current())?;
+    let workers = jobs::start(&server, &tokio::runtime::Handle::current())?;
     ready(address);
     let requests = tokio::spawn(http::serve(listener, server.clone(), stopped));
     wait_for_signal().await?;
@@ -118,8 +118,10 @@ async fn serve(settings: Settings, ready: impl FnOnce(SocketAddr)) -> Result<(),
     if tokio::time::timeout(PATIENCE, requests).await.is_err() {
         tracing::warn!("some requests were still open and are cut off");
     }
-    if tokio::task::spawn_blocking(move || worker.join()).await.is_err() {
-        tracing::error!("the worker has ended badly");
+    for worker in workers {
+        if !matches!(tokio::task::spawn_blocking(move || worker.join()).await, Ok(Ok(()))) {
+            tracing::error!("a worker has ended badly");
+        }
     }
     server.store.close().await;
     Ok(())

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::ServeError;
-use crate::device::Device;
+use crate::device::Devices;
 
 /// One setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,7 +78,7 @@ values! {
     bool: "true or false", |text| text.parse().ok();
     SocketAddr: "an address and a port, as 127.0.0.1:8787,", |text| text.parse().ok();
     u64: "a whole number", |text| text.parse().ok();
-    Device: "cpu, cuda, metal, or one with its number, as cuda:1,", |text| text.parse().ok();
+    Devices: "cpu, cuda, metal, one with its number, as cuda:1, or several, each once, as cuda:0,cuda:1", |text| text.parse().ok();
     f64: "a number from 0", |text| text.parse().ok().filter(|n: &f64| n.is_finite() && *n >= 0.0);
 }
 
@@ -132,7 +132,10 @@ settings! {
     upload_limit: u64 = "upload-limit", "256", "The largest photo or mask that can be uploaded, in MiB.";
     archive_limit: u64 = "archive-limit", "4096", "The largest data set or project that can be uploaded, packed and unpacked, in MiB.";
     memory: f64 = "memory", "0", "Memory that a job may use, in GiB; 0 for what is free.";
-    device: Device = "device", "cpu", "Where jobs run: cpu, cuda, metal, or one with its number, as cuda:1.";
+    device: Devices = "device", "cpu",
+        "Where jobs run: cpu, cuda, metal, or one with its number, as cuda:1; of several, as cuda:0,cuda:1, each does one at a time.";
+    keep_loaded: f64 = "keep-loaded", "4",
+        "Weights of base models that each device keeps in memory between jobs, in GiB, so that the next job begins at once; 0 for none.";
     nice: u64 = "nice", "10", "How much the worker yields to requests, 0 to 19 (Unix).";
     rate: u64 = "rate", "100", "Requests a second from one address, in the mean; from this machine any number.";
     log: String = "log", "info", "What is logged: error, warn, info, debug or trace, or as `mudi=debug,tower_http=info`.";
@@ -172,8 +175,18 @@ impl Settings {
 
     /// Memory that a job may use, in bytes.
     pub(super) fn memory_bytes(&self) -> Option<usize> {
-        (self.memory > 0.0).then_some((self.memory * (1u64 << 30) as f64) as usize)
+        (self.memory > 0.0).then_some(bytes(self.memory))
     }
+
+    /// Weights that are kept between jobs, in bytes.
+    pub(super) fn kept_bytes(&self) -> usize {
+        bytes(self.keep_loaded)
+    }
+}
+
+/// GiB in bytes.
+fn bytes(gibibytes: f64) -> usize {
+    (gibibytes * (1u64 << 30) as f64) as usize
 }
 
 #[cfg(test)]
@@ -195,6 +208,7 @@ mod tests {
         assert!(wrong("listen", "here").contains("`listen` cannot be \"here\""));
         assert!(wrong("proxy", "yes").contains("true or false"));
         assert!(wrong("memory", "-1").contains("a number"));
+        assert!(wrong("device", "cpu,cpu").contains("each once"));
     }
 
     #[test]

@@ -11,4 +11,5 @@ mod sight;
 mod story;
 mod studio;
 mod whole;
+mod workers;
 mod written;

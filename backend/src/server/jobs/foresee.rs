@@ -6,20 +6,19 @@ use mudi_domain::api::Forecast;
 use mudi_domain::recipe::Recipe;
 
 use crate::base::{BaseError, Source};
-use crate::device::Device;
 use crate::plan;
 
 /// Plans a run of `recipe` on a base; `paces` are the recipes of earlier runs on it, latest first, with the seconds of their
-/// steps. Otherwise what is wrong, for the user.
+/// steps; `on_cpu` is whether it will run in this machine's memory. Otherwise what is wrong, for the user.
 pub(crate) fn forecast(
     base: &Path,
     recipe: &Recipe,
     paces: &[(Recipe, f64)],
     memory: Option<usize>,
-    device: Device,
+    on_cpu: bool,
 ) -> Result<Forecast, String> {
     recipe.validate().map_err(|error| error.to_string())?;
-    let available = memory.or_else(|| plan::available_memory().filter(|_| device.is_cpu()));
+    let available = memory.or_else(|| plan::available_memory().filter(|_| on_cpu));
     // Where the server keeps its models is nobody's business.
     let said = |error: BaseError| error.to_string().replace(&base.display().to_string(), "the base model");
     let source = Source::open(base).map_err(said)?;
@@ -70,8 +69,7 @@ mod tests {
         std::fs::create_dir(&base).unwrap();
         std::fs::write(base.join("model_index.json"), "{}").unwrap();
         for base in [base, folder.path().join("none")] {
-            let device = "cpu".parse().unwrap();
-            let fault = forecast(&base, &Recipe::default(), &[], None, device).unwrap_err();
+            let fault = forecast(&base, &Recipe::default(), &[], None, true).unwrap_err();
             assert!(!fault.contains(&folder.path().display().to_string()), "{fault}");
         }
     }

@@ -11,9 +11,10 @@ use mudi_domain::subject::SubjectId;
 use mudi_engine_candle::lora::{self, LoraFile};
 use mudi_engine_candle::weights::Precision;
 
+use super::loaded::Key;
 use super::worker::{Stopped, Work};
 use super::{TRAINED, bases, photos};
-use crate::base::{Base, Source, Texts, precision};
+use crate::base::{Base, BaseError, Source, Texts, precision};
 use crate::dataset::Dataset;
 use crate::generate::{
     GenerateError, Parameters, SOFTWARE, Settings, Start, colours, encode_png, layout_start, pictures,
@@ -39,10 +40,14 @@ pub(super) fn run(work: &Work<'_>) -> Result<(), Stopped> {
     }
     let mut maker = Maker::new(work, &request, data.as_ref())?;
     // Groups are cut at the same numbers however often the job is interrupted.
-    for first in (made / BATCH * BATCH..request.count).step_by(BATCH as usize) {
-        maker.group(first)?;
+    let groups = (made / BATCH * BATCH..request.count).step_by(BATCH as usize);
+    let made = groups.into_iter().try_for_each(|first| maker.group(first));
+    match made {
+        // Whatever is wrong, the next job begins anew.
+        Err(Stopped::Fault(_)) => work.models.clear(),
+        _ => maker.let_go(),
     }
-    Ok(())
+    made
 }
 
 struct Maker<'a> {
@@ -50,6 +55,8 @@ struct Maker<'a> {
     request: &'a NewImages,
     base_name: &'a str,
     base: Base,
+    /// How it can be kept for the next job, if it can: its name among those that are kept, and the bytes of its weights.
+    kept_as: Option<(Key, usize)>,
     texts: Texts,
     settings: Settings,
     cutouts: IndexMap<SubjectId, Vec<Cutout>>,
@@ -78,6 +85,51 @@ fn decoded_by_preview(work: &Work<'_>, base: &Path) -> bool {
         && models::digest(&path).is_ok_and(|own| own == theirs.sha256)
 }
 
+/// A base in memory, and the encoded prompts.
+struct Ready {
+    base: Base,
+    kept_as: Option<(Key, usize)>,
+    texts: Texts,
+}
+
+/// The base that an earlier job has left, or loads it: whole where it will be kept, else with its text encoders let go in between.
+fn ready(
+    work: &Work<'_>,
+    request: &NewImages,
+    folder: &Path,
+    job: plan::Job<'_>,
+    held: Precision,
+) -> Result<Ready, Stopped> {
+    let failed = |error: BaseError| Stopped::of("base", &error);
+    let source = Source::open(folder).map_err(failed)?;
+    let limit = work.server.settings.memory_bytes();
+    let available = || limit.or_else(|| plan::available_memory().filter(|_| work.device.is_cpu()));
+    let mut needs = plan::check(&source, job, available());
+    if needs.is_err() && !work.models.is_empty() {
+        work.models.clear();
+        needs = plan::check(&source, job, available());
+    }
+    let needs = needs.map_err(|error| Stopped::of("memory", &error))?;
+    let bytes = plan::all_weights(&source, held).map_err(failed)?;
+    let key = Key::of(folder, held).map_err(|error| Stopped::of("base", &error))?;
+    if let Some(base) = work.models.take(&key) {
+        let texts = base.encode_pair(&request.prompt, &request.negative).map_err(failed)?;
+        return Ok(Ready { base, kept_as: Some((key, bytes)), texts });
+    }
+    work.models.make_room(bytes);
+    let engine = work.device.engine(held).map_err(|error| Stopped::of("device", &error))?;
+    let source = source.on(engine);
+    let fits = available().is_none_or(|available| needs.total + bytes <= available);
+    if work.models.would_keep(bytes) && fits {
+        let base = Base::from_source(&source, held).map_err(failed)?;
+        let texts = base.encode_pair(&request.prompt, &request.negative).map_err(failed)?;
+        return Ok(Ready { base, kept_as: Some((key, bytes)), texts });
+    }
+    let (base, texts) =
+        Base::for_prompt(&source, held, &request.prompt, &request.negative).map_err(failed)?;
+    Ok(Ready { base, kept_as: None, texts })
+}
+
 impl<'a> Maker<'a> {
     fn new(work: &'a Work<'a>, request: &'a NewImages, data: Option<&'a RunData>) -> Result<Self, Stopped> {
         let base_name =
@@ -94,15 +146,7 @@ impl<'a> Maker<'a> {
             lora: recipe,
             precision: held,
         };
-        let memory = work.server.settings.memory_bytes();
-        let memory =
-            memory.or_else(|| plan::available_memory().filter(|_| work.server.settings.device.is_cpu()));
-        let device = work.server.settings.device;
-        let engine = device.engine(held).map_err(|error| Stopped::of("device", &error))?;
-        let source = Source::open(&folder).map_err(|error| Stopped::of("base", &error))?.on(engine);
-        plan::check(&source, job, memory).map_err(|error| Stopped::of("memory", &error))?;
-        let (mut base, texts) = Base::for_prompt(&source, held, &request.prompt, &request.negative)
-            .map_err(|error| Stopped::of("base", &error))?;
+        let Ready { mut base, kept_as, texts } = ready(work, request, &folder, job, held)?;
         let mut cutouts = IndexMap::new();
         if let Some(data) = data {
             let path =
@@ -132,7 +176,14 @@ impl<'a> Maker<'a> {
         }
         let colours = colours(&base).map_err(|error| Stopped::of("base", &error))?;
         let preview = decoded_by_preview(work, &folder);
-        Ok(Self { work, request, base_name, base, texts, settings, cutouts, colours, preview })
+        Ok(Self { work, request, base_name, base, kept_as, texts, settings, cutouts, colours, preview })
+    }
+
+    /// Keeps the base for the next job.
+    fn let_go(self) {
+        if let Some((key, bytes)) = self.kept_as {
+            self.work.models.keep(key, bytes, self.base);
+        }
     }
 
     /// Makes the images from number `first` on, and keeps them together.

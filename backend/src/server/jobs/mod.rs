@@ -1,16 +1,17 @@
-//! The queue of jobs, and the worker that does one after the other.
+//! The queue of jobs, and the workers, one for each device, that do one after the other.
 
 pub(crate) mod bases;
 mod evaluate;
 pub(crate) mod foresee;
 mod generate;
+mod loaded;
 mod photos;
 mod report;
 mod segment;
 mod train;
 mod worker;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mudi_domain::api::JobEvent;
 use tokio::sync::{Notify, broadcast, watch};
@@ -33,17 +34,19 @@ pub(crate) struct Message {
     pub(crate) row: EventRow,
 }
 
-/// The job that is being worked on.
+/// A job that is being worked on.
 struct Current {
     job: Uuid,
     project: Uuid,
     interrupt: Interrupt,
 }
 
-/// What requests and the worker tell each other.
+/// What requests and the workers tell each other.
 pub(crate) struct Queue {
     wake: Notify,
-    current: Mutex<Option<Current>>,
+    current: Mutex<Vec<Current>>,
+    /// Held while a run's photos are laid out: several workers may want those of one run.
+    laying_out: Mutex<()>,
     messages: broadcast::Sender<Arc<Message>>,
     access: watch::Sender<u64>,
     stopped: watch::Receiver<bool>,
@@ -54,14 +57,15 @@ impl Queue {
     pub(crate) fn new(stopped: watch::Receiver<bool>) -> Self {
         Self {
             wake: Notify::new(),
-            current: Mutex::new(None),
+            current: Mutex::default(),
+            laying_out: Mutex::default(),
             messages: broadcast::Sender::new(BEHIND),
             access: watch::Sender::new(0),
             stopped,
         }
     }
 
-    /// Tells the worker that there is a job.
+    /// Tells a worker that there is a job.
     pub(crate) fn wake(&self) {
         self.wake.notify_one();
     }
@@ -95,39 +99,39 @@ impl Queue {
         Ok(())
     }
 
-    /// Asks the worker to stop after its step, if it is at this job.
+    /// Asks the worker that is at this job to stop after its step.
     pub(crate) fn interrupt_job(&self, job: Uuid) {
         self.interrupt(|current| current.job == job);
     }
 
-    /// Asks the worker to stop after its step, if it is at a job of this project.
+    /// Asks the workers that are at jobs of this project to stop after their steps.
     pub(crate) fn interrupt_project(&self, project: Uuid) {
         self.interrupt(|current| current.project == project);
     }
 
-    /// Asks the worker to stop after its step.
+    /// Asks every worker to stop after its step.
     pub(crate) fn interrupt_all(&self) {
         self.interrupt(|_| true);
-        self.wake();
     }
 
     fn interrupt(&self, which: impl Fn(&Current) -> bool) {
-        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(current) = current.as_ref().filter(|current| which(current)) {
-            current.interrupt.set();
-        }
+        self.current().iter().filter(|current| which(current)).for_each(|current| current.interrupt.set());
     }
 
-    /// Notes that the worker is at `claim`.
+    fn current(&self) -> MutexGuard<'_, Vec<Current>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that a worker is at `claim`.
     fn begin(&self, claim: &Claim) -> Interrupt {
         let interrupt = Interrupt::default();
         let current = Current { job: claim.id, project: claim.project, interrupt: interrupt.clone() };
-        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(current);
+        self.current().push(current);
         interrupt
     }
 
-    /// Notes that the worker is at nothing.
-    fn end(&self) {
-        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    /// Notes that no worker is at `claim` any more.
+    fn end(&self, claim: &Claim) {
+        self.current().retain(|current| current.job != claim.id);
     }
 }

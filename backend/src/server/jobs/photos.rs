@@ -1,6 +1,7 @@
 //! A run's photos as the data folder that training reads.
 
 use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
 
 use indexmap::IndexMap;
 use mudi_domain::metadata::{FILE_NAME, Metadata, PhotoEntry};
@@ -16,6 +17,7 @@ pub(super) fn lay_out(work: &Work<'_>, data: &RunData) -> Result<PathBuf, Stoppe
     let project = work.claim.project;
     let run = work.server.store.run_folder(project, data.run.id);
     let folder = run.join("photos");
+    let _alone = work.server.queue.laying_out.lock().unwrap_or_else(PoisonError::into_inner);
     if folder.is_dir() {
         return Ok(folder);
     }

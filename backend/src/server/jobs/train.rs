@@ -28,9 +28,11 @@ pub(super) fn run(work: &Work<'_>) -> Result<(), Stopped> {
         stop_after: None,
         masks: None,
         memory: work.server.settings.memory_bytes(),
-        device: work.server.settings.device,
+        device: work.device,
         interrupt: work.interrupt.clone(),
     };
+    // Training needs all the memory that there is.
+    work.models.clear();
     clear_parts(&options.out)?;
     relocate(&options)?;
     let mut reporter = work.reporter();

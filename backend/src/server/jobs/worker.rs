@@ -1,4 +1,4 @@
-//! The thread that does jobs. It is outside of tokio's, and yields to requests.
+//! The threads that do jobs, one for each device. They are outside of tokio's, and yield to requests.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -8,13 +8,15 @@ use std::time::Duration;
 use mudi_domain::api::{JobEvent, JobFault, JobKind, JobState};
 use tokio::runtime::Handle;
 
+use super::loaded::Loaded;
 use super::report::Reporter;
 use super::{evaluate, generate, segment, train};
+use crate::device::Device;
 use crate::interrupt::Interrupt;
 use crate::server::Server;
 use crate::server::store::{Claim, StoreError, Wanted, is_full};
 
-/// How often the worker looks for a job that waits for room on the disk.
+/// How often a worker looks for a job that waits for room on the disk.
 const LOOK: Duration = Duration::from_secs(5);
 
 /// What a job works with.
@@ -23,6 +25,10 @@ pub(super) struct Work<'a> {
     pub(super) handle: &'a Handle,
     pub(super) claim: &'a Claim,
     pub(super) interrupt: Interrupt,
+    /// Where it runs.
+    pub(super) device: Device,
+    /// The models that the worker keeps.
+    pub(super) models: &'a Loaded,
 }
 
 impl<'a> Work<'a> {
@@ -63,12 +69,16 @@ impl Stopped {
     }
 }
 
-/// Starts the worker; it ends when the server's queue says that the server stops.
-pub(crate) fn start(server: Arc<Server>, handle: Handle) -> std::io::Result<JoinHandle<()>> {
-    std::thread::Builder::new().name("worker".to_owned()).spawn(move || {
-        yield_to_requests(server.settings.nice);
-        run(&server, &handle);
-    })
+/// Starts the workers; they end when the server's queue says that the server stops.
+pub(crate) fn start(server: &Arc<Server>, handle: &Handle) -> std::io::Result<Vec<JoinHandle<()>>> {
+    let start = |device: Device| {
+        let (server, handle) = (server.clone(), handle.clone());
+        std::thread::Builder::new().name(format!("worker {device}")).spawn(move || {
+            yield_to_requests(server.settings.nice);
+            run(&server, &handle, device);
+        })
+    };
+    server.settings.device.iter().map(start).collect()
 }
 
 /// Lowers the priority of this thread, and of the engine's threads, which it starts.
@@ -86,18 +96,27 @@ fn yield_to_requests(nice: u64) {
     let _ = nice;
 }
 
-fn run(server: &Server, handle: &Handle) {
-    let stopped = server.queue.stopped();
+fn run(server: &Server, handle: &Handle, device: Device) {
+    let models = Loaded::new(server.settings.kept_bytes());
+    let mut stopped = server.queue.stopped();
     while !*stopped.borrow() {
         match handle.block_on(server.store.claim()) {
-            Ok(Some(claim)) => work(server, handle, &claim),
+            Ok(Some(claim)) => {
+                // There may be more, for another worker.
+                server.queue.wake();
+                work(server, handle, &claim, device, &models);
+            }
             found => {
                 if let Err(error) = found {
                     tracing::error!(%error, "no job can be claimed");
                 }
                 handle.block_on(async {
-                    // Either is a reason to look again.
-                    let _ = tokio::time::timeout(LOOK, server.queue.wake.notified()).await;
+                    // Each of them is a reason to look again.
+                    tokio::select! {
+                        () = server.queue.wake.notified() => {}
+                        _ = stopped.changed() => {}
+                        () = tokio::time::sleep(LOOK) => {}
+                    }
                 });
             }
         }
@@ -105,16 +124,16 @@ fn run(server: &Server, handle: &Handle) {
 }
 
 /// Does a job, and settles its state.
-fn work(server: &Server, handle: &Handle, claim: &Claim) {
+fn work(server: &Server, handle: &Handle, claim: &Claim, device: Device, models: &Loaded) {
     let interrupt = server.queue.begin(claim);
     // Somebody may have asked between the claim and now.
     let wanted = handle.block_on(server.store.wanted(claim.id));
     if *server.queue.stopped().borrow() || !matches!(wanted, Ok(Wanted::Run)) {
         interrupt.set();
     }
-    tracing::info!(job = %claim.id, kind = claim.kind.word(), "a job begins");
+    tracing::info!(job = %claim.id, kind = claim.kind.word(), %device, "a job begins");
     let running = JobEvent::State { state: JobState::Running, fault: None };
-    let work = Work { server, handle, claim, interrupt };
+    let work = Work { server, handle, claim, interrupt, device, models };
     let result = work.wait(server.queue.note(&server.store, claim.id, &running)).and_then(|()| {
         let done = catch_unwind(AssertUnwindSafe(|| match claim.kind {
             JobKind::Train => train::run(&work),
@@ -127,7 +146,7 @@ fn work(server: &Server, handle: &Handle, claim: &Claim) {
         })
     });
     // Before anybody hears that it is over.
-    server.latents.clear();
+    server.latents.clear(claim.id);
     // A full disk may refuse the row too: it is written once there is room. Where the server stops before, the next start
     // finds the job running, and goes on with it.
     while let Err(error) = handle.block_on(settle(server, claim, &result)) {
@@ -139,7 +158,7 @@ fn work(server: &Server, handle: &Handle, claim: &Claim) {
             break;
         }
     }
-    server.queue.end();
+    server.queue.end(claim);
 }
 
 async fn settle(server: &Server, claim: &Claim, result: &Result<(), Stopped>) -> Result<(), StoreError> {

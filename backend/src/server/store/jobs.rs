@@ -1,4 +1,4 @@
-//! Jobs: a queue of rows, which the worker claims one at a time.
+//! Jobs: a queue of rows, which the workers claim one at a time.
 
 use mudi_domain::api::{Job, JobFault, JobKind, JobState, Page};
 use sqlx::{Sqlite, Transaction};
@@ -11,7 +11,7 @@ const RETRY: i64 = 15_000;
 /// The most jobs of a project that may wait.
 const MOST_WAITING: i64 = 200;
 
-/// A job that the worker has taken.
+/// A job that a worker has taken.
 pub(crate) struct Claim {
     /// The job.
     pub(crate) id: Uuid,
@@ -90,7 +90,7 @@ impl Row {
     }
 }
 
-/// A job counts the queued ones before it, and the one that runs.
+/// A job counts the queued ones before it, and those that run.
 const SELECT: &str = "select *, (select count(*) from jobs other
     where other.state = 'running' or (other.state = 'queued' and other.id < jobs.id)) position
     from jobs where project = ";
