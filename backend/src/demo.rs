@@ -10,7 +10,7 @@ use image::RgbImage;
 use mudi_domain::prompt;
 use mudi_domain::recipe::{Method, Recipe};
 use mudi_domain::rng;
-use mudi_engine_candle::lora::{self, DEFAULT_TARGETS, FURTHER_TARGETS, LoraFile};
+use mudi_engine_candle::lora::{self, LoraFile};
 use mudi_engine_candle::weights::Precision;
 use mudi_toybox::{DataSetError, Naming, photo_set, similar_pair, write_data_set};
 
@@ -107,22 +107,7 @@ const GAMMAS: [f32; 3] = [0.0, 1.0, 2.0];
 
 /// How toys are taught here and in the benchmark.
 pub(crate) fn recipe(seed: u64, steps: u32, method: Method) -> Recipe {
-    Recipe {
-        method,
-        steps,
-        seed,
-        learning_rate: 1e-3,
-        rank: 16,
-        alpha: 16.0,
-        batch: 3,
-        prior_images: 12,
-        // Attention is a small part of pocket, and its finest level has none: identities are learnt in all layers.
-        targets: DEFAULT_TARGETS.iter().chain(&FURTHER_TARGETS).map(|&target| target.to_owned()).collect(),
-        // A short run must see enough collages.
-        segmix_probability: 0.5,
-        gradient_checkpointing: false,
-        ..Recipe::default()
-    }
+    Recipe { method, seed, ..Recipe::for_pocket(steps) }
 }
 
 fn explanation(method: Method) -> &'static str {
@@ -240,9 +225,6 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
         report
             .times
             .push(TimeRow { what: format!("{name}: training"), seconds: outcome.training.as_secs_f64() });
-        report
-            .times
-            .push(TimeRow { what: format!("{name}: prior images"), seconds: outcome.priors.as_secs_f64() });
         report.times.push(TimeRow {
             what: format!("{name}: pictures"),
             seconds: grids.iter().map(|grid| grid.seconds).sum(),
@@ -332,4 +314,17 @@ fn grid(
     }
     let gamma = (method == Method::Mudi).then_some(gamma);
     Ok(Grid { gamma, layouts, rows, seconds: begin.elapsed().as_secs_f64() })
+}
+
+#[cfg(test)]
+mod tests {
+    use mudi_engine_candle::lora::{DEFAULT_TARGETS, FURTHER_TARGETS};
+
+    use super::*;
+
+    #[test]
+    fn all_layers_of_the_blocks_learn() {
+        let all = [&DEFAULT_TARGETS[..], &FURTHER_TARGETS].concat();
+        assert_eq!(recipe(0, 9, Method::Mudi).targets, all);
+    }
 }

@@ -19,23 +19,18 @@ pub const PRESETS: [Preset; 3] = [
     Preset { name: "Thorough", help: "For fine detail: fur, patterns, faces.", steps: 1600 },
 ];
 
-/// The model that ships with the studio, in miniature: it learns in fewer and larger steps.
+/// The model that ships with the studio, in miniature: it has a recipe of its own, and learns in half the steps.
 const SMALL: &str = "pocket";
 
 impl Preset {
     /// The recipe of this choice for a base model, with samples of `prompt` on the way.
     #[must_use]
     pub fn recipe(self, base: &str, prompt: &str) -> Recipe {
-        let mut recipe = Recipe { steps: self.steps, ..Recipe::default() };
-        if base == SMALL {
-            // Those of `mudi demo`.
-            recipe.steps = self.steps / 2;
-            recipe.learning_rate = 1e-3;
-            (recipe.rank, recipe.alpha) = (16, 16.0);
-            (recipe.batch, recipe.prior_images) = (3, 12);
-            recipe.segmix_probability = 0.5;
-            recipe.gradient_checkpointing = false;
-        }
+        let mut recipe = if base == SMALL {
+            Recipe::for_pocket(self.steps / 2)
+        } else {
+            Recipe { steps: self.steps, ..Recipe::default() }
+        };
         recipe.checkpoint_every = 50;
         if !prompt.is_empty() {
             recipe.sample_every = recipe.steps / 3;
@@ -91,6 +86,7 @@ mod tests {
             }
         }
         assert_eq!(PRESETS[1].recipe("sdxl", "").learning_rate, Recipe::default().learning_rate);
+        assert_eq!(PRESETS[1].recipe("pocket", "").targets, Recipe::for_pocket(1).targets);
     }
 
     #[test]

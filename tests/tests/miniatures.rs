@@ -159,7 +159,9 @@ fn a_benchmark_resumes_and_counts() {
     ];
     let arguments = |steps| [&common[..], &["--steps", steps]].concat();
     let first = json(&arguments("1"));
-    for method in ["dreambooth", "cutmix", "mudi"] {
+    for method in
+        ["dreambooth", "cutmix", "mudi", "dreambooth_described", "cutmix_described", "mudi_described"]
+    {
         let found = &first["methods"][method];
         assert!(found["success"].as_f64().is_some_and(|share| (0.0..=1.0).contains(&share)), "{first}");
         assert_eq!(found["success_interval"].as_array().map(Vec::len), Some(2));
@@ -168,7 +170,7 @@ fn a_benchmark_resumes_and_counts() {
     assert!(shop.bytes("benchmark/benchmark.html").starts_with(b"<!DOCTYPE html>"));
     assert!(shop.bytes("benchmark/methods.svg").starts_with(b"<svg"));
     // A cell that is there counts, and is not made again.
-    let cell = shop.path("benchmark/cells/0-mudi-2-1.json");
+    let cell = shop.path("benchmark/cells/0-mudi-kind-2-1.json");
     let mut known: Value = serde_json::from_slice(&std::fs::read(&cell).expect("a cell")).expect("json");
     for picture in known["pictures"].as_array_mut().expect("pictures") {
         picture["score"] = 1.0.into();
@@ -177,7 +179,7 @@ fn a_benchmark_resumes_and_counts() {
     assert_eq!(json(&arguments("1"))["methods"]["mudi"]["success"], 1.0);
     refused(&arguments("2"), &["settings", "--out"]);
     std::fs::write(&cell, "{").expect("a cell");
-    refused(&arguments("1"), &["0-mudi-2-1.json", "remove it"]);
+    refused(&arguments("1"), &["0-mudi-kind-2-1.json", "remove it"]);
 }
 
 #[test]

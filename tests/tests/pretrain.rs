@@ -8,7 +8,19 @@ use mudi_tests::workshop::{Workshop, json, program};
 
 /// Two steps of each stage, with a checkpoint after each.
 fn arguments<'a>(run: &'a str, out: &'a str) -> Vec<&'a str> {
-    let small = ["--vae-steps", "2", "--steps", "2", "--pool", "2", "--checkpoint-every", "1", "--quiet"];
+    let small = [
+        "--vae-steps",
+        "2",
+        "--steps",
+        "2",
+        "--decoder-steps",
+        "2",
+        "--pool",
+        "2",
+        "--checkpoint-every",
+        "1",
+        "--quiet",
+    ];
     [&["pretrain", "--run", run, "--out", out], &small[..]].concat()
 }
 
@@ -37,8 +49,8 @@ fn a_model_is_the_same_whether_or_not_its_making_was_killed() {
     assert_eq!(result["out"], out);
 
     let (run, out) = (shop.path("parts"), shop.path("parts-model"));
-    // After the first of two steps of the autoencoder, then after the first of two of the denoiser.
-    for stage in ["vae.safetensors", "diffusion.safetensors"] {
+    // After the first of two steps of the autoencoder, of the denoiser, and of the decoder.
+    for stage in ["vae.safetensors", "diffusion.safetensors", "decoder.safetensors"] {
         killed_at(&Path::new(&run).join(stage), &arguments(&run, &out));
         assert!(!Path::new(&out).exists(), "killed in the middle");
     }

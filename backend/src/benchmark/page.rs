@@ -14,7 +14,8 @@ fn words(part: Part) -> [&'static str; 2] {
     match part {
         Part::Methods => [
             "Three methods",
-            "Pairs of similar toys, one LoRA for both, pictures of both together. Down the table only the method changes.",
+            "Pairs of similar toys, one LoRA for both, pictures of both together: by three methods, named by an identifier and \
+             their kind, and then by three methods with the descriptive class, which says their colour too.",
         ],
         Part::Ablations => ["What each part does", "MuDI with a part taken away."],
         Part::Gamma => ["How strongly the layout counts", "γ = 0 is plain noise."],
@@ -55,8 +56,8 @@ pub(super) fn page(results: &Results, options: &Options) -> String {
         "{parts}<section><h2>How it was measured</h2><p>Each picture was judged by Detect-and-Compare with the networks that ship. \
          It counts as right from a score of {RIGHT} on, which was decided on rendered scenes whose truth is known (<code>mudi probe \
          metric</code>), not on these pictures. Intervals hold the true share with 95 % confidence if pictures were independent; \
-         those of one pair are not quite. Layouts count with γ = {GAMMA} where nothing else is said. Toys are named by an identifier, \
-         their colour and their kind: the descriptive class.</p><h3>The pairs</h3><ol>{toys}</ol><h3>How to repeat it</h3><pre tabindex=\"0\"><code>{command}</code></pre>\
+         those of one pair are not quite. Layouts count with γ = {GAMMA} where nothing else is said. Where nothing else is said, toys \
+         are named by an identifier, their colour and their kind: the descriptive class.</p><h3>The pairs</h3><ol>{toys}</ol><h3>How to repeat it</h3><pre tabindex=\"0\"><code>{command}</code></pre>\
          </section>"
     );
     let title = "Do the subjects stay themselves?";

@@ -68,8 +68,10 @@ pub(super) struct Way {
 
 /// All rows of the parts, in the order of the tables.
 pub(super) fn ways(parts: &[Part]) -> Vec<Way> {
-    // As in the paper, every method gets the descriptive class.
+    // Without a descriptive class nothing but the identifier tells the toys apart: there methods mix. With it, every method can
+    // lean on what the base knows of colours.
     let pair = |method| Teaching::pair(method, Naming::Described);
+    let kind = |method| Teaching::pair(method, Naming::Kind);
     let way = |part, key: &str, title: &str, teaching, gamma| Way {
         part,
         key: key.to_owned(),
@@ -78,9 +80,19 @@ pub(super) fn ways(parts: &[Part]) -> Vec<Way> {
         gamma,
     };
     let mut ways = vec![
-        way(Part::Methods, "dreambooth", "DreamBooth", pair(Method::Dreambooth), 0.0),
-        way(Part::Methods, "cutmix", "Cut-Mix", pair(Method::Cutmix), 0.0),
-        way(Part::Methods, "mudi", "MuDI", pair(Method::Mudi), GAMMA),
+        way(Part::Methods, "dreambooth", "DreamBooth", kind(Method::Dreambooth), 0.0),
+        way(Part::Methods, "cutmix", "Cut-Mix", kind(Method::Cutmix), 0.0),
+        way(Part::Methods, "mudi", "MuDI", kind(Method::Mudi), GAMMA),
+        way(
+            Part::Methods,
+            "dreambooth_described",
+            "DreamBooth, described (`red bear` for `bear`)",
+            pair(Method::Dreambooth),
+            0.0,
+        ),
+        way(Part::Methods, "cutmix_described", "Cut-Mix, described", pair(Method::Cutmix), 0.0),
+        way(Part::Methods, "mudi_described", "MuDI, described", pair(Method::Mudi), GAMMA),
+        way(Part::Ablations, "whole", "MuDI, described", pair(Method::Mudi), GAMMA),
         way(
             Part::Ablations,
             "without_segmix",
@@ -99,7 +111,7 @@ pub(super) fn ways(parts: &[Part]) -> Vec<Way> {
             Part::Ablations,
             "without_descriptive_class",
             "MuDI without the descriptive class (`bear` for `red bear`)",
-            Teaching::pair(Method::Mudi, Naming::Kind),
+            kind(Method::Mudi),
             GAMMA,
         ),
     ];

@@ -39,6 +39,9 @@ pub(super) struct Arguments {
     /// pocket, 6000 for owlv2, 4000 for sam and dinov2, 3000 for the reader.
     #[arg(long)]
     steps: Option<u64>,
+    /// Steps of the autoencoder's decoder alone, after all others; latents, and so the denoiser, stay as they are.
+    #[arg(long, default_value_t = 3000)]
+    decoder_steps: u64,
     /// Pictures that the denoiser learns from.
     #[arg(long, default_value_t = 16_384, value_parser = clap::value_parser!(u64).range(1..))]
     pool: u64,
@@ -98,6 +101,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
             seed: arguments.seed,
             vae_steps: arguments.vae_steps,
             steps: arguments.steps.unwrap_or(12_000),
+            decoder_steps: arguments.decoder_steps,
             pool: arguments.pool,
             checkpoint_every: arguments.checkpoint_every,
             export_only: arguments.export_only,

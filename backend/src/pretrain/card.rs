@@ -5,7 +5,7 @@ use mudi_domain::rng;
 use mudi_engine_candle::shapes::Shapes;
 use mudi_engine_candle::weights::Precision;
 
-use super::state::State;
+use super::export::States;
 use super::{Options, PretrainError, architecture, data};
 use crate::base::Base;
 use crate::files::write_atomically;
@@ -25,16 +25,18 @@ const PROMPTS: [&str; 6] = [
 const SEEDS: u64 = 6;
 
 /// Writes `README.md` and its pictures into `options.out`, where the model is already.
-pub(super) fn write(options: &Options, vae: &State, diffusion: &State) -> Result<(), PretrainError> {
+pub(super) fn write(options: &Options, states: States<'_>) -> Result<(), PretrainError> {
     let base = Base::load(&options.out, Precision::Single)?;
     let folder = &options.out;
     write_png(&folder.join("samples.png"), &samples(&base)?)?;
     write_png(&folder.join("reconstructions.png"), &reconstructions(&base)?)?;
-    for (name, state) in [("autoencoder", vae), ("denoiser", diffusion)] {
+    let all = [("autoencoder", states.vae), ("denoiser", states.diffusion), ("decoder", states.decoder)];
+    // Of a stage that an earlier run made, the chart stays.
+    for (name, state) in all.into_iter().filter(|(_, state)| state.step() > 0) {
         let chart = standalone(&loss_chart(&state.losses));
         write_atomically(&folder.join(format!("loss-{name}.svg")), chart.as_bytes())?;
     }
-    Ok(write_atomically(&folder.join("README.md"), text(options, vae, diffusion)?.as_bytes())?)
+    Ok(write_atomically(&folder.join("README.md"), text(options, states)?.as_bytes())?)
 }
 
 fn samples(base: &Base) -> Result<RgbImage, PretrainError> {
@@ -91,7 +93,7 @@ fn millions(build: impl FnOnce(&mut Shapes) -> mudi_diffusion::Result<()>) -> Re
     Ok(shapes.elements() as f64 / 1e6)
 }
 
-fn text(options: &Options, vae: &State, diffusion: &State) -> Result<String, PretrainError> {
+fn text(options: &Options, States { vae, decoder, diffusion }: States<'_>) -> Result<String, PretrainError> {
     use mudi_diffusion::{unet::UNet, vae::VaeDecoder, vae::VaeEncoder};
     type Engine = mudi_engine_candle::CandleEngine;
     let autoencoder = millions(|shapes| {
@@ -127,13 +129,15 @@ Now and then a toy bears a meaningless identifier, so that the
 text encoders keep rare words apart; a tenth of the captions is empty.
 
 ## Training
-    mudi pretrain --seed {seed}{from} --vae-steps {planned_vae} --steps {planned} --pool {pool}
+    mudi pretrain --seed {seed}{from} --vae-steps {planned_vae} --steps {planned} --decoder-steps {planned_decoder} --pool {pool}
 
 The autoencoder saw {vae_steps} batches of 24 crops, the text encoders and the UNet, together, {steps} batches of 32 pictures out of
-{pool}{early}. Mean loss of the last hundred steps: autoencoder {vae_loss}, denoiser {loss}. The weights are running averages.
+{pool}{early}. Then the decoder alone saw {decoder_steps} batches of crops. Mean loss of the last hundred steps: autoencoder {vae_loss}, denoiser {loss},
+decoder {decoder_loss} (by another measure). The weights are running averages.
 
 ![Loss of the autoencoder](loss-autoencoder.svg)
 ![Loss of the denoiser](loss-denoiser.svg)
+![Loss of the decoder](loss-decoder.svg)
 
 ## What it draws
 Twenty Euler steps, guidance 5, seeds 0 to {last}. Rows: {prompts}.
@@ -146,6 +150,9 @@ What the autoencoder makes of pictures that it has not seen:
 ",
         planned_vae = options.vae_steps,
         planned = options.steps,
+        planned_decoder = options.decoder_steps,
+        decoder_steps = decoder.step(),
+        decoder_loss = recent(&decoder.losses),
         side = architecture::RESOLUTION,
         latent = architecture::RESOLUTION / architecture::vae()?.reduction(),
         channels = architecture::vae()?.latent_channels,

@@ -40,10 +40,16 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    /// Encodes the pool's pictures, or reads them back from `path`.
+    /// No pictures, of latents with this factor: for where the denoiser is not trained.
+    pub(super) fn none(scaling_factor: f64) -> Self {
+        Self { latents: Vec::new(), each: 0, scaling_factor }
+    }
+
+    /// Encodes the pool's pictures, or reads them back from `path`. Without a `factor` it follows from them.
     pub(super) fn make(
         options: &Options,
         encoder: &VaeEncoder<CandleEngine>,
+        factor: Option<f64>,
         path: &Path,
         progress: &Progress,
     ) -> Result<Self, PretrainError> {
@@ -62,7 +68,7 @@ impl Pool {
         let count = latents.len() as f64;
         let mean = latents.iter().map(|&v| f64::from(v)).sum::<f64>() / count;
         let variance = latents.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / count;
-        let scaling_factor = 1.0 / variance.sqrt();
+        let scaling_factor = factor.unwrap_or(1.0 / variance.sqrt());
         let each = latents.len() / options.pool as usize;
         Ok(Self { latents, each, scaling_factor })
     }
@@ -155,6 +161,9 @@ pub(super) fn train(
     earlier.map_or(Ok(()), EarlierWeights::finish)?;
     if path.exists() {
         state.restore(path)?;
+    }
+    if state.step() >= options.steps {
+        return Ok(state);
     }
     let bar = progress.bar("diffusion", options.steps, state.step());
     let (thread_options, thread_tokenizer) = (options.clone(), tokenizer.clone());

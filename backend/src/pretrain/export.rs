@@ -5,7 +5,7 @@ use std::path::Path;
 use candle_core::DType;
 use mudi_diffusion::schedule::NoiseSchedule;
 use mudi_diffusion::tokenizer::Tokenizer;
-use mudi_engine_candle::weights::to_safetensors;
+use mudi_engine_candle::weights::{NamedTensors, to_safetensors};
 use serde_json::json;
 
 use super::state::State;
@@ -35,43 +35,59 @@ pub(super) fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<(
     Ok(write_atomically(path, text.as_bytes())?)
 }
 
+/// The states of all stages.
+#[derive(Clone, Copy)]
+pub(super) struct States<'a> {
+    pub(super) vae: &'a State,
+    pub(super) decoder: &'a State,
+    pub(super) diffusion: &'a State,
+}
+
 fn write_network(
     folder: &Path,
     file: &str,
     config: &impl serde::Serialize,
-    state: &State,
-    prefix: &str,
+    weights: &NamedTensors,
 ) -> Result<(), PretrainError> {
     create_folder(folder)?;
     write_json(&folder.join("config.json"), config)?;
-    let bytes =
-        to_safetensors(&state.averaged(prefix, DType::F16)?, None).map_err(PretrainError::Serialize)?;
+    let bytes = to_safetensors(weights, None).map_err(PretrainError::Serialize)?;
     Ok(write_atomically(&folder.join(file), &bytes)?)
 }
 
-/// Writes `out/vae`.
-pub(super) fn vae(state: &State, out: &Path, scaling_factor: f64) -> Result<(), PretrainError> {
+/// Writes `out/vae`, with a decoder that has learnt on.
+pub(super) fn vae(
+    state: &State,
+    decoder: Option<&State>,
+    out: &Path,
+    scaling_factor: f64,
+) -> Result<(), PretrainError> {
     let mut config = architecture::vae()?;
     config.scaling_factor = scaling_factor;
-    write_network(&out.join("vae"), DIFFUSERS_WEIGHTS, &config, state, "")
+    let mut weights = state.averaged("", DType::F16)?;
+    if let Some(decoder) = decoder {
+        weights.extend(decoder.averaged("", DType::F16)?);
+    }
+    write_network(&out.join("vae"), DIFFUSERS_WEIGHTS, &config, &weights)
 }
 
 /// Writes the whole model.
 pub(super) fn model(
     out: &Path,
-    vae_state: &State,
-    diffusion: &State,
+    States { vae, decoder, diffusion }: States<'_>,
     scaling_factor: f64,
     tokenizer: &Tokenizer,
     (vocab, merges): (&str, &str),
 ) -> Result<(), PretrainError> {
     create_folder(out)?;
-    vae(vae_state, out, scaling_factor)?;
+    self::vae(vae, Some(decoder), out, scaling_factor)?;
     for (folder, second) in [("text_encoder", false), ("text_encoder_2", true)] {
         let config = architecture::text_encoder(tokenizer.vocab_size(), tokenizer.end_id(), second)?;
-        write_network(&out.join(folder), TRANSFORMERS_WEIGHTS, &config, diffusion, &format!("{folder}."))?;
+        let weights = diffusion.averaged(&format!("{folder}."), DType::F16)?;
+        write_network(&out.join(folder), TRANSFORMERS_WEIGHTS, &config, &weights)?;
     }
-    write_network(&out.join("unet"), DIFFUSERS_WEIGHTS, &architecture::unet()?, diffusion, "unet.")?;
+    let weights = diffusion.averaged("unet.", DType::F16)?;
+    write_network(&out.join("unet"), DIFFUSERS_WEIGHTS, &architecture::unet()?, &weights)?;
     for folder in ["tokenizer", "tokenizer_2"] {
         let folder = out.join(folder);
         create_folder(&folder)?;

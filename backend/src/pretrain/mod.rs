@@ -1,10 +1,12 @@
-//! Pretraining of the pocket base model on the toybox: tokenizer, autoencoder, then text encoders and denoiser.
+//! Pretraining of the pocket base model on the toybox: tokenizer, autoencoder, then text encoders and denoiser, and the
+//! autoencoder's decoder once more.
 //!
 //! Every stage is a pure function of (options, seed) and resumes from its last checkpoint as if it had never stopped.
 
 pub mod architecture;
 mod card;
 pub(crate) mod data;
+mod decoder;
 mod diffusion;
 pub(crate) mod earlier;
 mod export;
@@ -17,11 +19,12 @@ use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use mudi_diffusion::tokenizer::{Tokenizer, TokenizerError};
-use mudi_diffusion::vae::VaeEncoder;
+use mudi_diffusion::vae::{VaeConfig, VaeEncoder};
 use mudi_domain::rng;
 use mudi_engine_candle::CandleEngine;
 use mudi_engine_candle::weights::{FileWeights, WeightsError};
 
+use crate::base::read_config;
 use crate::files::{WriteError, create_folder, write_atomically};
 
 /// What to pretrain, and for how long.
@@ -39,6 +42,8 @@ pub struct Options {
     pub vae_steps: u64,
     /// Steps of text encoders and denoiser.
     pub steps: u64,
+    /// Steps of the autoencoder's decoder alone, at the end.
+    pub decoder_steps: u64,
     /// Pictures that the denoiser learns from.
     pub pool: u64,
     /// Steps between checkpoints.
@@ -184,19 +189,32 @@ pub fn run(options: &Options) -> Result<(), PretrainError> {
     let finished = |steps| if options.export_only { 0 } else { steps };
     let vae_options = Options { vae_steps: finished(options.vae_steps), ..options.clone() };
     let vae = vae::train(&vae_options, &vae_path, &progress)?;
-    export::vae(&vae, &options.run, 1.0)?;
+    export::vae(&vae, None, &options.run, 1.0)?;
 
     let mut weights =
         FileWeights::open(&CandleEngine::cpu(), &options.run.join("vae").join(export::DIFFUSERS_WEIGHTS))?;
     let config = architecture::vae()?;
     let encoder = weights.build(|parameters| VaeEncoder::new(&config, parameters))?;
-    let pool = diffusion::Pool::make(options, &encoder, &options.run.join("pool.safetensors"), &progress)?;
+    // Where the latents are those of an earlier model, so is their factor.
+    let earlier = options.from.as_ref().filter(|_| options.vae_steps == 0);
+    let factor = earlier.map(|model| read_config::<VaeConfig>(&model.join("vae"))).transpose()?;
+    let factor = factor.map(|config| config.scaling_factor);
+    let pool_path = options.run.join("pool.safetensors");
+    let pool = match factor {
+        Some(factor) if options.steps == 0 => diffusion::Pool::none(factor),
+        factor => diffusion::Pool::make(options, &encoder, factor, &pool_path, &progress)?,
+    };
     let scaling_factor = pool.scaling_factor;
     let diffusion_options = Options { steps: finished(options.steps), ..options.clone() };
     let diffusion = diffusion::train(&diffusion_options, &tokenizer, pool, &diffusion_path, &progress)?;
+    let decoder_options = Options { decoder_steps: finished(options.decoder_steps), ..options.clone() };
+    let decoder_path = options.run.join("decoder.safetensors");
+    let deviation = (1.0 / scaling_factor) as f32;
+    let decoder = decoder::train(&decoder_options, &encoder, deviation, &decoder_path, &progress)?;
 
-    export::model(&options.out, &vae, &diffusion, scaling_factor, &tokenizer, (&vocab, &merges))?;
-    card::write(options, &vae, &diffusion)
+    let states = export::States { vae: &vae, decoder: &decoder, diffusion: &diffusion };
+    export::model(&options.out, states, scaling_factor, &tokenizer, (&vocab, &merges))?;
+    card::write(options, states)
 }
 
 /// The vocabulary, learnt from captions once.

@@ -15,8 +15,8 @@ use super::state::{State, initial};
 use super::{Options, PretrainError, Progress, architecture, rate};
 
 /// Side of a crop, in pixels.
-const CROP: usize = 48;
-const BATCH: usize = 24;
+pub(super) const CROP: usize = 48;
+pub(super) const BATCH: usize = 24;
 /// Weight of the Kullback-Leibler term for each latent value, against a mean absolute error for each pixel value.
 const KL_WEIGHT: f32 = 5e-4;
 /// Weight of the errors of differences between neighbours, which keep edges sharp.
@@ -24,10 +24,13 @@ const EDGE_WEIGHT: f32 = 0.3;
 /// Weight of the errors of colour (what is left when grey is taken away): without it, the decoder learns two colours and
 /// leaves the others for late.
 const CHROMA_WEIGHT: f32 = 4.0;
-const RATE: f64 = 5e-4;
+pub(super) const RATE: f64 = 5e-4;
+
+/// Errors below this count nearly by their squares: absolute errors are content with grey for a long time.
+const SMOOTH: f32 = 0.3;
 
 /// One batch of crops, `[BATCH, CROP, CROP, 3]`; four from each picture.
-fn crops(seed: u64, step: u64) -> Vec<f32> {
+pub(super) fn crops(seed: u64, step: u64) -> Vec<f32> {
     const FROM_EACH: u64 = 4;
     let mut values = Vec::with_capacity(BATCH * CROP * CROP * 3);
     for part in 0..BATCH as u64 / FROM_EACH {
@@ -99,7 +102,7 @@ fn pass(
     let latents = [shape[0], shape[1], shape[2], shape[3] / 2];
     let z = Tensor::leaf(engine.from_slice(&sample.z, &latents)?.value().clone());
     let image = decoder.forward(engine, &z)?;
-    let (loss, seed_gradient) = reconstruction(&engine.to_vec(&image)?, pixels);
+    let (loss, seed_gradient) = reconstruction(&engine.to_vec(&image)?, pixels, SMOOTH);
     let image_gradient = engine.from_slice(&seed_gradient, &engine.shape(&image))?;
     let mut gradients = backward(&[(&image, image_gradient.value().clone())])?;
     let dz = gradients.take(&z).ok_or(PretrainError::Renderer)?;
@@ -110,8 +113,8 @@ fn pass(
 }
 
 /// Latents drawn from the encoder's Gaussians.
-struct Sample {
-    z: Vec<f32>,
+pub(super) struct Sample {
+    pub(super) z: Vec<f32>,
     moments: Vec<f32>,
     noise: Vec<f32>,
     channels: usize,
@@ -120,7 +123,7 @@ struct Sample {
 const LOGVAR_RANGE: (f32, f32) = (-30.0, 20.0);
 
 impl Sample {
-    fn draw(moments: &[f32], channels: usize, stream: &mut rng::Stream) -> Self {
+    pub(super) fn draw(moments: &[f32], channels: usize, stream: &mut rng::Stream) -> Self {
         let noise = rng::normal(stream, moments.len() / 2);
         let mut z = Vec::with_capacity(noise.len());
         for (moments, noise) in moments.chunks_exact(2 * channels).zip(noise.chunks_exact(channels)) {
@@ -153,16 +156,14 @@ impl Sample {
     }
 }
 
-/// Mean smoothed absolute error of pixels and of differences between neighbours, and its gradient.
-fn reconstruction(found: &[f32], wanted: &[f32]) -> (f64, Vec<f32>) {
-    // Nearly quadratic: absolute errors are content with grey for a long time.
-    const SMOOTH: f32 = 0.3;
+/// Mean absolute error of pixels and of differences between neighbours, by squares below `smooth`, and its gradient.
+pub(super) fn reconstruction(found: &[f32], wanted: &[f32], smooth: f32) -> (f64, Vec<f32>) {
     const C: usize = 3;
     let scale = 1.0 / found.len() as f32;
     let error: Vec<f32> = found.iter().zip(wanted).map(|(a, b)| a - b).collect();
     let charbonnier = |e: f32| {
-        let root = (e * e + SMOOTH * SMOOTH).sqrt();
-        (root - SMOOTH, e / root)
+        let root = (e * e + smooth * smooth).sqrt();
+        (root - smooth, e / root)
     };
     let mut gradient = vec![0f32; found.len()];
     let mut loss = 0f64;

@@ -24,7 +24,10 @@ pub(super) fn timesteps(
 ) -> Result<Vec<f64>, ScheduleError> {
     let train = schedule.num_train_timesteps();
     let multistep = kind == SamplerKind::DpmPp2m;
-    let limit = if multistep { train.saturating_sub(1) } else { train };
+    let spacing = spacing(kind, schedule);
+    // With leading spacing all timesteps are moved up by the offset, and as many do not fit.
+    let offset = if spacing == TimestepSpacing::Leading { schedule.config().steps_offset } else { 0 };
+    let limit = train.saturating_sub(offset + usize::from(multistep));
     match steps {
         0 => return Err(ScheduleError::NoSteps),
         _ if steps > limit => return Err(ScheduleError::TooManySteps { steps, limit, train }),
@@ -32,7 +35,7 @@ pub(super) fn timesteps(
     }
     let placed = if multistep { steps + 1 } else { steps };
     let dropped = placed - steps;
-    let found: Vec<f64> = match spacing(kind, schedule) {
+    let found: Vec<f64> = match spacing {
         TimestepSpacing::Linspace => {
             let gaps = (placed - 1).max(1);
             let whole = kind == SamplerKind::Ddim || multistep;
@@ -44,7 +47,7 @@ pub(super) fn timesteps(
         }
         TimestepSpacing::Leading => {
             let stride = train / placed;
-            (dropped..placed).rev().map(|i| (i * stride + schedule.config().steps_offset) as f64).collect()
+            (dropped..placed).rev().map(|i| (i * stride + offset) as f64).collect()
         }
         TimestepSpacing::Trailing => {
             let stride = train as f64 / steps as f64;

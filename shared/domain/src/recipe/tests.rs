@@ -28,6 +28,14 @@ fn the_defaults_are_the_papers() {
 }
 
 #[test]
+fn the_pocket_models_recipe_can_be_trained() {
+    let recipe = Recipe::for_pocket(600);
+    assert_eq!(recipe.validate(), Ok(()));
+    assert_eq!(recipe.steps, 600);
+    assert!(Recipe::default().targets.iter().all(|target| recipe.targets.contains(target)));
+}
+
+#[test]
 fn values_are_set_by_name() {
     let mut recipe = Recipe::default();
     recipe.set("learning_rate", " 2e-5 ").unwrap();
