@@ -2,9 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use mudi_domain::recipe::Recipe;
 use mudi_tests::browser::Browser;
 use mudi_tests::served::Server;
 use serde_json::{Value, json};
+
+/// Steps between samples; the run is four times as long.
+const EVERY: u32 = 150;
 
 fn main() {
     let out = std::env::args().nth(1).map(PathBuf::from).expect("the folder to write to");
@@ -16,10 +20,11 @@ fn main() {
     let project = id(&client.post("/api/samples", &Value::Null));
     let path = format!("/api/projects/{project}");
     let prompt = "A photo of olis brown bear and hta teal bear.";
-    let recipe = json!({
-        "steps": 60, "learning-rate": 0.001, "rank": 16, "alpha": 16, "batch": 3, "prior-images": 4,
-        "segmix-probability": 0.5, "gradient-checkpointing": false, "sample-every": 15, "sample-prompts": [prompt],
-    });
+    let recipe = Recipe {
+        sample_every: EVERY,
+        sample_prompts: vec![prompt.to_owned()],
+        ..Recipe::for_pocket(4 * EVERY)
+    };
     let run =
         client.post(&format!("{path}/runs"), &json!({ "name": "Run 1", "base": "pocket", "recipe": recipe }));
     let browser = Browser::open(&server.address);
@@ -34,12 +39,14 @@ fn main() {
     };
     browser.size(1280, 800);
     shot("photos.webp", "/photos", "Masked");
+    let photos = client.get(&format!("{path}/photos")).value();
+    shot("masks.webp", &format!("/photos/{}/mask", id(&photos["items"][1])), "Saved");
     let job = run["job"].as_str().expect("a job");
     client.until(&format!("{path}/jobs/{job}"), |job| {
-        job["stage"] == "training" && job["step"].as_u64() > Some(47)
+        job["stage"] == "training" && job["step"].as_u64() > Some(u64::from(3 * EVERY + 4))
     });
     browser.dark(true);
-    shot("training.webp", &format!("/train/{}", id(&run)), "Step 45");
+    shot("training.webp", &format!("/train/{}", id(&run)), &format!("Step {}", 3 * EVERY));
     client.done(&format!("{path}/jobs/{job}"));
     for (seed, place) in [(7, "in the garden"), (21, "on the beach")] {
         let words = format!("A photo of a olis brown bear and a hta teal bear {place}.");
@@ -51,6 +58,20 @@ fn main() {
     }
     browser.dark(false);
     shot("generate.webp", "/generate", "in the garden");
+    let layout = json!({ "version": 1, "subjects": [
+        { "subject": "a", "photo": 1, "x": 0.1, "y": 0.3, "width": 0.45 },
+        { "subject": "b", "photo": 3, "x": 0.58, "y": 0.42, "width": 0.34 },
+    ] });
+    let layout = client.post(&format!("{path}/layouts"), &json!({ "name": "Side by side", "value": layout }));
+    let layout = format!("/layouts/{}", id(&layout));
+    browser.go(&format!("/projects/{project}{layout}"));
+    browser.press("Turn on");
+    browser.until(
+        "the preview is finished",
+        "return /^Step (\\d+) of \\1,/.test(document.querySelector('.live-status')?.innerText ?? '')",
+    );
+    browser.photograph(&out.join("layout.webp"));
+    eprintln!("layout.webp");
     browser.size(360, 740);
     browser.dark(true);
     shot("phone.webp", "", "Newest pictures");
