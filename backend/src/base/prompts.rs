@@ -26,7 +26,8 @@ pub struct EncodedPrompts {
 impl EncodedPrompts {
     /// The same on the engine, for a batch.
     pub(crate) fn on(&self, engine: &CandleEngine, batch: usize) -> Result<TextStates, BaseError> {
-        let pooled = self.pooled.as_ref().map(|values| engine.from_slice(values, &[batch, values.len() / batch]));
+        let pooled =
+            self.pooled.as_ref().map(|values| engine.from_slice(values, &[batch, values.len() / batch]));
         Ok(TextStates {
             context: engine.from_slice(&self.context, &[batch, self.tokens, self.width])?,
             pooled: pooled.transpose()?,

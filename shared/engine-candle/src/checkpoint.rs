@@ -102,7 +102,8 @@ impl Checkpointed<'_> {
             all.accumulate(gradients)?;
         }
         let given = [&self.given.time, &self.given.context];
-        let seeds: Vec<_> = given.into_iter().zip(sums).filter_map(|(told, sum)| Some((told, sum?))).collect();
+        let seeds: Vec<_> =
+            given.into_iter().zip(sums).filter_map(|(told, sum)| Some((told, sum?))).collect();
         all.accumulate(backward(&seeds)?)?;
         Ok(all)
     }

@@ -119,9 +119,8 @@ fn ready(
         if let Some(lora) = &lora {
             base.attach(lora).map_err(adapted)?;
         }
-        let texts = base
-            .encode_pair_with(&request.prompt, &request.negative, request.lora_scale)
-            .map_err(failed)?;
+        let texts =
+            base.encode_pair_with(&request.prompt, &request.negative, request.lora_scale).map_err(failed)?;
         Ok(Ready { base, kept_as: Some((key, bytes)), texts })
     };
     if let Some(base) = work.models.take(&key) {

@@ -14,8 +14,8 @@ mod tests;
 
 use std::collections::BTreeSet;
 
-use candle_core::DType;
 pub use attachment::Attachment;
+use candle_core::DType;
 pub use dialect::{Dialect, Target, Written, translate};
 pub use error::LoraError;
 pub use file::{LoraFile, Module};
