@@ -1,6 +1,8 @@
-//! A LoRA of denoiser and text encoders: gradients against PyTorch and PEFT, through text states and pooled text, and its files.
+//! A LoRA of denoiser and text encoders: gradients against PyTorch and PEFT, through text states and pooled text; its files; and
+//! the program that trains it.
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use mudi::base::{Source, TextEncoders, TextStates, Tokens};
@@ -8,9 +10,13 @@ use mudi_diffusion::schedule::PredictionType;
 use mudi_diffusion::unet::{AddedConditioning, UNet, UNetInput};
 use mudi_diffusion::{Component, ParameterKind};
 use mudi_engine_candle::lora::{self, Attachment, DEFAULT_TARGETS, Dialect, LoraFile, Target, translate};
-use mudi_engine_candle::weights::{NamedTensors, Precision, Trainable, values_from_file};
+use mudi_engine_candle::weights::{
+    NamedTensors, Precision, Trainable, read_safetensors, read_safetensors_metadata, to_safetensors,
+    values_from_file,
+};
 use mudi_engine_candle::{CandleEngine, Gradients, Tensor, backward, checkpoint, nchw};
 use mudi_tests::golden::{engines, error_of_range, fixture, tensors, values};
+use mudi_tests::workshop::{Workshop, json, ok, refs, refused};
 
 /// Those of the fixture's generator.
 const PROMPTS: [&str; 2] = [
@@ -215,4 +221,89 @@ fn captions_of_several_chunks_are_encoded_as_they_are_one_by_one() {
     let pooled: Vec<f32> = each.iter().flat_map(|text| text.pooled.clone().unwrap()).collect();
     assert!(error_of_range(&values(both.context.value()), &context) < 1e-6);
     assert!(error_of_range(&values(both.pooled.unwrap().value()), &pooled) < 1e-6);
+}
+
+/// A run that learns so much in a few steps that it shows.
+const LEARNING: [&str; 8] = [
+    "--learning-rate",
+    "0.01",
+    "--text-encoder-learning-rate",
+    "0.01",
+    "--alpha",
+    "7",
+    "--regularization",
+    "none",
+];
+
+#[test]
+fn a_run_teaches_text_encoders_and_generates_with_them() {
+    let shop = Workshop::new();
+    shop.toys();
+    ok(&refs(&shop.train("run", &LEARNING)));
+    let (run, file) = (shop.path("run"), shop.path("run/pytorch_lora_weights.safetensors"));
+    let tensors = read_safetensors(Path::new(&file)).unwrap();
+    for (name, value) in &tensors {
+        let zero = values(value).iter().all(|&value| value == 0.0);
+        assert_eq!(zero, name.contains("lora_B") && has_no_effect(name), "{name}");
+    }
+    let count = |start: &str| tensors.keys().filter(|name| name.starts_with(start)).count();
+    assert_eq!((count("text_encoder."), count("text_encoder_2.")), (24, 24));
+
+    let picture = |name: &str, arguments: &[&str]| {
+        let out = shop.path(name);
+        let common =
+            ["generate", "--prompt", "olis", "--steps", "2", "--count", "1", "--no-metadata", "--quiet"];
+        ok(&[&common[..], &["--out", &out], arguments].concat());
+        image::open(format!("{out}/0000.png")).unwrap().to_rgb8().into_raw()
+    };
+    let own = picture("own", &["--run", &run]);
+    let plain = picture("plain", &["--base", &shop.base]);
+    assert!(own != plain, "it has learnt something");
+    assert_eq!(picture("zero", &["--run", &run, "--lora-scale", "0"]), plain);
+
+    // Other programs get all of it: what is added to the weights gives the same picture, and half of it is half of both.
+    let half = picture("half", &["--run", &run, "--lora-scale", "0.5"]);
+    for format in ["peft", "kohya"] {
+        let exported = shop.path(&format!("{format}.safetensors"));
+        ok(&["export", "--run", &run, "--format", format, "--out", &exported]);
+        for (weight, expected) in [("1", &own), ("0.5", &half)] {
+            let lora = format!("{exported}:{weight}");
+            let found = picture(&format!("{format}-{weight}"), &["--base", &shop.base, "--lora", &lora]);
+            let most = found.iter().zip(expected).map(|(a, b)| a.abs_diff(*b)).max();
+            assert!(most <= Some(2), "{format} at {weight}: {most:?}");
+        }
+    }
+
+    // Without the text encoders' part it is another picture.
+    let unet: NamedTensors = tensors.into_iter().filter(|(name, _)| name.starts_with("unet.")).collect();
+    let metadata: BTreeMap<String, String> = read_safetensors_metadata(Path::new(&file)).unwrap();
+    assert!(metadata["lora_adapter_metadata"].contains(r#""text_encoder_2.lora_alpha":7.0"#), "{metadata:?}");
+    std::fs::write(&file, to_safetensors(&unet, Some(&metadata)).unwrap()).unwrap();
+    assert!(picture("denoiser", &["--run", &run]) != own);
+}
+
+#[test]
+fn learning_text_encoders_are_planned_and_prodigy_has_one_rate() {
+    let shop = Workshop::new();
+    let photos = shop.toys();
+    let planned = |further: &[&str]| {
+        let plan = json(&[&["plan", "--base", &shop.base, "--rank", "4"], further].concat());
+        let rows = plan["rows"].as_array().unwrap().clone();
+        rows.into_iter()
+            .map(|row| ["weights", "lora", "total"].map(|key| row[key].as_u64().unwrap()))
+            .collect::<Vec<_>>()
+    };
+    let (frozen, learning) = (planned(&[]), planned(&["--text-encoder-learning-rate", "5e-5"]));
+    // The projections of three layers each, of 24 and 32 channels.
+    let factors = 4 * 4 * 4 * 2 * 3 * (24 + 32);
+    for (index, (frozen, learning)) in frozen.iter().zip(&learning).enumerate() {
+        let trains = index % 3 < 2;
+        assert_eq!(learning[1] - frozen[1], factors, "{index}");
+        assert_eq!(learning[0] > frozen[0], trains, "{index}: encoders stay where they learn");
+        assert!(learning[2] > frozen[2], "{index}");
+    }
+    let out = shop.path("run");
+    let train = ["train", "--photos", &photos, "--base", &shop.base, "--out", &out];
+    let rates = ["--optimizer", "prodigy", "--learning-rate", "1", "--text-encoder-learning-rate", "0.5"];
+    refused(&[&train[..], &rates].concat(), &["prodigy", "text-encoder-learning-rate"]);
 }
