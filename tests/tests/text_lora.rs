@@ -288,6 +288,35 @@ fn a_run_teaches_text_encoders_and_generates_with_them() {
 }
 
 #[test]
+fn every_layer_of_a_lone_encoder_learns() {
+    let mut shop = Workshop::new();
+    shop.base = fixture("sd15-tiny").display().to_string();
+    shop.toys();
+    ok(&refs(&shop.train("run", &LEARNING)));
+    let tensors = read_safetensors(Path::new(&shop.path("run/pytorch_lora_weights.safetensors"))).unwrap();
+    assert!(tensors.iter().all(|(_, value)| values(value).iter().any(|&value| value != 0.0)));
+    assert!(tensors.keys().any(|name| name.starts_with("text_encoder.")));
+    assert!(!tensors.keys().any(|name| name.starts_with("text_encoder_2.")));
+    let (run, out) = (shop.path("run"), shop.path("kohya.safetensors"));
+    ok(&["export", "--run", &run, "--format", "kohya", "--out", &out]);
+    let names = read_safetensors(Path::new(&out)).unwrap();
+    assert!(names.contains_key("lora_te_text_model_encoder_layers_0_self_attn_q_proj.lora_down.weight"));
+    ok(&[
+        "generate",
+        "--run",
+        &run,
+        "--prompt",
+        "olis",
+        "--steps",
+        "2",
+        "--count",
+        "1",
+        "--out",
+        &shop.path("out"),
+    ]);
+}
+
+#[test]
 fn learning_text_encoders_are_planned_and_prodigy_has_one_rate() {
     let shop = Workshop::new();
     let photos = shop.toys();
