@@ -72,9 +72,11 @@ impl<E: Engine> Clone for Text<E> {
 pub struct Painter<E: Engine> {
     engine: E,
     model: Model<E>,
-    /// Texts by prompt, what guidance leads away from, whether there is any, and the LoRA's scale.
-    text: Option<((String, String, bool, f32), Text<E>)>,
+    text: Option<(TextKey, Text<E>)>,
 }
+
+/// What texts depend on: prompt, what guidance leads away from, whether there is guidance, and the LoRA's scale.
+type TextKey = (String, String, bool, f32);
 
 /// A picture on its way.
 pub struct Painting<E: Engine> {
