@@ -10,11 +10,10 @@ use image::RgbImage;
 use mudi_domain::prompt;
 use mudi_domain::recipe::{Method, Recipe};
 use mudi_domain::rng;
-use mudi_engine_candle::lora::{self, LoraFile};
 use mudi_engine_candle::weights::Precision;
 use mudi_toybox::{DataSetError, Naming, photo_set, similar_pair, write_data_set};
 
-use crate::base::{Base, BaseError};
+use crate::base::{Base, BaseError, Source};
 use crate::dataset::{Dataset, DatasetError};
 use crate::evaluate::{EvaluateError, Eyes, Judge, Options as JudgeOptions, RIGHT};
 use crate::files::{WriteError, create_folder};
@@ -65,9 +64,6 @@ pub enum DemoError {
     /// A network failed.
     #[error(transparent)]
     Network(#[from] mudi_diffusion::Error),
-    /// A LoRA file is not as it should be.
-    #[error(transparent)]
-    Lora(#[from] mudi_engine_candle::lora::LoraError),
     /// A network that makes masks cannot be used.
     #[error(transparent)]
     Masks(#[from] AutomaticError),
@@ -155,7 +151,8 @@ fn clear(out: &Path) -> Result<(), DemoError> {
 pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<PathBuf, DemoError> {
     clear(&options.out)?;
     let begin = Instant::now();
-    let mut base = Base::load(&options.base, Precision::Single)?;
+    let source = Source::open(&options.base)?;
+    let mut base = Base::from_source(&source, Precision::Single)?;
     let (first, second) = similar_pair(&mut rng::stream(options.seed, "demo", 0));
     let toys = [first, second];
     let photos = options.out.join("toys");
@@ -208,8 +205,8 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
                 progress(Progress::Step);
             }
         })?;
-        lora::detach(&mut base.unet);
-        lora::attach(&mut base.unet, LoraFile::read(&run.out.join(LORA_FILE))?)?;
+        base.detach();
+        base.attach(&source.attachment(&run.out.join(LORA_FILE))?)?;
         let gammas: &[f32] = if method == Method::Mudi { &GAMMAS } else { &[0.0] };
         let steps = (gammas.len() * prompts.len() * SAMPLING_STEPS) as u64;
         progress(Progress::Stage(format!("{name}: pictures"), steps));

@@ -64,18 +64,30 @@ def judged(what, found, expected, plain):
 
 
 def written_here(program, folder, noise, plain):
-    """A LoRA trained by the program, in diffusers in both dialects."""
-    toys, trained = folder / "toys", folder / "run"
+    """LoRAs trained by the program, of the denoiser alone and of the text encoders too, in diffusers in both dialects."""
+    toys = folder / "toys"
     run(program, "toybox", "--photos", 3, "--seed", 4, "--out", toys)
-    small = ("--steps", 30, "--rank", 4, "--alpha", 7, "--learning-rate", 3e-3, "--regularization", "none")
-    run(program, "train", "--photos", toys, "--base", BASE, "--out", trained, *small, "--quiet")
+    for name, further in (("", ()), (", with text encoders", ("--text-encoder-learning-rate", 1e-3))):
+        place = folder / f"trained{len(further)}"
+        place.mkdir()
+        trained = place / "run"
+        small = ("--steps", 30, "--rank", 4, "--alpha", 7, "--learning-rate", 3e-3, "--regularization", "none")
+        run(program, "train", "--photos", toys, "--base", BASE, "--out", trained, *small, *further, "--quiet")
+        read_elsewhere(program, place, trained, name, noise, plain)
+
+
+def read_elsewhere(program, folder, trained, name, noise, plain):
+    """A run's picture, and those of its files."""
     own = own_picture(program, folder, noise, "--run", trained)
+    pipe = pipeline()
+    pipe.load_lora_weights(str(trained), weight_name="pytorch_lora_weights.safetensors")
+    judged(f"trained here{name}, read by diffusers as it is", own, picture(pipe, noise), plain)
     for dialect in ("peft", "kohya"):
         file = folder / f"{dialect}.safetensors"
         run(program, "export", "--run", trained, "--format", dialect, "--out", file)
         pipe = pipeline()
         pipe.load_lora_weights(str(folder), weight_name=file.name)
-        judged(f"trained here, read by diffusers as {dialect}", own, picture(pipe, noise), plain)
+        judged(f"trained here{name}, read by diffusers as {dialect}", own, picture(pipe, noise), plain)
         again = own_picture(program, folder, noise, "--base", BASE, "--lora", file)
         judged(f"the same file read here ({dialect})", again, picture(pipe, noise), plain)
 

@@ -23,17 +23,23 @@ const PRODIGY: [&str; 12] = [
     "32",
 ];
 
+/// What a run is given whose text encoders learn, too.
+const TEXT: [&str; 6] =
+    ["--text-encoder-learning-rate", "5e-5", "--sample-every", "3", "--sample-prompts", "olis and hta"];
+
 #[test]
 fn a_resumed_run_gives_the_bytes_of_an_uninterrupted_one() {
     let shop = Workshop::new();
     shop.toys();
-    let variants: [(&str, &[&str]); 6] = [
+    let variants: [(&str, &[&str]); 8] = [
         ("mudi", &[]),
         ("dco", &["--regularization", "dco", "--accumulation", "2"]),
         ("dreambooth", &["--method", "dreambooth", "--regularization", "none"]),
         ("cutmix", &["--method", "cutmix", "--gradient-checkpointing", "false"]),
         ("eight", &["--optimizer", "adamw8bit", "--learning-schedule", "cosine", "--warmup-steps", "2"]),
         ("prodigy", &PRODIGY),
+        ("text", &TEXT),
+        ("text and dco", &[&TEXT[..], &["--regularization", "dco", "--accumulation", "2"]].concat()),
     ];
     for (name, further) in variants {
         ok(&refs(&shop.train(&format!("{name}-whole"), further)));

@@ -8,8 +8,9 @@ use mudi::base::Base;
 use mudi::generate::{Settings, Start, pictures};
 use mudi_diffusion::schedule::SamplerKind;
 use mudi_diffusion::{Engine, Readable};
-use mudi_engine_candle::CandleEngine;
-use mudi_engine_candle::weights::Precision;
+use mudi_domain::rng;
+use mudi_engine_candle::weights::{Precision, to_safetensors};
+use mudi_engine_candle::{CandleEngine, lora};
 use mudi_engine_wgpu::{Gpu, Settings as GpuSettings, Storage, WgpuEngine};
 use mudi_preview::{Canvas, FILES, Files, Model, Painter, Wish};
 
@@ -125,6 +126,56 @@ fn both_engines_paint_what_the_server_makes() {
     // Another seed is another picture.
     let (other, _) = painted(CandleEngine::cpu(), &Wish { seed: SEED + 1, ..wish });
     assert!(psnr(&other, server[0].as_raw()) < 30.0);
+}
+
+#[test]
+fn a_projects_lora_is_painted_of_denoiser_and_text_encoders() {
+    const RANK: usize = 2;
+    const ALPHA: f32 = 3.0;
+    let mut base = Base::load(&pocket(), Precision::Single).expect("pocket");
+    let plain = base.encode_pair(PROMPT, NEGATIVE).expect("encoded texts");
+    let factor = |name: &str, shape: &[usize]| -> Vec<f32> {
+        let count = shape.iter().product();
+        let deviation = 0.5 / (count as f32 / shape[0] as f32).sqrt();
+        rng::normal(&mut rng::stream(SEED, name, 0), count).iter().map(|v| deviation * v).collect()
+    };
+    let targets = lora::DEFAULT_TARGETS.map(String::from);
+    let mut learning = lora::attach_trainable(&mut base.unet, &targets, RANK, ALPHA, factor).expect("layers");
+    let text = base.text.as_mut().expect("text encoders");
+    learning.extend(text.attach_trainable(RANK, ALPHA, factor).expect("layers"));
+    let tensors = lora::to_file(&learning, &base.unet.config).expect("tensors");
+    let bytes = to_safetensors(&tensors, None).expect("a file");
+
+    for scale in [1.0, 0.5] {
+        let texts = base.encode_pair_with(PROMPT, NEGATIVE, scale).expect("encoded texts");
+        let settings = Settings { steps: 2, lora_scale: scale, ..Settings::for_base(&base) };
+        let start = [Start { seed: SEED, ..Start::default() }];
+        let picture =
+            |texts| pictures(&base, texts, &settings, &start, |_| ()).expect("the server's picture");
+        let (server, without) = (picture(&texts), picture(&plain));
+        let engine = CandleEngine::cpu();
+        let model = Model::load(&engine, files(), Some((&bytes, ALPHA))).expect("pocket's files");
+        let mut painter = Painter::new(engine, model);
+        let wish = Wish {
+            prompt: PROMPT.to_owned(),
+            negative: NEGATIVE.to_owned(),
+            canvas: None,
+            gamma: 0.0,
+            seed: SEED,
+            sampler: SamplerKind::default(),
+            karras: false,
+            steps: 2,
+            guidance: settings.guidance,
+            lora_scale: scale,
+        };
+        let mut painting = painter.begin(wish).expect("a wish that can be fulfilled");
+        finish(painter.step(&mut painting)).expect("a step");
+        let painted = finish(painter.step(&mut painting)).expect("a step").pixels;
+        let near = psnr(&painted, server[0].as_raw());
+        assert!(near > 50.0, "at {scale}: {near:.1} dB");
+        let far = psnr(&painted, without[0].as_raw());
+        assert!(far < 40.0, "at {scale}: the text encoders' part counts, {far:.1} dB");
+    }
 }
 
 #[test]

@@ -14,8 +14,9 @@ use mudi_diffusion::schedule::NoiseSchedule;
 use mudi_diffusion::unet::{AddedConditioning, UNet, UNetInput};
 use mudi_diffusion::{Component, Engine};
 use mudi_engine_candle::CandleEngine;
+use mudi_engine_candle::lora::{self, Attachment};
 use mudi_engine_candle::weights::Precision;
-pub use prompts::{EncodedPrompts, TextEncoders, Texts};
+pub use prompts::{EncodedPrompts, TextEncoders, TextStates, Texts, Tokens};
 pub use source::{Source, load_network, read_config};
 pub(crate) use source::{load_tokenizer, read_text, weights_file};
 pub use vae::Vae;
@@ -64,7 +65,8 @@ impl Base {
     }
 
     /// Encodes a prompt and what guidance leads away from, lets the text encoders go, and loads the rest of a base model: so
-    /// less has to be in memory at a time.
+    /// less has to be in memory at a time. A LoRA is attached to all of it; its scale is multiplied by the number beside it where the
+    /// prompt is encoded.
     ///
     /// # Errors
     /// [`BaseError`], naming the file and the fault.
@@ -73,11 +75,22 @@ impl Base {
         precision: Precision,
         prompt: &str,
         negative: &str,
+        lora: Option<(&Attachment, f32)>,
     ) -> Result<(Self, Texts), BaseError> {
         let engine = source.engine();
-        let texts = TextEncoders::load(engine, source, precision)?.encode_pair(engine, prompt, negative)?;
+        let mut encoders = TextEncoders::load(engine, source, precision)?;
+        if let Some((lora, _)) = lora {
+            encoders.attach(lora)?;
+        }
+        let scale = lora.map_or(1.0, |(_, scale)| scale);
+        let texts = encoders.encode_pair(engine, prompt, negative, scale)?;
+        drop(encoders);
         crate::allocator::give_back();
-        Ok((Self::without_text(source, precision)?, texts))
+        let mut base = Self::without_text(source, precision)?;
+        if let Some((lora, _)) = lora {
+            base.attach(lora)?;
+        }
+        Ok((base, texts))
     }
 
     /// Loads a base model without its text encoders.
@@ -95,6 +108,22 @@ impl Base {
         Ok(Self { engine, path: source.path().to_owned(), unet, vae, schedule, text: None })
     }
 
+    /// Attaches a LoRA to the networks that are in memory. What it has for text encoders that are not is of no use any more: texts are
+    /// encoded with them before they are let go.
+    ///
+    /// # Errors
+    /// [`BaseError::Lora`].
+    pub fn attach(&mut self, lora: &Attachment) -> Result<(), BaseError> {
+        lora.attach(Component::Unet, self.unet.adaptable())?;
+        self.text.as_mut().map_or(Ok(()), |text| text.attach(lora))
+    }
+
+    /// Takes every LoRA away.
+    pub fn detach(&mut self) {
+        lora::detach(self.unet.adaptable());
+        self.text.iter_mut().for_each(TextEncoders::detach);
+    }
+
     /// Side of the square pictures that it was trained on, in pixels.
     #[must_use]
     pub fn resolution(&self) -> usize {
@@ -110,13 +139,26 @@ impl Base {
         self.vae.latent_size(height, width)
     }
 
-    /// Encodes a prompt and what guidance leads away from.
+    /// Encodes a prompt and what guidance leads away from, with the LoRA that is attached.
     ///
     /// # Errors
     /// [`BaseError::Text`] and [`BaseError::Network`]; a base without its text encoders.
     pub fn encode_pair(&self, prompt: &str, negative: &str) -> Result<Texts, BaseError> {
+        self.encode_pair_with(prompt, negative, 1.0)
+    }
+
+    /// The same with the LoRA's own scale multiplied by `lora_scale`.
+    ///
+    /// # Errors
+    /// Those of [`encode_pair`](Self::encode_pair).
+    pub fn encode_pair_with(
+        &self,
+        prompt: &str,
+        negative: &str,
+        lora_scale: f32,
+    ) -> Result<Texts, BaseError> {
         match &self.text {
-            Some(text) => text.encode_pair(&self.engine, prompt, negative),
+            Some(text) => text.encode_pair(&self.engine, prompt, negative, lora_scale),
             None => Err(BaseError::Missing { path: self.path.join(Component::TextEncoder.folder()) }),
         }
     }
@@ -134,22 +176,31 @@ impl Base {
         text: &EncodedPrompts,
         lora_scale: f32,
     ) -> Result<UNetInput<CandleEngine>, BaseError> {
-        let engine = &self.engine;
+        let text = text.on(&self.engine, timesteps.len())?;
+        self.input_of(latents, [height, width], timesteps, text, lora_scale)
+    }
+
+    /// The same with texts that the engine has.
+    ///
+    /// # Errors
+    /// Shapes that do not fit.
+    pub fn input_of(
+        &self,
+        latents: &[f32],
+        [height, width]: [usize; 2],
+        timesteps: Vec<f32>,
+        text: TextStates,
+        lora_scale: f32,
+    ) -> Result<UNetInput<CandleEngine>, BaseError> {
         let batch = timesteps.len();
         let [h, w] = self.latent_size(height, width)?;
-        let sample = engine.from_slice(latents, &[batch, h, w, self.unet.config.in_channels])?;
-        let states = engine.from_slice(&text.context, &[batch, text.tokens, text.width])?;
-        let added = match &text.pooled {
-            Some(pooled) => {
-                let (height, width) = (height as f32, width as f32);
-                Some(AddedConditioning {
-                    text_embeds: engine.from_slice(pooled, &[batch, pooled.len() / batch])?,
-                    time_ids: [height, width, 0.0, 0.0, height, width].repeat(batch),
-                })
-            }
-            None => None,
-        };
-        Ok(UNetInput { sample, timesteps, encoder_hidden_states: states, added, lora_scale })
+        let sample = self.engine.from_slice(latents, &[batch, h, w, self.unet.config.in_channels])?;
+        let (height, width) = (height as f32, width as f32);
+        let added = text.pooled.map(|text_embeds| AddedConditioning {
+            text_embeds,
+            time_ids: [height, width, 0.0, 0.0, height, width].repeat(batch),
+        });
+        Ok(UNetInput { sample, timesteps, encoder_hidden_states: text.context, added, lora_scale })
     }
 
     /// Means of the latents of pictures of one size, times the scaling factor: `[B, h, w, C]` row by row.

@@ -179,7 +179,8 @@ fn lora_step(
             backward(&[(&output, seed.value().clone())])?
         };
         let norm = gradient_norm(leaves(), &gradients)?;
-        optimizer.update(leaves(), &gradients, 1e-4, if norm > 1.0 { 1.0 / norm } else { 1.0 })?;
+        let clip = if norm > 1.0 { 1.0 / norm } else { 1.0 };
+        optimizer.update(leaves().map(|leaf| (leaf, 1e-4)), &gradients, clip)?;
         Ok(())
     }))
 }

@@ -80,9 +80,6 @@ pub enum BenchmarkError {
     /// A network failed.
     #[error(transparent)]
     Network(#[from] mudi_diffusion::Error),
-    /// A LoRA file is not as it should be.
-    #[error(transparent)]
-    Lora(#[from] mudi_engine_candle::lora::LoraError),
     /// A file cannot be written.
     #[error(transparent)]
     Write(#[from] WriteError),

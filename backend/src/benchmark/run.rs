@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use mudi_domain::rng;
-use mudi_engine_candle::lora::{self, LoraFile};
 use mudi_engine_candle::weights::Precision;
 use mudi_toybox::{Toy, photo_set, similar_group, similar_pair, write_data_set};
 
@@ -12,7 +11,7 @@ use super::page::{chart, page};
 use super::results::{Cell, Picture, Results, Row};
 use super::ways::{PLACES, Part, Teaching, Way, ways};
 use super::{BenchmarkError, HTML_NAME, JSON_NAME, Options};
-use crate::base::Base;
+use crate::base::{Base, Source};
 use crate::dataset::Dataset;
 use crate::demo::recipe;
 use crate::evaluate::{Eyes, Judge, Options as JudgeOptions};
@@ -52,6 +51,7 @@ fn prompts(names: &[&str], count: usize) -> Vec<String> {
 /// What is made once and used by many cells.
 struct Bench<'a> {
     options: &'a Options,
+    source: Source,
     base: Base,
     eyes: Arc<Eyes>,
 }
@@ -65,9 +65,11 @@ pub fn run(options: &Options, mut progress: impl FnMut(&str, u64, u64)) -> Resul
     create_folder(&options.out.join("cells"))?;
     check_settings(options)?;
     let ways = ways(&options.parts);
+    let source = Source::open(&options.base)?;
     let mut bench = Bench {
         options,
-        base: Base::load(&options.base, Precision::Single)?,
+        base: Base::from_source(&source, Precision::Single)?,
+        source,
         eyes: Arc::new(Eyes::load(&options.detector, &[&options.embedder])?),
     };
     let each = options.prompts as u64 * options.seeds;
@@ -221,8 +223,8 @@ impl Bench<'_> {
         let dataset = Dataset::load(&folder.join("toys"))?;
         let toys = toys(self.options, group, way.teaching.toys);
         let judge = Judge::new(self.eyes.clone(), dataset.clone(), JudgeOptions::for_toys())?;
-        lora::detach(&mut self.base.unet);
-        lora::attach(&mut self.base.unet, LoraFile::read(&folder.join("run").join(LORA_FILE))?)?;
+        self.base.detach();
+        self.base.attach(&self.source.attachment(&folder.join("run").join(LORA_FILE))?)?;
         let names: Vec<&str> = dataset.subjects.iter().map(|data| data.subject.name()).collect();
         let mut cell = Cell { group, toys: toys.iter().map(Toy::phrase).collect(), pictures: Vec::new() };
         for prompt in prompts(&names, self.options.prompts) {
@@ -231,7 +233,7 @@ impl Bench<'_> {
                 tell(&way.title, seeds.len() as u64);
             }
         }
-        lora::detach(&mut self.base.unet);
+        self.base.detach();
         let mut text = serde_json::to_string(&cell)?;
         text.push('\n');
         write_atomically(&path, text.as_bytes())?;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Instant;
 
-use mudi::base::{Base, precision};
+use mudi::base::{Base, Source, precision};
 use mudi::dataset::Dataset;
 use mudi::device::Device;
 use mudi::files::create_folder;
@@ -14,7 +14,7 @@ use mudi::plan::peak_memory;
 use mudi::train::{LORA_FILE, RunInfo};
 use mudi_diffusion::schedule::SamplerKind;
 use mudi_domain::layout::Layout;
-use mudi_engine_candle::lora::{self, LoraFile};
+use mudi_engine_candle::lora::Attachment;
 use mudi_engine_candle::weights::{Precision, read_safetensors};
 
 use super::base::Changes;
@@ -165,11 +165,15 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     // What can be had of a graphics card's memory is not known.
     let available = || plan::available_memory().filter(|_| arguments.device.is_cpu());
     plan::check(&source, job, arguments.memory.map(super::bytes).or_else(available))?;
-    let (mut base, texts) = Base::for_prompt(&source, precision, &arguments.prompt, &arguments.negative)?;
+    let lora = arguments.run.as_deref().map(|run| attachment(&source, run)).transpose()?;
+    let (mut base, texts) = Base::for_prompt(
+        &source,
+        precision,
+        &arguments.prompt,
+        &arguments.negative,
+        lora.as_ref().map(|lora| (lora, arguments.lora_scale)),
+    )?;
     base.vae.tile = arguments.vae_tile;
-    if let Some(run) = &arguments.run {
-        attach(&mut base, run)?;
-    }
     let mut settings = Settings {
         steps: arguments.steps,
         guidance: arguments.guidance,
@@ -224,7 +228,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     print(arguments.json, &object, &text)
 }
 
-fn attach(base: &mut Base, run: &Path) -> Result<(), Failure> {
+fn attachment(source: &Source, run: &Path) -> Result<Attachment, Failure> {
     let path = run.join(LORA_FILE);
     if !path.exists() {
         return Err(format!(
@@ -233,8 +237,7 @@ fn attach(base: &mut Base, run: &Path) -> Result<(), Failure> {
         )
         .into());
     }
-    lora::attach(&mut base.unet, LoraFile::read(&path)?)?;
-    Ok(())
+    Ok(source.attachment(&path)?)
 }
 
 /// A start, and what is kept of its layout.

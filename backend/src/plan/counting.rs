@@ -79,7 +79,7 @@ impl Counted {
         shape
     }
 
-    fn tracked(&self) -> bool {
+    pub(super) fn tracked(&self) -> bool {
         self.node.is_some()
     }
 }

@@ -4,19 +4,19 @@
 //! generation run them.
 
 mod counting;
+mod passes;
 mod refusal;
 mod system;
 
-use counting::{Counted, CountingEngine};
+use mudi_diffusion::Component;
 use mudi_diffusion::clip::{ClipText, ClipTextConfig};
-use mudi_diffusion::lora::LoraFactors;
-use mudi_diffusion::unet::{AddedConditioning, Conditioning, Skip, UNet, UNetConfig, UNetInput};
+use mudi_diffusion::unet::{UNet, UNetConfig};
 use mudi_diffusion::vae::{VaeConfig, VaeDecoder, VaeEncoder};
-use mudi_diffusion::{Component, Engine};
 use mudi_domain::recipe::{self, Recipe, Regularization};
 use mudi_engine_candle::CandleEngine;
 use mudi_engine_candle::shapes::Shapes;
 use mudi_engine_candle::weights::Precision;
+use passes::{attach, decoding, encoding, text_factors, unet};
 pub use refusal::{TooLarge, check};
 use serde::Serialize;
 use system::resident;
@@ -30,7 +30,7 @@ use crate::train::PRIOR_BATCH;
 pub struct Plan {
     /// The program itself, with its threads and buffers, without a model.
     pub program: usize,
-    /// Weights of autoencoder and UNet, or of the text encoders, which are let go before.
+    /// Weights of autoencoder and UNet, or of the text encoders, which are let go before; of all of them where text encoders learn.
     pub weights: usize,
     /// A LoRA's factors, for training.
     pub lora: usize,
@@ -132,14 +132,19 @@ pub fn plan(base: &Source, job: Job<'_>) -> Result<Plan, BaseError> {
         Job::Generate { precision, .. } => precision,
     };
     let half = precision == Precision::Half;
-    // Text encoders are let go before the rest is loaded.
+    // Text encoders that do not learn are let go before the rest is loaded.
     let [text, rest] = configs.weights(precision)?;
-    let mut plan = Plan { program: resident() + WORKING, weights: text.max(rest), ..Plan::default() };
+    let learns = matches!(job, Job::Train(recipe) if recipe.trains_text_encoders());
+    let weights = if learns { text + rest } else { text.max(rest) };
+    let mut plan = Plan { program: resident() + WORKING, weights, ..Plan::default() };
     match job {
         Job::Generate { size, tile, count, lora, .. } => {
             let [height, width] = size.unwrap_or([configs.side(); 2]);
             let mut unet = unet(&configs, half)?;
-            plan.lora = lora.map_or(0, |recipe| attach(&mut unet, recipe, false));
+            plan.lora = match lora {
+                Some(recipe) => attach(&mut unet, recipe, false) + text_factors(&configs, recipe),
+                None => 0,
+            };
             let latent = [height, width].map(|length| length / configs.reduction());
             plan.activations =
                 unet.sampling(&configs, 2 * count, latent)?.max(decoding(&configs, half, latent, tile)?);
@@ -149,6 +154,9 @@ pub fn plan(base: &Source, job: Job<'_>) -> Result<Plan, BaseError> {
             let side = if recipe.resolution == 0 { configs.side() } else { recipe.resolution as usize };
             let latent = [side / configs.reduction(); 2];
             let mut unet = unet(&configs, half)?;
+            if learns {
+                unet.load_text(&configs)?;
+            }
             plan.lora = attach(&mut unet, recipe, true);
             // Two moments of four bytes or of one, or Prodigy's four numbers, for each factor of four bytes.
             plan.optimizer = match recipe.optimizer {
@@ -171,7 +179,7 @@ pub fn plan(base: &Source, job: Job<'_>) -> Result<Plan, BaseError> {
             // The base draws the prior images, before all that.
             if prior {
                 let count = PRIOR_BATCH.min(recipe.prior_images as usize).max(1);
-                let base = self::unet(&configs, half)?;
+                let base = passes::unet(&configs, half)?;
                 plan.activations = plan.activations.max(base.sampling(&configs, 2 * count, latent)?);
             }
         }
@@ -185,152 +193,4 @@ pub fn plan(base: &Source, job: Job<'_>) -> Result<Plan, BaseError> {
 /// Those of [`plan`].
 pub fn all_weights(base: &Source, precision: Precision) -> Result<usize, BaseError> {
     Ok(Configs::read(base)?.weights(precision)?.iter().sum())
-}
-
-struct Counting {
-    engine: CountingEngine,
-    unet: UNet<CountingEngine>,
-}
-
-fn unet(configs: &Configs, half: bool) -> Result<Counting, BaseError> {
-    let mut engine = CountingEngine::new(half);
-    let unet = UNet::new(configs.unet.clone(), &mut engine)?;
-    Ok(Counting { engine, unet })
-}
-
-/// Attaches the factors of a recipe's LoRA; returns their bytes.
-fn attach(counting: &mut Counting, recipe: &Recipe, learns: bool) -> usize {
-    let mut bytes = 0;
-    for mut layer in counting.unet.adaptable() {
-        if layer.target(&recipe.targets).is_some() {
-            let shapes = layer.factor_shapes(recipe.rank as usize);
-            bytes += 4 * shapes.iter().map(|shape| shape.iter().product::<usize>()).sum::<usize>();
-            let [down, up] = shapes.map(|shape| counting.engine.weight(&shape, learns));
-            layer.attach(Some(LoraFactors { down, up, scale: 1.0 }));
-        }
-    }
-    bytes
-}
-
-impl Counting {
-    fn input(
-        &self,
-        configs: &Configs,
-        batch: usize,
-        [h, w]: [usize; 2],
-    ) -> Result<UNetInput<CountingEngine>, BaseError> {
-        let of = |shape: &[usize]| self.engine.from_slice(&[], shape);
-        let config = &configs.unet;
-        let added = match (config.projection_class_embeddings_input_dim, config.addition_time_embed_dim) {
-            (Some(all), Some(sizes)) => Some(AddedConditioning {
-                text_embeds: of(&[batch, all.saturating_sub(6 * sizes)])?,
-                time_ids: vec![0.0; 6 * batch],
-            }),
-            _ => None,
-        };
-        let tokens = configs.text.first().map_or(77, |text| text.max_position_embeddings);
-        let width = config.cross_attention_dim.at(0, "cross_attention_dim")?;
-        Ok(UNetInput {
-            sample: of(&[batch, h, w, config.in_channels])?,
-            timesteps: vec![0.0; batch],
-            encoder_hidden_states: of(&[batch, tokens, width])?,
-            added,
-            lora_scale: 1.0,
-        })
-    }
-
-    fn sampling(&self, configs: &Configs, batch: usize, latent: [usize; 2]) -> Result<usize, BaseError> {
-        let input = self.input(configs, batch, latent)?;
-        self.unet.forward(&self.engine, &input)?;
-        Ok(self.engine.peak())
-    }
-
-    fn step(&self, configs: &Configs, batch: usize, latent: [usize; 2]) -> Result<usize, BaseError> {
-        let input = self.input(configs, batch, latent)?;
-        let output = self.unet.forward(&self.engine, &input)?;
-        self.engine.backward(&[(&output, self.engine.seed(&output))]);
-        Ok(self.engine.peak())
-    }
-
-    /// As `mudi_engine_candle::checkpoint` does it.
-    fn checkpointed_step(
-        &self,
-        configs: &Configs,
-        batch: usize,
-        latent: [usize; 2],
-    ) -> Result<usize, BaseError> {
-        let (engine, unet) = (&self.engine, &self.unet);
-        let input = self.input(configs, batch, latent)?;
-        let with = unet.condition(engine, &input)?;
-        let with = Conditioning {
-            time: CountingEngine::detached(&with.time),
-            context: CountingEngine::detached(&with.context),
-            lora_scale: with.lora_scale,
-        };
-        let mut x = CountingEngine::detached(&input.sample);
-        let mut skips: Vec<Counted> = Vec::new();
-        let mut kept = Vec::new();
-        for index in 0..unet.stage_count() {
-            let skip = if unet.skip(index) == Skip::Pop { skips.pop() } else { None };
-            let size = skips.last().map(|skip| {
-                let shape = engine.shape(skip);
-                [shape[1], shape[2]]
-            });
-            let y = unet.run_stage(engine, index, &x, skip.as_ref(), size, &with)?;
-            let y = CountingEngine::detached(&y);
-            kept.push((x, skip, size));
-            if unet.skip(index) == Skip::Push {
-                skips.push(y.clone());
-            }
-            x = y;
-        }
-        let mut dx = Some(engine.seed(&x));
-        let mut skip_gradients = Vec::new();
-        let mut leaves = Vec::new();
-        for index in (0..unet.stage_count()).rev() {
-            let Some((x, skip, size)) = kept.pop() else { break };
-            let x = engine.leaf(&x);
-            let skip = skip.map(|skip| engine.leaf(&skip));
-            let y = unet.run_stage(engine, index, &x, skip.as_ref(), size, &with)?;
-            let mut seeds: Vec<_> = dx.take().map(|dx| (&y, dx)).into_iter().collect();
-            if unet.skip(index) == Skip::Push {
-                seeds.extend(skip_gradients.pop().map(|gradient| (&y, gradient)));
-            }
-            let mut gradients = engine.backward(&seeds);
-            drop(seeds);
-            dx = CountingEngine::take(&mut gradients, &x);
-            if let Some(skip) = &skip {
-                skip_gradients.extend(CountingEngine::take(&mut gradients, skip));
-            }
-            leaves.push(gradients);
-        }
-        Ok(engine.peak())
-    }
-}
-
-/// Encoding one square picture.
-fn encoding(configs: &Configs, half: bool, side: usize) -> Result<usize, BaseError> {
-    let Some(vae) = &configs.vae else { return Ok(0) };
-    let mut engine = CountingEngine::new(half);
-    let encoder = VaeEncoder::new(vae, &mut engine)?;
-    let x = engine.from_slice(&[], &[1, side, side, vae.in_channels])?;
-    encoder.forward(&engine, &x)?;
-    Ok(engine.peak())
-}
-
-/// Decoding one picture, whole or in tiles.
-fn decoding(
-    configs: &Configs,
-    half: bool,
-    latent: [usize; 2],
-    tile: Option<usize>,
-) -> Result<usize, BaseError> {
-    let Some(vae) = &configs.vae else { return Ok(0) };
-    let mut engine = CountingEngine::new(half);
-    let decoder = VaeDecoder::new(vae, &mut engine)?;
-    let side = |length: usize| tile.map_or(length, |tile| length.min((tile / vae.reduction()).max(1)));
-    let [h, w] = latent.map(side);
-    let z = engine.from_slice(&[], &[1, h, w, vae.latent_channels])?;
-    decoder.forward(&engine, &z)?;
-    Ok(engine.peak())
 }

@@ -97,7 +97,7 @@ impl State {
         let leaves = || self.weights.iter().map(|weight| &weight.leaf);
         let norm = gradient_norm(leaves(), gradients)?;
         let clip = if norm > 1.0 { 1.0 / norm } else { 1.0 };
-        self.optimizer.update(leaves(), gradients, rate, clip)?;
+        self.optimizer.update(leaves().map(|leaf| (leaf, rate)), gradients, clip)?;
         self.losses.push(loss as f32);
         let step = self.step() as f64;
         let decay = AVERAGE_DECAY.min((1.0 + step) / (10.0 + step)) as f32;

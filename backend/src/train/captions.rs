@@ -1,4 +1,4 @@
-//! Every text of a run, encoded before anything else is loaded: the text encoders need not stay in memory.
+//! Every text of a run, encoded before anything else is loaded: text encoders that do not learn need not stay in memory.
 
 use std::collections::HashMap;
 
@@ -7,13 +7,15 @@ use mudi_domain::recipe::{Recipe, Regularization};
 use mudi_engine_candle::weights::Precision;
 
 use super::TrainError;
-use crate::base::{EncodedPrompts, Source, TextEncoders, Texts};
+use crate::base::{EncodedPrompts, Source, TextEncoders, Texts, Tokens};
 use crate::dataset::Dataset;
 
 /// The encoded texts of a run.
 pub(super) struct Captions {
-    /// Of training samples.
+    /// Of training samples, by the base.
     samples: HashMap<String, EncodedPrompts>,
+    /// The same not encoded yet, where text encoders learn.
+    tokens: HashMap<String, Tokens>,
     /// Of pictures that the model makes: prior images by their caption, and sample prompts.
     priors: HashMap<String, Texts>,
     prompts: HashMap<String, Texts>,
@@ -28,13 +30,14 @@ pub(super) fn classes(dataset: &Dataset) -> Vec<&str> {
 }
 
 impl Captions {
-    /// Loads the text encoders, encodes every text that the run will need, and lets the encoders go.
+    /// Loads the text encoders and encodes every text that the run will need of the base. Lets the encoders go, or gives them back
+    /// where they learn; sample prompts are encoded by them then.
     pub(super) fn encode(
         source: &Source,
         precision: Precision,
         dataset: &Dataset,
         recipe: &Recipe,
-    ) -> Result<Self, TrainError> {
+    ) -> Result<(Self, Option<TextEncoders>), TrainError> {
         let engine = source.engine();
         let encoders = TextEncoders::load(engine, source, precision)?;
         let mut captions: Vec<String> = dataset
@@ -53,27 +56,39 @@ impl Captions {
         if recipe.regularization == Regularization::Prior {
             for class in classes(dataset) {
                 let caption = prompt::prior(class);
-                priors.insert(caption.clone(), encoders.encode_pair(engine, &caption, "")?);
+                priors.insert(caption.clone(), encoders.encode_pair(engine, &caption, "", 1.0)?);
                 captions.push(caption);
             }
         }
         let mut prompts = HashMap::new();
-        if recipe.sample_every > 0 {
+        let learn = recipe.trains_text_encoders();
+        if recipe.sample_every > 0 && !learn {
             for text in &recipe.sample_prompts {
-                prompts.insert(text.clone(), encoders.encode_pair(engine, text, prompt::NEGATIVE)?);
+                prompts.insert(text.clone(), encoders.encode_pair(engine, text, prompt::NEGATIVE, 1.0)?);
             }
         }
         captions.sort_unstable();
         captions.dedup();
         let texts: Vec<&str> = captions.iter().map(String::as_str).collect();
         let encoded = encoders.encode_captions(engine, &texts)?;
+        let tokens = if learn { encoders.tokens(&texts)? } else { Vec::new() };
+        let tokens = captions.iter().cloned().zip(tokens).collect();
         let samples = captions.into_iter().zip(encoded).collect();
-        drop(encoders);
+        let encoders = learn.then_some(encoders);
         crate::allocator::give_back();
-        Ok(Self { samples, priors, prompts })
+        Ok((Self { samples, tokens, priors, prompts }, encoders))
     }
 
-    /// The texts of a batch, one after the other.
+    /// The tokens of a batch, where text encoders learn.
+    pub(super) fn tokens(&self, captions: &[String]) -> Result<Option<Vec<Tokens>>, TrainError> {
+        if self.tokens.is_empty() {
+            return Ok(None);
+        }
+        let of = |caption: &String| self.tokens.get(caption).cloned().ok_or_else(|| unknown(caption));
+        captions.iter().map(of).collect::<Result<_, _>>().map(Some)
+    }
+
+    /// The texts of a batch by the base, one after the other.
     pub(super) fn batch(&self, captions: &[String]) -> Result<EncodedPrompts, TrainError> {
         let mut all: Option<EncodedPrompts> = None;
         for caption in captions {

@@ -20,8 +20,9 @@ use std::time::{Duration, Instant};
 use captions::Captions;
 pub use error::TrainError;
 use image::RgbImage;
-use mudi_diffusion::Engine;
 use mudi_diffusion::unet::UNetInput;
+use mudi_diffusion::{Component, Engine};
+use mudi_domain::prompt::NEGATIVE;
 use mudi_domain::recipe::{self, Recipe, Regularization};
 use mudi_domain::rng;
 use mudi_engine_candle::weights::Trainable;
@@ -121,8 +122,9 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
     // What can be had of a graphics card's memory is not known.
     let available = options.memory.or_else(|| plan::available_memory().filter(|_| options.device.is_cpu()));
     plan::check(&source, plan::Job::Train(recipe), available)?;
-    let captions = Arc::new(Captions::encode(&source, held, &dataset, recipe)?);
-    let mut base = Base::without_text(&source, held)?;
+    let (captions, text) = Captions::encode(&source, held, &dataset, recipe)?;
+    let captions = Arc::new(captions);
+    let mut base = Base { text, ..Base::without_text(&source, held)? };
     base.vae.tile = Some(recipe.vae_tile as usize).filter(|&tile| tile > 0);
     let absolute = |path: &PathBuf| path.canonicalize().unwrap_or_else(|_| path.clone());
     let info = RunInfo {
@@ -186,7 +188,12 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
         let clip =
             if recipe.clip_norm > 0.0 && norm > recipe.clip_norm { recipe.clip_norm / norm } else { 1.0 };
         let learning_rate = recipe.learning_rate_at(step);
-        optimizer.update(leaves(), &gradients, learning_rate, clip / passes as f64)?;
+        let text_rate = recipe.text_encoder_learning_rate_at(step);
+        let rated = weights.iter().map(|weight| {
+            let of_text = weight.name.starts_with(Component::TextEncoder.folder());
+            (&weight.leaf, if of_text { text_rate } else { learning_rate })
+        });
+        optimizer.update(rated, &gradients, clip / passes as f64)?;
         metrics.push(Metric { step, loss, gradient_norm: norm, learning_rate });
         progress(Progress::Step(&metrics[metrics.len() - 1], steps));
         if sampled(step) {
@@ -223,18 +230,21 @@ fn optimizer(recipe: &Recipe) -> Optimizer {
     }
 }
 
-/// Attaches the LoRA: `A` Gaussian with deviation 1 / rank, `B` zero, as PEFT's `init_lora_weights="gaussian"`.
+/// Attaches the LoRA, to the text encoders too where these are in memory: `A` Gaussian with deviation 1 / rank, `B` zero, as PEFT's `init_lora_weights="gaussian"`.
 fn attach(base: &mut Base, recipe: &Recipe) -> Result<Vec<Trainable>, TrainError> {
-    let rank = recipe.rank as usize;
-    let weights =
-        lora::attach_trainable(&mut base.unet, &recipe.targets, rank, recipe.alpha as f32, |name, shape| {
-            let count = shape.iter().product();
-            if name.contains("lora_B") {
-                return vec![0.0; count];
-            }
-            let deviation = 1.0 / rank as f32;
-            rng::normal(&mut rng::stream(recipe.seed, name, 0), count).iter().map(|v| deviation * v).collect()
-        })?;
+    let (rank, alpha) = (recipe.rank as usize, recipe.alpha as f32);
+    let init = |name: &str, shape: &[usize]| {
+        let count = shape.iter().product();
+        if name.contains("lora_B") {
+            return vec![0.0; count];
+        }
+        let deviation = 1.0 / rank as f32;
+        rng::normal(&mut rng::stream(recipe.seed, name, 0), count).iter().map(|v| deviation * v).collect()
+    };
+    let mut weights = lora::attach_trainable(&mut base.unet, &recipe.targets, rank, alpha, init)?;
+    if let Some(text) = &mut base.text {
+        weights.extend(text.attach_trainable(rank, alpha, init)?);
+    }
     Ok(weights)
 }
 
@@ -256,22 +266,29 @@ fn ahead(source: &Arc<Samples>, first: u64, last: u64) -> Receiver<Result<Batch,
 /// Loss and gradients of one batch.
 fn pass(base: &Base, recipe: &Recipe, batch: &Batch) -> Result<(f64, Gradients), TrainError> {
     let engine = &base.engine;
-    let input = |lora_scale| -> Result<UNetInput<CandleEngine>, TrainError> {
-        Ok(base.input(&batch.noisy, batch.size, batch.timesteps.clone(), &batch.text, lora_scale)?)
+    let by_base = || batch.text.on(engine, batch.timesteps.len());
+    let input = |text, lora_scale| -> Result<UNetInput<CandleEngine>, TrainError> {
+        Ok(base.input_of(&batch.noisy, batch.size, batch.timesteps.clone(), text, lora_scale)?)
     };
     let reference = match recipe.regularization {
         // Scaled to 0, the LoRA is not computed, and nothing is recorded.
-        Regularization::Dco => Some(engine.to_vec(&base.unet.forward(engine, &input(0.0)?)?)?),
+        Regularization::Dco => Some(engine.to_vec(&base.unet.forward(engine, &input(by_base()?, 0.0)?)?)?),
         _ => None,
     };
+    let text = match (&base.text, &batch.tokens) {
+        (Some(encoders), Some(tokens)) => {
+            encoders.encode_tokens(engine, &tokens.iter().collect::<Vec<_>>())?
+        }
+        _ => by_base()?,
+    };
     if recipe.gradient_checkpointing {
-        let pass = checkpoint::forward(engine, &base.unet, &input(1.0)?)?;
+        let pass = checkpoint::forward(engine, &base.unet, &input(text, 1.0)?)?;
         let found = engine.to_vec(&pass.output)?;
         let (loss, seed) = loss(&found, batch, reference.as_deref(), recipe.dco_beta);
         let seed = engine.from_slice(&seed, &engine.shape(&pass.output))?;
         Ok((loss, pass.backward(engine, seed.value().clone())?))
     } else {
-        let output = base.unet.forward(engine, &input(1.0)?)?;
+        let output = base.unet.forward(engine, &input(text, 1.0)?)?;
         let (loss, seed) = loss(&engine.to_vec(&output)?, batch, reference.as_deref(), recipe.dco_beta);
         let seed = engine.from_slice(&seed, &engine.shape(&output))?;
         Ok((loss, backward(&[(&output, seed.value().clone())])?))
@@ -345,7 +362,14 @@ fn write_samples(base: &Base, captions: &Captions, options: &Options, step: u64)
         (0..4).map(|seed| Start { seed: recipe.seed.wrapping_add(seed), ..Start::default() }).collect();
     let mut rows = Vec::new();
     for prompt in &recipe.sample_prompts {
-        rows.push(pictures(base, captions.prompt(prompt)?, &settings, &starts, |_| {})?);
+        let encoded;
+        let texts = if base.text.is_some() {
+            encoded = base.encode_pair(prompt, NEGATIVE)?;
+            &encoded
+        } else {
+            captions.prompt(prompt)?
+        };
+        rows.push(pictures(base, texts, &settings, &starts, |_| {})?);
     }
     create_folder(&options.out.join("samples"))?;
     let mut bytes = std::io::Cursor::new(Vec::new());

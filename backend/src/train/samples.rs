@@ -15,7 +15,7 @@ use rand::Rng;
 use super::TrainError;
 use super::buckets::bucket;
 use super::captions::Captions;
-use crate::base::{Base, EncodedPrompts};
+use crate::base::{Base, EncodedPrompts, Tokens};
 use crate::dataset::Dataset;
 
 /// One photo, ready.
@@ -69,6 +69,8 @@ pub(super) struct Batch {
     pub(super) target: Vec<f32>,
     pub(super) timesteps: Vec<f32>,
     pub(super) text: EncodedPrompts,
+    /// The captions' tokens, where text encoders learn.
+    pub(super) tokens: Option<Vec<Tokens>>,
     /// Weight of each value's squared error, loss mask and prior weight included.
     pub(super) weights: Vec<f32>,
     pub(super) samples: usize,
@@ -170,6 +172,7 @@ impl Samples {
             target: Vec::new(),
             timesteps: Vec::new(),
             text: EncodedPrompts { context: Vec::new(), tokens: 0, width: 0, pooled: None },
+            tokens: None,
             weights: Vec::new(),
             samples: count,
             size: [self.size, self.size],
@@ -213,6 +216,7 @@ impl Samples {
             batch.timesteps.push(t as f32);
         }
         batch.text = self.captions.batch(&captions)?;
+        batch.tokens = self.captions.tokens(&captions)?;
         Ok(batch)
     }
 }

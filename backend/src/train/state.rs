@@ -5,9 +5,10 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor as Value};
-use mudi_diffusion::ParameterKind;
 use mudi_diffusion::unet::UNetConfig;
+use mudi_diffusion::{Component, ParameterKind};
 use mudi_domain::recipe::Recipe;
+use mudi_engine_candle::lora::TEXT_TARGETS;
 use mudi_engine_candle::weights::{
     NamedTensors, Trainable, named_for_file, read_safetensors, to_safetensors, values_from_file,
 };
@@ -206,9 +207,16 @@ impl RunFolder {
         unet: &UNetConfig,
     ) -> Result<(), TrainError> {
         let tensors = lora::to_file(weights, unet)?;
-        let adapter = serde_json::json!({
+        let mut adapter = serde_json::json!({
             "unet.r": recipe.rank, "unet.lora_alpha": recipe.alpha, "unet.target_modules": recipe.targets,
         });
+        for encoder in [Component::TextEncoder, Component::TextEncoder2] {
+            if weights.iter().any(|weight| weight.name.starts_with(&format!("{encoder}."))) {
+                adapter[format!("{encoder}.r")] = recipe.rank.into();
+                adapter[format!("{encoder}.lora_alpha")] = recipe.alpha.into();
+                adapter[format!("{encoder}.target_modules")] = TEXT_TARGETS.as_slice().into();
+            }
+        }
         // One entry: the format does not fix the order of several, and a run must give the same bytes each time.
         let metadata = BTreeMap::from([("lora_adapter_metadata".to_owned(), adapter.to_string())]);
         let bytes = to_safetensors(&tensors, Some(&metadata)).map_err(TrainError::Serialize)?;

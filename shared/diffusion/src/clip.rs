@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::{Activation, Engine, ParameterKind, Parameters};
 use crate::error::{Error, Result};
-use crate::nn::{Builder, LayerNorm, Linear};
+use crate::nn::{Adaptable, Builder, LayerNorm, Linear};
 
 /// `text_encoder/config.json`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -171,16 +171,23 @@ impl<E: Engine> ClipText<E> {
         let eps = config.layer_norm_eps;
         let layers = (0..config.num_hidden_layers)
             .map(|index| {
-                let mut at = model.at(format!("encoder.layers.{index}"));
+                let path = format!("encoder.layers.{index}");
+                let mut at = model.at(&path);
+                let linear = |at: &mut Builder<'_, E>, name: &str, inputs, outputs| -> Result<_> {
+                    let mut layer = at.linear(name, inputs, outputs)?;
+                    // LoRA files have the prefix, whatever this file has.
+                    layer.path = format!("text_model.{path}.{name}");
+                    Ok(layer)
+                };
                 Ok(Layer {
                     norm_attention: at.layer_norm("layer_norm1", width, eps)?,
-                    q: at.linear("self_attn.q_proj", width, width)?,
-                    k: at.linear("self_attn.k_proj", width, width)?,
-                    v: at.linear("self_attn.v_proj", width, width)?,
-                    out: at.linear("self_attn.out_proj", width, width)?,
+                    q: linear(&mut at, "self_attn.q_proj", width, width)?,
+                    k: linear(&mut at, "self_attn.k_proj", width, width)?,
+                    v: linear(&mut at, "self_attn.v_proj", width, width)?,
+                    out: linear(&mut at, "self_attn.out_proj", width, width)?,
                     norm_mlp: at.layer_norm("layer_norm2", width, eps)?,
-                    fc1: at.linear("mlp.fc1", width, config.intermediate_size)?,
-                    fc2: at.linear("mlp.fc2", config.intermediate_size, width)?,
+                    fc1: linear(&mut at, "mlp.fc1", width, config.intermediate_size)?,
+                    fc2: linear(&mut at, "mlp.fc2", config.intermediate_size, width)?,
                 })
             })
             .collect::<Result<_>>()?;
@@ -193,6 +200,20 @@ impl<E: Engine> ClipText<E> {
     /// # Errors
     /// Ids outside the vocabulary; sequences longer than the encoder's positions.
     pub fn forward(&self, engine: &E, ids: &[u32], batch: usize) -> Result<EncodedText<E>> {
+        self.forward_with(engine, ids, batch, 1.0)
+    }
+
+    /// The same with every LoRA's own scale multiplied by `lora_scale`; at 0 they are not computed.
+    ///
+    /// # Errors
+    /// Those of [`forward`](Self::forward).
+    pub fn forward_with(
+        &self,
+        engine: &E,
+        ids: &[u32],
+        batch: usize,
+        lora_scale: f32,
+    ) -> Result<EncodedText<E>> {
         let input = |reason: String| Error::Input { name: "input_ids", reason };
         if batch == 0 || ids.is_empty() || !ids.len().is_multiple_of(batch) {
             return Err(input(format!("{} ids cannot be {batch} sequences of one length", ids.len())));
@@ -211,7 +232,7 @@ impl<E: Engine> ClipText<E> {
         let mut penultimate = x.clone();
         for layer in &self.layers {
             penultimate = x.clone();
-            x = self.layer(engine, layer, &x)?;
+            x = self.layer(engine, layer, &x, lora_scale)?;
         }
         let last = self.final_norm.forward(engine, &x)?;
         let pooled = match &self.projection {
@@ -224,14 +245,23 @@ impl<E: Engine> ClipText<E> {
         Ok(EncodedText { penultimate, last, pooled })
     }
 
-    fn layer(&self, engine: &E, layer: &Layer<E>, x: &E::Tensor) -> Result<E::Tensor> {
+    fn layer(&self, engine: &E, layer: &Layer<E>, x: &E::Tensor, lora: f32) -> Result<E::Tensor> {
         let y = layer.norm_attention.forward(engine, x)?;
-        let (q, k, v) =
-            (layer.q.forward(engine, &y)?, layer.k.forward(engine, &y)?, layer.v.forward(engine, &y)?);
+        let q = layer.q.forward_with(engine, &y, lora)?;
+        let k = layer.k.forward_with(engine, &y, lora)?;
+        let v = layer.v.forward_with(engine, &y, lora)?;
         let y = engine.attention(&q, &k, &v, self.config.num_attention_heads, true)?;
-        let x = engine.add(x, &layer.out.forward(engine, &y)?)?;
-        let y = layer.fc1.forward(engine, &layer.norm_mlp.forward(engine, &x)?)?;
-        let y = layer.fc2.forward(engine, &engine.activation(&y, self.activation)?)?;
+        let x = engine.add(x, &layer.out.forward_with(engine, &y, lora)?)?;
+        let y = layer.fc1.forward_with(engine, &layer.norm_mlp.forward(engine, &x)?, lora)?;
+        let y = layer.fc2.forward_with(engine, &engine.activation(&y, self.activation)?, lora)?;
         engine.add(&x, &y)
+    }
+
+    /// The layers that a LoRA can be attached to: every linear layer but the projection of the pooled state.
+    pub fn adaptable(&mut self) -> impl Iterator<Item = Adaptable<'_, E>> {
+        self.layers.iter_mut().flat_map(|layer| {
+            let Layer { q, k, v, out, fc1, fc2, .. } = layer;
+            [q, k, v, out, fc1, fc2].map(Adaptable::Linear)
+        })
     }
 }

@@ -110,6 +110,12 @@ impl Recipe {
                 self.optimizer == Optimizer::Prodigy && self.learning_rate < 0.01,
                 "`optimizer` is prodigy, which multiplies its own learning rate by `learning-rate`; set that to 1",
             ),
+            (
+                self.optimizer == Optimizer::Prodigy
+                    && self.trains_text_encoders()
+                    && self.text_encoder_learning_rate != self.learning_rate,
+                "`optimizer` is prodigy, which has one learning rate; set `text-encoder-learning-rate` to `learning-rate`, or to 0",
+            ),
         ];
         rules
             .into_iter()
@@ -162,9 +168,25 @@ impl Recipe {
     /// ```
     #[must_use]
     pub fn learning_rate_at(&self, step: u64) -> f64 {
+        self.scheduled(self.learning_rate, step)
+    }
+
+    /// Whether the text encoders learn, too.
+    #[must_use]
+    pub fn trains_text_encoders(&self) -> bool {
+        self.text_encoder_learning_rate > 0.0
+    }
+
+    /// The text encoders' learning rate of `step`, counted from 1; 0 where they do not learn.
+    #[must_use]
+    pub fn text_encoder_learning_rate_at(&self, step: u64) -> f64 {
+        self.scheduled(self.text_encoder_learning_rate, step)
+    }
+
+    fn scheduled(&self, rate: f64, step: u64) -> f64 {
         let (warmup, steps) = (u64::from(self.warmup_steps), u64::from(self.steps));
         if step <= warmup {
-            return self.learning_rate * step as f64 / warmup as f64;
+            return rate * step as f64 / warmup as f64;
         }
         let gone = (step - warmup - 1) as f64 / (steps.saturating_sub(warmup)).max(1) as f64;
         let share = match self.learning_schedule {
@@ -172,7 +194,7 @@ impl Recipe {
             LearningSchedule::Linear => 1.0 - gone,
             LearningSchedule::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * gone).cos()),
         };
-        self.learning_rate * share.max(0.0)
+        rate * share.max(0.0)
     }
 
     /// How much the LoRA factors' product is scaled by: alpha / rank.

@@ -57,7 +57,8 @@ fn twenty_steps_agree_with_a_plain_implementation() {
                 starts.iter().enumerate().map(|(i, s)| random(100 * step + i as u64, s.len())).collect();
             let pairs: Vec<(&Tensor, &[f32])> =
                 leaves.iter().zip(&drawn).map(|(leaf, g)| (leaf, g.as_slice())).collect();
-            optimizer.update(&leaves, &gradients(&pairs), rate, scale).expect("weights on the CPU");
+            let rated = leaves.iter().map(|leaf| (leaf, rate));
+            optimizer.update(rated, &gradients(&pairs), scale).expect("weights on the CPU");
             assert_eq!(optimizer.step, step);
             for (index, plain) in plain.iter_mut().enumerate() {
                 let gradient: Vec<f64> = drawn[index].iter().map(|&g| f64::from(g) * scale).collect();
@@ -81,7 +82,7 @@ fn weights_without_a_gradient_stay() {
     let mut optimizer = AdamW::new(AdamWConfig::default());
     for _ in 0..3 {
         let given = gradients(&[(&moving, &random(2, 6))]);
-        optimizer.update([&still, &moving], &given, 0.1, 1.0).expect("weights on the CPU");
+        optimizer.update([(&still, 0.1), (&moving, 0.1)], &given, 1.0).expect("weights on the CPU");
     }
     assert_eq!(values(still.value()), start);
     assert!(optimizer.moments[0].first.iter().chain(&optimizer.moments[0].second).all(|&m| m == 0.0));
@@ -94,7 +95,7 @@ fn weights_without_a_gradient_stay() {
 fn a_resumed_optimizer_takes_the_same_steps() {
     let steps = |optimizer: &mut AdamW, leaf: &Tensor, range: std::ops::Range<u64>| {
         for step in range {
-            optimizer.update([leaf], &gradients(&[(leaf, &random(step, 5))]), 0.01, 1.0).unwrap();
+            optimizer.update([(leaf, 0.01)], &gradients(&[(leaf, &random(step, 5))]), 1.0).unwrap();
         }
     };
     let leaf = Tensor::leaf(value(&random(0, 5), &[5]));

@@ -1,27 +1,53 @@
 //! A project's own LoRA on the model of the preview.
 
+use mudi_diffusion::clip::ClipText;
 use mudi_diffusion::lora::LoraFactors;
+use mudi_diffusion::nn::Adaptable;
+use mudi_diffusion::tokenizer::Tokenizer;
 use mudi_diffusion::unet::UNet;
-use mudi_diffusion::{Engine, Parameters};
+use mudi_diffusion::{Component, Engine, Parameters};
 
 use crate::error::PreviewError;
 use crate::weights::SafetensorsWeights;
 
-/// Attaches the LoRA of `bytes`, a file that training here has written (PEFT's names), to the layers that it adapts. `alpha` is that of its recipe.
+const NAME: &str = "the LoRA";
+
+/// Attaches the LoRA of `bytes`, a file that training here has written (PEFT's names), to the layers that it adapts, of denoiser and
+/// text encoders. `alpha` is that of its recipe.
 ///
 /// # Errors
 /// [`PreviewError::File`] where it adapts none of them; factors whose shapes do not fit.
 pub(crate) fn attach<E: Engine>(
     engine: &E,
     unet: &mut UNet<E>,
+    encoders: &mut [(Tokenizer, ClipText<E>)],
     bytes: &[u8],
     alpha: f32,
 ) -> Result<(), PreviewError> {
-    const NAME: &str = "the LoRA";
     let mut weights = SafetensorsWeights::new(engine, NAME, bytes)?;
+    let mut adapted = to_network(&mut weights, Component::Unet, unet.adaptable(), alpha)?;
+    for ((_, encoder), component) in
+        encoders.iter_mut().zip([Component::TextEncoder, Component::TextEncoder2])
+    {
+        adapted += to_network(&mut weights, component, encoder.adaptable(), alpha)?;
+    }
+    if adapted == 0 {
+        let reason = "it adapts nothing that this model has".to_owned();
+        return Err(PreviewError::File { name: NAME.to_owned(), reason });
+    }
+    Ok(())
+}
+
+/// Attaches what there is for one network; returns how many of its layers are adapted.
+fn to_network<'a, E: Engine + 'a>(
+    weights: &mut SafetensorsWeights<'_, E>,
+    component: Component,
+    layers: impl Iterator<Item = Adaptable<'a, E>>,
+    alpha: f32,
+) -> Result<usize, PreviewError> {
     let mut adapted = 0;
-    for mut layer in unet.adaptable() {
-        let [down, up] = ["A", "B"].map(|part| format!("unet.{}.lora_{part}.weight", layer.path()));
+    for mut layer in layers {
+        let [down, up] = ["A", "B"].map(|part| format!("{component}.{}.lora_{part}.weight", layer.path()));
         let Some((shape, _)) = weights.read(&down)? else { continue };
         let rank = shape.first().copied().unwrap_or(0);
         let [down_shape, up_shape] = layer.factor_shapes(rank);
@@ -31,9 +57,5 @@ pub(crate) fn attach<E: Engine>(
         layer.attach(Some(LoraFactors { down, up, scale: alpha / rank as f32 }));
         adapted += 1;
     }
-    if adapted == 0 {
-        let reason = "it adapts nothing that this model has".to_owned();
-        return Err(PreviewError::File { name: NAME.to_owned(), reason });
-    }
-    Ok(())
+    Ok(adapted)
 }

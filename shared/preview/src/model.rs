@@ -111,7 +111,7 @@ impl<E: Engine> Model<E> {
         let weights = "unet/diffusion_pytorch_model.safetensors";
         let mut unet = network(engine, files, weights, |weights| UNet::new(unet_config, weights))?;
         if let Some((bytes, alpha)) = lora {
-            lora::attach(engine, &mut unet, bytes, alpha)?;
+            lora::attach(engine, &mut unet, &mut encoders, bytes, alpha)?;
         }
         Ok(Self { encoders, unet, vae, encoder, decoder, schedule, zeros_for_empty_prompt })
     }

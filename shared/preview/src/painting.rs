@@ -72,8 +72,11 @@ impl<E: Engine> Clone for Text<E> {
 pub struct Painter<E: Engine> {
     engine: E,
     model: Model<E>,
-    text: Option<((String, String, bool), Text<E>)>,
+    text: Option<(TextKey, Text<E>)>,
 }
+
+/// What texts depend on: prompt, what guidance leads away from, whether there is guidance, and the LoRA's scale.
+type TextKey = (String, String, bool, f32);
 
 /// A picture on its way.
 pub struct Painting<E: Engine> {
@@ -128,7 +131,7 @@ impl<E: Readable> Painter<E> {
     /// Wishes that the model cannot fulfil; engine errors.
     pub fn begin(&mut self, wish: Wish) -> Result<Painting<E>, PreviewError> {
         let guided = wish.guidance != 1.0;
-        let key = (wish.prompt.clone(), wish.negative.clone(), guided);
+        let key = (wish.prompt.clone(), wish.negative.clone(), guided, wish.lora_scale);
         let text = match &self.text {
             Some((known, text)) if *known == key => text.clone(),
             _ => {
@@ -153,11 +156,11 @@ impl<E: Readable> Painter<E> {
 
     fn encode_texts(&self, wish: &Wish, guided: bool) -> Result<Text<E>, PreviewError> {
         let engine = &self.engine;
-        let positive = self.encode_text(&wish.prompt)?;
+        let positive = self.encode_text(&wish.prompt, wish.lora_scale)?;
         if !guided {
             return Ok(positive);
         }
-        let mut negative = self.encode_text(&wish.negative)?;
+        let mut negative = self.encode_text(&wish.negative, wish.lora_scale)?;
         if wish.negative.is_empty() && self.model.zeros_for_empty_prompt {
             negative.context = engine.scale(&negative.context, 0.0)?;
             negative.pooled = negative.pooled.map(|pooled| engine.scale(&pooled, 0.0)).transpose()?;
@@ -172,12 +175,12 @@ impl<E: Readable> Painter<E> {
     }
 
     /// SDXL's two encoders side by side, or the only one's last states.
-    fn encode_text(&self, prompt: &str) -> Result<Text<E>, PreviewError> {
+    fn encode_text(&self, prompt: &str, lora_scale: f32) -> Result<Text<E>, PreviewError> {
         let engine = &self.engine;
         let mut context: Option<E::Tensor> = None;
         let mut pooled = None;
         for (tokenizer, encoder) in &self.model.encoders {
-            let encoded = encoder.forward(engine, &tokenizer.encode(prompt)?.ids, 1)?;
+            let encoded = encoder.forward_with(engine, &tokenizer.encode(prompt)?.ids, 1, lora_scale)?;
             let states = if self.model.encoders.len() > 1 { encoded.penultimate } else { encoded.last };
             context = Some(match context {
                 Some(first) => engine.concat(&first, &states, 2)?,

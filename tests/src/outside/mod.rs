@@ -18,13 +18,13 @@ use mudi_diffusion::schedule::NoiseSchedule;
 use mudi_diffusion::tokenizer::Tokenizer;
 use mudi_diffusion::unet::{UNet, UNetConfig};
 use mudi_diffusion::vae::VaeConfig;
-use mudi_diffusion::{Engine, ParameterKind};
+use mudi_diffusion::{Component, Engine, ParameterKind};
 use mudi_domain::cutout::Cutout;
 use mudi_domain::layout::Layout;
 use mudi_domain::mask::Mask;
 use mudi_domain::metadata::Metadata;
 use mudi_domain::recipe::Recipe;
-use mudi_engine_candle::lora::LoraFile;
+use mudi_engine_candle::lora::{Attachment, LoraFile};
 use mudi_engine_candle::weights::{FileWeights, Precision, read_safetensors, to_safetensors};
 use mudi_engine_candle::{CandleEngine, lora};
 
@@ -165,10 +165,13 @@ pub fn weights(bytes: &[u8]) -> bool {
     let Ok(tensors) = read_safetensors(&path) else { return false };
     UNET.with_borrow_mut(|unet| {
         // Most files are no LoRA.
-        if let Ok(file) = LoraFile::read(&path) {
-            let _ = lora::attach(unet, file);
+        if let Ok(file) = LoraFile::read(&path)
+            && let Ok(layers) = lora::layers(&unet.config, &[])
+            && let Ok(found) = Attachment::new(file, &layers)
+        {
+            let _ = found.attach(Component::Unet, unet.adaptable());
         }
-        lora::detach(unet);
+        lora::detach(unet.adaptable());
     });
     let _ = load_network(&CandleEngine::cpu(), folder.path(), Precision::Single, |parameters| {
         let text = std::fs::read_to_string(fixture("sdxl-tiny/unet/config.json")).expect("a fixture");

@@ -49,7 +49,7 @@ fn a_base_stays_in_memory_until_its_files_change() {
     let flags = ["--models", models.to_str().expect("a path")];
     let server = Server::start(&folder.path().join("data"), &flags);
     let studio = Studio::full(server.client());
-    let run = studio.train(2, &json!({ "learning-rate": 0.05 }));
+    let run = studio.train(2, &json!({ "learning-rate": 0.05, "text-encoder-learning-rate": 0.05 }));
     studio.done(&run["job"]);
     let prompt = "olis brown bear";
     let alone = json!({ "base": "sdxl-tiny", "prompt": prompt, "steps": 2, "count": 1, "seed": 5 });

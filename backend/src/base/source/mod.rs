@@ -20,7 +20,7 @@ use mudi_diffusion::unet::UNetConfig;
 use mudi_diffusion::vae::VaeConfig;
 use mudi_diffusion::{Component, Parameters};
 use mudi_engine_candle::CandleEngine;
-use mudi_engine_candle::lora::{self, LoraFile, Stack};
+use mudi_engine_candle::lora::{self, Attachment, LoraFile, Stack};
 use mudi_engine_candle::weights::{FileWeights, Precision};
 use other_vae::OtherVae;
 
@@ -253,6 +253,14 @@ impl Source {
         let network = weights.build(new)?;
         weights.finish()?;
         Ok(network)
+    }
+
+    /// The LoRA of a file that was trained here, to be attached beside the weights.
+    ///
+    /// # Errors
+    /// [`BaseError::Lora`], naming the file.
+    pub fn attachment(&self, path: &Path) -> Result<Attachment, BaseError> {
+        Ok(Attachment::new(LoraFile::read(path)?, &self.layers()?)?)
     }
 
     /// The layers that a LoRA can adapt.

@@ -83,8 +83,8 @@ pub(super) fn lora_step(source: &Source, inputs: &Inputs, steps: &Steps) -> Resu
                 }
             }
         }
-        let leaves = weights.iter().map(|weight| &weight.leaf);
-        optimizer.update(leaves, &gradients, steps.learning_rate, 1.0)?;
+        let leaves = weights.iter().map(|weight| (&weight.leaf, steps.learning_rate));
+        optimizer.update(leaves, &gradients, 1.0)?;
     }
     let count = losses.len();
     outputs.insert("loss".to_owned(), Value::from_vec(losses, count, &Device::Cpu)?);

@@ -8,7 +8,6 @@ use mudi_domain::api::{JobEvent, Latents, LayoutChoice, NewImages};
 use mudi_domain::cutout::Cutout;
 use mudi_domain::layout::Layout;
 use mudi_domain::subject::SubjectId;
-use mudi_engine_candle::lora::{self, LoraFile};
 use mudi_engine_candle::weights::Precision;
 
 use super::loaded::Key;
@@ -92,15 +91,18 @@ struct Ready {
     texts: Texts,
 }
 
-/// The base that an earlier job has left, or loads it: whole where it will be kept, else with its text encoders let go in between.
+/// The base that an earlier job has left, or loads it: whole where it will be kept, else with its text encoders let go in between. The
+/// LoRA of the file `lora` is attached before the prompts are encoded: it may adapt text encoders, too.
 fn ready(
     work: &Work<'_>,
     request: &NewImages,
     folder: &Path,
     job: plan::Job<'_>,
     held: Precision,
+    lora: Option<&Path>,
 ) -> Result<Ready, Stopped> {
     let failed = |error: BaseError| Stopped::of("base", &error);
+    let adapted = |error: BaseError| Stopped::of("weights", &error);
     let source = Source::open(folder).map_err(failed)?;
     let limit = work.server.settings.memory_bytes();
     let available = || limit.or_else(|| plan::available_memory().filter(|_| work.device.is_cpu()));
@@ -112,21 +114,28 @@ fn ready(
     let needs = needs.map_err(|error| Stopped::of("memory", &error))?;
     let bytes = plan::all_weights(&source, held).map_err(failed)?;
     let key = Key::of(folder, held).map_err(|error| Stopped::of("base", &error))?;
+    let lora = lora.map(|path| source.attachment(path)).transpose().map_err(adapted)?;
+    let whole = |mut base: Base, key: Key| -> Result<Ready, Stopped> {
+        if let Some(lora) = &lora {
+            base.attach(lora).map_err(adapted)?;
+        }
+        let texts =
+            base.encode_pair_with(&request.prompt, &request.negative, request.lora_scale).map_err(failed)?;
+        Ok(Ready { base, kept_as: Some((key, bytes)), texts })
+    };
     if let Some(base) = work.models.take(&key) {
-        let texts = base.encode_pair(&request.prompt, &request.negative).map_err(failed)?;
-        return Ok(Ready { base, kept_as: Some((key, bytes)), texts });
+        return whole(base, key);
     }
     work.models.make_room(bytes);
     let engine = work.device.engine(held).map_err(|error| Stopped::of("device", &error))?;
     let source = source.on(engine);
     let fits = available().is_none_or(|available| needs.total + bytes <= available);
     if work.models.would_keep(bytes) && fits {
-        let base = Base::from_source(&source, held).map_err(failed)?;
-        let texts = base.encode_pair(&request.prompt, &request.negative).map_err(failed)?;
-        return Ok(Ready { base, kept_as: Some((key, bytes)), texts });
+        return whole(Base::from_source(&source, held).map_err(failed)?, key);
     }
+    let lora = lora.as_ref().map(|lora| (lora, request.lora_scale));
     let (base, texts) =
-        Base::for_prompt(&source, held, &request.prompt, &request.negative).map_err(failed)?;
+        Base::for_prompt(&source, held, &request.prompt, &request.negative, lora).map_err(failed)?;
     Ok(Ready { base, kept_as: None, texts })
 }
 
@@ -146,19 +155,17 @@ impl<'a> Maker<'a> {
             lora: recipe,
             precision: held,
         };
-        let Ready { mut base, kept_as, texts } = ready(work, request, &folder, job, held)?;
+        let lora = data.map(|data| {
+            work.server.store.run_folder(work.claim.project, data.run.id).join(TRAINED).join(LORA_FILE)
+        });
+        let Ready { base, kept_as, texts } = ready(work, request, &folder, job, held, lora.as_deref())?;
         let mut cutouts = IndexMap::new();
-        if let Some(data) = data {
-            let path =
-                work.server.store.run_folder(work.claim.project, data.run.id).join(TRAINED).join(LORA_FILE);
-            LoraFile::read(&path)
-                .and_then(|file| lora::attach(&mut base.unet, file))
-                .map_err(|error| Stopped::of("weights", &error))?;
-            if request.layout != LayoutChoice::None {
-                cutouts = Dataset::load(&photos::lay_out(work, data)?)
-                    .and_then(|dataset| dataset.cutouts())
-                    .map_err(|error| Stopped::of("photos", &error))?;
-            }
+        if let Some(data) = data
+            && request.layout != LayoutChoice::None
+        {
+            cutouts = Dataset::load(&photos::lay_out(work, data)?)
+                .and_then(|dataset| dataset.cutouts())
+                .map_err(|error| Stopped::of("photos", &error))?;
         }
         let with_layout = request.layout != LayoutChoice::None;
         let mut settings = Settings {

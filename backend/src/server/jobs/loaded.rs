@@ -4,7 +4,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use mudi_engine_candle::lora;
 use mudi_engine_candle::weights::Precision;
 
 use crate::allocator;
@@ -116,7 +115,7 @@ impl<M> Loaded<M> {
 impl Loaded {
     /// Keeps a model for the next job, without what a project has taught it.
     pub(super) fn keep(&self, key: Key, bytes: usize, mut base: Base) {
-        lora::detach(&mut base.unet);
+        base.detach();
         self.keep_as_it_is(key, bytes, base);
     }
 }

@@ -121,3 +121,27 @@ proptest! {
         drop(Recipe::from_json(&serde_json::json!({ name: number }).to_string()));
     }
 }
+
+#[test]
+fn text_encoders_learn_at_a_rate_of_their_own() {
+    let recipe = Recipe::default();
+    assert!(!recipe.trains_text_encoders() && recipe.text_encoder_learning_rate_at(1) == 0.0);
+    let warm = Recipe {
+        text_encoder_learning_rate: 0.5,
+        learning_rate: 1.0,
+        steps: 10,
+        warmup_steps: 2,
+        learning_schedule: LearningSchedule::Linear,
+        ..recipe
+    };
+    assert!(warm.trains_text_encoders());
+    for step in 1..=10 {
+        assert_eq!(warm.text_encoder_learning_rate_at(step), 0.5 * warm.learning_rate_at(step));
+    }
+    let mut prodigy = Recipe { optimizer: Optimizer::Prodigy, ..warm };
+    assert!(prodigy.validate().unwrap_err().to_string().contains("one learning rate"));
+    for rate in [0.0, 1.0] {
+        prodigy.text_encoder_learning_rate = rate;
+        assert_eq!(prodigy.validate(), Ok(()));
+    }
+}

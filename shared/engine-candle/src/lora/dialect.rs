@@ -121,7 +121,9 @@ fn peft(modules: &BTreeMap<Layer, Module>) -> Result<Written, Failed> {
                 tensors.insert(format!("{name}.lora_magnitude_vector"), flat);
             }
         }
-        ranks.entry(layer.component.folder()).or_default().insert(&layer.path, down.dims()[0]);
+        // PEFT looks for modules that are called so or end so; transformers' own names of today lack this prefix.
+        let path = layer.path.strip_prefix("text_model.").unwrap_or(&layer.path);
+        ranks.entry(layer.component.folder()).or_default().insert(path, down.dims()[0]);
     }
     let mut adapter = Map::new();
     for (network, ranks) in ranks {

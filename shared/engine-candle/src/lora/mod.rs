@@ -1,7 +1,8 @@
-//! Attaching a LoRA to a UNet or adding it to a base's weights, and its files.
+//! Attaching a LoRA to a base's networks or adding it to their weights, and its files.
 //!
 //! Files of PEFT, diffusers, kohya's tools and LyCORIS are read ([`LoraFile`]), and written in two dialects ([`translate`]).
 
+mod attachment;
 mod delta;
 mod dialect;
 mod error;
@@ -13,7 +14,8 @@ mod tests;
 
 use std::collections::BTreeSet;
 
-use candle_core::{DType, Tensor as Value};
+pub use attachment::Attachment;
+use candle_core::DType;
 pub use dialect::{Dialect, Target, Written, translate};
 pub use error::LoraError;
 pub use file::{LoraFile, Module};
@@ -37,6 +39,9 @@ pub const DEFAULT_TARGETS: [&str; 4] = ["to_q", "to_k", "to_v", "to_out.0"];
 /// What else it can adapt in the blocks of a denoiser: what is left of the transformers, and the ResNet blocks.
 pub const FURTHER_TARGETS: [&str; 6] = ["ff.net.0.proj", "ff.net.2", "proj_in", "proj_out", "conv1", "conv2"];
 
+/// The projections of a text encoder that a LoRA adapts in training, as diffusers' own scripts have it.
+pub const TEXT_TARGETS: [&str; 4] = ["q_proj", "k_proj", "v_proj", "out_proj"];
+
 /// Attaches a LoRA that learns to every layer of the denoiser whose path is or ends in one of `targets` (linear layers and
 /// convolutions); `init` gives the values of each factor by name and shape, in the engine's layout.
 ///
@@ -51,18 +56,10 @@ pub fn attach_trainable(
 ) -> Result<Vec<Trainable>> {
     let mut made = Vec::new();
     let mut unmatched: BTreeSet<&str> = targets.iter().map(String::as_str).collect();
-    for mut layer in unet.adaptable() {
+    for layer in unet.adaptable() {
         let Some(target) = layer.target(targets) else { continue };
         unmatched.remove(target);
-        let mut factor = |name: &str, shape: &[usize]| -> Result<Tensor> {
-            let name = format!("unet.{}.{name}.weight", layer.path());
-            let leaf = Tensor::leaf(slices::value(init(&name, shape), shape)?);
-            made.push(Trainable { name, kind: layer.factor_kind(), leaf: leaf.clone() });
-            Ok(leaf)
-        };
-        let [down, up] = layer.factor_shapes(rank);
-        let (down, up) = (factor("lora_A", &down)?, factor("lora_B", &up)?);
-        layer.attach(Some(LoraFactors { down, up, scale: alpha / rank as f32 }));
+        made.extend(learning(Component::Unet, layer, rank, alpha, &mut init)?);
     }
     if let Some(target) = unmatched.first() {
         return Err(Error::Config(format!(
@@ -71,6 +68,46 @@ pub fn attach_trainable(
             FURTHER_TARGETS.join(", ")
         )));
     }
+    Ok(made)
+}
+
+/// Attaches a LoRA that learns to the projections of the attentions of a text encoder, [`TEXT_TARGETS`]; `encoder` is its place in the
+/// base. The rest is as [`attach_trainable`] has it.
+///
+/// # Errors
+/// Engine errors.
+pub fn attach_trainable_text(
+    text: &mut ClipText<CandleEngine>,
+    encoder: Component,
+    rank: usize,
+    alpha: f32,
+    mut init: impl FnMut(&str, &[usize]) -> Vec<f32>,
+) -> Result<Vec<Trainable>> {
+    let targets = TEXT_TARGETS.map(str::to_owned);
+    let mut made = Vec::new();
+    for layer in text.adaptable().filter(|layer| layer.target(&targets).is_some()) {
+        made.extend(learning(encoder, layer, rank, alpha, &mut init)?);
+    }
+    Ok(made)
+}
+
+/// Attaches factors that learn to one layer.
+fn learning(
+    component: Component,
+    mut layer: Adaptable<'_, CandleEngine>,
+    rank: usize,
+    alpha: f32,
+    init: &mut impl FnMut(&str, &[usize]) -> Vec<f32>,
+) -> Result<[Trainable; 2]> {
+    let mut factor = |name: &str, shape: &[usize]| -> Result<Trainable> {
+        let name = format!("{component}.{}.{name}.weight", layer.path());
+        let leaf = Tensor::leaf(slices::value(init(&name, shape), shape)?);
+        Ok(Trainable { name, kind: layer.factor_kind(), leaf })
+    };
+    let [down, up] = layer.factor_shapes(rank);
+    let made = [factor("lora_A", &down)?, factor("lora_B", &up)?];
+    let [down, up] = [made[0].leaf.clone(), made[1].leaf.clone()];
+    layer.attach(Some(LoraFactors { down, up, scale: alpha / rank as f32 }));
     Ok(made)
 }
 
@@ -118,62 +155,7 @@ pub fn layers(unet: &UNetConfig, text: &[ClipTextConfig]) -> Result<Layers> {
     Ok(Layers::new(all, unet))
 }
 
-/// Attaches a LoRA of the denoiser from its file, as constants, beside the weights: what is trained here. Others are added to the
-/// weights while these are read ([`Stack`]). Returns how many layers were adapted.
-///
-/// # Errors
-/// Those of [`LoraFile::resolve`]; factors whose shapes do not fit; layers and kinds that have no such factors.
-pub fn attach(unet: &mut UNet<CandleEngine>, file: LoraFile) -> std::result::Result<usize, LoraError> {
-    let of = |path: &str| Layer { component: Component::Unet, path: path.to_owned() };
-    let paths: Vec<Layer> = unet.adaptable().map(|layer| of(layer.path())).collect();
-    let layers = Layers::new(paths, &unet.config);
-    let path = file.path.clone();
-    let mut modules = file.resolve(&layers)?;
-    let mut adapted = 0;
-    for mut layer in unet.adaptable() {
-        let Some(module) = modules.remove(&of(layer.path())) else { continue };
-        let name = module.name.clone();
-        let kind = module.kind();
-        if kind != "LoRA" {
-            let purpose = "is not attached but added to the weights; give the file as --lora";
-            return Err(LoraError::Kind { path, layer: name, kind, purpose });
-        }
-        let factors = module
-            .factors()
-            .and_then(|factors| fitting(&layer, factors))
-            .map_err(|reason| LoraError::Layer { path: path.clone(), layer: name, reason })?;
-        layer.attach(Some(factors));
-        adapted += 1;
-    }
-    Ok(adapted)
-}
-
-/// Factors as a file has them, made matrices `[r, I..]` and `[O, r]`, in the layer's layout.
-fn fitting(
-    layer: &Adaptable<'_, CandleEngine>,
-    (down, up, scale): (Value, Value, f32),
-) -> std::result::Result<LoraFactors<CandleEngine>, String> {
-    let [down_shape, up_shape] = layer.factor_shapes(down.dims()[0]);
-    let sizes = [down.dims()[1], up.dims()[0]];
-    let expected = [down_shape[1..].iter().product(), up_shape[0]];
-    if sizes != expected {
-        return Err(format!("it adapts {sizes:?} inputs and outputs, and the base has {expected:?}"));
-    }
-    let moved = || -> candle_core::Result<(Value, Value)> {
-        let down = match down_shape[..] {
-            // Files have channels before the kernel.
-            [rank, height, width, inputs] => {
-                down.reshape((rank, inputs, height, width))?.permute((0, 2, 3, 1))?.contiguous()?
-            }
-            _ => down,
-        };
-        Ok((down, up.reshape(up_shape)?))
-    };
-    let (down, up) = moved().map_err(|error| error.to_string())?;
-    Ok(LoraFactors { down: Tensor::constant(down), up: Tensor::constant(up), scale })
-}
-
-/// Removes every LoRA.
-pub fn detach(unet: &mut UNet<CandleEngine>) {
-    unet.adaptable().for_each(|mut layer| layer.attach(None));
+/// Removes every LoRA from the layers of a network.
+pub fn detach<'a>(layers: impl IntoIterator<Item = Adaptable<'a, CandleEngine>>) {
+    layers.into_iter().for_each(|mut layer| layer.attach(None));
 }

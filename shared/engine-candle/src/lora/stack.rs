@@ -43,7 +43,10 @@ impl Stack {
     /// [`LoraError::Layer`].
     pub fn apply(&self, component: Component, name: &str, mut value: Value) -> Result<Value, LoraError> {
         let Some(path) = name.strip_suffix(".weight") else { return Ok(value) };
-        let layer = Layer { component, path: path.to_owned() };
+        // Some versions of transformers leave the prefix out, in the base's file.
+        let of_text = matches!(component, Component::TextEncoder | Component::TextEncoder2);
+        let prefix = if of_text && path.starts_with("encoder.") { "text_model." } else { "" };
+        let layer = Layer { component, path: format!("{prefix}{path}") };
         for entry in &self.0 {
             if let Some(module) = entry.modules.get(&layer) {
                 value = module.applied(&value, entry.weight).map_err(|reason| LoraError::Layer {

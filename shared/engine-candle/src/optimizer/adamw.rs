@@ -94,23 +94,22 @@ impl AdamW {
         Self { config, step: 0, moments: Vec::new() }
     }
 
-    /// Updates `weights`, whose gradients are multiplied by `gradient_scale` first (accumulation, clipping). A weight
-    /// without a gradient stays as it is.
+    /// Updates weights, each with its learning rate; gradients are multiplied by `gradient_scale` first (accumulation, clipping). A
+    /// weight without a gradient stays as it is.
     ///
     /// # Errors
     /// Weights that are not on the CPU; engine errors.
     pub fn update<'a>(
         &mut self,
-        weights: impl IntoIterator<Item = &'a Tensor>,
+        weights: impl IntoIterator<Item = (&'a Tensor, f64)>,
         gradients: &Gradients,
-        learning_rate: f64,
         gradient_scale: f64,
     ) -> Result<()> {
         self.step += 1;
         let power = i32::try_from(self.step).unwrap_or(i32::MAX);
         let first_correction = 1.0 - self.config.beta1.powi(power);
         let second_correction = 1.0 - self.config.beta2.powi(power);
-        for (index, weight) in weights.into_iter().enumerate() {
+        for (index, (weight, learning_rate)) in weights.into_iter().enumerate() {
             let length = weight.value().elem_count();
             if self.moments.len() <= index {
                 self.moments.push(Moments { first: vec![0.0; length], second: vec![0.0; length] });

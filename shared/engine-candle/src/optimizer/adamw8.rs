@@ -45,20 +45,20 @@ impl AdamW8 {
 
     pub(super) fn update<'a>(
         &mut self,
-        weights: impl IntoIterator<Item = &'a Tensor>,
+        weights: impl IntoIterator<Item = (&'a Tensor, f64)>,
         gradients: &Gradients,
-        learning_rate: f64,
         gradient_scale: f64,
     ) -> Result<()> {
         self.step += 1;
         let power = i32::try_from(self.step).unwrap_or(i32::MAX);
         let AdamWConfig { beta1, beta2, epsilon, weight_decay } = self.config;
-        let rate = (learning_rate / (1.0 - beta1.powi(power))) as f32;
+        let first_correction = 1.0 - beta1.powi(power);
         let correction = (1.0 / (1.0 - beta2.powi(power)).sqrt()) as f32;
-        let keep = (1.0 - learning_rate * weight_decay) as f32;
         let (b1, b2, new1, new2) = (beta1 as f32, beta2 as f32, (1.0 - beta1) as f32, (1.0 - beta2) as f32);
         let (epsilon, scale) = (epsilon as f32, gradient_scale as f32);
-        for (index, weight) in weights.into_iter().enumerate() {
+        for (index, (weight, learning_rate)) in weights.into_iter().enumerate() {
+            let rate = (learning_rate / first_correction) as f32;
+            let keep = (1.0 - learning_rate * weight_decay) as f32;
             let length = weight.value().elem_count();
             if self.moments.len() <= index {
                 self.moments.push([Quantized::zeros(&SIGNED, length), Quantized::zeros(&UNSIGNED, length)]);

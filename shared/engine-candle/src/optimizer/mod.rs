@@ -68,22 +68,21 @@ impl Optimizer {
         }
     }
 
-    /// Updates `weights`, whose gradients are multiplied by `gradient_scale` first (accumulation, clipping). A weight
-    /// without a gradient stays as it is.
+    /// Updates weights, each with its learning rate; gradients are multiplied by `gradient_scale` first (accumulation, clipping). A
+    /// weight without a gradient stays as it is. Prodigy has one learning rate, the largest that is given.
     ///
     /// # Errors
     /// Weights that are not on the CPU; engine errors.
     pub fn update<'a>(
         &mut self,
-        weights: impl IntoIterator<Item = &'a Tensor>,
+        weights: impl IntoIterator<Item = (&'a Tensor, f64)>,
         gradients: &Gradients,
-        learning_rate: f64,
         gradient_scale: f64,
     ) -> Result<()> {
         match self {
-            Self::AdamW(adamw) => adamw.update(weights, gradients, learning_rate, gradient_scale),
-            Self::AdamW8(adamw) => adamw.update(weights, gradients, learning_rate, gradient_scale),
-            Self::Prodigy(prodigy) => prodigy.update(weights, gradients, learning_rate, gradient_scale),
+            Self::AdamW(adamw) => adamw.update(weights, gradients, gradient_scale),
+            Self::AdamW8(adamw) => adamw.update(weights, gradients, gradient_scale),
+            Self::Prodigy(prodigy) => prodigy.update(weights, gradients, gradient_scale),
         }
     }
 

@@ -49,20 +49,20 @@ impl Prodigy {
 
     pub(super) fn update<'a>(
         &mut self,
-        weights: impl IntoIterator<Item = &'a Tensor>,
+        weights: impl IntoIterator<Item = (&'a Tensor, f64)>,
         gradients: &Gradients,
-        learning_rate: f64,
         gradient_scale: f64,
     ) -> Result<()> {
         self.step += 1;
         let AdamWConfig { beta1, beta2, epsilon, weight_decay } = self.config;
         let beta3 = beta2.sqrt();
+        let (weights, rates): (Vec<&Tensor>, Vec<f64>) = weights.into_iter().unzip();
+        let learning_rate = rates.into_iter().fold(0.0, f64::max);
         let d = self.estimate;
         let rate = d * learning_rate;
         let growth = d / START * rate;
         let mut numerator = self.numerator * beta3;
         let mut denominator = 0.0;
-        let weights: Vec<&Tensor> = weights.into_iter().collect();
         let scale = gradient_scale as f32;
         for (index, weight) in weights.iter().enumerate() {
             let length = weight.value().elem_count();

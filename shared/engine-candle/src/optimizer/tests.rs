@@ -18,7 +18,7 @@ fn descend(optimizer: &mut Optimizer, leaf: &Tensor, goal: &[f32], steps: usize,
         let gradient: Vec<f32> =
             now.iter().zip(goal).enumerate().map(|(n, (w, g))| (1.0 + n as f32 % 3.0) * (w - g)).collect();
         let gradients = backward(&[(leaf, value(&gradient))]).unwrap();
-        optimizer.update([leaf], &gradients, rate, 1.0).unwrap();
+        optimizer.update([(leaf, rate)], &gradients, 1.0).unwrap();
     }
     leaf.value().to_vec1().unwrap()
 }
