@@ -56,7 +56,7 @@ pub(super) fn page(results: &Results, options: &Options) -> String {
         "{parts}<section><h2>How it was measured</h2><p>Each picture was judged by Detect-and-Compare with the networks that ship. \
          It counts as right from a score of {RIGHT} on, which was decided on rendered scenes whose truth is known (<code>mudi probe \
          metric</code>), not on these pictures. Intervals hold the true share with 95 % confidence if pictures were independent; \
-         those of one pair are not quite. Layouts count with γ = {GAMMA} where nothing else is said. Where nothing else is said, toys \
+         those of one pair are not quite. Where nothing else is said, layouts count with γ = {GAMMA}, and toys \
          are named by an identifier, their colour and their kind: the descriptive class.</p><h3>The pairs</h3><ol>{toys}</ol><h3>How to repeat it</h3><pre tabindex=\"0\"><code>{command}</code></pre>\
          </section>"
     );

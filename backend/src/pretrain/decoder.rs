@@ -3,19 +3,18 @@
 
 use std::path::Path;
 
-use mudi_diffusion::Engine;
-use mudi_diffusion::ParameterKind;
 use mudi_diffusion::vae::{VaeDecoder, VaeEncoder};
+use mudi_diffusion::{Engine, ParameterKind};
 use mudi_domain::rng;
 use mudi_engine_candle::weights::TrainableWeights;
 use mudi_engine_candle::{CandleEngine, backward, on_pool};
 use rand::Rng;
 
-use super::data::ahead;
 use super::earlier::EarlierWeights;
+use super::stage::Stage;
 use super::state::State;
 use super::vae::{BATCH, CROP, RATE, Sample, crops, reconstruction};
-use super::{Options, PretrainError, Progress, architecture, rate};
+use super::{Options, PretrainError, Progress, architecture};
 
 /// As [`super::vae`]'s, but sharper: colours are right by now.
 const SMOOTH: f32 = 0.05;
@@ -40,43 +39,32 @@ pub(super) fn train(
     let mut state = State::new(std::mem::take(&mut source.made))?;
     drop(source);
     earlier.finish()?;
-    if path.exists() {
-        state.restore(path)?;
-    }
-    if state.step() >= options.decoder_steps {
-        return Ok(state);
-    }
-    let bar = progress.bar("decoder", options.decoder_steps, state.step());
-    let batches = ahead(state.step(), move |step| crops(seed, step));
-    while state.step() < options.decoder_steps {
-        let step = state.step();
-        let pixels = batches.recv().map_err(|_| PretrainError::Renderer)?;
-        let (loss, gradients) = on_pool(|| {
-            let x = engine.from_slice(&pixels, &[BATCH, CROP, CROP, 3])?;
+    let stage = Stage {
+        name: "decoder",
+        steps: options.decoder_steps,
+        rate: RATE,
+        checkpoint_every: options.checkpoint_every,
+        path,
+    };
+    let pass = |step, pixels: &Vec<f32>| {
+        on_pool(|| {
+            let x = engine.from_slice(pixels, &[BATCH, CROP, CROP, 3])?;
             let moments = encoder.forward(&engine, &x)?;
-            let [batch, height, width, channels] = engine.shape(&moments)[..] else {
-                return Err(PretrainError::Renderer);
-            };
-            let channels = channels / 2;
+            let mut shape = engine.shape(&moments);
+            shape[3] /= 2;
             let stream = &mut rng::stream(seed, "latents of the decoder", step);
-            let mut z = Sample::draw(&engine.to_vec(&moments)?, channels, stream).z;
-            for crop in z.chunks_exact_mut(height * width * channels) {
+            let mut z = Sample::draw(&engine.to_vec(&moments)?, shape[3], stream).z;
+            for crop in z.chunks_exact_mut(shape[1..].iter().product()) {
                 let strength = deviation * stream.random_range(0.0..=NOISE);
                 let noise = rng::normal(stream, crop.len());
                 crop.iter_mut().zip(noise).for_each(|(z, noise)| *z += strength * noise);
             }
-            let z = engine.from_slice(&z, &[batch, height, width, channels])?;
-            let image = decoder.forward(&engine, &z)?;
-            let (loss, gradient) = reconstruction(&engine.to_vec(&image)?, &pixels, SMOOTH);
+            let image = decoder.forward(&engine, &engine.from_slice(&z, &shape)?)?;
+            let (loss, gradient) = reconstruction(&engine.to_vec(&image)?, pixels, SMOOTH);
             let gradient = engine.from_slice(&gradient, &engine.shape(&image))?;
             Ok((loss, backward(&[(&image, gradient.value().clone())])?))
-        })?;
-        state.update(&gradients, rate(RATE, step, options.decoder_steps), loss)?;
-        bar.step(&state.losses);
-        if state.step().is_multiple_of(options.checkpoint_every) || state.step() == options.decoder_steps {
-            state.save(path)?;
-        }
-    }
-    bar.finish();
+        })
+    };
+    stage.learn(&mut state, progress, move |step| Ok(crops(seed, step)), pass, |_| Ok(()))?;
     Ok(state)
 }

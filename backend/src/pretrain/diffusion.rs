@@ -15,11 +15,12 @@ use mudi_engine_candle::{CandleEngine, on_pool};
 use rand::Rng;
 use rayon::prelude::*;
 
-use super::data::{ahead, scene, to_unit};
+use super::data::{scene, to_unit};
 use super::earlier::EarlierWeights;
 use super::learner::{Batch, Learner};
+use super::stage::Stage;
 use super::state::{State, initial};
-use super::{Options, PretrainError, Progress, architecture, rate};
+use super::{Options, PretrainError, Progress, architecture};
 use crate::files::write_atomically;
 
 const BATCH: usize = 32;
@@ -159,27 +160,17 @@ pub(super) fn train(
     let mut state = State::new(std::mem::take(&mut source.made))?;
     drop(source);
     earlier.map_or(Ok(()), EarlierWeights::finish)?;
-    if path.exists() {
-        state.restore(path)?;
-    }
-    if state.step() >= options.steps {
-        return Ok(state);
-    }
-    let bar = progress.bar("diffusion", options.steps, state.step());
+    let stage = Stage {
+        name: "diffusion",
+        steps: options.steps,
+        rate: RATE,
+        checkpoint_every: options.checkpoint_every,
+        path,
+    };
     let (thread_options, thread_tokenizer) = (options.clone(), tokenizer.clone());
     let schedule = NoiseSchedule::stable_diffusion();
-    let batches =
-        ahead(state.step(), move |step| batch(&thread_options, &pool, &thread_tokenizer, &schedule, step));
-    while state.step() < options.steps {
-        let step = state.step();
-        let batch = batches.recv().map_err(|_| PretrainError::Renderer)??;
-        let (loss, gradients) = learner.gradients(&engine, &batch, architecture::RESOLUTION)?;
-        state.update(&gradients, rate(RATE, step, options.steps), loss)?;
-        bar.step(&state.losses);
-        if state.step().is_multiple_of(options.checkpoint_every) || state.step() == options.steps {
-            state.save(path)?;
-        }
-    }
-    bar.finish();
+    let make = move |step| batch(&thread_options, &pool, &thread_tokenizer, &schedule, step);
+    let pass = |_, batch: &Batch| Ok(learner.gradients(&engine, batch, architecture::RESOLUTION)?);
+    stage.learn(&mut state, progress, make, pass, |_| Ok(()))?;
     Ok(state)
 }

@@ -12,6 +12,7 @@ pub(crate) mod earlier;
 mod export;
 pub(crate) mod learner;
 pub mod miniature;
+mod stage;
 pub(crate) mod state;
 mod vae;
 

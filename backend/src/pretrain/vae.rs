@@ -9,10 +9,11 @@ use mudi_engine_candle::weights::TrainableWeights;
 use mudi_engine_candle::{CandleEngine, Gradients, Tensor, backward, on_pool};
 use rand::Rng;
 
-use super::data::{ahead, scene, to_unit};
+use super::data::{scene, to_unit};
 use super::earlier::EarlierWeights;
+use super::stage::Stage;
 use super::state::{State, initial};
-use super::{Options, PretrainError, Progress, architecture, rate};
+use super::{Options, PretrainError, Progress, architecture};
 
 /// Side of a crop, in pixels.
 pub(super) const CROP: usize = 48;
@@ -65,25 +66,20 @@ pub(super) fn train(options: &Options, path: &Path, progress: &Progress) -> Resu
     let mut state = State::new(std::mem::take(&mut source.made))?;
     drop(source);
     earlier.map_or(Ok(()), EarlierWeights::finish)?;
-    if path.exists() {
-        state.restore(path)?;
-    }
-    let bar = progress.bar("autoencoder", options.vae_steps, state.step());
-    let batches = ahead(state.step(), move |step| crops(seed, step));
-    while state.step() < options.vae_steps {
-        let step = state.step();
-        let pixels = batches.recv().map_err(|_| PretrainError::Renderer)?;
+    let stage = Stage {
+        name: "autoencoder",
+        steps: options.vae_steps,
+        rate: RATE,
+        checkpoint_every: options.checkpoint_every,
+        path,
+    };
+    let learn = |step, pixels: &Vec<f32>| {
         let draw = |moments: &[f32], channels| {
             Sample::draw(moments, channels, &mut rng::stream(seed, "posterior", step))
         };
-        let (loss, gradients) = on_pool(|| pass(&engine, &encoder, &decoder, &pixels, draw))?;
-        state.update(&gradients, rate(RATE, step, options.vae_steps), loss)?;
-        bar.step(&state.losses);
-        if state.step().is_multiple_of(options.checkpoint_every) || state.step() == options.vae_steps {
-            state.save(path)?;
-        }
-    }
-    bar.finish();
+        on_pool(|| pass(&engine, &encoder, &decoder, pixels, draw))
+    };
+    stage.learn(&mut state, progress, move |step| Ok(crops(seed, step)), learn, |_| Ok(()))?;
     Ok(state)
 }
 

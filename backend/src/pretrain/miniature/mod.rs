@@ -28,9 +28,9 @@ use std::path::PathBuf;
 
 use mudi_engine_candle::{CandleEngine, Gradients};
 
-use super::data::ahead;
+use super::stage::Stage;
 use super::state::State;
-use super::{PretrainError, Progress, rate};
+use super::{PretrainError, Progress};
 use crate::files::create_folder;
 
 /// A network that has a miniature.
@@ -145,26 +145,16 @@ fn learn<S: Student>(
 ) -> Result<(), PretrainError> {
     let engine = CandleEngine::cpu();
     let path = checkpoint(options);
-    if path.exists() {
-        state.restore(&path)?;
-    }
-    let steps = if options.export_only { 0 } else { options.steps };
-    if state.step() < steps {
-        let bar = Progress { quiet: options.quiet }.bar(options.network.folder(), steps, state.step());
-        let batches = ahead(state.step(), batch);
-        while state.step() < steps {
-            let step = state.step();
-            let batch = batches.recv().map_err(|_| PretrainError::Renderer)??;
-            let (loss, gradients) = student.gradients(&engine, &batch)?;
-            state.update(&gradients, rate(S::RATE, step, steps), loss)?;
-            bar.step(&state.losses);
-            if state.step().is_multiple_of(options.checkpoint_every) || state.step() == steps {
-                state.save(&path)?;
-                export::network(options, state)?;
-            }
-        }
-        bar.finish();
-    }
+    let stage = Stage {
+        name: options.network.folder(),
+        steps: if options.export_only { 0 } else { options.steps },
+        rate: S::RATE,
+        checkpoint_every: options.checkpoint_every,
+        path: &path,
+    };
+    let progress = Progress { quiet: options.quiet };
+    let pass = |_, batch: &S::Batch| Ok(student.gradients(&engine, batch)?);
+    stage.learn(state, &progress, batch, pass, |state| export::network(options, state))?;
     export::network(options, state)?;
     card::write(options, state)
 }
