@@ -1,5 +1,7 @@
 //! Texts, as the denoiser takes them.
 
+use std::ops::Range;
+
 use mudi_diffusion::clip::ClipText;
 use mudi_diffusion::emphasis::{self, Chunk};
 use mudi_diffusion::tokenizer::Tokenizer;
@@ -24,6 +26,15 @@ pub struct EncodedPrompts {
 }
 
 impl EncodedPrompts {
+    /// Some of a batch of `batch` texts.
+    pub(crate) fn part(&self, part: Range<usize>, batch: usize) -> Self {
+        let of = |all: &[f32]| {
+            let each = all.len() / batch;
+            all[part.start * each..part.end * each].to_vec()
+        };
+        Self { context: of(&self.context), pooled: self.pooled.as_deref().map(of), ..*self }
+    }
+
     /// The same on the engine, for a batch.
     pub(crate) fn on(&self, engine: &CandleEngine, batch: usize) -> Result<TextStates, BaseError> {
         let pooled =

@@ -4,6 +4,7 @@
 //! `error` and a message.
 
 use std::io::{BufRead, Write};
+use std::ops::Range;
 use std::path::Path;
 use std::time::Instant;
 
@@ -13,7 +14,9 @@ use mudi_diffusion::{Activation, ConvGeometry, Engine};
 use mudi_domain::rng;
 use mudi_engine_candle::lora::{DEFAULT_TARGETS, attach_trainable};
 use mudi_engine_candle::weights::{Precision as Weights, TrainableWeights};
-use mudi_engine_candle::{AdamW, AdamWConfig, CandleEngine, Tensor, backward, checkpoint, gradient_norm};
+use mudi_engine_candle::{
+    AdamW, AdamWConfig, CandleEngine, Gradients, Tensor, backward, checkpoint, gradient_norm,
+};
 
 use super::job::{Job, Operation, Precision, RANK};
 use super::{BenchError, vision};
@@ -134,12 +137,37 @@ fn unet_input(
     })
 }
 
-fn forward(base: &Path, sizes: [usize; 3], precision: Precision) -> Result<Prepared, BenchError> {
+/// Some of the samples of a UNet's inputs.
+fn part_of(
+    engine: &CandleEngine,
+    input: &UNetInput<CandleEngine>,
+    part: Range<usize>,
+) -> Result<UNetInput<CandleEngine>, mudi_diffusion::Error> {
+    let of = |x: &Tensor| engine.slice(x, 0, part.start, part.len());
+    let added = input.added.as_ref().map(|added| {
+        let time_ids = added.time_ids[6 * part.start..6 * part.end].to_vec();
+        Ok(AddedConditioning { text_embeds: of(&added.text_embeds)?, time_ids })
+    });
+    Ok(UNetInput {
+        sample: of(&input.sample)?,
+        timesteps: input.timesteps[part.clone()].to_vec(),
+        encoder_hidden_states: of(&input.encoder_hidden_states)?,
+        added: added.transpose()?,
+        lora_scale: input.lora_scale,
+    })
+}
+
+fn forward(
+    base: &Path,
+    sizes @ [batch, ..]: [usize; 3],
+    precision: Precision,
+) -> Result<Prepared, BenchError> {
     let engine = CandleEngine::cpu();
     let unet = load_unet(&engine, base, precision)?;
     let input = unet_input(&engine, &unet.config, sizes)?;
     Ok(Box::new(move || {
-        unet.forward(&engine, &input)?;
+        let parts = engine.on_parts(batch, |part| unet.forward(&engine, &part_of(&engine, &input, part)?));
+        parts.into_iter().try_for_each(|part| part.map(drop))?;
         Ok(())
     }))
 }
@@ -158,26 +186,33 @@ fn lora_step(
         normal(name, shape.iter().product()).iter().map(|v| scale * v).collect()
     })?;
     let input = unet_input(&engine, &unet.config, sizes)?;
-    let shape = [sizes[0], sizes[1], sizes[1], unet.config.out_channels];
-    let target = normal("target", shape.iter().product());
+    let [batch, side, _] = sizes;
+    let each = side * side * unet.config.out_channels;
+    let target = normal("target", batch * each);
     let mut optimizer = AdamW::new(AdamWConfig::default());
     Ok(Box::new(move || {
         let leaves = || weights.iter().map(|weight| &weight.leaf);
-        let seed = |output: &Tensor| -> Result<Tensor, BenchError> {
-            let found = engine.to_vec(output)?;
-            let scale = 2.0 / found.len() as f32;
-            let seed: Vec<f32> = found.iter().zip(&target).map(|(a, b)| scale * (a - b)).collect();
-            Ok(engine.from_slice(&seed, &shape)?)
-        };
-        let gradients = if checkpointing {
-            let pass = checkpoint::forward(&engine, &unet, &input)?;
-            let seed = seed(&pass.output)?;
-            pass.backward(&engine, seed.value().clone())?
-        } else {
+        let pass = |part: Range<usize>| -> Result<Gradients, mudi_diffusion::Error> {
+            let target = &target[part.start * each..part.end * each];
+            let scale = 2.0 / (batch * each) as f32;
+            let seed = |output: &Tensor| {
+                let found = engine.to_vec(output)?;
+                let seed: Vec<f32> = found.iter().zip(target).map(|(a, b)| scale * (a - b)).collect();
+                engine.from_slice(&seed, &engine.shape(output))
+            };
+            let input = part_of(&engine, &input, part.clone())?;
+            if checkpointing {
+                let pass = checkpoint::forward(&engine, &unet, &input)?;
+                let seed = seed(&pass.output)?;
+                return pass.backward(&engine, seed.value().clone());
+            }
             let output = unet.forward(&engine, &input)?;
-            let seed = seed(&output)?;
-            backward(&[(&output, seed.value().clone())])?
+            backward(&[(&output, seed(&output)?.value().clone())])
         };
+        let mut gradients = Gradients::default();
+        for part in engine.on_parts(batch, pass) {
+            gradients.accumulate(part?)?;
+        }
         let norm = gradient_norm(leaves(), &gradients)?;
         let clip = if norm > 1.0 { 1.0 / norm } else { 1.0 };
         optimizer.update(leaves().map(|leaf| (leaf, 1e-4)), &gradients, clip)?;

@@ -12,7 +12,6 @@ use image::RgbImage;
 use mudi_diffusion::Engine;
 use mudi_diffusion::schedule::{Sampler, SamplerKind, ScheduleError, guidance, mean_shifted_start};
 use mudi_domain::rng;
-use mudi_engine_candle::on_pool;
 
 use crate::base::{Base, BaseError, EncodedPrompts, Texts};
 use crate::interrupt::Interrupt;
@@ -183,9 +182,13 @@ pub fn sample(
         }
         let timestep = sampler.timesteps()[step];
         let count = if guided { 2 * batch } else { batch };
-        let input = base.input(&scaled, settings.size, vec![timestep; count], &text, settings.lora_scale)?;
-        let output = on_pool(|| base.engine.to_vec(&base.unet.forward(&base.engine, &input)?.detached()))
-            .map_err(BaseError::from)?;
+        let parts = base.engine.on_parts(count, |part| -> Result<Vec<f32>, BaseError> {
+            let scaled = &scaled[part.start * each..part.end * each];
+            let (timesteps, text) = (vec![timestep; part.len()], text.part(part, count));
+            let input = base.input(scaled, settings.size, timesteps, &text, settings.lora_scale)?;
+            Ok(base.engine.to_vec(&base.unet.forward(&base.engine, &input)?.detached())?)
+        });
+        let output = parts.into_iter().collect::<Result<Vec<_>, _>>()?.concat();
         let prediction = if guided {
             let (without, with) = output.split_at(batch * each);
             guidance(without, with, settings.guidance)?

@@ -1,11 +1,13 @@
 //! The text encoders and the denoiser as one network that learns: a batch's loss and the gradients of every weight.
 
+use std::ops::Range;
+
 use mudi_diffusion::clip::{ClipText, ClipTextConfig};
 use mudi_diffusion::nn::Builder;
 use mudi_diffusion::unet::{AddedConditioning, UNet, UNetConfig, UNetInput};
 use mudi_diffusion::{Engine, Error, ParameterKind, Parameters, Result};
 use mudi_engine_candle::weights::TrainableWeights;
-use mudi_engine_candle::{CandleEngine, Gradients, Tensor, backward, on_pool};
+use mudi_engine_candle::{CandleEngine, Gradients, Tensor, backward};
 
 /// Everything that one step is computed from.
 #[derive(Clone, Default)]
@@ -20,6 +22,25 @@ pub(crate) struct Batch {
     pub(crate) timesteps: Vec<f32>,
     /// What each sample's error counts, one for each sample.
     pub(crate) weights: Vec<f32>,
+}
+
+impl Batch {
+    /// Some of the samples.
+    fn part(&self, part: Range<usize>) -> Self {
+        let count = self.timesteps.len();
+        fn of<T: Copy>(all: &[T], part: &Range<usize>, count: usize) -> Vec<T> {
+            let each = all.len() / count;
+            all[part.start * each..part.end * each].to_vec()
+        }
+        let values = |all: &[f32]| of(all, &part, count);
+        Self {
+            ids: of(&self.ids, &part, count),
+            noisy: values(&self.noisy),
+            noise: values(&self.noise),
+            timesteps: values(&self.timesteps),
+            weights: values(&self.weights),
+        }
+    }
 }
 
 /// A source whose names are put below a prefix, so that one state holds several networks.
@@ -69,10 +90,25 @@ impl Learner {
         batch: &Batch,
         side: usize,
     ) -> Result<(f64, Gradients)> {
-        on_pool(|| self.pass(engine, batch, side))
+        let count = batch.timesteps.len();
+        let mut loss = 0.0;
+        let mut gradients = Gradients::default();
+        for part in engine.on_parts(count, |part| self.pass(engine, &batch.part(part), count, side)) {
+            let (part_loss, part_gradients) = part?;
+            loss += part_loss;
+            gradients.accumulate(part_gradients)?;
+        }
+        Ok((loss, gradients))
     }
 
-    fn pass(&self, engine: &CandleEngine, batch: &Batch, side: usize) -> Result<(f64, Gradients)> {
+    /// What some samples of a batch of `all` add to the loss and the gradients.
+    fn pass(
+        &self,
+        engine: &CandleEngine,
+        batch: &Batch,
+        all: usize,
+        side: usize,
+    ) -> Result<(f64, Gradients)> {
         let count = batch.timesteps.len();
         let channels = self.unet.config.in_channels;
         let latent = ((batch.noisy.len() / (count * channels)) as f64).sqrt() as usize;
@@ -97,9 +133,10 @@ impl Learner {
         let output = self.unet.forward(engine, &input)?;
         let found = engine.to_vec(&output)?;
         let mut gradient: Vec<f32> = found.iter().zip(&batch.noise).map(|(a, b)| a - b).collect();
-        let loss = gradient.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>() / found.len() as f64;
-        for (gradient, weight) in gradient.chunks_exact_mut(found.len() / count).zip(&batch.weights) {
-            let scale = 2.0 * weight / found.len() as f32;
+        let each = found.len() / count;
+        let loss = gradient.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>() / (all * each) as f64;
+        for (gradient, weight) in gradient.chunks_exact_mut(each).zip(&batch.weights) {
+            let scale = 2.0 * weight / (all * each) as f32;
             gradient.iter_mut().for_each(|g| *g *= scale);
         }
         let gradient = engine.from_slice(&gradient, &shape)?;

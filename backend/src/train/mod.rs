@@ -28,7 +28,7 @@ use mudi_domain::rng;
 use mudi_engine_candle::weights::Trainable;
 use mudi_engine_candle::{
     AdamW, AdamW8, AdamWConfig, CandleEngine, Gradients, Optimizer, Prodigy, backward, checkpoint,
-    gradient_norm, lora, on_pool,
+    gradient_norm, lora,
 };
 pub(crate) use prior::BATCH as PRIOR_BATCH;
 use samples::{Batch, Samples};
@@ -176,7 +176,7 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
         for _ in 0..passes {
             let batch = batches.recv().map_err(|_| TrainError::Loader)??;
             progress(Progress::Shown(step, &batch.shown));
-            let (pass_loss, pass_gradients) = on_pool(|| pass(&base, recipe, &batch))?;
+            let (pass_loss, pass_gradients) = in_parts(&base, recipe, &batch)?;
             loss += pass_loss / passes as f64;
             gradients.accumulate(pass_gradients)?;
         }
@@ -264,6 +264,18 @@ fn ahead(source: &Arc<Samples>, first: u64, last: u64) -> Receiver<Result<Batch,
 }
 
 /// Loss and gradients of one batch.
+fn in_parts(base: &Base, recipe: &Recipe, batch: &Batch) -> Result<(f64, Gradients), TrainError> {
+    let mut loss = 0.0;
+    let mut gradients = Gradients::default();
+    for part in base.engine.on_parts(batch.timesteps.len(), |part| pass(base, recipe, &batch.part(part))) {
+        let (part_loss, part_gradients) = part?;
+        loss += part_loss;
+        gradients.accumulate(part_gradients)?;
+    }
+    Ok((loss, gradients))
+}
+
+/// Loss and gradients of samples that are computed together.
 fn pass(base: &Base, recipe: &Recipe, batch: &Batch) -> Result<(f64, Gradients), TrainError> {
     let engine = &base.engine;
     let by_base = || batch.text.on(engine, batch.timesteps.len());

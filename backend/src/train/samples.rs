@@ -1,5 +1,6 @@
 //! Training samples: photos, collages and prior images, as noisy latents with their texts. A pure function of the step.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use image::RgbImage;
@@ -78,6 +79,25 @@ pub(super) struct Batch {
     pub(super) size: [usize; 2],
     /// The pictures of the instance samples, with their captions.
     pub(super) shown: Vec<(RgbImage, String)>,
+}
+
+impl Batch {
+    /// Some of the samples; what their errors count stays.
+    pub(super) fn part(&self, part: Range<usize>) -> Self {
+        let each = self.noisy.len() / self.timesteps.len();
+        let values = |all: &[f32]| all[part.start * each..part.end * each].to_vec();
+        Self {
+            noisy: values(&self.noisy),
+            target: values(&self.target),
+            timesteps: self.timesteps[part.clone()].to_vec(),
+            text: self.text.part(part.clone(), self.timesteps.len()),
+            tokens: self.tokens.as_ref().map(|tokens| tokens[part.clone()].to_vec()),
+            weights: values(&self.weights),
+            samples: self.samples,
+            size: self.size,
+            shown: Vec::new(),
+        }
+    }
 }
 
 /// How often a further sample of a batch is drawn in search of one that has the first one's size.

@@ -85,6 +85,11 @@ impl CandleEngine {
         Self::composed(device, DType::F32)
     }
 
+    /// Whether it computes with its own kernels, on the processor's threads.
+    pub(crate) fn has_kernels(&self) -> bool {
+        matches!(self.path, Path::Kernels)
+    }
+
     /// Where tensors live.
     #[must_use]
     pub fn device(&self) -> &Device {
