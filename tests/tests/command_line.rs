@@ -1,11 +1,12 @@
 //! The program as a user meets it: files in, files out, exit codes and messages.
 
 use std::path::Path;
+use std::process::Command;
 
 use mudi_engine_candle::nchw;
 use mudi_engine_candle::weights::{NamedTensors, read_safetensors, to_safetensors};
 use mudi_tests::golden::{error_of_range, fixture, tensors, values};
-use mudi_tests::workshop::{Workshop, copy_folder, failed, json, mudi, ok, refs, refused, shipped};
+use mudi_tests::workshop::{Workshop, copy_folder, failed, json, mudi, ok, program, refs, refused, shipped};
 
 /// What a run with Prodigy is given, and more that is not the default.
 const PRODIGY: [&str; 12] = [
@@ -201,6 +202,32 @@ fn a_recipe_given_back_gives_the_same_lora() {
     for file in ["pytorch_lora_weights.safetensors", "recipe.json", "metrics.jsonl"] {
         let (first, second) = (shop.bytes(&format!("first/{file}")), shop.bytes(&format!("second/{file}")));
         assert!(first == second, "{file} differs");
+    }
+}
+
+#[test]
+fn the_number_of_threads_changes_no_byte() {
+    let shop = Workshop::new();
+    shop.toys();
+    let with = |threads: &str, arguments: &[&str]| {
+        let output = Command::new(program()).args(arguments).env("RAYON_NUM_THREADS", threads).output();
+        let output = output.expect("the program starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    let dense = ["--batch", "3", "--gradient-checkpointing", "false"];
+    for (run, threads) in [("one", "1"), ("three", "3")] {
+        with(threads, &refs(&shop.train(run, &dense)));
+        let (lora, out) = (shop.path(run), shop.path(&format!("{run}-pictures")));
+        let prompt = ["generate", "--run", &lora, "--prompt", "olis bear", "--steps", "2", "--no-metadata"];
+        with(threads, &[&prompt[..], &["--count", "2", "--quiet", "--out", &out]].concat());
+    }
+    for [one, three] in [
+        ["one/pytorch_lora_weights.safetensors", "three/pytorch_lora_weights.safetensors"],
+        ["one/metrics.jsonl", "three/metrics.jsonl"],
+        ["one-pictures/0000.png", "three-pictures/0000.png"],
+        ["one-pictures/0001.png", "three-pictures/0001.png"],
+    ] {
+        assert!(shop.bytes(one) == shop.bytes(three), "{one} differs");
     }
 }
 
