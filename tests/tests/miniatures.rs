@@ -147,8 +147,6 @@ fn a_benchmark_resumes_and_counts() {
         &detector,
         "--embedder",
         &embedder,
-        "--pairs",
-        "1",
         "--prompts",
         "1",
         "--seeds",
@@ -157,7 +155,8 @@ fn a_benchmark_resumes_and_counts() {
         "methods",
         "--quiet",
     ];
-    let arguments = |steps| [&common[..], &["--steps", steps]].concat();
+    let of = |steps, pairs| [&common[..], &["--steps", steps, "--pairs", pairs]].concat();
+    let arguments = |steps| of(steps, "1");
     let first = json(&arguments("1"));
     for method in
         ["dreambooth", "cutmix", "mudi", "dreambooth_described", "cutmix_described", "mudi_described"]
@@ -178,8 +177,19 @@ fn a_benchmark_resumes_and_counts() {
     std::fs::write(&cell, known.to_string()).expect("a cell");
     assert_eq!(json(&arguments("1"))["methods"]["mudi"]["success"], 1.0);
     refused(&arguments("2"), &["settings", "--out"]);
+    // Further pairs, side by side, do not change the ones that are there, nor depend on who makes them.
+    let three = |jobs| json(&[&of("1", "3")[..], &["--jobs", jobs]].concat());
+    let side_by_side = three("2");
+    assert_eq!(side_by_side["methods"]["mudi"]["pictures"], 6);
+    for group in ["1", "2"] {
+        std::fs::remove_dir_all(shop.path(&format!("benchmark/runs/{group}-mudi-kind-2"))).expect("a run");
+        std::fs::remove_file(shop.path(&format!("benchmark/cells/{group}-mudi-kind-2-1.json")))
+            .expect("a cell");
+    }
+    assert_eq!(three("1"), side_by_side);
     std::fs::write(&cell, "{").expect("a cell");
     refused(&arguments("1"), &["0-mudi-kind-2-1.json", "remove it"]);
+    refused(&[&of("1", "3")[..], &["--jobs", "2"]].concat(), &["0-mudi-kind-2-1.json"]);
 }
 
 #[test]

@@ -51,6 +51,8 @@ pub struct Options {
     pub seeds: u64,
     /// Training steps of each method.
     pub steps: u32,
+    /// How many groups are worked on at a time, at least 1; each takes the memory of a training of its own.
+    pub workers: usize,
 }
 
 /// The most prompts.
@@ -97,7 +99,22 @@ pub enum BenchmarkError {
         /// The file with the settings.
         path: PathBuf,
     },
+    /// The threads of a worker cannot be started.
+    #[error("the benchmark's threads cannot be started ({0}); ask for fewer with --jobs")]
+    Threads(#[from] rayon::ThreadPoolBuildError),
+    /// A worker ended without a word.
+    #[error(
+        "a part of the benchmark ended unexpectedly; run the same command again, it goes on where it was"
+    )]
+    Worker,
     /// Numbers cannot be put into JSON.
     #[error("the benchmark's numbers cannot be put into JSON ({0})")]
     Json(#[from] serde_json::Error),
+}
+
+impl BenchmarkError {
+    /// Whether it stopped only because it was asked to.
+    fn is_interruption(&self) -> bool {
+        matches!(self, Self::Train(TrainError::Interrupted) | Self::Generate(GenerateError::Interrupted))
+    }
 }

@@ -2,10 +2,14 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::thread::{self, available_parallelism};
 
 use mudi_domain::rng;
 use mudi_engine_candle::weights::Precision;
 use mudi_toybox::{Toy, photo_set, similar_group, similar_pair, write_data_set};
+use rayon::ThreadPoolBuilder;
 
 use super::page::{chart, page};
 use super::results::{Cell, Picture, Results, Row};
@@ -17,6 +21,7 @@ use crate::demo::recipe;
 use crate::evaluate::{Eyes, Judge, Options as JudgeOptions};
 use crate::files::{create_folder, write_atomically};
 use crate::generate::{Settings, Start, layout_start, pictures};
+use crate::interrupt::Interrupt;
 use crate::train::{self, LORA_FILE};
 
 /// Photos of each toy.
@@ -51,6 +56,7 @@ fn prompts(names: &[&str], count: usize) -> Vec<String> {
 /// What is made once and used by many cells.
 struct Bench<'a> {
     options: &'a Options,
+    interrupt: &'a Interrupt,
     source: Source,
     base: Base,
     eyes: Arc<Eyes>,
@@ -59,29 +65,86 @@ struct Bench<'a> {
 /// Runs what has not been run, writes the page, the numbers and the plots, and returns the numbers. `progress` hears what is being
 /// done, how many units are done, and of how many; a unit is a training step or a picture.
 ///
+/// Groups know nothing of each other: `options.workers` of them are worked on at a time, each on its share of the processor's threads,
+/// which is faster than all threads on one group, and gives the same numbers.
+///
 /// # Errors
 /// [`BenchmarkError`]; cells that are done stay.
 pub fn run(options: &Options, mut progress: impl FnMut(&str, u64, u64)) -> Result<Results, BenchmarkError> {
     create_folder(&options.out.join("cells"))?;
     check_settings(options)?;
     let ways = ways(&options.parts);
+    let each = options.prompts as u64 * options.seeds;
+    let all = options.pairs * (ways.len() as u64 * each + teachings(&ways) * u64::from(options.steps));
+    let workers = options.workers.min(options.pairs as usize).max(1);
+    let threads = (available_parallelism().map_or(1, usize::from) / workers).max(1);
+    let next = AtomicU64::new(0);
+    // Where one worker fails the others shall not go on for minutes before anybody hears of it.
+    let interrupt = Interrupt::default();
+    let (told, hears) = channel();
+    let ended: Vec<Result<_, BenchmarkError>> = thread::scope(|scope| {
+        let start = |told: Sender<(String, u64)>| {
+            let (ways, next, interrupt) = (&ways, &next, &interrupt);
+            scope.spawn(move || {
+                let pool = ThreadPoolBuilder::new().num_threads(threads).build()?;
+                pool.install(|| work(options, ways, next, interrupt, &told)).inspect_err(|_| interrupt.set())
+            })
+        };
+        let running: Vec<_> = (0..workers).map(|_| start(told.clone())).collect();
+        drop(told);
+        let mut done = 0;
+        for (what, add) in hears {
+            done += add;
+            progress(&what, done, all);
+        }
+        running.into_iter().map(|worker| worker.join().unwrap_or(Err(BenchmarkError::Worker))).collect()
+    });
+    let mut groups = Vec::new();
+    let mut interrupted = None;
+    for worker in ended {
+        match worker {
+            Ok(cells) => groups.extend(cells),
+            // Because of another's error, which is the one to tell.
+            Err(error) if error.is_interruption() => interrupted = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    if let Some(error) = interrupted {
+        return Err(error);
+    }
+    let results = results(options, &ways, groups);
+    write(options, &results)?;
+    Ok(results)
+}
+
+/// Works on one group after the other until none is left; their cells, in the order of `ways`.
+fn work(
+    options: &Options,
+    ways: &[Way],
+    next: &AtomicU64,
+    interrupt: &Interrupt,
+    told: &Sender<(String, u64)>,
+) -> Result<Vec<(u64, Vec<Cell>)>, BenchmarkError> {
     let source = Source::open(&options.base)?;
     let mut bench = Bench {
         options,
+        interrupt,
         base: Base::from_source(&source, Precision::Single)?,
         source,
         eyes: Arc::new(Eyes::load(&options.detector, &[&options.embedder])?),
     };
-    let each = options.prompts as u64 * options.seeds;
-    let all = options.pairs * (ways.len() as u64 * each + teachings(&ways) * u64::from(options.steps));
-    let mut done = 0;
-    let mut cells: Vec<Vec<Cell>> = vec![Vec::new(); ways.len()];
-    for group in 0..options.pairs {
+    let mut groups = Vec::new();
+    loop {
+        let group = next.fetch_add(1, Ordering::Relaxed);
+        if group >= options.pairs {
+            return Ok(groups);
+        }
         let mut taught: Vec<Teaching> = Vec::new();
-        for (way, cells) in ways.iter().zip(&mut cells) {
+        let mut cells = Vec::new();
+        for way in ways {
             let mut tell = |what: &str, add: u64| {
-                done += add;
-                progress(&format!("{} of {}: {what}", group + 1, options.pairs), done, all);
+                // The reader has gone only where all is over.
+                let _ = told.send((format!("{} of {}: {what}", group + 1, options.pairs), add));
             };
             if !taught.contains(&way.teaching) {
                 taught.push(way.teaching);
@@ -90,17 +153,24 @@ pub fn run(options: &Options, mut progress: impl FnMut(&str, u64, u64)) -> Resul
             }
             cells.push(bench.cell(group, way, &mut tell)?);
         }
+        groups.push((group, cells));
     }
-    let rows = ways
-        .iter()
-        .zip(&cells)
-        .map(|(way, cells)| Row::of(way.part, &way.key, &way.title, way.teaching.toys, cells))
-        .collect();
-    let groups =
-        (0..options.pairs).map(|group| toys(options, group, 2).iter().map(Toy::phrase).collect()).collect();
-    let results = Results { rows, groups, command: command(options) };
-    write(options, &results)?;
-    Ok(results)
+}
+
+/// The tables' rows, of all groups' cells.
+fn results(options: &Options, ways: &[Way], mut groups: Vec<(u64, Vec<Cell>)>) -> Results {
+    groups.sort_by_key(|(group, _)| *group);
+    let rows = ways.iter().enumerate().map(|(at, way)| {
+        let cells: Vec<Cell> = groups.iter().map(|(_, cells)| cells[at].clone()).collect();
+        Row::of(way.part, &way.key, &way.title, way.teaching.toys, &cells)
+    });
+    Results {
+        rows: rows.collect(),
+        groups: (0..options.pairs)
+            .map(|group| toys(options, group, 2).iter().map(Toy::phrase).collect())
+            .collect(),
+        command: command(options),
+    }
 }
 
 /// How many trainings a group needs.
@@ -190,7 +260,7 @@ impl Bench<'_> {
             recipe: recipe(group, self.options.steps, teaching.method),
             stop_after: None,
             masks: None,
-            interrupt: crate::interrupt::Interrupt::default(),
+            interrupt: self.interrupt.clone(),
             memory: None,
             device: crate::device::Device::default(),
         };
@@ -249,7 +319,8 @@ impl Bench<'_> {
         gamma: f32,
         cell: &mut Cell,
     ) -> Result<(), BenchmarkError> {
-        let settings = Settings { gamma, ..Settings::for_base(&self.base) };
+        let settings =
+            Settings { gamma, interrupt: self.interrupt.clone(), ..Settings::for_base(&self.base) };
         let cutouts = dataset.cutouts()?;
         let mut starts = Vec::new();
         for &seed in seeds {

@@ -1,6 +1,7 @@
 //! `mudi benchmark`.
 
 use std::path::PathBuf;
+use std::thread::available_parallelism;
 
 use mudi::benchmark::{self, HTML_NAME, MOST_PROMPTS, Options, Part, Results};
 use mudi::pretrain::miniature::Miniature;
@@ -41,6 +42,9 @@ pub(super) struct Arguments {
     /// Training steps of each method.
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
     steps: u32,
+    /// Groups that are worked on at a time; by default as many as the processor has threads. Each takes about 300 MiB on pocket.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    jobs: Option<u16>,
     /// Print the result as JSON.
     #[arg(long)]
     json: bool,
@@ -80,6 +84,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         prompts: arguments.prompts as usize,
         seeds: arguments.seeds,
         steps: arguments.steps,
+        workers: arguments.jobs.map_or_else(|| available_parallelism().map_or(1, usize::from), usize::from),
     };
     let bar = bar(arguments.json || arguments.quiet, 1);
     let results = benchmark::run(&options, |what, done, all| {
