@@ -24,8 +24,24 @@ pub(crate) fn test() -> Result<(), Failure> {
     step(&mut cargo(&["clippy", "--target", page::TARGET, "-p", "mudi-frontend", "--", "-D", "warnings"]))?;
     step(cargo(&["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))?;
     step(cargo(&["test", "--workspace"]).env("MUDI_AXE", axe))?;
+    in_browser()?;
     eprintln!("\nEverything passed.");
     Ok(())
+}
+
+/// Both engines, compiled for browsers, against each other in Chromium.
+pub(crate) fn test_browser() -> Result<(), Failure> {
+    browser::browser()?;
+    in_browser()
+}
+
+fn in_browser() -> Result<(), Failure> {
+    // It comes with the program that binds the page to JavaScript.
+    let runner = page::tools()?.join("wasm-bindgen-test-runner");
+    let mut test = cargo(&["test", "--target", page::TARGET, "-p", "mudi-engine-wgpu", "--test", "parity"]);
+    test.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER", runner).env("CHROMEDRIVER", "chromedriver");
+    // The runner gives up after 20 seconds otherwise, which is little on an emulated GPU.
+    step(test.env("WASM_BINDGEN_TEST_TIMEOUT", "900"))
 }
 
 /// Processors that QEMU emulates, and which of the engine's loops run on them.

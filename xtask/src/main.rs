@@ -14,6 +14,7 @@ const HELP: &str = "\
 The commands of this repository.
 
   cargo xtask test                    format, lints, documentation and every test, as CI runs them
+  cargo xtask test-browser            the last part of it: both engines against each other in Chromium
   cargo xtask test-paths              the engine's tests on emulated processors without AVX-512, and without AVX
   cargo xtask demo [--out DIR]        build `mudi` in release mode and run its demo into DIR (default: demo)
   cargo xtask serve [--data DIR]      build the page and `mudi` in release mode, and serve DIR (default: mudi-data) until Ctrl-C
@@ -29,6 +30,7 @@ The commands of this repository.
 enum Command {
     Help,
     Test,
+    TestBrowser,
     TestPaths,
     Demo { out: PathBuf },
     Page,
@@ -63,6 +65,7 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Command, Failure> {
     match name.as_str() {
         "help" | "--help" | "-h" => Ok(Command::Help),
         "test" => option(words, "test", None).map(|_| Command::Test),
+        "test-browser" => option(words, "test-browser", None).map(|_| Command::TestBrowser),
         "test-paths" => option(words, "test-paths", None).map(|_| Command::TestPaths),
         "demo" => {
             let out = option(words, "demo", Some("--out"))?;
@@ -119,6 +122,7 @@ fn main() -> ExitCode {
             Ok(())
         }
         Command::Test => commands::test(),
+        Command::TestBrowser => commands::test_browser(),
         Command::TestPaths => commands::test_paths(),
         Command::Demo { out } => commands::demo(&out),
         Command::Page => page::page(),
@@ -148,6 +152,7 @@ mod tests {
     fn command_lines() {
         assert_eq!(parsed(""), Ok(Command::Help));
         assert_eq!(parsed("test"), Ok(Command::Test));
+        assert_eq!(parsed("test-browser"), Ok(Command::TestBrowser));
         assert_eq!(parsed("test-paths"), Ok(Command::TestPaths));
         assert_eq!(parsed("demo"), Ok(Command::Demo { out: "demo".into() }));
         assert_eq!(parsed("demo --out a/b"), Ok(Command::Demo { out: "a/b".into() }));

@@ -41,18 +41,14 @@ pub(crate) fn page() -> Result<(), Failure> {
         return Ok(());
     }
     let begun = SystemTime::now();
-    compiler()?;
-    let tools = target_folder().join("tools");
-    for (program, package, version, flags) in TOOLS {
-        install(&tools, program, package, version, flags)?;
-    }
-    let mut path = vec![tools.join("bin")];
+    let tools = tools()?;
+    let mut path = vec![tools.clone()];
     path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
     let path = std::env::join_paths(path).map_err(|error| Failure::step(format!("PATH: {error}"), 1))?;
     let mut built = Vec::new();
     for program in PROGRAMS {
         let dist = target_folder().join("page").join(program.trim_end_matches(".html"));
-        let mut trunk = Command::new(tools.join("bin").join("trunk"));
+        let mut trunk = Command::new(tools.join("trunk"));
         trunk.args(["build", program, "--release", "--offline", "--dist"]).arg(&dist).current_dir(root());
         // Trunk reads `NO_COLOR` as true or false, where the rest of the world writes 1.
         step(trunk.env("PATH", &path).env("CARGO_INCREMENTAL", "0").env_remove("NO_COLOR"))?;
@@ -64,6 +60,16 @@ pub(crate) fn page() -> Result<(), Failure> {
     index
         .and_then(|file| file.set_modified(begun))
         .map_err(|error| Failure::step(format!("index.html: {error}"), 1))
+}
+
+/// Sees to it that the compiler and the programs are there; the folder of the programs.
+pub(crate) fn tools() -> Result<PathBuf, Failure> {
+    compiler()?;
+    let tools = target_folder().join("tools");
+    for (program, package, version, flags) in TOOLS {
+        install(&tools, program, package, version, flags)?;
+    }
+    Ok(tools.join("bin"))
 }
 
 /// When a file, or a file in a folder, was changed last.
@@ -83,7 +89,7 @@ pub(crate) fn target_folder() -> PathBuf {
 }
 
 /// Sees to it that the compiler can compile for browsers.
-pub(crate) fn compiler() -> Result<(), Failure> {
+fn compiler() -> Result<(), Failure> {
     let sysroot = Command::new("rustc").args(["--print", "sysroot"]).output();
     let sysroot = sysroot.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
     let known = sysroot.is_ok_and(|path| Path::new(&path).join("lib/rustlib").join(TARGET).is_dir());

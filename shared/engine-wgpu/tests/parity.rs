@@ -1,6 +1,7 @@
 //! Every operation and every network on the GPU, held against candle on the CPU.
 //!
-//! Natively this needs an adapter, which may be emulated (lavapipe, in Debian's `mesa-vulkan-drivers`).
+//! Natively this needs an adapter, which may be emulated (lavapipe, in Debian's `mesa-vulkan-drivers`). `cargo xtask test-browser` runs
+//! the same in Chromium, compiled for browsers: both engines are then as the page has them.
 #![allow(clippy::unwrap_used)] // In the helpers of tests too.
 
 use mudi_diffusion::{Engine, Readable};
@@ -24,19 +25,13 @@ impl Bound {
     const HALF_NETWORK: Self = Self(2e-2);
 }
 
-async fn start(storage: Storage, sharing: Sharing, budget: f64) -> WgpuEngine {
-    let gpu = Gpu::start().await.expect("a GPU, or an emulated one (on Debian: mesa-vulkan-drivers)");
-    WgpuEngine::new(gpu, Settings { storage, sharing, budget }).expect("the adapter stores both")
+/// A GPU, or an emulated one.
+async fn gpu() -> Gpu {
+    Gpu::start().await.expect("a GPU, or an emulated one (on Debian: mesa-vulkan-drivers)")
 }
 
-/// Runs a future whose engine waits by itself.
-fn wait(future: impl Future<Output = ()>) {
-    use std::task::{Context, Poll, Waker};
-    let mut future = std::pin::pin!(future);
-    let mut context = Context::from_waker(Waker::noop());
-    while future.as_mut().poll(&mut context) == Poll::Pending {
-        std::thread::yield_now();
-    }
+fn engine(gpu: Gpu, storage: Storage, sharing: Sharing, budget: f64) -> WgpuEngine {
+    WgpuEngine::new(gpu, Settings { storage, sharing, budget }).expect("the adapter stores both")
 }
 
 fn error(found: &[f32], expected: &[f32]) -> f32 {
@@ -112,38 +107,82 @@ async fn networks_against_candle(engine: &WgpuEngine, Bound(bound): Bound) {
     report(&wrong, tried);
 }
 
-#[test]
-fn operations_in_single_precision() {
+async fn operations_in(storage: Storage, bound: Bound) {
     for (sharing, budget) in WAYS {
-        wait(async {
-            operations_against_candle(&start(Storage::Single, sharing, budget).await, Bound::SINGLE).await;
-        });
+        operations_against_candle(&engine(gpu().await, storage, sharing, budget), bound).await;
     }
 }
 
-#[test]
-fn networks_in_single_precision() {
+async fn networks_in(storage: Storage, bound: Bound) {
     for (sharing, budget) in WAYS {
-        wait(async {
-            networks_against_candle(&start(Storage::Single, sharing, budget).await, Bound::SINGLE).await;
-        });
+        networks_against_candle(&engine(gpu().await, storage, sharing, budget), bound).await;
     }
 }
 
-#[test]
-fn operations_in_half_precision() {
-    for (sharing, budget) in WAYS {
-        wait(async {
-            operations_against_candle(&start(Storage::Half, sharing, budget).await, Bound::HALF).await;
-        });
+#[cfg(not(target_arch = "wasm32"))]
+mod native {
+    use super::*;
+
+    /// Runs a future whose engine waits by itself.
+    fn wait(future: impl Future<Output = ()>) {
+        use std::task::{Context, Poll, Waker};
+        let mut future = std::pin::pin!(future);
+        let mut context = Context::from_waker(Waker::noop());
+        while future.as_mut().poll(&mut context) == Poll::Pending {
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn operations_in_single_precision() {
+        wait(operations_in(Storage::Single, Bound::SINGLE));
+    }
+
+    #[test]
+    fn networks_in_single_precision() {
+        wait(networks_in(Storage::Single, Bound::SINGLE));
+    }
+
+    #[test]
+    fn operations_in_half_precision() {
+        wait(operations_in(Storage::Half, Bound::HALF));
+    }
+
+    #[test]
+    fn networks_in_half_precision() {
+        wait(networks_in(Storage::Half, Bound::HALF_NETWORK));
     }
 }
 
-#[test]
-fn networks_in_half_precision() {
-    for (sharing, budget) in WAYS {
-        wait(async {
-            networks_against_candle(&start(Storage::Half, sharing, budget).await, Bound::HALF_NETWORK).await;
-        });
+#[cfg(target_arch = "wasm32")]
+mod browser {
+    use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
+
+    use super::*;
+
+    wasm_bindgen_test_configure!(run_in_browser);
+
+    #[wasm_bindgen_test]
+    async fn operations_in_single_precision() {
+        operations_in(Storage::Single, Bound::SINGLE).await;
+    }
+
+    #[wasm_bindgen_test]
+    async fn networks_in_single_precision() {
+        networks_in(Storage::Single, Bound::SINGLE).await;
+    }
+
+    /// Not every adapter computes in half precision; one that does not says so.
+    #[wasm_bindgen_test]
+    async fn half_precision_or_a_reason() {
+        let gpu = gpu().await;
+        if gpu.adapter.half {
+            operations_in(Storage::Half, Bound::HALF).await;
+            networks_in(Storage::Half, Bound::HALF_NETWORK).await;
+        } else {
+            let settings = Settings { storage: Storage::Half, sharing: Sharing::Alone, budget: 1e9 };
+            let refusal = WgpuEngine::new(gpu, settings).err().expect("half precision is refused");
+            assert!(refusal.to_string().contains("16-bit"), "{refusal}");
+        }
     }
 }
