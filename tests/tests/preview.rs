@@ -128,6 +128,50 @@ fn both_engines_paint_what_the_server_makes() {
     assert!(psnr(&other, server[0].as_raw()) < 30.0);
 }
 
+/// A text is no other in a browser: weights, brackets that are text, more tokens than an encoder reads at once, a negative prompt of
+/// another length, none.
+#[test]
+fn prompts_are_read_as_the_server_reads_them() {
+    const STEPS: usize = 2;
+    let long = "a red bear and a blue cat in the snow, ".repeat(8);
+    let base = Base::load(&pocket(), Precision::Single).expect("pocket");
+    let settings = Settings { steps: STEPS, ..Settings::for_base(&base) };
+    let start = [Start { seed: SEED, ..Start::default() }];
+    let engine = CandleEngine::cpu();
+    let mut painter =
+        Painter::new(engine.clone(), Model::load(&engine, files(), None).expect("pocket's files"));
+    let mut different = std::collections::HashSet::new();
+    let long_end = format!("{long}(a green robot:1.4)");
+    for (prompt, negative) in [
+        (r"a \(red\) bear", ""),
+        ("a (red:1.6) bear and a [blue] cat", "sticker"),
+        (long_end.as_str(), "(sticker:0.5)"),
+        ("a red bear", long.as_str()),
+    ] {
+        let texts = base.encode_pair(prompt, negative).expect("encoded texts");
+        let server = pictures(&base, &texts, &settings, &start, |_| ()).expect("the server's picture");
+        let wish = Wish {
+            prompt: prompt.to_owned(),
+            negative: negative.to_owned(),
+            canvas: None,
+            gamma: 0.0,
+            seed: SEED,
+            sampler: SamplerKind::default(),
+            karras: false,
+            steps: STEPS,
+            guidance: settings.guidance,
+            lora_scale: 1.0,
+        };
+        let mut painting = painter.begin(wish).expect("a wish that can be fulfilled");
+        finish(painter.step(&mut painting)).expect("a step");
+        let painted = finish(painter.step(&mut painting)).expect("a step").pixels;
+        let near = psnr(&painted, server[0].as_raw());
+        assert!(near > 50.0, "{prompt:?}: {near:.1} dB");
+        different.insert(painted);
+    }
+    assert_eq!(different.len(), 4);
+}
+
 #[test]
 fn a_projects_lora_is_painted_of_denoiser_and_text_encoders() {
     const RANK: usize = 2;

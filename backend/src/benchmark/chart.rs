@@ -14,7 +14,7 @@ const AXIS: f64 = 26.0;
 /// A bar for each named share, 0..=1, with a line for its 95 % interval. The picture brings its own styles, so that it can stand
 /// alone.
 pub(super) fn bars(label: &str, rows: &[(String, Option<Estimate>)]) -> String {
-    const STYLE: &str = "text{font:13px system-ui,sans-serif;fill:#55524a}.bar{fill:#7fae98}.whisker{stroke:#2d2b27;stroke-width:1.5}\
+    const STYLE: &str = "text{font:13px system-ui,sans-serif;fill:#55524a}.share{fill:#7fae98}.interval{stroke:#2d2b27;stroke-width:1.5}\
         .grid{stroke:#ddd8cc}";
     let height = ROW * rows.len() as f64 + AXIS;
     let at = |share: f64| BARS[0] + share.clamp(0.0, 1.0) * (BARS[1] - BARS[0]);
@@ -41,13 +41,13 @@ pub(super) fn bars(label: &str, rows: &[(String, Option<Estimate>)]) -> String {
         let Some(share) = share else { continue };
         let length = at(share.value) - BARS[0];
         body += &format!(
-            "<rect class=\"bar\" x=\"{:.1}\" y=\"{:.1}\" width=\"{length:.1}\" height=\"16\" rx=\"3\"/>",
+            "<rect class=\"share\" x=\"{:.1}\" y=\"{:.1}\" width=\"{length:.1}\" height=\"16\" rx=\"3\"/>",
             BARS[0],
             middle - 8.0
         );
         if let Some((low, high)) = share.interval {
             body += &format!(
-                "<line class=\"whisker\" x1=\"{:.1}\" y1=\"{middle:.1}\" x2=\"{:.1}\" y2=\"{middle:.1}\"/>",
+                "<line class=\"interval\" x1=\"{:.1}\" y1=\"{middle:.1}\" x2=\"{:.1}\" y2=\"{middle:.1}\"/>",
                 at(low),
                 at(high)
             );
@@ -68,7 +68,7 @@ mod tests {
     fn every_row_has_its_bar() {
         let rows = [("<a>".to_owned(), Estimate::rate(3, 4)), ("b".to_owned(), None)];
         let svg = bars("Success", &rows);
-        assert_eq!(svg.matches("class=\"bar\"").count(), 1);
+        assert_eq!(svg.matches("class=\"share\"").count(), 1);
         assert!(svg.contains("&lt;a&gt;") && svg.contains("aria-label=\"Success\""));
         // Three quarters of the way.
         assert!(svg.contains(&format!("width=\"{:.1}\"", 0.75 * (BARS[1] - BARS[0]))));

@@ -86,7 +86,7 @@ pub(super) fn ways(parts: &[Part]) -> Vec<Way> {
         way(
             Part::Methods,
             "dreambooth_described",
-            "DreamBooth, described (`red bear` for `bear`)",
+            "DreamBooth, described (“red bear” for “bear”)",
             pair(Method::Dreambooth),
             0.0,
         ),
@@ -110,7 +110,7 @@ pub(super) fn ways(parts: &[Part]) -> Vec<Way> {
         way(
             Part::Ablations,
             "without_descriptive_class",
-            "MuDI without the descriptive class (`bear` for `red bear`)",
+            "MuDI without the descriptive class (“bear” for “red bear”)",
             kind(Method::Mudi),
             GAMMA,
         ),

@@ -66,6 +66,14 @@ impl Failure {
     }
 }
 
+/// Why there is no adapter, in a few words: wgpu lists every interface that it knows, which helps nobody who looks at a page.
+fn why(error: &wgpu::RequestAdapterError) -> String {
+    match error {
+        wgpu::RequestAdapterError::NotFound { .. } => "none answered".to_owned(),
+        other => other.to_string(),
+    }
+}
+
 impl Gpu {
     /// Starts the fastest GPU that there is, or one emulated on the CPU where there is no other.
     ///
@@ -80,7 +88,7 @@ impl Gpu {
         let adapter = instance
             .request_adapter(&options)
             .await
-            .map_err(|error| GpuError::NoAdapter { reason: error.to_string() })?;
+            .map_err(|error| GpuError::NoAdapter { reason: why(&error) })?;
         let info = adapter.get_info();
         let limits = adapter.limits();
         let half = adapter.features().contains(wgpu::Features::SHADER_F16);

@@ -1,9 +1,8 @@
 //! A project's own LoRA on the model of the preview.
 
-use mudi_diffusion::clip::ClipText;
 use mudi_diffusion::lora::LoraFactors;
 use mudi_diffusion::nn::Adaptable;
-use mudi_diffusion::tokenizer::Tokenizer;
+use mudi_diffusion::texts::TextEncoders;
 use mudi_diffusion::unet::UNet;
 use mudi_diffusion::{Component, Engine, Parameters};
 
@@ -20,15 +19,13 @@ const NAME: &str = "the LoRA";
 pub(crate) fn attach<E: Engine>(
     engine: &E,
     unet: &mut UNet<E>,
-    encoders: &mut [(Tokenizer, ClipText<E>)],
+    texts: &mut TextEncoders<E>,
     bytes: &[u8],
     alpha: f32,
 ) -> Result<(), PreviewError> {
     let mut weights = SafetensorsWeights::new(engine, NAME, bytes)?;
     let mut adapted = to_network(&mut weights, Component::Unet, unet.adaptable(), alpha)?;
-    for ((_, encoder), component) in
-        encoders.iter_mut().zip([Component::TextEncoder, Component::TextEncoder2])
-    {
+    for (component, encoder) in texts.encoders_mut() {
         adapted += to_network(&mut weights, component, encoder.adaptable(), alpha)?;
     }
     if adapted == 0 {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use mudi_diffusion::clip::{ClipText, ClipTextConfig};
 use mudi_diffusion::schedule::NoiseSchedule;
+use mudi_diffusion::texts::TextEncoders;
 use mudi_diffusion::tokenizer::Tokenizer;
 use mudi_diffusion::unet::{UNet, UNetConfig};
 use mudi_diffusion::vae::{VaeConfig, VaeDecoder, VaeEncoder};
@@ -18,13 +19,12 @@ pub type Files = BTreeMap<String, Vec<u8>>;
 
 /// A base model on an engine: SD 1.5, SD 2.1, SDXL and the pocket models.
 pub struct Model<E: Engine> {
-    pub(crate) encoders: Vec<(Tokenizer, ClipText<E>)>,
+    pub(crate) texts: TextEncoders<E>,
     pub(crate) unet: UNet<E>,
     pub(crate) vae: VaeConfig,
     pub(crate) encoder: VaeEncoder<E>,
     pub(crate) decoder: VaeDecoder<E>,
     pub(crate) schedule: NoiseSchedule,
-    pub(crate) zeros_for_empty_prompt: bool,
 }
 
 fn text<'a>(files: &'a Files, name: &str) -> Result<Option<&'a str>, PreviewError> {
@@ -87,33 +87,26 @@ impl<E: Engine> Model<E> {
     /// Files that are missing, damaged or do not belong together.
     pub fn load(engine: &E, mut files: Files, lora: Option<(&[u8], f32)>) -> Result<Self, PreviewError> {
         let files = &mut files;
-        let mut encoders = Vec::new();
-        for suffix in ["", "_2"] {
-            let folder = format!("text_encoder{suffix}");
-            if suffix.is_empty() || files.contains_key(&format!("{folder}/config.json")) {
-                let config: ClipTextConfig = config(files, &folder)?;
-                let tokenizer = tokenizer(files, &format!("tokenizer{suffix}"))?;
-                let weights = format!("{folder}/model.safetensors");
-                let encoder = network(engine, files, &weights, |weights| ClipText::new(config, weights))?;
-                encoders.push((tokenizer, encoder));
-            }
-        }
+        let first = text_encoder(engine, files, "")?;
+        let second = files.contains_key("text_encoder_2/config.json");
+        let second = second.then(|| text_encoder(engine, files, "_2")).transpose()?;
         let name = "scheduler/scheduler_config.json";
         let schedule = NoiseSchedule::from_json(needed(files, name)?)
             .map_err(|error| PreviewError::File { name: name.to_owned(), reason: error.to_string() })?;
-        let zeros_for_empty_prompt = zeros_for_empty_prompt(files)?;
         let vae: VaeConfig = config(files, "vae")?;
         let (encoder, decoder) =
             network(engine, files, "vae/diffusion_pytorch_model.safetensors", |weights| {
                 Ok((VaeEncoder::new(&vae, weights)?, VaeDecoder::new(&vae, weights)?))
             })?;
         let unet_config: UNetConfig = config(files, "unet")?;
+        let pooled = unet_config.has_text_time();
+        let mut texts = TextEncoders::new(first, second, pooled, zeros_for_empty_prompt(files)?);
         let weights = "unet/diffusion_pytorch_model.safetensors";
         let mut unet = network(engine, files, weights, |weights| UNet::new(unet_config, weights))?;
         if let Some((bytes, alpha)) = lora {
-            lora::attach(engine, &mut unet, &mut encoders, bytes, alpha)?;
+            lora::attach(engine, &mut unet, &mut texts, bytes, alpha)?;
         }
-        Ok(Self { encoders, unet, vae, encoder, decoder, schedule, zeros_for_empty_prompt })
+        Ok(Self { texts, unet, vae, encoder, decoder, schedule })
     }
 
     /// Side of the square pictures that it was trained on, in pixels.
@@ -121,6 +114,20 @@ impl<E: Engine> Model<E> {
     pub fn resolution(&self) -> usize {
         self.unet.config.sample_size.unwrap_or(64) * self.vae.reduction()
     }
+}
+
+/// A text encoder with its tokenizer; the second one's folders end in `_2`.
+fn text_encoder<E: Engine>(
+    engine: &E,
+    files: &mut Files,
+    suffix: &str,
+) -> Result<(Tokenizer, ClipText<E>), PreviewError> {
+    let folder = format!("text_encoder{suffix}");
+    let config: ClipTextConfig = config(files, &folder)?;
+    let tokenizer = tokenizer(files, &format!("tokenizer{suffix}"))?;
+    let weights = format!("{folder}/model.safetensors");
+    let encoder = network(engine, files, &weights, |weights| ClipText::new(config, weights))?;
+    Ok((tokenizer, encoder))
 }
 
 /// `force_zeros_for_empty_prompt` of `model_index.json`, which folders made by hand may lack.

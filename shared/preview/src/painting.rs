@@ -1,6 +1,7 @@
 //! Sampling, with a picture after each step.
 
 use mudi_diffusion::schedule::{Sampler, SamplerKind};
+use mudi_diffusion::texts::TextStates;
 use mudi_diffusion::unet::{AddedConditioning, UNetInput};
 use mudi_diffusion::{Engine, Readable};
 use mudi_domain::rng;
@@ -55,24 +56,11 @@ pub struct Picture {
     pub pixels: Vec<u8>,
 }
 
-/// Texts as the UNet takes them, for one batch.
-struct Text<E: Engine> {
-    context: E::Tensor,
-    pooled: Option<E::Tensor>,
-}
-
-// Derived, this would ask the same of the engine.
-impl<E: Engine> Clone for Text<E> {
-    fn clone(&self) -> Self {
-        Self { context: self.context.clone(), pooled: self.pooled.clone() }
-    }
-}
-
 /// A model, and what it has encoded last.
 pub struct Painter<E: Engine> {
     engine: E,
     model: Model<E>,
-    text: Option<(TextKey, Text<E>)>,
+    text: Option<(TextKey, TextStates<E>)>,
 }
 
 /// What texts depend on: prompt, what guidance leads away from, whether there is guidance, and the LoRA's scale.
@@ -82,7 +70,7 @@ type TextKey = (String, String, bool, f32);
 pub struct Painting<E: Engine> {
     wish: Wish,
     sampler: Sampler,
-    text: Text<E>,
+    text: TextStates<E>,
     /// Height and width of latents.
     size: [usize; 2],
     latents: Latents<E>,
@@ -154,42 +142,25 @@ impl<E: Readable> Painter<E> {
         Ok(Painting { wish, sampler, text, size, latents, step: 0 })
     }
 
-    fn encode_texts(&self, wish: &Wish, guided: bool) -> Result<Text<E>, PreviewError> {
-        let engine = &self.engine;
-        let positive = self.encode_text(&wish.prompt, wish.lora_scale)?;
+    /// The prompt's states, after those of what guidance leads away from where there is any.
+    fn encode_texts(&self, wish: &Wish, guided: bool) -> Result<TextStates<E>, PreviewError> {
+        let (engine, texts) = (&self.engine, &self.model.texts);
+        let prompt = texts.prompt(&wish.prompt)?;
         if !guided {
-            return Ok(positive);
+            return Ok(texts.encode(engine, &[&prompt], wish.lora_scale)?);
         }
-        let mut negative = self.encode_text(&wish.negative, wish.lora_scale)?;
-        if wish.negative.is_empty() && self.model.zeros_for_empty_prompt {
-            negative.context = engine.scale(&negative.context, 0.0)?;
-            negative.pooled = negative.pooled.map(|pooled| engine.scale(&pooled, 0.0)).transpose()?;
-        }
-        Ok(Text {
+        let mut tokens = [prompt, texts.prompt(&wish.negative)?];
+        texts.level(&mut tokens);
+        let [prompt, negative] = &tokens;
+        let positive = texts.encode(engine, &[prompt], wish.lora_scale)?;
+        let negative = texts.encode_negative(engine, negative, wish.lora_scale)?;
+        Ok(TextStates {
             context: engine.concat(&negative.context, &positive.context, 0)?,
             pooled: match (&negative.pooled, &positive.pooled) {
                 (Some(negative), Some(positive)) => Some(engine.concat(negative, positive, 0)?),
                 _ => None,
             },
         })
-    }
-
-    /// SDXL's two encoders side by side, or the only one's last states.
-    fn encode_text(&self, prompt: &str, lora_scale: f32) -> Result<Text<E>, PreviewError> {
-        let engine = &self.engine;
-        let mut context: Option<E::Tensor> = None;
-        let mut pooled = None;
-        for (tokenizer, encoder) in &self.model.encoders {
-            let encoded = encoder.forward_with(engine, &tokenizer.encode(prompt)?.ids, 1, lora_scale)?;
-            let states = if self.model.encoders.len() > 1 { encoded.penultimate } else { encoded.last };
-            context = Some(match context {
-                Some(first) => engine.concat(&first, &states, 2)?,
-                None => states,
-            });
-            pooled = encoded.pooled;
-        }
-        let context = context.ok_or_else(|| PreviewError::Missing { name: "text_encoder".to_owned() })?;
-        Ok(Text { context, pooled: pooled.filter(|_| self.model.unet.config.has_text_time()) })
     }
 
     /// Latents of the start, `[1, h, w, C]`: noise, shifted towards the encoded layout where there is one.
