@@ -60,6 +60,22 @@ fn psnr(a: &[u8], b: &[u8]) -> f64 {
     10.0 * (255.0f64.powi(2) / mean.max(1e-9)).log10()
 }
 
+/// A picture without a layout, by the settings that the server has for a base.
+fn wish(prompt: &str, negative: &str, steps: usize) -> Wish {
+    Wish {
+        prompt: prompt.to_owned(),
+        negative: negative.to_owned(),
+        canvas: None,
+        gamma: 0.0,
+        seed: SEED,
+        sampler: SamplerKind::default(),
+        karras: false,
+        steps,
+        guidance: 5.0,
+        lora_scale: 1.0,
+    }
+}
+
 /// The last picture, and how many there were.
 fn painted<E: Readable>(engine: E, wish: &Wish) -> (Vec<u8>, usize) {
     let model = Model::load(&engine, files(), None).expect("pocket's files");
@@ -99,16 +115,9 @@ fn both_engines_paint_what_the_server_makes() {
     let server = pictures(&base, &texts, &settings, &[start], |_| ()).expect("the server's picture");
 
     let wish = Wish {
-        prompt: PROMPT.to_owned(),
-        negative: NEGATIVE.to_owned(),
         canvas: Some(Canvas { side, pixels: image.into_raw(), mask }),
         gamma: 1.5,
-        seed: SEED,
-        sampler: SamplerKind::default(),
-        karras: false,
-        steps: STEPS,
-        guidance: settings.guidance,
-        lora_scale: 1.0,
+        ..wish(PROMPT, NEGATIVE, STEPS)
     };
     let (on_processor, steps) = painted(CandleEngine::cpu(), &wish);
     assert_eq!(steps, STEPS);
@@ -150,19 +159,8 @@ fn prompts_are_read_as_the_server_reads_them() {
     ] {
         let texts = base.encode_pair(prompt, negative).expect("encoded texts");
         let server = pictures(&base, &texts, &settings, &start, |_| ()).expect("the server's picture");
-        let wish = Wish {
-            prompt: prompt.to_owned(),
-            negative: negative.to_owned(),
-            canvas: None,
-            gamma: 0.0,
-            seed: SEED,
-            sampler: SamplerKind::default(),
-            karras: false,
-            steps: STEPS,
-            guidance: settings.guidance,
-            lora_scale: 1.0,
-        };
-        let mut painting = painter.begin(wish).expect("a wish that can be fulfilled");
+        let mut painting =
+            painter.begin(wish(prompt, negative, STEPS)).expect("a wish that can be fulfilled");
         finish(painter.step(&mut painting)).expect("a step");
         let painted = finish(painter.step(&mut painting)).expect("a step").pixels;
         let near = psnr(&painted, server[0].as_raw());
@@ -200,18 +198,7 @@ fn a_projects_lora_is_painted_of_denoiser_and_text_encoders() {
         let engine = CandleEngine::cpu();
         let model = Model::load(&engine, files(), Some((&bytes, ALPHA))).expect("pocket's files");
         let mut painter = Painter::new(engine, model);
-        let wish = Wish {
-            prompt: PROMPT.to_owned(),
-            negative: NEGATIVE.to_owned(),
-            canvas: None,
-            gamma: 0.0,
-            seed: SEED,
-            sampler: SamplerKind::default(),
-            karras: false,
-            steps: 2,
-            guidance: settings.guidance,
-            lora_scale: scale,
-        };
+        let wish = Wish { lora_scale: scale, ..wish(PROMPT, NEGATIVE, 2) };
         let mut painting = painter.begin(wish).expect("a wish that can be fulfilled");
         finish(painter.step(&mut painting)).expect("a step");
         let painted = finish(painter.step(&mut painting)).expect("a step").pixels;
@@ -231,18 +218,7 @@ fn memory_does_not_grow_from_picture_to_picture() {
     let mut painter = Painter::new(engine, model);
     let mut taken = Vec::new();
     for seed in 0..4 {
-        let wish = Wish {
-            prompt: PROMPT.to_owned(),
-            negative: String::new(),
-            canvas: None,
-            gamma: 0.0,
-            seed,
-            sampler: SamplerKind::default(),
-            karras: false,
-            steps: 2,
-            guidance: 5.0,
-            lora_scale: 1.0,
-        };
+        let wish = Wish { seed, ..wish(PROMPT, "", 2) };
         let mut painting = painter.begin(wish).expect("a wish that can be fulfilled");
         // One is dropped half-way, as when something is dragged.
         finish(painter.step(&mut painting)).expect("a step");

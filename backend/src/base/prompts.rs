@@ -7,7 +7,7 @@ pub use mudi_diffusion::texts::Tokens;
 use mudi_diffusion::{Component, Engine, texts};
 use mudi_engine_candle::lora::{self, Attachment};
 use mudi_engine_candle::weights::{Precision, Trainable};
-use mudi_engine_candle::{CandleEngine, on_pool};
+use mudi_engine_candle::{CandleEngine, on_pool, part_of};
 
 use super::{BaseError, Source};
 
@@ -27,10 +27,7 @@ pub struct EncodedPrompts {
 impl EncodedPrompts {
     /// Some of a batch of `batch` texts.
     pub(crate) fn part(&self, part: Range<usize>, batch: usize) -> Self {
-        let of = |all: &[f32]| {
-            let each = all.len() / batch;
-            all[part.start * each..part.end * each].to_vec()
-        };
+        let of = |all: &[f32]| part_of(all, &part, batch);
         Self { context: of(&self.context), pooled: self.pooled.as_deref().map(of), ..*self }
     }
 

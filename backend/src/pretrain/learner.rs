@@ -7,7 +7,7 @@ use mudi_diffusion::nn::Builder;
 use mudi_diffusion::unet::{AddedConditioning, UNet, UNetConfig, UNetInput};
 use mudi_diffusion::{Engine, Error, ParameterKind, Parameters, Result};
 use mudi_engine_candle::weights::TrainableWeights;
-use mudi_engine_candle::{CandleEngine, Gradients, Tensor, backward};
+use mudi_engine_candle::{CandleEngine, Gradients, Tensor, backward, part_of};
 
 /// Everything that one step is computed from.
 #[derive(Clone, Default)]
@@ -28,13 +28,9 @@ impl Batch {
     /// Some of the samples.
     fn part(&self, part: Range<usize>) -> Self {
         let count = self.timesteps.len();
-        fn of<T: Copy>(all: &[T], part: &Range<usize>, count: usize) -> Vec<T> {
-            let each = all.len() / count;
-            all[part.start * each..part.end * each].to_vec()
-        }
-        let values = |all: &[f32]| of(all, &part, count);
+        let values = |all: &[f32]| part_of(all, &part, count);
         Self {
-            ids: of(&self.ids, &part, count),
+            ids: part_of(&self.ids, &part, count),
             noisy: values(&self.noisy),
             noise: values(&self.noise),
             timesteps: values(&self.timesteps),

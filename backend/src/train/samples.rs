@@ -11,6 +11,7 @@ use mudi_domain::recipe::{Method, Recipe, Regularization};
 use mudi_domain::rng::{self, Stream};
 use mudi_domain::segmix;
 use mudi_domain::{cutmix, subject::Subject};
+use mudi_engine_candle::part_of;
 use rand::Rng;
 
 use super::TrainError;
@@ -84,12 +85,11 @@ pub(super) struct Batch {
 impl Batch {
     /// Some of the samples; what their errors count stays.
     pub(super) fn part(&self, part: Range<usize>) -> Self {
-        let each = self.noisy.len() / self.timesteps.len();
-        let values = |all: &[f32]| all[part.start * each..part.end * each].to_vec();
+        let values = |all: &[f32]| part_of(all, &part, self.timesteps.len());
         Self {
             noisy: values(&self.noisy),
             target: values(&self.target),
-            timesteps: self.timesteps[part.clone()].to_vec(),
+            timesteps: values(&self.timesteps),
             text: self.text.part(part.clone(), self.timesteps.len()),
             tokens: self.tokens.as_ref().map(|tokens| tokens[part.clone()].to_vec()),
             weights: values(&self.weights),

@@ -37,6 +37,13 @@ impl CandleEngine {
     }
 }
 
+/// The values of some samples of a batch of `count`, which has as many values for each.
+#[must_use]
+pub fn part_of<T: Copy>(all: &[T], part: &Range<usize>, count: usize) -> Vec<T> {
+    let each = all.len() / count;
+    all[part.start * each..part.end * each].to_vec()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
