@@ -42,25 +42,35 @@ pub(crate) fn browser() -> Result<(), Failure> {
 
 /// The script of axe-core, fetched once.
 pub(crate) fn axe() -> Result<PathBuf, Failure> {
-    let file = axe_file();
-    if !file.is_file() {
-        let folder = axe_folder();
-        std::fs::create_dir_all(&folder)
-            .map_err(|error| Failure::step(format!("{}: {error}", folder.display()), 1))?;
-        let mut npm = Command::new("npm");
-        npm.args(["install", "--no-save", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix"])
-            .arg(&folder);
-        step(npm.arg(format!("axe-core@{AXE}")))?;
-    }
-    Ok(file)
+    npm_package("axe-core", AXE)?;
+    Ok(axe_file())
 }
 
-fn axe_folder() -> PathBuf {
-    target_folder().join("tools").join(format!("axe-core-{AXE}"))
+/// The folder of a package of npm's registry in that version, fetched once.
+pub(crate) fn npm_package(name: &str, version: &str) -> Result<PathBuf, Failure> {
+    let folder = package_folder(name, version);
+    if !folder.join("package.json").is_file() {
+        let tools = tools_folder(name, version);
+        std::fs::create_dir_all(&tools)
+            .map_err(|error| Failure::step(format!("{}: {error}", tools.display()), 1))?;
+        let mut npm = Command::new("npm");
+        npm.args(["install", "--no-save", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix"])
+            .arg(&tools);
+        step(npm.arg(format!("{name}@{version}")))?;
+    }
+    Ok(folder)
+}
+
+fn tools_folder(name: &str, version: &str) -> PathBuf {
+    target_folder().join("tools").join(format!("{name}-{version}"))
+}
+
+fn package_folder(name: &str, version: &str) -> PathBuf {
+    tools_folder(name, version).join("node_modules").join(name)
 }
 
 fn axe_file() -> PathBuf {
-    axe_folder().join("node_modules/axe-core/axe.min.js")
+    package_folder("axe-core", AXE).join("axe.min.js")
 }
 
 fn is_there(program: &str) -> bool {

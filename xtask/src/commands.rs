@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use crate::Failure;
 use crate::browser;
 use crate::page;
-use crate::process::{cargo, component, root, step};
+use crate::process::{cargo, component, python, root, step};
 
 /// The base model that the demo runs on, below the root.
 const BASE: &str = "models/pocket";
@@ -126,15 +126,9 @@ pub(crate) fn screenshots() -> Result<(), Failure> {
 }
 
 /// Runs the script that makes the parity fixtures.
-pub(crate) fn fixtures(python: &Path) -> Result<(), Failure> {
+pub(crate) fn fixtures(interpreter: &Path) -> Result<(), Failure> {
     const NEEDS: &str = "import torch, diffusers, transformers, peft, safetensors, tokenizers";
-    // A path is below the folder that the command was typed in; a bare name is looked up on PATH.
-    let python = if python.components().count() > 1 {
-        std::path::absolute(python)
-            .map_err(|error| Failure::usage(format!("`--python {}`: {error}", python.display())))?
-    } else {
-        python.to_owned()
-    };
+    let python = python(interpreter)?;
     let folder = root().join("tests").join("fixtures");
     step(Command::new(&python).args(["-c", NEEDS]).current_dir(&folder)).map_err(|failure| Failure {
         message: format!(

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use crate::Failure;
 use crate::page::target_folder;
-use crate::process::{cargo, root, step};
+use crate::process::{cargo, root, step, virtual_environment};
 
 /// How long it takes where nothing else is said.
 pub(crate) const SECONDS: u64 = 600;
@@ -25,15 +25,7 @@ fn schemathesis() -> Result<PathBuf, Failure> {
     let programs = folder.join(if cfg!(windows) { "Scripts" } else { "bin" });
     let found = Command::new(programs.join("schemathesis")).arg("--version").stderr(Stdio::null()).output();
     if !found.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(SCHEMATHESIS)) {
-        let mut make = Command::new("python3");
-        step(make.args(["-m", "venv", "--clear"]).arg(&folder)).map_err(|failure| Failure {
-            message: format!(
-                "{}\nschemathesis needs Python 3.11 or newer with its module venv (Debian's packages python3 and python3-venv).",
-                failure.message
-            ),
-            ..failure
-        })?;
-        let mut install = Command::new(programs.join("python"));
+        let mut install = Command::new(virtual_environment(&folder)?);
         install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "-r"]);
         step(install.arg(root().join("tests/api/requirements.txt")))?;
     }

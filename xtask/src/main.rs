@@ -1,7 +1,9 @@
 //! The commands of the README: `cargo xtask <command>`. Without a command it prints what there is.
 
+mod bench_browser;
 mod browser;
 mod commands;
+mod cuda;
 mod embed;
 mod fuzz_api;
 mod page;
@@ -21,6 +23,9 @@ The commands of this repository.
   cargo xtask page                    build the page, which builds of `mudi` from then on embed
   cargo xtask screenshots             the README's pictures of the page, anew, into docs/images
   cargo xtask fuzz-api [--seconds N]  what fits the API's description, and what does not, sent to a server (default: 600 s)
+  cargo xtask bench-browser --python PATH
+                                      the page's engines beside ONNX Runtime in Chromium; the Python has diffusers and onnx
+  cargo xtask check-cuda              the program with the feature `cuda`, linted and linked, on a machine without a card
   cargo xtask fixtures --python PATH  make the parity fixtures again with a Python that has diffusers
   cargo xtask help                    this text
 ";
@@ -37,6 +42,8 @@ enum Command {
     Screenshots,
     Serve { data: PathBuf },
     FuzzApi { seconds: u64 },
+    BenchBrowser { python: PathBuf },
+    CheckCuda,
     Fixtures { python: PathBuf },
 }
 
@@ -85,13 +92,26 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Command, Failure> {
             let fault = || Failure::usage("`--seconds` needs a whole number after it, 1 or more");
             Ok(Command::FuzzApi { seconds: seconds.ok_or_else(fault)? })
         }
-        "fixtures" => option(words, "fixtures", Some("--python"))?
-            .map(|python| Command::Fixtures { python })
-            .ok_or_else(|| {
-                Failure::usage("`fixtures` needs `--python PATH`: a Python with torch and diffusers")
-            }),
+        "check-cuda" => option(words, "check-cuda", None).map(|_| Command::CheckCuda),
+        "bench-browser" => {
+            interpreter(words, "bench-browser", "onnx").map(|python| Command::BenchBrowser { python })
+        }
+        "fixtures" => interpreter(words, "fixtures", "peft").map(|python| Command::Fixtures { python }),
         _ => Err(Failure::usage(format!("there is no command `{name}`\n\n{HELP}"))),
     }
+}
+
+/// The value of `--python`, which `command` cannot do without.
+fn interpreter(
+    words: impl Iterator<Item = String>,
+    command: &str,
+    further: &str,
+) -> Result<PathBuf, Failure> {
+    option(words, command, Some("--python"))?.ok_or_else(|| {
+        Failure::usage(format!(
+            "`{command}` needs `--python PATH`: a Python with torch, diffusers and {further}"
+        ))
+    })
 }
 
 /// The value of the one option that `command` has, written `--name VALUE` or `--name=VALUE`.
@@ -129,6 +149,8 @@ fn main() -> ExitCode {
         Command::Screenshots => commands::screenshots(),
         Command::Serve { data } => commands::serve(&data),
         Command::FuzzApi { seconds } => fuzz_api::fuzz_api(seconds),
+        Command::BenchBrowser { python } => bench_browser::bench_browser(&python),
+        Command::CheckCuda => cuda::check_cuda(),
         Command::Fixtures { python } => commands::fixtures(&python),
     });
     match result {
@@ -163,6 +185,8 @@ mod tests {
         assert_eq!(parsed("serve --data d"), Ok(Command::Serve { data: "d".into() }));
         assert_eq!(parsed("fuzz-api"), Ok(Command::FuzzApi { seconds: 600 }));
         assert_eq!(parsed("fuzz-api --seconds 60"), Ok(Command::FuzzApi { seconds: 60 }));
+        assert_eq!(parsed("bench-browser --python=p"), Ok(Command::BenchBrowser { python: "p".into() }));
+        assert_eq!(parsed("check-cuda"), Ok(Command::CheckCuda));
         assert_eq!(parsed("fixtures --python p"), Ok(Command::Fixtures { python: "p".into() }));
     }
 
@@ -177,6 +201,7 @@ mod tests {
             ("fuzz-api --seconds 0", "`--seconds` needs a whole number"),
             ("fuzz-api --seconds few", "`--seconds` needs a whole number"),
             ("fixtures", "needs `--python PATH`"),
+            ("bench-browser", "needs `--python PATH`"),
         ] {
             let failure = parsed(line).unwrap_err();
             assert!(failure.message.contains(part), "{line}: {}", failure.message);

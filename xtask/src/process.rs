@@ -22,6 +22,28 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
     command
 }
 
+/// The Python of `--python`: a path is below the folder that the command was typed in; a bare name is looked up on PATH.
+pub(crate) fn python(given: &Path) -> Result<PathBuf, Failure> {
+    if given.components().count() == 1 {
+        return Ok(given.to_owned());
+    }
+    std::path::absolute(given)
+        .map_err(|error| Failure::usage(format!("`--python {}`: {error}", given.display())))
+}
+
+/// Makes an environment for packages of Python in `folder`, anew; its interpreter.
+pub(crate) fn virtual_environment(folder: &Path) -> Result<PathBuf, Failure> {
+    let mut make = Command::new("python3");
+    step(make.args(["-m", "venv", "--clear"]).arg(folder)).map_err(|failure| Failure {
+        message: format!(
+            "{}\nThis needs Python 3.11 or newer with its module venv (Debian's packages python3 and python3-venv).",
+            failure.message
+        ),
+        ..failure
+    })?;
+    Ok(folder.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" }))
+}
+
 /// Shows a step and runs it.
 pub(crate) fn step(command: &mut Command) -> Result<(), Failure> {
     let name = shown(command);
