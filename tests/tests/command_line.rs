@@ -47,8 +47,14 @@ fn a_resumed_run_gives_the_bytes_of_an_uninterrupted_one() {
         let parts = format!("{name}-parts");
         ok(&refs(&shop.train(&parts, &[further, &["--stop-after", "2"]].concat())));
         assert!(!Path::new(&shop.path(&parts)).join("pytorch_lora_weights.safetensors").exists());
+        let priors = Path::new(&shop.path(&parts)).join("priors.safetensors");
+        if name == "cutmix" {
+            std::fs::write(&priors, b"damaged").expect("there are prior images, and they are made again");
+        }
         ok(&refs(&shop.train(&parts, &[further, &["--resume", "--stop-after", "3"]].concat())));
+        assert_eq!(priors.exists(), ["mudi", "cutmix", "eight", "text", "dora"].contains(&name));
         ok(&refs(&shop.train(&parts, &[further, &["--resume"]].concat())));
+        assert!(!priors.exists(), "{name}: only a run that goes on needs them");
         for file in
             ["checkpoint.safetensors", "pytorch_lora_weights.safetensors", "metrics.jsonl", "recipe.json"]
         {

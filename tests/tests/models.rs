@@ -5,6 +5,8 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use mudi::vision::Embedder;
+use mudi_tests::golden::fixture;
 use mudi_tests::workshop::{Workshop, json, ok, refused};
 use sha2::{Digest, Sha256};
 
@@ -24,7 +26,7 @@ enum Mood {
     Wrong,
 }
 
-/// A hub on this machine with one repository; stops with the test's process.
+/// A hub on this machine with one repository, and with one archive of other hosts'; stops with the test's process.
 struct Hub {
     address: String,
     /// What it was asked: path, range, token.
@@ -38,6 +40,10 @@ fn weights() -> Vec<u8> {
 }
 
 fn hub(mood: Mood) -> Hub {
+    hub_with(mood, Vec::new())
+}
+
+fn hub_with(mood: Mood, archive: Vec<u8>) -> Hub {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = format!("http://{}", listener.local_addr().expect("an address"));
     let asked: Arc<Mutex<Vec<[String; 3]>>> = Arc::default();
@@ -45,13 +51,18 @@ fn hub(mood: Mood) -> Hub {
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             // A client that hangs up is its own business.
-            let _ = answer(stream, mood, &log);
+            let _ = answer(stream, mood, &archive, &log);
         }
     });
     Hub { address, asked }
 }
 
-fn answer(mut stream: TcpStream, mood: Mood, log: &Mutex<Vec<[String; 3]>>) -> std::io::Result<()> {
+fn answer(
+    mut stream: TcpStream,
+    mood: Mood,
+    archive: &[u8],
+    log: &Mutex<Vec<[String; 3]>>,
+) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
     let mut first = String::new();
     reader.read_line(&mut first)?;
@@ -75,8 +86,12 @@ fn answer(mut stream: TcpStream, mood: Mood, log: &Mutex<Vec<[String; 3]>>) -> s
         log.push([path.clone(), range.clone(), token]);
         before
     };
+    let all = if path.ends_with(".zip") { archive.to_vec() } else { weights() };
     let mut send = |status: u16, body: &[u8], length: usize| {
-        let head = format!("HTTP/1.1 {status} x\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
+        let total = all.len();
+        let head = format!(
+            "HTTP/1.1 {status} x\r\ncontent-length: {length}\r\ncontent-range: bytes 0-0/{total}\r\nconnection: close\r\n\r\n"
+        );
         stream.write_all(head.as_bytes())?;
         stream.write_all(body)?;
         stream.flush()
@@ -95,12 +110,11 @@ fn answer(mut stream: TcpStream, mood: Mood, log: &Mutex<Vec<[String; 3]>>) -> s
     if path.ends_with("config.json") {
         return send(206, b"{}", 2);
     }
-    let all = weights();
     let asked = range.trim_start_matches("bytes=").split_once('-');
-    let (from, to) = asked.map_or((0, WEIGHTS - 1), |(from, to)| {
-        (from.parse().unwrap_or(0), to.parse().unwrap_or(WEIGHTS - 1))
+    let (from, to) = asked.map_or((0, all.len() - 1), |(from, to)| {
+        (from.parse().unwrap_or(0), to.parse().unwrap_or(all.len() - 1))
     });
-    let part = &all[from.min(WEIGHTS)..(to + 1).min(WEIGHTS)];
+    let part = &all[from.min(all.len())..(to + 1).min(all.len())];
     match mood {
         Mood::Status(status) => send(status, b"no", 2),
         Mood::Half => send(206, &part[..part.len() / 2], part.len()),
@@ -206,4 +220,71 @@ fn an_interrupted_pull_goes_on_and_a_token_is_sent() {
     let parts: Vec<&String> =
         asked.iter().filter(|asked| asked[0].ends_with("model.safetensors")).map(|asked| &asked[1]).collect();
     assert_eq!(parts, [&format!("bytes={there}-299999")]);
+}
+
+/// DreamSim as its authors pack it, from the fixture.
+fn dreamsim_archive(without: &str) -> Vec<u8> {
+    let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for (name, file) in [
+        ("dino_vitb16_pretrain.pth", "dino_vitb16.safetensors"),
+        ("clip_vitb16_pretrain.pth.tar", "clip_vitb16.safetensors"),
+        ("open_clip_vitb16_pretrain.pth.tar", "open_clip_vitb16.safetensors"),
+        ("ensemble_lora/adapter_config.json", "ensemble_lora/adapter_config.json"),
+        ("ensemble_lora/adapter_model.bin", "ensemble_lora/adapter_model.safetensors"),
+        ("config.json", "config.json"),
+        ("readme.txt", "config.json"),
+    ] {
+        if name != without {
+            let bytes = std::fs::read(fixture("vision/dreamsim-tiny").join(file)).expect("the fixture");
+            archive.start_file(name, zip::write::SimpleFileOptions::default()).expect("a member");
+            archive.write_all(&bytes).expect("its bytes");
+        }
+    }
+    archive.finish().expect("an archive").into_inner()
+}
+
+#[test]
+fn an_archive_is_pulled_and_unpacked() {
+    let archive = dreamsim_archive("");
+    for mood in [Mood::Well, Mood::HalfOnce, Mood::Whole] {
+        let shop = Workshop::new();
+        let hub = hub_with(mood, archive.clone());
+        let models = shop.path("models");
+        let token = shop.path("token");
+        std::fs::write(&token, "secret").expect("write");
+        let pull = pull(&shop, &hub.address, "dreamsim");
+        ok(&[&borrowed(&pull)[..], &["--token-file", &token]].concat());
+        assert_eq!(json(&["models", "verify", "dreamsim", "--models", &models])["files"], 6);
+        let folder = Path::new(&models).join("dreamsim");
+        assert!(
+            !folder.join("readme.txt").exists() && !folder.join("dreamsim_ensemble_checkpoint.zip").exists()
+        );
+        let image = image::RgbImage::from_fn(40, 30, |x, y| image::Rgb([6 * x as u8, 8 * y as u8, 90]));
+        let [pulled, ours] = [folder.clone(), fixture("vision/dreamsim-tiny")]
+            .map(|folder| Embedder::load(&folder).expect("DreamSim").embed(&image).expect("an identity"));
+        assert_eq!(pulled, ours);
+        ok(&["models", "remove", "dreamsim", "--models", &models]);
+        assert!(!folder.exists());
+    }
+}
+
+#[test]
+fn an_archive_that_is_not_whole_leaves_no_model() {
+    let mut broken = dreamsim_archive("");
+    // Somewhere in the bytes of the first member.
+    broken[5000] ^= 1;
+    let missing = dreamsim_archive("clip_vitb16_pretrain.pth.tar");
+    for (archive, words) in [
+        (broken, &["dino_vitb16_pretrain.pth", "pull the model again"][..]),
+        (missing, &["clip_vitb16_pretrain.pth.tar", "does not hold"]),
+        (b"no archive at all".to_vec(), &["no zip archive"]),
+    ] {
+        let shop = Workshop::new();
+        let hub = hub_with(Mood::Well, archive);
+        refused(&borrowed(&pull(&shop, &hub.address, "dreamsim")), words);
+        assert!(!Path::new(&shop.path("models/dreamsim")).exists());
+        // What was wrong is not taken for the beginning of what is right.
+        let working = hub_with(Mood::Well, dreamsim_archive(""));
+        ok(&borrowed(&pull(&shop, &working.address, "dreamsim")));
+    }
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
 use candle_core::Tensor as Value;
+use mudi::vision::{Embedder, EmbedderKind};
 use mudi_diffusion::{Engine, Parameters, parse};
 use mudi_engine_candle::weights::{FileWeights, NamedTensors, to_safetensors};
 use mudi_engine_candle::{CandleEngine, nchw};
@@ -100,6 +101,68 @@ fn dinov2_of_the_authors_files_is_the_same_network() {
     let states = dino.forward(&engine, &pixels).unwrap();
     let expected = &golden["out.larger.last_hidden_state"];
     assert_close("dinov2, authors' names", &engine.to_vec(&states).unwrap(), expected);
+}
+
+/// The smallest of the published files at its size, with weights of our own: its name tells the configuration.
+#[test]
+fn dinov2_is_read_from_a_folder_with_the_authors_file_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (width, patches) = (384, 37 * 37);
+    let mut shapes = vec![
+        ("cls_token".to_owned(), vec![1, 1, width]),
+        ("mask_token".to_owned(), vec![1, width]),
+        ("pos_embed".to_owned(), vec![1, 1 + patches, width]),
+        ("patch_embed.proj.weight".to_owned(), vec![width, 3, 14, 14]),
+        ("patch_embed.proj.bias".to_owned(), vec![width]),
+        ("norm.weight".to_owned(), vec![width]),
+        ("norm.bias".to_owned(), vec![width]),
+    ];
+    for block in 0..12 {
+        let inner = 4 * width;
+        for (name, shape) in [
+            ("norm1.weight", vec![width]),
+            ("norm1.bias", vec![width]),
+            ("attn.qkv.weight", vec![3 * width, width]),
+            ("attn.qkv.bias", vec![3 * width]),
+            ("attn.proj.weight", vec![width, width]),
+            ("attn.proj.bias", vec![width]),
+            ("ls1.gamma", vec![width]),
+            ("norm2.weight", vec![width]),
+            ("norm2.bias", vec![width]),
+            ("mlp.fc1.weight", vec![inner, width]),
+            ("mlp.fc1.bias", vec![inner]),
+            ("mlp.fc2.weight", vec![width, inner]),
+            ("mlp.fc2.bias", vec![width]),
+            ("ls2.gamma", vec![width]),
+        ] {
+            shapes.push((format!("blocks.{block}.{name}"), shape));
+        }
+    }
+    let mut random = mudi_domain::rng::stream(3, "weights", 0);
+    let tensors: Vec<(String, Value)> = shapes
+        .into_iter()
+        .map(|(name, shape)| {
+            let values = mudi_domain::rng::normal(&mut random, shape.iter().product());
+            let values: Vec<f32> = values.iter().map(|value| value * 0.05).collect();
+            let tensor = Value::from_vec(values, shape, &candle_core::Device::Cpu).expect("a tensor");
+            (name, tensor)
+        })
+        .collect();
+    let path = folder.path().join("dinov2_vits14_pretrain.pth");
+    safetensors::serialize_to_file(tensors.iter().map(|(name, tensor)| (name, tensor)), None, &path)
+        .expect("a file");
+    let embedder = Embedder::load(folder.path()).expect("DINOv2");
+    assert_eq!(embedder.kind(), EmbedderKind::Dinov2);
+    let image = image::RgbImage::from_fn(40, 30, |x, y| image::Rgb([6 * x as u8, 8 * y as u8, 90]));
+    let other = image::RgbImage::from_fn(40, 30, |x, y| image::Rgb([8 * y as u8, 90, 6 * x as u8]));
+    let [one, same, two] = [&image, &image, &other].map(|image| embedder.embed(image).expect("an identity"));
+    assert_eq!(one, same);
+    assert!(one.cosine(&two) < 1.0);
+    // A file of the large model under the small one's name is refused by its shapes.
+    let wrong = folder.path().join("dinov2_vitl14_pretrain.pth");
+    std::fs::rename(&path, &wrong).expect("renamed");
+    let refusal = Embedder::load(folder.path()).err().expect("another shape").to_string();
+    assert!(refusal.contains("vitl14") || refusal.contains("cls_token"), "{refusal}");
 }
 
 fn owl(engine: &CandleEngine) -> (Owl<CandleEngine>, NamedTensors) {

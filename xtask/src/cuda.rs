@@ -7,7 +7,7 @@ use std::process::Command;
 
 use crate::Failure;
 use crate::page::target_folder;
-use crate::process::{cargo, step, virtual_environment};
+use crate::process::{cargo, path_with, step, virtual_environment};
 
 /// The release of the tool kit; what of it is needed.
 const TOOLKIT: &str = "13.2.2";
@@ -18,13 +18,14 @@ const COMPUTE_CAPABILITY: &str = "80";
 /// Checks and links the program with the feature `cuda`.
 pub(crate) fn check_cuda() -> Result<(), Failure> {
     let home = toolkit()?;
+    let path = path_with(&home.join("bin"))?;
     // cuDNN is only linked where it is installed: checked, that it fits.
     let lint = ["clippy", "-p", "mudi-engine-candle", "--all-targets", "--features"];
     let lints = ["cuda", "cudnn"].map(|feature| [&lint[..], &[feature, "--", "-D", "warnings"]].concat());
     let link = vec!["build", "-p", "mudi", "--features", "cuda"];
     for words in lints.iter().chain([&link]) {
         let mut build = cargo(words);
-        build.env("CUDA_HOME", &home);
+        build.env("CUDA_HOME", &home).env("PATH", &path);
         if std::env::var_os("CUDA_COMPUTE_CAP").is_none() {
             build.env("CUDA_COMPUTE_CAP", COMPUTE_CAPABILITY);
         }

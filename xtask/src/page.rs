@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use crate::Failure;
 use crate::embed;
-use crate::process::{cargo, root, step};
+use crate::process::{cargo, path_with, root, step};
 
 /// What a browser runs is compiled for.
 pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
@@ -42,9 +42,7 @@ pub(crate) fn page() -> Result<(), Failure> {
     }
     let begun = SystemTime::now();
     let tools = tools()?;
-    let mut path = vec![tools.clone()];
-    path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
-    let path = std::env::join_paths(path).map_err(|error| Failure::step(format!("PATH: {error}"), 1))?;
+    let path = path_with(&tools)?;
     let mut built = Vec::new();
     for program in PROGRAMS {
         let dist = target_folder().join("page").join(program.trim_end_matches(".html"));

@@ -1,6 +1,6 @@
 //! Running programs, one step after the other.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
@@ -29,6 +29,13 @@ pub(crate) fn python(given: &Path) -> Result<PathBuf, Failure> {
     }
     std::path::absolute(given)
         .map_err(|error| Failure::usage(format!("`--python {}`: {error}", given.display())))
+}
+
+/// PATH with another folder of programs before all others.
+pub(crate) fn path_with(programs: &Path) -> Result<OsString, Failure> {
+    let others = std::env::var_os("PATH").unwrap_or_default();
+    let all = std::iter::once(programs.to_owned()).chain(std::env::split_paths(&others));
+    std::env::join_paths(all).map_err(|error| Failure::step(format!("PATH: {error}"), 1))
 }
 
 /// Makes an environment for packages of Python in `folder`, anew; its interpreter.

@@ -22,14 +22,13 @@ pub(super) struct Arguments {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Pull a model: sdxl, sd21, sd15, sam, owlv2, dinov2, taesdxl, or a repository as OWNER/NAME. The same command goes on
+    /// Pull a model: sdxl, sd21, sd15, sam, owlv2, dinov2, dreamsim, taesdxl, or a repository as OWNER/NAME. The same command goes on
     /// where an earlier one stopped.
     Pull {
         /// The model.
         name: String,
-        /// Address of a mirror of the hub.
-        #[arg(long, env = "MUDI_HUB", default_value = DEFAULT_HUB, value_name = "URL")]
-        mirror: String,
+        #[arg(long, env = "MUDI_HUB", value_name = "URL", help = format!("Address of a mirror of the hub, and of other hosts that models come from [default: {DEFAULT_HUB}]"))]
+        mirror: Option<String>,
         /// File with the token of an account of the hub [default: the variable MUDI_HUB_TOKEN].
         #[arg(long, value_name = "FILE")]
         token_file: Option<PathBuf>,
@@ -70,11 +69,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             };
             let token = token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty());
             let bar = bar(*quiet, 0);
-            let folder = models::pull(&Hub::new(mirror, token), name, models, !full, |progress| {
-                bar.set_length(progress.total);
-                bar.set_position(progress.done);
-                bar.set_message(progress.file.to_owned());
-            })?;
+            let folder =
+                models::pull(&Hub::new(mirror.as_deref(), token), name, models, !full, |progress| {
+                    bar.set_length(progress.total);
+                    bar.set_position(progress.done);
+                    bar.set_message(progress.file.to_owned());
+                })?;
             bar.finish();
             (serde_json::json!({ "folder": folder }), format!("The model is in {}.", folder.display()))
         }

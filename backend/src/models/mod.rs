@@ -1,5 +1,6 @@
 //! Published models: pulled from a hub into a folder, listed, verified and removed.
 
+mod archive;
 mod catalog;
 mod hub;
 mod manifest;
@@ -8,7 +9,7 @@ mod selection;
 
 use std::path::PathBuf;
 
-pub use catalog::{CATALOG, Entry, find};
+pub use catalog::{Archive, CATALOG, Entry, Source, find};
 pub use hub::{DEFAULT_HUB, Hub};
 pub(crate) use manifest::digest;
 pub use manifest::{Found, Manifest, list, remove, verify};

@@ -5,7 +5,8 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::catalog::Piece;
+use super::archive::unpack;
+use super::catalog::{Piece, Source};
 use super::hub::{Hub, RemoteFile};
 use super::manifest::{FileRecord, Manifest, digest};
 use super::selection::needed;
@@ -45,12 +46,21 @@ pub fn pull(
     half: bool,
     mut progress: impl FnMut(Progress<'_>),
 ) -> Result<PathBuf, ModelsError> {
-    let (folder, pieces) = find(name)?;
+    let (folder, source) = find(name)?;
     let target = models.join(&folder);
     if target.exists() {
         return Err(ModelsError::Exists { path: target });
     }
-    let files = ask(hub, name, &pieces, half)?;
+    let (origins, files) = match &source {
+        Source::Hub(pieces) => {
+            let origins = pieces.iter().map(|piece| piece.repository.clone()).collect();
+            (origins, ask(hub, name, pieces, half)?)
+        }
+        Source::Archive(archive) => {
+            let file = hub.single(archive.address, archive.path)?;
+            (vec![file.url.clone()], vec![(file.path.clone(), file)])
+        }
+    };
     let staging = models.join(format!("{folder}{PART}"));
     create_folder(&staging)?;
     let lock_path = models.join(format!(".{folder}.lock"));
@@ -58,23 +68,25 @@ pub fn pull(
     if lock.try_lock().is_err() {
         return Err(ModelsError::InUse { path: staging });
     }
-    let total = files.iter().map(|(_, _, file)| file.size).sum();
+    let total = files.iter().map(|(_, file)| file.size).sum();
     let mut done = 0;
-    let mut manifest = Manifest {
-        repositories: pieces.iter().map(|piece| piece.repository.clone()).collect(),
-        ..Manifest::default()
-    };
-    for (repository, path, file) in &files {
+    let mut manifest = Manifest { repositories: origins, ..Manifest::default() };
+    for (path, file) in &files {
         let here = staging.join(path);
         if let Some(parent) = here.parent() {
             create_folder(parent)?;
         }
         let before = done;
-        let sha256 = fetch(hub, repository, file, &here, |bytes| {
+        let sha256 = fetch(hub, file, &here, |bytes| {
             progress(Progress { file: path, done: before + bytes, total });
         })?;
         done += file.size;
-        manifest.files.insert(path.clone(), FileRecord { size: file.size, sha256 });
+        match &source {
+            Source::Hub(_) => {
+                manifest.files.insert(path.clone(), FileRecord { size: file.size, sha256 });
+            }
+            Source::Archive(archive) => manifest.files = unpack(&here, archive, &staging)?,
+        }
     }
     manifest.write(&staging)?;
     std::fs::rename(&staging, &target).map_err(|source| WriteError { path: target.clone(), source })?;
@@ -83,8 +95,8 @@ pub fn pull(
     Ok(target)
 }
 
-/// The files of a model: repository, path in the model's folder, and what the hub knows of it.
-type Wanted = (String, String, RemoteFile);
+/// A file of a model: its path in the model's folder, and what the hub knows of it.
+type Wanted = (String, RemoteFile);
 
 fn ask(hub: &Hub, name: &str, pieces: &[Piece], half: bool) -> Result<Vec<Wanted>, ModelsError> {
     let mut files = Vec::new();
@@ -99,7 +111,7 @@ fn ask(hub: &Hub, name: &str, pieces: &[Piece], half: bool) -> Result<Vec<Wanted
                 "" => file.path.clone(),
                 into => format!("{into}/{}", file.path),
             };
-            files.push((piece.repository.clone(), path, file.clone()));
+            files.push((path, file.clone()));
         }
     }
     if files.is_empty() { Err(ModelsError::NoWeights { repository: name.to_owned() }) } else { Ok(files) }
@@ -108,7 +120,6 @@ fn ask(hub: &Hub, name: &str, pieces: &[Piece], half: bool) -> Result<Vec<Wanted
 /// Fetches one file, from where an earlier attempt stopped; returns its SHA-256.
 fn fetch(
     hub: &Hub,
-    repository: &str,
     file: &RemoteFile,
     path: &Path,
     mut progress: impl FnMut(u64),
@@ -123,7 +134,7 @@ fn fetch(
             if have >= file.size && part.exists() {
                 break;
             }
-            match append(hub, repository, file, &part, have, &mut progress) {
+            match append(hub, file, &part, have, &mut progress) {
                 // Whatever got through is a reason to go on.
                 Ok(()) => attempts = 0,
                 Err(error @ (ModelsError::Failed { .. } | ModelsError::Unreachable { .. })) => {
@@ -163,7 +174,6 @@ fn fetch(
 /// Fetches the next part of a file.
 fn append(
     hub: &Hub,
-    repository: &str,
     file: &RemoteFile,
     part: &Path,
     have: u64,
@@ -175,7 +185,7 @@ fn append(
         return Ok(());
     }
     let last = (have + CHUNK).min(file.size) - 1;
-    let (continued, mut body) = hub.part(repository, &file.path, have, last)?;
+    let (continued, mut body) = hub.part(file, have, last)?;
     let mut written = have;
     let mut end = last + 1;
     if !continued {
@@ -183,7 +193,7 @@ fn append(
         out.set_len(0).map_err(failed)?;
         (written, end) = (0, file.size);
     }
-    let url = hub.url(repository, &file.path);
+    let url = file.url.clone();
     let mut buffer = vec![0; 1 << 18];
     while written < end {
         let room = buffer.len().min(usize::try_from(end - written).unwrap_or(usize::MAX));

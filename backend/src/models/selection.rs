@@ -50,7 +50,9 @@ mod tests {
     use super::*;
 
     fn files(paths: &[&str]) -> Vec<RemoteFile> {
-        paths.iter().map(|path| RemoteFile { path: (*path).to_owned(), size: 1, sha256: None }).collect()
+        let file =
+            |path: &&str| RemoteFile { path: (*path).to_owned(), url: String::new(), size: 1, sha256: None };
+        paths.iter().map(file).collect()
     }
 
     fn chosen(paths: &[&str], without: &[&str], half: bool) -> Vec<String> {

@@ -34,7 +34,7 @@ pub(crate) use prior::BATCH as PRIOR_BATCH;
 use samples::{Batch, Samples};
 pub(crate) use seen::{read_shown, shown_file, write_shown};
 use state::RunFolder;
-pub(crate) use state::{CHECKPOINT_FILE, START_FILE};
+pub(crate) use state::{CHECKPOINT_FILE, PRIORS_FILE, START_FILE};
 pub use state::{LORA_FILE, Metric, RunInfo, read_metrics};
 
 use crate::base::{Base, Source, precision};
@@ -137,8 +137,9 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
     let folder = RunFolder::open(&options.out, &info, options.resume)?;
 
     let before = Instant::now();
+    let interrupt = &options.interrupt;
     let priors =
-        prior::make(&base, &captions, &dataset, recipe, &options.interrupt, |class, made, wanted| {
+        prior::make(&base, &captions, &dataset, recipe, &folder, interrupt, |class, made, wanted| {
             progress(Progress::Prior(class, made, wanted));
         })?;
     let prior_time = before.elapsed();
@@ -210,6 +211,7 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
     }
     if optimizer.step() >= steps {
         folder.write_lora(&weights, recipe, &base.unet.config)?;
+        folder.finish();
     }
     let folder = options.out.clone();
     Ok(Outcome { folder, metrics, seen, training: before.elapsed(), priors: prior_time })

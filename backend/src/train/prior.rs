@@ -6,6 +6,7 @@ use mudi_domain::recipe::{Recipe, Regularization};
 use super::TrainError;
 use super::captions::{Captions, classes};
 use super::samples::Prior;
+use super::state::RunFolder;
 use crate::base::Base;
 use crate::dataset::Dataset;
 use crate::generate::{Settings, Start, sample};
@@ -15,12 +16,13 @@ use crate::interrupt::Interrupt;
 pub(crate) const BATCH: usize = 8;
 
 /// Latents of prior images for each class of the data set. They are drawn before a LoRA is attached; seeds start at the
-/// recipe's.
+/// recipe's. The run's folder keeps them until it is finished, so that a run that goes on need not draw them again.
 pub(super) fn make(
     base: &Base,
     captions: &Captions,
     dataset: &Dataset,
     recipe: &Recipe,
+    folder: &RunFolder,
     interrupt: &Interrupt,
     mut progress: impl FnMut(&str, u64, u64),
 ) -> Result<Vec<Prior>, TrainError> {
@@ -32,19 +34,28 @@ pub(super) fn make(
         settings.size = [recipe.resolution as usize; 2];
     }
     let count = u64::from(recipe.prior_images);
-    let mut priors = Vec::new();
+    let mut kept = folder.priors();
+    let mut priors: Vec<Prior> = Vec::new();
     for class in classes(dataset) {
         let caption = prompt::prior(class);
-        let mut latents = Vec::new();
-        for first in (0..count).step_by(BATCH) {
+        let mut latents = kept.remove(&caption).unwrap_or_default();
+        // Whole batches: latents of one are as they are because of what they were drawn with.
+        latents.truncate(count as usize);
+        if latents.len() < count as usize {
+            latents.truncate(latents.len() / BATCH * BATCH);
+        }
+        progress(class, latents.len() as u64, count);
+        priors.push(Prior { caption, latents });
+        let at = priors.len() - 1;
+        for first in (priors[at].latents.len() as u64..count).step_by(BATCH) {
             let starts: Vec<Start> = (first..(first + BATCH as u64).min(count))
                 .map(|index| Start { seed: recipe.seed.wrapping_add(index), ..Start::default() })
                 .collect();
-            let made = sample(base, captions.prior(&caption)?, &settings, &starts, |_| {})?;
-            latents.extend(made.chunks_exact(made.len() / starts.len()).map(<[f32]>::to_vec));
-            progress(class, latents.len() as u64, count);
+            let made = sample(base, captions.prior(&priors[at].caption)?, &settings, &starts, |_| {})?;
+            priors[at].latents.extend(made.chunks_exact(made.len() / starts.len()).map(<[f32]>::to_vec));
+            folder.keep_priors(&priors)?;
+            progress(class, priors[at].latents.len() as u64, count);
         }
-        priors.push(Prior { caption, latents });
     }
     Ok(priors)
 }

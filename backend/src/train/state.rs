@@ -16,6 +16,7 @@ use mudi_engine_candle::{Kept, Optimizer, lora};
 use serde::{Deserialize, Serialize};
 
 use super::TrainError;
+use super::samples::Prior;
 use crate::dataset::Digests;
 use crate::files::{create_folder, write_atomically};
 
@@ -25,6 +26,7 @@ pub(crate) const CHECKPOINT_FILE: &str = "checkpoint.safetensors";
 const METRICS_FILE: &str = "metrics.jsonl";
 /// The tensor of a checkpoint that has what an optimizer keeps besides its state of each weight.
 const NUMBERS: &str = "optimizer.numbers";
+pub(crate) const PRIORS_FILE: &str = "priors.safetensors";
 pub(crate) const START_FILE: &str = "run.json";
 
 /// What a run was started with.
@@ -197,6 +199,29 @@ impl RunFolder {
         let mut metrics = read_metrics(&self.path)?;
         metrics.retain(|metric| metric.step <= step);
         Ok(metrics)
+    }
+
+    /// Latents of the prior images that have been made so far, by their caption. A file that cannot be read is none: they
+    /// are made again.
+    pub(super) fn priors(&self) -> BTreeMap<String, Vec<Vec<f32>>> {
+        let tensors = read_safetensors(&self.path.join(PRIORS_FILE)).unwrap_or_default();
+        tensors.into_iter().filter_map(|(caption, value)| Some((caption, value.to_vec2().ok()?))).collect()
+    }
+
+    /// Keeps them, `[images, values]` for each caption.
+    pub(super) fn keep_priors(&self, priors: &[Prior]) -> Result<(), TrainError> {
+        let mut tensors = NamedTensors::new();
+        for Prior { caption, latents } in priors.iter().filter(|prior| !prior.latents.is_empty()) {
+            tensors.insert(caption.clone(), Value::new(latents.clone(), &Device::Cpu)?);
+        }
+        let bytes = to_safetensors(&tensors, None).map_err(TrainError::Serialize)?;
+        Ok(write_atomically(&self.path.join(PRIORS_FILE), &bytes)?)
+    }
+
+    /// Lets go of what only a run that goes on needs.
+    pub(super) fn finish(&self) {
+        // It is no fault where there is none; one that stays takes room and no more.
+        let _ = std::fs::remove_file(self.path.join(PRIORS_FILE));
     }
 
     /// Writes the LoRA, in PEFT's names, with its alpha where diffusers looks for it.

@@ -6,14 +6,15 @@ use mudi_engine_candle::CandleEngine;
 use mudi_engine_candle::weights::FileWeights;
 use mudi_vision::dreamsim::{Adapter, DreamSim, DreamSimConfig, TOWERS, Tower};
 
-use super::{VisionError, file};
+use super::{VisionError, any_file, file};
 use crate::base::{self, BaseError};
 
 /// The folder of the LoRA, in the authors' archive.
 pub(super) const LORA: &str = "ensemble_lora";
 
-/// Loads DreamSim's ensemble: `dino_vitb16.safetensors`, `clip_vitb16.safetensors` and `open_clip_vitb16.safetensors` with the weights
-/// of the towers under the names of the authors' package, and in `ensemble_lora` the two files that peft saves.
+/// Loads DreamSim's ensemble from what the authors' archive holds: `dino_vitb16_pretrain.pth`, `clip_vitb16_pretrain.pth.tar` and
+/// `open_clip_vitb16_pretrain.pth.tar` with the weights of the towers, and in `ensemble_lora` the two files that peft saves. All weights may
+/// also be safetensors (`dino_vitb16.safetensors` and so on).
 ///
 /// # Errors
 /// [`VisionError`], naming the file.
@@ -28,10 +29,11 @@ pub fn load(
     let adapter = Adapter::from_json(&base::read_text(&config_path)?)
         .map_err(|source| VisionError::Config { path: config_path, source })?;
     let open = |path: &Path| FileWeights::open(engine, path).map_err(BaseError::from);
-    let mut lora = open(&file(&lora, "adapter_model.safetensors", NETWORK)?)?;
+    let mut lora = open(&any_file(&lora, &["adapter_model.safetensors", "adapter_model.bin"], NETWORK)?)?;
     let mut towers = Vec::with_capacity(TOWERS.len());
     for (index, name) in TOWERS.iter().enumerate() {
-        let mut weights = open(&file(folder, &format!("{name}.safetensors"), NETWORK)?)?;
+        let names = [".safetensors", "_pretrain.pth", "_pretrain.pth.tar"].map(|end| format!("{name}{end}"));
+        let mut weights = open(&any_file(folder, &names, NETWORK)?)?;
         let tower = weights
             .build(|parameters| Tower::new(engine, config, index, parameters, Some((adapter, &mut lora))))
             .map_err(BaseError::from)?;

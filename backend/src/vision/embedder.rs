@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use image::RgbImage;
 use mudi_diffusion::Engine;
 use mudi_domain::compare::Embedding;
-use mudi_engine_candle::weights::Precision;
+use mudi_engine_candle::weights::{FileWeights, Precision};
 use mudi_engine_candle::{CandleEngine, Tensor, on_pool};
 use mudi_vision::dino::{Dinov2, Dinov2Config, mean_state};
 use mudi_vision::dreamsim::{DreamSim, DreamSimConfig};
@@ -13,7 +13,7 @@ use mudi_vision::preprocess::{Pixels, Processor, Size};
 use serde::Serialize;
 
 use super::{ModelType, VisionError, dreamsim, file, processor};
-use crate::base;
+use crate::base::{self, BaseError};
 
 /// A network that embeds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -49,15 +49,20 @@ pub struct Embedder {
 
 impl Embedder {
     /// Loads DINOv2 from a folder as it is published (`config.json`, `model.safetensors`, and where there is one
-    /// `preprocessor_config.json`), or DreamSim from one with the weights of each tower and the LoRA (see
-    /// [`Self::kind`] for which it was).
+    /// `preprocessor_config.json`; or the authors' `dinov2_vitb14_pretrain.pth` or its like alone), or DreamSim from one with the weights
+    /// of each tower and the LoRA (see [`Self::kind`] for which it was).
     ///
     /// # Errors
     /// [`VisionError`], naming the file.
     pub fn load(folder: &Path) -> Result<Self, VisionError> {
         const NETWORKS: &str = "DINOv2 or DreamSim";
-        if !folder.join("config.json").exists() && folder.join(dreamsim::LORA).is_dir() {
-            return Self::dreamsim(folder, &DreamSimConfig::default());
+        if !folder.join("config.json").exists() {
+            if folder.join(dreamsim::LORA).is_dir() {
+                return Self::dreamsim(folder, &DreamSimConfig::default());
+            }
+            if let Some((path, config)) = authors_dinov2(folder) {
+                return Self::authors_dinov2(folder, &path, config);
+            }
         }
         let path = file(folder, "config.json", NETWORKS)?;
         match base::read_config::<ModelType>(folder)?.model_type.as_str() {
@@ -77,6 +82,15 @@ impl Embedder {
         })?;
         let processor =
             processor(folder, Processor::from_json)?.unwrap_or_else(|| square(side, Processor::dinov2()));
+        Ok(Self { folder: folder.to_owned(), engine, network: Network::Dinov2(Box::new(network)), processor })
+    }
+
+    fn authors_dinov2(folder: &Path, path: &Path, config: Dinov2Config) -> Result<Self, VisionError> {
+        let engine = CandleEngine::cpu();
+        let mut weights = FileWeights::open(&engine, path).map_err(BaseError::from)?;
+        let network = weights.build(|parameters| Dinov2::new(config, parameters)).map_err(BaseError::from)?;
+        weights.finish().map_err(BaseError::from)?;
+        let processor = Processor::dinov2();
         Ok(Self { folder: folder.to_owned(), engine, network: Network::Dinov2(Box::new(network)), processor })
     }
 
@@ -115,6 +129,17 @@ impl Embedder {
             Network::DreamSim(ensemble) => ensemble.embed(engine, &[pixels]),
         }
     }
+}
+
+/// The first file of DINOv2's authors in a folder, and its configuration, which the name tells.
+fn authors_dinov2(folder: &Path) -> Option<(PathBuf, Dinov2Config)> {
+    let mut paths: Vec<PathBuf> =
+        std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    paths.into_iter().find_map(|path| {
+        let config = Dinov2Config::published(path.file_name()?.to_str()?)?;
+        Some((path, config))
+    })
 }
 
 /// A processor that brings the whole image to a square of `side` pixels, whatever its shape, and is otherwise as `like`.

@@ -27,6 +27,12 @@ pub(crate) fn file(folder: &Path, name: &str, network: &'static str) -> Result<P
     if path.is_file() { Ok(path) } else { Err(VisionError::Missing { path, network }) }
 }
 
+/// The first of several files that a network's folder has.
+fn any_file(folder: &Path, names: &[impl AsRef<str>], network: &'static str) -> Result<PathBuf, VisionError> {
+    let found = names.iter().map(|name| folder.join(name.as_ref())).find(|path| path.is_file());
+    found.map_or_else(|| file(folder, names[0].as_ref(), network), Ok)
+}
+
 /// `preprocessor_config.json`, read by `parse`; `None` where there is none.
 fn processor<P>(
     folder: &Path,

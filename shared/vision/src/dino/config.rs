@@ -58,6 +58,29 @@ impl Default for Dinov2Config {
 }
 
 impl Dinov2Config {
+    /// The configuration of a file of the authors, by its name: `dinov2_vits14_pretrain.pth`, and so for `b`, `l` and `g`.
+    #[must_use]
+    pub fn published(name: &str) -> Option<Self> {
+        let letter = name.strip_prefix("dinov2_vit")?.strip_suffix("14_pretrain.pth")?;
+        let (hidden_size, num_hidden_layers, num_attention_heads) = match letter {
+            "s" => (384, 12, 6),
+            "b" => (768, 12, 12),
+            "l" => (1024, 24, 16),
+            "g" => (1536, 40, 24),
+            _ => return None,
+        };
+        let image_size = 518;
+        let use_swiglu_ffn = letter == "g";
+        Some(Self {
+            hidden_size,
+            num_hidden_layers,
+            num_attention_heads,
+            image_size,
+            use_swiglu_ffn,
+            ..Self::default()
+        })
+    }
+
     /// Width between the feed-forward layers; of gated ones two thirds, rounded up to a multiple of 8.
     pub(super) fn inner_width(&self) -> usize {
         let inner = self.hidden_size.saturating_mul(self.mlp_ratio);

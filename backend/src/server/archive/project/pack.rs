@@ -11,7 +11,7 @@ use crate::server::archive::Packer;
 use crate::server::http::problem::ApiError;
 use crate::server::jobs::TRAINED;
 use crate::server::store::StoreError;
-use crate::train::{CHECKPOINT_FILE, RunInfo, START_FILE};
+use crate::train::{CHECKPOINT_FILE, PRIORS_FILE, RunInfo, START_FILE};
 
 /// Writes the project as a zip to `path`. A run that is being trained is packed as of its last checkpoint, and is paused in
 /// the archive.
@@ -67,7 +67,8 @@ fn list(folder: &Path, over: bool) -> Result<Vec<String>, ApiError> {
                 continue;
             }
             let name = path.to_string_lossy().replace(std::path::MAIN_SEPARATOR, "/");
-            let half = name.ends_with(".part") || name == "lock";
+            // Prior images can be made again, and go while this is read when a run ends.
+            let half = name.ends_with(".part") || name == "lock" || name == PRIORS_FILE;
             let needless = over && name == CHECKPOINT_FILE;
             if !half && !needless {
                 found.push(name);
