@@ -32,6 +32,10 @@ pub(super) enum Job {
     Mask { detector: PathBuf, segmenter: PathBuf },
     /// Detect-and-Compare of a picture of two toys.
     Compare { detector: PathBuf, embedder: PathBuf },
+    /// What OWLv2 base makes of an image of 960 pixels and two texts, with random weights.
+    Owlv2,
+    /// The embedding that SAM ViT-B makes of an image of 1024 pixels, with random weights.
+    Sam,
     /// One operation of the engine, `repeat` times.
     Operation { operation: Operation, gradient: bool, repeat: usize },
 }
@@ -117,6 +121,8 @@ pub enum Set {
     Operations,
     /// The networks that see: a mask by a class's name, Detect-and-Compare of an image. There is no reference for these.
     Vision,
+    /// OWLv2 base and SAM ViT-B at their size, random weights; needs 4 GB of memory.
+    VisionFull,
 }
 
 /// A job and how its row is called.
@@ -193,6 +199,10 @@ pub(super) fn jobs<E>(
                 named("Detect-and-Compare of an image of two toys, 96x96", compare),
             ]
         }
+        Set::VisionFull => vec![
+            named("OWLv2 base, 960x960, two texts", Job::Owlv2),
+            named("SAM ViT-B, embedding of 1024x1024", Job::Sam),
+        ],
         Set::Operations => operations()
             .into_iter()
             .flat_map(|operation| {

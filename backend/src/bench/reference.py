@@ -204,7 +204,38 @@ def operation(job):
     return work
 
 
+def owlv2(job):
+    from transformers import Owlv2Config, Owlv2ForObjectDetection
+
+    model = Owlv2ForObjectDetection(Owlv2Config(vision_config={"image_size": 960})).eval()
+    pixels = torch.randn(1, 3, 960, 960)
+    ids = torch.zeros(2, 16, dtype=torch.int64)
+    ids[0, :4] = torch.tensor([49406, 320, 1929, 49407])
+    ids[1, :6] = torch.tensor([49406, 320, 2368, 17240, 4298, 49407])
+
+    def work():
+        with torch.no_grad():
+            model(pixel_values=pixels, input_ids=ids)
+
+    return work
+
+
+def sam(job):
+    from transformers import SamConfig, SamModel
+
+    model = SamModel(SamConfig()).eval()
+    pixels = torch.randn(1, 3, 1024, 1024)
+
+    def work():
+        with torch.no_grad():
+            model.get_image_embeddings(pixels)
+
+    return work
+
+
 JOBS = {
+    "owlv2": owlv2,
+    "sam": sam,
     "sampling": sampling,
     "forward": forward,
     "lora": lora,

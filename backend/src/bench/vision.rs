@@ -3,8 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use mudi_diffusion::{Engine, ParameterKind, Parameters};
 use mudi_domain::rng;
+use mudi_engine_candle::{CandleEngine, Tensor, on_pool};
 use mudi_toybox::{Background, Scene, similar_pair};
+use mudi_vision::owl::{Owl, OwlConfig};
+use mudi_vision::sam::{Published, Sam, SamConfig};
 
 use super::BenchError;
 use super::worker::Prepared;
@@ -51,6 +55,64 @@ pub(super) fn mask(detector: PathBuf, segmenter: PathBuf) -> Result<Prepared, Be
     };
     Ok(Box::new(move || {
         segmenter.mask(Path::new("picture"), &image, class).map_err(SeeingError::from)?;
+        Ok(())
+    }))
+}
+
+/// Random weights of a network, in memory.
+struct RandomWeights<'a>(&'a CandleEngine);
+
+impl Parameters<CandleEngine> for RandomWeights<'_> {
+    fn get(&mut self, name: &str, shape: &[usize], kind: ParameterKind) -> mudi_diffusion::Result<Tensor> {
+        let count = shape.iter().product();
+        let fan_in: usize = shape.iter().skip(1).product();
+        let values = match kind {
+            ParameterKind::NormScale => vec![1.0; count],
+            ParameterKind::NormShift | ParameterKind::Bias { .. } => vec![0.0; count],
+            _ => {
+                let spread = 1.0 / (fan_in.max(1) as f32).sqrt();
+                rng::normal(&mut rng::stream(0, name, 0), count).iter().map(|value| spread * value).collect()
+            }
+        };
+        self.0.from_slice(&values, shape)
+    }
+
+    fn contains(&self, _name: &str) -> bool {
+        true
+    }
+}
+
+/// Random pixels of a square image.
+fn pixels(engine: &CandleEngine, side: usize) -> mudi_diffusion::Result<Tensor> {
+    let values = rng::normal(&mut rng::stream(0, "pixels", 0), side * side * 3);
+    engine.from_slice(&values, &[1, side, side, 3])
+}
+
+/// OWLv2 base at its size.
+pub(super) fn owlv2() -> Result<Prepared, BenchError> {
+    let engine = CandleEngine::cpu();
+    let mut config = OwlConfig::default();
+    config.vision_config.image_size = 960;
+    let network = Owl::new(config, &mut RandomWeights(&engine))?;
+    let pixels = pixels(&engine, 960)?;
+    // Two texts of a few tokens, ended by CLIP's own token.
+    let mut ids = [0; 32];
+    ids[..4].copy_from_slice(&[49406, 320, 1929, 49407]);
+    ids[16..22].copy_from_slice(&[49406, 320, 2368, 17240, 4298, 49407]);
+    Ok(Box::new(move || {
+        on_pool(|| network.forward(&engine, &pixels, &network.encode_texts(&engine, &ids, 2)?))?;
+        Ok(())
+    }))
+}
+
+/// SAM's image encoder, ViT-B, at its size.
+pub(super) fn sam() -> Result<Prepared, BenchError> {
+    let engine = CandleEngine::cpu();
+    let config = SamConfig::published(Published::VitB);
+    let network = Sam::new(&engine, config, &mut RandomWeights(&engine))?;
+    let pixels = pixels(&engine, network.config.image_size())?;
+    Ok(Box::new(move || {
+        on_pool(|| network.embed(&engine, &pixels))?;
         Ok(())
     }))
 }

@@ -74,6 +74,8 @@ fn prepare(job: Job) -> Result<Prepared, BenchError> {
         }
         Job::Mask { detector, segmenter } => vision::mask(detector, segmenter),
         Job::Compare { detector, embedder } => vision::compare(&detector, &embedder),
+        Job::Owlv2 => vision::owlv2(),
+        Job::Sam => vision::sam(),
         Job::Operation { operation, gradient, repeat } => self::operation(&operation, gradient, repeat),
     }
 }
