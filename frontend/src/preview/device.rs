@@ -1,5 +1,8 @@
 //! What a worker computes with.
 
+use mudi_preview::fit::Limits;
+use wasm_bindgen::JsValue;
+
 /// What the page is told of a device.
 pub(crate) struct About {
     /// What it is called; empty for the processor.
@@ -8,6 +11,16 @@ pub(crate) struct About {
     pub(crate) gpu: bool,
     /// Whether that is emulated by the processor.
     pub(crate) emulated: bool,
+    /// What it can hold.
+    pub(crate) limits: Limits,
+}
+
+/// The machine's memory in bytes, where the browser tells it, which rounds to a power of two and says nothing beyond 8 GiB.
+fn memory() -> Option<u64> {
+    let tell = |object: &JsValue, name: &str| js_sys::Reflect::get(object, &name.into()).ok();
+    let gibibytes = tell(&tell(&js_sys::global(), "navigator")?, "deviceMemory")?.as_f64()?;
+    // What is rounded down to it is less than half more.
+    (gibibytes < 8.0).then_some((gibibytes * 1.5 * f64::from(1 << 30)) as u64)
 }
 
 /// A kind of device, with an engine for it.
@@ -31,8 +44,9 @@ pub(crate) struct ByProcessor;
 
 mod gpu {
     use mudi_engine_wgpu::{Gpu, GpuError, Settings, WgpuEngine};
+    use mudi_preview::fit::Limits;
 
-    use super::{About, ByGpu, Device};
+    use super::{About, ByGpu, Device, memory};
 
     impl Device for ByGpu {
         type Engine = WgpuEngine;
@@ -42,7 +56,14 @@ mod gpu {
             let adapter = gpu.adapter.clone();
             let settings = Settings::for_adapter(&adapter);
             let engine = WgpuEngine::new(gpu, settings).map_err(|error| error.to_string())?;
-            Ok((engine, About { device: adapter.name, gpu: true, emulated: adapter.emulated }))
+            let limits = Limits {
+                value: settings.storage.bytes(),
+                largest: Some(adapter.largest_tensor),
+                // What a GPU has of its own no browser tells.
+                memory: adapter.emulated.then(memory).flatten(),
+                own: false,
+            };
+            Ok((engine, About { device: adapter.name, gpu: true, emulated: adapter.emulated, limits }))
         }
 
         fn is_lost(error: &mudi_diffusion::Error) -> bool {
@@ -58,14 +79,16 @@ mod gpu {
 
 mod processor {
     use mudi_engine_candle::CandleEngine;
+    use mudi_preview::fit::Limits;
 
-    use super::{About, ByProcessor, Device};
+    use super::{About, ByProcessor, Device, memory};
 
     impl Device for ByProcessor {
         type Engine = CandleEngine;
 
         async fn start() -> Result<(CandleEngine, About), String> {
-            let about = About { device: String::new(), gpu: false, emulated: false };
+            let limits = Limits { value: 4, largest: None, memory: memory(), own: true };
+            let about = About { device: String::new(), gpu: false, emulated: false, limits };
             Ok((CandleEngine::cpu(), about))
         }
 

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use gloo_worker::{HandlerId, Worker, WorkerScope};
 use mudi_domain::api::PreviewModel;
-use mudi_preview::{Model, Painter, Painting, Picture, PreviewError};
+use mudi_preview::{Model, Painter, Painting, Picture, PreviewError, fit};
 use wasm_bindgen_futures::spawn_local;
 
 use super::clicks::Clicks;
@@ -42,6 +42,7 @@ struct Desk {
 struct Load {
     project: String,
     model: PreviewModel,
+    agreed: bool,
 }
 
 impl<D: Device> Worker for PreviewWorker<D> {
@@ -64,7 +65,7 @@ impl<D: Device> Worker for PreviewWorker<D> {
         let mut desk = self.desk.borrow_mut();
         desk.asked += 1;
         match ask {
-            Ask::Load { project, model } => desk.load = Some(Load { project, model }),
+            Ask::Load { project, model, agreed } => desk.load = Some(Load { project, model, agreed }),
             Ask::Paint { number, wish } => desk.wish = Some((number, wish)),
             Ask::Rest => desk.wish = None,
             Ask::LoseDevice => desk.lose = true,
@@ -140,8 +141,17 @@ async fn work<D: Device>(desk: Rc<RefCell<Desk>>, kept: Rc<RefCell<Option<Ready<
 async fn begin<D: Device>(load: &Load, tell: &impl Fn(Tell)) -> Result<Painter<D::Engine>, Tell> {
     let failed = |reason: String| Tell::Failed { reason };
     // Before the model is loaded: without a device there is no use for it.
-    let (engine, About { device, gpu, emulated }) =
+    let (engine, About { device, gpu, emulated, limits }) =
         D::start().await.map_err(|reason| Tell::NoDevice { reason })?;
+    let memory =
+        fit::whole(&load.model, &limits).map_err(|misfit| Tell::Misfit { reason: misfit.to_string() })?;
+    if !load.agreed {
+        let of_lora = load.model.lora.as_ref().map_or(0, |lora| lora.bytes);
+        let bytes = weights::not_here(&load.model.files).await + of_lora;
+        if bytes > fit::ASKED {
+            return Err(Tell::Large { bytes, memory });
+        }
+    }
     let (files, lora) = weights::all(&load.project, &load.model, |received, total| {
         tell(Tell::Loading { received, total });
     })

@@ -33,8 +33,22 @@ const GUIDANCE: f32 = 5.0;
 #[derive(Clone, Debug, PartialEq)]
 enum Stage {
     Off,
-    Loading { received: u64, total: u64 },
-    Ready { device: String, gpu: bool, emulated: bool },
+    /// The model does not fit the device, and why.
+    Misfit(String),
+    /// It is to be said whether so many bytes are to be loaded, which take so many of memory.
+    Large {
+        bytes: u64,
+        memory: u64,
+    },
+    Loading {
+        received: u64,
+        total: u64,
+    },
+    Ready {
+        device: String,
+        gpu: bool,
+        emulated: bool,
+    },
     Lost,
     Failed(String),
 }
@@ -108,9 +122,21 @@ impl Live {
         // Both workers speak the same.
         let mut spawner = PreviewWorker::<ByGpu>::spawner();
         let bridge = spawner.with_loader(true).callback(move |tell| self.told(tell)).spawn(script);
-        bridge.send(Ask::Load { project: self.project.get_value(), model: self.model.get_value() });
         self.bridge.set_value(Some(bridge));
+        self.load(false);
+    }
+
+    /// Has the model loaded; a large one only if that is `agreed` to.
+    fn load(self, agreed: bool) {
+        let (project, model) = (self.project.get_value(), self.model.get_value());
+        self.ask(Ask::Load { project, model, agreed });
         self.wish();
+    }
+
+    /// Has a large model loaded.
+    fn agree(self) {
+        self.stage.set(Stage::Loading { received: 0, total: 1 });
+        self.load(true);
     }
 
     fn turn_off(self) {
@@ -143,6 +169,8 @@ impl Live {
                 self.painted.try_set(None);
                 self.lost.try_set(true);
             }
+            Tell::Misfit { reason } => drop(self.stage.try_set(Stage::Misfit(reason))),
+            Tell::Large { bytes, memory } => drop(self.stage.try_set(Stage::Large { bytes, memory })),
             Tell::Failed { reason } => drop(self.stage.try_set(Stage::Failed(reason))),
             // Nobody asks for these here.
             Tell::Click(_) | Tell::Latents(_) => {}
@@ -191,7 +219,8 @@ impl Live {
     }
 
     fn send(self) {
-        if browser::document().hidden() {
+        let idle = matches!(self.stage.get_untracked(), Stage::Misfit(_) | Stage::Large { .. });
+        if idle || browser::document().hidden() {
             return;
         }
         let dragging = self.bench.look(Designer::is_dragging) == Some(true);

@@ -3,6 +3,7 @@
 use leptos::prelude::*;
 use mudi_domain::api::PreviewModel;
 use mudi_domain::prompt;
+use mudi_preview::fit::megabytes;
 
 use super::{Live, Painted, STEPS, Stage, WANTED};
 use crate::browser;
@@ -76,8 +77,8 @@ pub(super) fn Offered(
                     (!on.get())
                         .then(|| {
                             format!(
-                                "A small model paints this layout in your browser while you arrange it. It is loaded once: {:.0} MB. ",
-                                bytes as f64 / 1e6,
+                                "A small model paints this layout in your browser while you arrange it. It is loaded once: {}. ",
+                                megabytes(bytes),
                             )
                         })
                 }} {about}
@@ -91,8 +92,17 @@ pub(super) fn Offered(
 fn Status(live: Live) -> impl IntoView {
     let words = move || match live.stage.get() {
         Stage::Off => String::new(),
+        Stage::Misfit(reason) => {
+            format!("“{}” does not fit here: {reason}.", live.model.with_value(|model| model.name.clone()))
+        }
+        Stage::Large { bytes, memory } => format!(
+            "“{}” is {} to load, which the browser keeps. While it paints it takes about {} of memory.",
+            live.model.with_value(|model| model.name.clone()),
+            megabytes(bytes),
+            megabytes(memory),
+        ),
         Stage::Loading { received, total } if received < total => {
-            format!("Loading the model: {:.0} of {:.0} MB", received as f64 / 1e6, total as f64 / 1e6)
+            format!("Loading the model: {} of {}", megabytes(received), megabytes(total))
         }
         Stage::Loading { .. } => "Preparing the model…".to_owned(),
         Stage::Lost => "The GPU was lost; it is set up again…".to_owned(),
@@ -125,11 +135,21 @@ fn Status(live: Live) -> impl IntoView {
         _ => None,
     };
     let failed = move || matches!(live.stage.get(), Stage::Failed(_));
+    let fault = move || matches!(live.stage.get(), Stage::Failed(_) | Stage::Misfit(_));
+    let large = move || match live.stage.get() {
+        Stage::Large { bytes, .. } => Some(view! {
+            <button class="button primary" on:click=move |_| live.agree()>
+                {format!("Load {}", megabytes(bytes))}
+            </button>
+        }),
+        _ => None,
+    };
     view! {
         {share}
-        <p class="help live-status" class:fault=failed data-step=move || live.painted.get().map(|painted| painted.step)>
+        <p class="help live-status" class:fault=fault data-step=move || live.painted.get().map(|painted| painted.step)>
             {words}
         </p>
+        {large}
         {move || {
             failed()
                 .then(|| {
