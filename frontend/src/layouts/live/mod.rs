@@ -13,6 +13,7 @@ use mudi_domain::collage::Collage;
 use mudi_domain::prompt;
 use mudi_editor::layout::Designer;
 use panel::Offered;
+pub(super) use panel::{Controls, Picture, Status};
 
 use super::bench::Bench;
 use super::exact::{put, rendered};
@@ -63,7 +64,7 @@ struct Painted {
 
 /// Everything that the parts of the preview share.
 #[derive(Clone, Copy)]
-struct Live {
+pub(super) struct Live {
     bench: Bench,
     project: StoredValue<String>,
     model: StoredValue<PreviewModel>,
@@ -108,11 +109,46 @@ pub(super) fn LivePreview(
 }
 
 impl Live {
-    fn turn_on(self) {
-        browser::remember(WANTED, "yes");
+    /// Of the layout on `bench`, turned off; `project` is the project's path in the API, `strength` the strength with which the
+    /// layout is put into the noise.
+    pub(super) fn new(bench: Bench, project: String, model: PreviewModel, strength: RwSignal<f64>) -> Self {
+        let names: Vec<String> = bench
+            .cutouts
+            .subjects
+            .with_value(|subjects| subjects.iter().map(|subject| format!("a {}", subject.name)).collect());
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let live = Self {
+            bench,
+            project: StoredValue::new(project),
+            model: StoredValue::new(model),
+            bridge: StoredValue::new_local(None),
+            stage: RwSignal::new(Stage::Off),
+            why_no_gpu: RwSignal::new(None),
+            lost: RwSignal::new(false),
+            painted: RwSignal::new(None),
+            canvas: NodeRef::new(),
+            prompt: RwSignal::new(prompt::collage(&names).replace(", simple background", "")),
+            seed: RwSignal::new(0),
+            steps: RwSignal::new(STEPS),
+            strength,
+            number: StoredValue::new(0),
+            waiting: StoredValue::new(false),
+        };
+        live.react();
+        live.listen();
+        live
+    }
+
+    /// Starts, or starts anew.
+    pub(super) fn start(self) {
         self.why_no_gpu.set(None);
         self.lost.set(false);
         self.employ(WORKERS[0]);
+    }
+
+    fn turn_on(self) {
+        browser::remember(WANTED, "yes");
+        self.start();
     }
 
     /// Starts a worker in the place of the one that there is.

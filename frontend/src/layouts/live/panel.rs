@@ -2,13 +2,12 @@
 
 use leptos::prelude::*;
 use mudi_domain::api::PreviewModel;
-use mudi_domain::prompt;
 use mudi_preview::fit::megabytes;
 
-use super::{Live, Painted, STEPS, Stage, WANTED};
+use super::{Live, Painted, Stage, WANTED};
 use crate::browser;
 use crate::layouts::bench::Bench;
-use crate::widgets::Slider;
+use crate::widgets::{Icon, Sign, Slider};
 
 #[component]
 pub(super) fn Offered(
@@ -17,32 +16,9 @@ pub(super) fn Offered(
     model: PreviewModel,
     strength: RwSignal<f64>,
 ) -> impl IntoView {
-    let names: Vec<String> = bench
-        .cutouts
-        .subjects
-        .with_value(|subjects| subjects.iter().map(|subject| format!("a {}", subject.name)).collect());
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let bytes = model.files.iter().map(|file| file.bytes).sum::<u64>();
     let of_run = model.lora.as_ref().map(|lora| lora.name.clone());
-    let live = Live {
-        bench,
-        project: StoredValue::new(project),
-        model: StoredValue::new(model),
-        bridge: StoredValue::new_local(None),
-        stage: RwSignal::new(Stage::Off),
-        why_no_gpu: RwSignal::new(None),
-        lost: RwSignal::new(false),
-        painted: RwSignal::new(None),
-        canvas: NodeRef::new(),
-        prompt: RwSignal::new(prompt::collage(&names).replace(", simple background", "")),
-        seed: RwSignal::new(0),
-        steps: RwSignal::new(STEPS),
-        strength,
-        number: StoredValue::new(0),
-        waiting: StoredValue::new(false),
-    };
-    live.react();
-    live.listen();
+    let live = Live::new(bench, project, model, strength);
     if browser::remembered(WANTED).as_deref() == Some("yes") {
         live.turn_on();
     }
@@ -61,14 +37,7 @@ pub(super) fn Offered(
                 </button>
             </div>
             <div class="live-body" hidden=move || !on.get()>
-                <canvas
-                    class="exact-canvas"
-                    node_ref=live.canvas
-                    role="img"
-                    aria-label="What the small model makes of the layout"
-                    width="1"
-                    height="1"
-                ></canvas>
+                <Picture live />
                 <Status live />
                 <Controls live />
             </div>
@@ -87,9 +56,24 @@ pub(super) fn Offered(
     }
 }
 
+/// The picture.
+#[component]
+pub(in crate::layouts) fn Picture(live: Live) -> impl IntoView {
+    view! {
+        <canvas
+            class="exact-canvas"
+            node_ref=live.canvas
+            role="img"
+            aria-label="What the small model makes of the layout"
+            width="1"
+            height="1"
+        ></canvas>
+    }
+}
+
 /// What is going on, in words.
 #[component]
-fn Status(live: Live) -> impl IntoView {
+pub(in crate::layouts) fn Status(live: Live) -> impl IntoView {
     let words = move || match live.stage.get() {
         Stage::Off => String::new(),
         Stage::Misfit(reason) => {
@@ -154,7 +138,7 @@ fn Status(live: Live) -> impl IntoView {
             failed()
                 .then(|| {
                     view! {
-                        <button class="button" on:click=move |_| live.turn_on()>
+                        <button class="button" on:click=move |_| live.start()>
                             "Try again"
                         </button>
                     }
@@ -163,8 +147,9 @@ fn Status(live: Live) -> impl IntoView {
     }
 }
 
+/// Prompt, seed and steps.
 #[component]
-fn Controls(live: Live) -> impl IntoView {
+pub(in crate::layouts) fn Controls(live: Live) -> impl IntoView {
     let another = move |_| live.seed.update(|seed| *seed += 1);
     view! {
         <div class="field">
@@ -191,7 +176,10 @@ fn Controls(live: Live) -> impl IntoView {
                     }
                 />
             </label>
-            <button class="button" on:click=another>"Another"</button>
+            <button class="button" on:click=another>
+                <Icon sign=Sign::Dice />
+                "Another"
+            </button>
         </div>
         <Slider
             label="Steps"
