@@ -32,6 +32,8 @@ pub(crate) trait Device: 'static {
     fn start() -> impl Future<Output = Result<(Self::Engine, About), String>>;
     /// Whether the device is gone and another may be started.
     fn is_lost(error: &mudi_diffusion::Error) -> bool;
+    /// Bytes of the device's own memory that the engine holds; 0 where tensors are in the program's.
+    fn memory(engine: &Self::Engine) -> u64;
     /// Loses it, as drivers do, where that can happen: for tests.
     fn lose(engine: &Self::Engine);
 }
@@ -71,6 +73,10 @@ mod gpu {
             matches!(cause.downcast_ref(), Some(GpuError::Lost { .. }))
         }
 
+        fn memory(engine: &WgpuEngine) -> u64 {
+            engine.memory()
+        }
+
         fn lose(engine: &WgpuEngine) {
             engine.gpu().destroy();
         }
@@ -94,6 +100,10 @@ mod processor {
 
         fn is_lost(_error: &mudi_diffusion::Error) -> bool {
             false
+        }
+
+        fn memory(_engine: &CandleEngine) -> u64 {
+            0
         }
 
         fn lose(_engine: &CandleEngine) {}

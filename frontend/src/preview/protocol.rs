@@ -92,13 +92,22 @@ pub(crate) enum Tell {
     /// The GPU was lost and is being set up again.
     Lost,
     /// What a picture will be like, after so many steps.
-    Picture { number: u64, step: u32, steps: u32, side: u32, pixels: Vec<u8>, milliseconds: f64 },
+    Picture { number: u64, step: u32, steps: u32, side: u32, pixels: Vec<u8>, milliseconds: f64, held: Held },
     /// There is no picture, and why.
     Failed { reason: String },
     /// Something of clicks.
     Click(ClickTell),
     /// Something of the server's latents.
     Latents(LatentsTell),
+}
+
+/// Memory that the worker holds, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Held {
+    /// The device's own.
+    pub(crate) device: u64,
+    /// The program's.
+    pub(crate) program: u64,
 }
 
 /// What the worker tells the page where the server makes pictures.

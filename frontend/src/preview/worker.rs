@@ -12,8 +12,9 @@ use wasm_bindgen_futures::spawn_local;
 use super::clicks::Clicks;
 use super::device::{About, Device};
 use super::latents::Latents;
-use super::protocol::{Ask, Tell, Wish};
+use super::protocol::{Ask, Held, Tell, Wish};
 use super::weights;
+use crate::browser;
 
 /// What runs in the worker. There is a program for each kind of device, so that nobody loads the other's; the page speaks to
 /// both alike.
@@ -118,7 +119,7 @@ async fn work<D: Device>(desk: Rc<RefCell<Desk>>, kept: Rc<RefCell<Option<Ready<
         let Some(ready) = &mut painter else { break };
         let Some((number, wish)) = wish.or_else(|| desk.borrow_mut().wish.take()) else { break };
         let asked = asked.max(desk.borrow().asked);
-        match paint(ready, number, &wish, asked, &desk, &tell).await {
+        match paint::<D>(ready, number, &wish, asked, &desk, &tell).await {
             Ok(()) => lost = 0,
             Err(PreviewError::Network(error)) if lost < 3 && D::is_lost(&error) => {
                 lost += 1;
@@ -164,15 +165,15 @@ async fn begin<D: Device>(load: &Load, tell: &impl Fn(Tell)) -> Result<Painter<D
 }
 
 /// Paints, step by step, until the picture is finished or something else was asked for.
-async fn paint<E: mudi_diffusion::Readable>(
-    painter: &mut Painter<E>,
+async fn paint<D: Device>(
+    painter: &mut Painter<D::Engine>,
     number: u64,
     wish: &Wish,
     asked: u64,
     desk: &Rc<RefCell<Desk>>,
     tell: &impl Fn(Tell),
 ) -> Result<(), PreviewError> {
-    let mut painting: Painting<E> = painter.begin(full(wish))?;
+    let mut painting: Painting<D::Engine> = painter.begin(full(wish))?;
     while !painting.done() {
         // An engine that never waits would keep messages from coming in.
         gloo_timers::future::TimeoutFuture::new(0).await;
@@ -188,6 +189,7 @@ async fn paint<E: mudi_diffusion::Readable>(
             side: width as u32,
             pixels,
             milliseconds: js_sys::Date::now() - begun,
+            held: Held { device: D::memory(painter.engine()), program: browser::program_memory() },
         });
     }
     Ok(())

@@ -19,7 +19,7 @@ use super::bench::Bench;
 use super::exact::{put, rendered};
 use crate::api;
 use crate::browser;
-use crate::preview::{Ask, ByGpu, Canvas, PreviewWorker, Tell, WORKERS, Wish};
+use crate::preview::{Ask, ByGpu, Canvas, Held, PreviewWorker, Tell, WORKERS, Wish};
 
 /// The least time between two layouts that are sent while one is dragged, in milliseconds.
 const PACE: u32 = 60;
@@ -60,6 +60,7 @@ struct Painted {
     step: u32,
     steps: u32,
     milliseconds: f64,
+    held: Held,
 }
 
 /// Everything that the parts of the preview share.
@@ -210,7 +211,7 @@ impl Live {
             Tell::Failed { reason } => drop(self.stage.try_set(Stage::Failed(reason))),
             // Nobody asks for these here.
             Tell::Click(_) | Tell::Latents(_) => {}
-            Tell::Picture { number, step, steps, side, pixels, milliseconds } => {
+            Tell::Picture { number, step, steps, side, pixels, milliseconds, held } => {
                 if self.number.try_get_value() != Some(number) {
                     return;
                 }
@@ -218,7 +219,7 @@ impl Live {
                 if let Some(image) = RgbImage::from_raw(side, side, pixels) {
                     // What cannot be drawn now is drawn with the next step.
                     let _ = put(&canvas, &image);
-                    self.painted.try_set(Some(Painted { step, steps, milliseconds }));
+                    self.painted.try_set(Some(Painted { step, steps, milliseconds, held }));
                 }
             }
         }

@@ -101,7 +101,7 @@ pub(in crate::layouts) fn Status(live: Live) -> impl IntoView {
                 }
             };
             match live.painted.get() {
-                Some(Painted { step, steps, milliseconds }) => {
+                Some(Painted { step, steps, milliseconds, .. }) => {
                     let again = if live.lost.get() { "; the GPU was lost and set up again" } else { "" };
                     format!("Step {step} of {steps}, {milliseconds:.0} ms a step, {place}{again}")
                 }
@@ -130,7 +130,15 @@ pub(in crate::layouts) fn Status(live: Live) -> impl IntoView {
     };
     view! {
         {share}
-        <p class="help live-status" class:fault=fault data-step=move || live.painted.get().map(|painted| painted.step)>
+        // What is held is for whoever looks for leaks.
+        <p
+            class="help live-status"
+            class:fault=fault
+            data-step=move || live.painted.get().map(|painted| painted.step)
+            data-device=move || live.painted.get().map(|painted| painted.held.device)
+            data-worker=move || live.painted.get().map(|painted| painted.held.program)
+            data-page=move || live.painted.get().map(|_| browser::program_memory())
+        >
             {words}
         </p>
         {large}
