@@ -11,7 +11,7 @@ use crate::api::Connection;
 use crate::browser;
 use crate::frame::{Banner, Crumb, Deletions, ProjectFrame, Theme, ToastList, Toasts, Top};
 use crate::generate::Generate;
-use crate::layouts::{LayoutList, LayoutPage};
+use crate::layouts::{LayoutList, LayoutPage, PlayPage};
 use crate::masks::MaskPage;
 use crate::photos::Photos;
 use crate::projects::{Overview, Projects};
@@ -87,6 +87,7 @@ fn Places() -> impl IntoView {
                 <Route path=path!("share") view=Share />
                 <Route path=path!("layouts") view=LayoutList />
                 <Route path=path!("layouts/:layout") view=Elsewhere />
+                <Route path=path!("play") view=Elsewhere />
                 <Route path=path!("*any") view=Nowhere />
             </ParentRoute>
         </Routes>
@@ -100,6 +101,7 @@ fn Workbench() -> impl IntoView {
             <ParentRoute path=path!("/projects/:project") view=ProjectFrame>
                 <Route path=path!("photos/:photo/mask") view=MaskPage />
                 <Route path=path!("layouts/:layout") view=LayoutPage />
+                <Route path=path!("play") view=PlayPage />
                 <Route path=path!("*any") view=Elsewhere />
             </ParentRoute>
         </Routes>

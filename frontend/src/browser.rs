@@ -68,3 +68,9 @@ pub(crate) fn on_event(name: &'static str, changed: impl Fn() + 'static) {
         let _ = document().remove_event_listener_with_callback(name, listener);
     });
 }
+
+/// Bytes of memory that this program holds. It never gives any back.
+pub(crate) fn program_memory() -> u64 {
+    const PAGE: u64 = 64 << 10;
+    core::arch::wasm32::memory_size::<0>() as u64 * PAGE
+}

@@ -292,6 +292,34 @@ impl Browser {
         std::fs::write(path, bytes.expect("an image in base 64")).expect("a file");
     }
 
+    /// Bytes that the browser's processes hold of their own, which all descend from the driver (Linux).
+    ///
+    /// # Panics
+    /// Where the system does not tell.
+    #[must_use]
+    pub fn memory(&self) -> f64 {
+        let processes: Vec<u32> = std::fs::read_dir("/proc")
+            .expect("Linux")
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+            .collect();
+        // The name, which may have anything in it, is in brackets; the parent comes after it and the state.
+        let parent = |process: u32| {
+            let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+            stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse::<u32>().ok()
+        };
+        let ours = |process: &u32| {
+            let ancestors = std::iter::successors(Some(*process), |process| parent(*process));
+            ancestors.into_iter().any(|process| process == self.driver.id())
+        };
+        // In pages: all, resident, shared with files.
+        let own = |process: u32| {
+            let statm = std::fs::read_to_string(format!("/proc/{process}/statm")).ok()?;
+            let mut numbers = statm.split_whitespace().skip(1).map_while(|number| number.parse::<f64>().ok());
+            Some(4096.0 * (numbers.next()? - numbers.next()?))
+        };
+        processes.into_iter().filter(ours).filter_map(own).sum()
+    }
+
     /// What the page has complained of so far: scripts that failed, resources that were refused.
     #[must_use]
     pub fn complaints(&self) -> Vec<String> {

@@ -4,14 +4,16 @@ use std::path::Path;
 use std::task::{Context, Poll, Waker};
 
 use image::{Rgb, RgbImage};
-use mudi::base::Base;
+use mudi::base::{Base, Source};
 use mudi::generate::{Settings, Start, pictures};
+use mudi::plan;
 use mudi_diffusion::schedule::SamplerKind;
 use mudi_diffusion::{Engine, Readable};
 use mudi_domain::rng;
 use mudi_engine_candle::weights::{Precision, to_safetensors};
 use mudi_engine_candle::{CandleEngine, lora};
 use mudi_engine_wgpu::{Gpu, Settings as GpuSettings, Storage, WgpuEngine};
+use mudi_preview::fit::{self, Limits};
 use mudi_preview::{Canvas, FILES, Files, Model, Painter, Wish};
 
 const PROMPT: &str = "A photo of a red bear and a blue cat.";
@@ -229,6 +231,15 @@ fn memory_does_not_grow_from_picture_to_picture() {
         taken.push(painter.engine().memory());
     }
     assert_eq!(taken[1..], [taken[1]; 3], "{taken:?}");
+
+    // What is told before anything is loaded is about that, and not less.
+    let [needs, _] = plan::preview(&Source::open(&pocket()).expect("pocket")).expect("its configurations");
+    let adapter = &painter.engine().gpu().adapter;
+    let value = painter.engine().settings().storage.bytes();
+    let limits = Limits { value, largest: Some(adapter.largest_tensor), memory: None, own: false };
+    let told = fit::part(&[], &needs, &limits, 0).expect("it fits");
+    println!("{} bytes taken, {told} told", taken[1]);
+    assert!((taken[1]..2 * taken[1]).contains(&told), "{} bytes taken, {told} told", taken[1]);
 }
 
 #[test]

@@ -11,13 +11,16 @@ use std::rc::Rc;
 
 use mudi_diffusion::{ParameterKind, Parameters, Result};
 
-const F32: usize = 4;
+/// Bytes of a value.
+pub(super) const F32: usize = 4;
 
 /// Bytes held now, and the most that were.
 #[derive(Debug, Default)]
 struct Ledger {
     live: usize,
     peak: usize,
+    /// The largest result.
+    largest: usize,
     nodes: u64,
 }
 
@@ -91,6 +94,8 @@ pub(super) struct CountingEngine {
     threads: usize,
     /// Whether frozen weights are held in two bytes.
     half: bool,
+    /// Whether operations need memory besides their results; a GPU's kernels do not.
+    scratch: bool,
 }
 
 /// What an operation does besides making its result.
@@ -107,12 +112,22 @@ struct Cost<'a> {
 impl CountingEngine {
     pub(super) fn new(half: bool) -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { ledger: Rc::default(), threads, half }
+        Self { ledger: Rc::default(), threads, half, scratch: true }
+    }
+
+    /// One that counts what a GPU holds.
+    pub(super) fn of_gpu() -> Self {
+        Self { scratch: false, ..Self::new(false) }
     }
 
     /// The most bytes held at once so far.
     pub(super) fn peak(&self) -> usize {
         self.ledger.borrow().peak
+    }
+
+    /// Bytes of the largest result so far.
+    pub(super) fn largest(&self) -> usize {
+        self.ledger.borrow().largest
     }
 
     fn hold(&self, bytes: usize) -> Rc<Held> {
@@ -145,7 +160,10 @@ impl CountingEngine {
 
     fn result(&self, shape: Vec<usize>, inputs: &[&Counted], cost: &Cost<'_>) -> Counted {
         let bytes = F32 * shape.iter().product::<usize>();
-        let scratch = self.hold(cost.forward);
+        let mut ledger = self.ledger.borrow_mut();
+        ledger.largest = ledger.largest.max(bytes);
+        drop(ledger);
+        let scratch = self.hold(if self.scratch { cost.forward } else { 0 });
         let held = self.hold(bytes);
         drop(scratch);
         Counted { shape, held: Some(held), node: self.link(bytes, inputs, cost) }

@@ -5,8 +5,11 @@
 
 mod counting;
 mod passes;
+mod preview;
 mod refusal;
 mod system;
+
+use counting::CountingEngine;
 
 use mudi_diffusion::Component;
 use mudi_diffusion::clip::{ClipText, ClipTextConfig};
@@ -17,6 +20,7 @@ use mudi_engine_candle::CandleEngine;
 use mudi_engine_candle::shapes::Shapes;
 use mudi_engine_candle::weights::Precision;
 use passes::{attach, decoding, encoding, text_factors, unet};
+pub use preview::preview;
 pub use refusal::{TooLarge, check};
 use serde::Serialize;
 use system::resident;
@@ -86,11 +90,8 @@ impl Configs {
         Ok(Self { unet: base.unet_config()?, vae, text: base.text_configs()? })
     }
 
-    /// Bytes of the weights of the text encoders, and of the rest.
-    fn weights(&self, precision: Precision) -> Result<[usize; 2], BaseError> {
-        let bytes = |shapes: &Shapes| -> usize {
-            shapes.made.iter().map(|weight| weight.elements() * precision.bytes_of(weight.kind)).sum()
-        };
+    /// The weights of the text encoders, and of the rest.
+    fn shapes(&self) -> Result<[Shapes; 2], BaseError> {
         let mut shapes = Shapes::default();
         UNet::<CandleEngine>::new(self.unet.clone(), &mut shapes)?;
         if let Some(vae) = &self.vae {
@@ -101,7 +102,15 @@ impl Configs {
         for config in &self.text {
             ClipText::<CandleEngine>::new(config.clone(), &mut text)?;
         }
-        Ok([bytes(&text), bytes(&shapes)])
+        Ok([text, shapes])
+    }
+
+    /// Bytes of the weights of the text encoders, and of the rest.
+    fn weights(&self, precision: Precision) -> Result<[usize; 2], BaseError> {
+        let bytes = |shapes: Shapes| -> usize {
+            shapes.made.iter().map(|weight| weight.elements() * precision.bytes_of(weight.kind)).sum()
+        };
+        Ok(self.shapes()?.map(bytes))
     }
 
     /// Pixels to a latent, in each direction.
@@ -140,20 +149,24 @@ pub fn plan(base: &Source, job: Job<'_>) -> Result<Plan, BaseError> {
     match job {
         Job::Generate { size, tile, count, lora, .. } => {
             let [height, width] = size.unwrap_or([configs.side(); 2]);
-            let mut unet = unet(&configs, half)?;
+            let mut unet = unet(&configs, CountingEngine::new(half))?;
             plan.lora = match lora {
                 Some(recipe) => attach(&mut unet, recipe, false) + text_factors(&configs, recipe),
                 None => 0,
             };
             let latent = [height, width].map(|length| length / configs.reduction());
-            plan.activations =
-                unet.sampling(&configs, 2 * count, latent)?.max(decoding(&configs, half, latent, tile)?);
+            plan.activations = unet.sampling(&configs, 2 * count, latent)?.max(decoding(
+                &configs,
+                CountingEngine::new(half),
+                latent,
+                tile,
+            )?);
         }
         Job::Train(recipe) => {
             plan.program += WORKING_TRAINING;
             let side = if recipe.resolution == 0 { configs.side() } else { recipe.resolution as usize };
             let latent = [side / configs.reduction(); 2];
-            let mut unet = unet(&configs, half)?;
+            let mut unet = unet(&configs, CountingEngine::new(half))?;
             if learns {
                 unet.load_text(&configs)?;
             }
@@ -173,13 +186,14 @@ pub fn plan(base: &Source, job: Job<'_>) -> Result<Plan, BaseError> {
             };
             // Photos are encoded one at a time before the first step; collages while a step goes on.
             let tile = Some(recipe.vae_tile as usize).filter(|&tile| tile > 0);
-            let encoding = encoding(&configs, half, tile.map_or(side, |tile| tile.min(side)))?;
+            let encoding =
+                encoding(&configs, CountingEngine::new(half), tile.map_or(side, |tile| tile.min(side)))?;
             let collages = recipe.collage_probability() > 0.0;
             plan.activations = if collages { step + encoding } else { step.max(encoding) };
             // The base draws the prior images, before all that.
             if prior {
                 let count = PRIOR_BATCH.min(recipe.prior_images as usize).max(1);
-                let base = passes::unet(&configs, half)?;
+                let base = passes::unet(&configs, CountingEngine::new(half))?;
                 plan.activations = plan.activations.max(base.sampling(&configs, 2 * count, latent)?);
             }
         }

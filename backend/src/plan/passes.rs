@@ -21,8 +21,7 @@ pub(super) struct Counting {
 }
 
 /// The denoiser of a base model.
-pub(super) fn unet(configs: &Configs, half: bool) -> Result<Counting, BaseError> {
-    let mut engine = CountingEngine::new(half);
+pub(super) fn unet(configs: &Configs, mut engine: CountingEngine) -> Result<Counting, BaseError> {
     let unet = UNet::new(configs.unet.clone(), &mut engine)?;
     Ok(Counting { engine, unet, text: Vec::new() })
 }
@@ -206,9 +205,12 @@ impl Counting {
 }
 
 /// Encoding one square picture.
-pub(super) fn encoding(configs: &Configs, half: bool, side: usize) -> Result<usize, BaseError> {
+pub(super) fn encoding(
+    configs: &Configs,
+    mut engine: CountingEngine,
+    side: usize,
+) -> Result<usize, BaseError> {
     let Some(vae) = &configs.vae else { return Ok(0) };
-    let mut engine = CountingEngine::new(half);
     let encoder = VaeEncoder::new(vae, &mut engine)?;
     let x = engine.from_slice(&[], &[1, side, side, vae.in_channels])?;
     encoder.forward(&engine, &x)?;
@@ -218,12 +220,11 @@ pub(super) fn encoding(configs: &Configs, half: bool, side: usize) -> Result<usi
 /// Decoding one picture, whole or in tiles.
 pub(super) fn decoding(
     configs: &Configs,
-    half: bool,
+    mut engine: CountingEngine,
     latent: [usize; 2],
     tile: Option<usize>,
 ) -> Result<usize, BaseError> {
     let Some(vae) = &configs.vae else { return Ok(0) };
-    let mut engine = CountingEngine::new(half);
     let decoder = VaeDecoder::new(vae, &mut engine)?;
     let side = |length: usize| tile.map_or(length, |tile| length.min((tile / vae.reduction()).max(1)));
     let [h, w] = latent.map(side);

@@ -8,8 +8,6 @@ use bytes::Bytes;
 use mudi_domain::api::Latents;
 use uuid::Uuid;
 
-/// The longest side of latents that are shown; larger ones are averaged down.
-const LONGEST: usize = 64;
 /// The shortest time between two that are shown.
 const OFTEN: Duration = Duration::from_millis(250);
 
@@ -56,10 +54,10 @@ impl Newest {
     }
 }
 
-/// Averages squares of latents, so that no side is longer than [`LONGEST`].
+/// Averages squares of latents, so that no side is longer than [`Latents::LONGEST`].
 fn smaller(latents: Latents) -> Latents {
     let [pictures, height, width, channels] = latents.shape;
-    let by = height.max(width).div_ceil(LONGEST).max(1);
+    let by = height.max(width).div_ceil(Latents::LONGEST).max(1);
     if by == 1 {
         return latents;
     }

@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use mudi_diffusion::unet::UNetConfig;
 use mudi_diffusion::vae::VaeConfig;
-use mudi_domain::api::PreviewFile;
+use mudi_domain::api::{PreviewFile, PreviewNeeds};
 use mudi_preview::FILES;
 
 use super::jobs::bases;
 use super::stamps::Stamp;
-use crate::base::{BaseError, read_config};
+use crate::base::{BaseError, Source, read_config};
 use crate::models::{ModelsError, digest};
+use crate::plan;
 
 /// What is known of the model's files, found out when it is first asked for.
 #[derive(Default)]
@@ -26,6 +27,8 @@ pub(crate) struct Known {
     pub(crate) side: usize,
     pub(crate) reduction: usize,
     pub(crate) files: Vec<PreviewFile>,
+    /// What all of it takes of a device, and what its decoder alone takes.
+    pub(crate) needs: [PreviewNeeds; 2],
     paths: BTreeMap<String, PathBuf>,
     stamps: Vec<Stamp>,
 }
@@ -88,6 +91,7 @@ impl Known {
         let unet: UNetConfig = read_config(&folder.join("unet"))?;
         let vae: VaeConfig = read_config(&folder.join("vae"))?;
         let reduction = vae.reduction();
+        let needs = plan::preview(&Source::open(folder)?)?;
         let mut files = Vec::new();
         let mut paths = BTreeMap::new();
         for stamp in &stamps {
@@ -98,7 +102,7 @@ impl Known {
             files.push(PreviewFile { name, bytes: stamp.bytes, sha256 });
         }
         let side = unet.sample_size.unwrap_or(64) * reduction;
-        Ok(Self { name: name.to_owned(), side, reduction, files, paths, stamps })
+        Ok(Self { name: name.to_owned(), side, reduction, files, needs, paths, stamps })
     }
 
     /// The file with this content.

@@ -41,7 +41,8 @@ pub(crate) fn the_project() -> TheProject {
     expect_context()
 }
 
-const PLACES: [(&str, &str, Sign, Access); 6] = [
+const PLACES: [(&str, &str, Sign, Access); 7] = [
+    ("play", "Play", Sign::Play, Access::Player),
     ("", "Overview", Sign::Overview, Access::Viewer),
     ("photos", "Photos", Sign::Photos, Access::Viewer),
     ("layouts", "Layouts", Sign::Layouts, Access::Viewer),
@@ -73,7 +74,12 @@ pub(crate) fn ProjectFrame() -> impl IntoView {
         project.answer().map(|answer| !answer.is_err_and(missing))
     });
     let links = move || {
-        let places = PLACES.into_iter().filter(|(.., access)| *access < Access::Owner || the.allows(*access));
+        // Who may work on the project finds the place to play among its layouts.
+        let wanted = |access: Access| match access {
+            Access::Player => the.allows(Access::Player) && !the.allows(Access::Editor),
+            access => access < Access::Owner || the.allows(access),
+        };
+        let places = PLACES.into_iter().filter(|(.., access)| wanted(*access));
         let item = |(place, name, sign, _): (&'static str, &'static str, Sign, Access)| {
             let root = format!("/projects/{}", id.get());
             let href = if place.is_empty() { root } else { format!("{root}/{place}") };

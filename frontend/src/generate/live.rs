@@ -7,6 +7,7 @@ use leptos::html;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use mudi_domain::api::{Access, Job, JobKind, JobState, Latents, PreviewModel};
+use mudi_preview::fit::megabytes;
 
 use crate::api;
 use crate::frame::{TheProject, the_project};
@@ -21,6 +22,10 @@ enum Stage {
     Colours,
     /// One is on its way.
     Starting,
+    /// It is to be said whether so many bytes are to be loaded.
+    Large {
+        bytes: u64,
+    },
     Ready {
         gpu: bool,
     },
@@ -51,6 +56,8 @@ struct Live {
     shown: RwSignal<Option<Drawn>>,
     canvases: StoredValue<Vec<NodeRef<html::Canvas>>>,
     bridge: StoredValue<Option<WorkerBridge<PreviewWorker<ByGpu>>>, LocalStorage>,
+    /// What the worker decodes with.
+    model: StoredValue<Option<PreviewModel>>,
     /// The number of what is drawn.
     drawn: StoredValue<u64>,
     /// Steps of a picture.
@@ -71,6 +78,7 @@ pub(super) fn LivePictures(work: Work) -> impl IntoView {
         shown: RwSignal::new(None),
         canvases: StoredValue::new((0..MOST).map(|_| NodeRef::new()).collect()),
         bridge: StoredValue::new_local(None),
+        model: StoredValue::new(None),
         drawn: StoredValue::new(0),
         steps: StoredValue::new(0),
         fetching: StoredValue::new(false),
@@ -108,12 +116,24 @@ pub(super) fn LivePictures(work: Work) -> impl IntoView {
         };
         Some(format!("What it will be like, after step {step} of {steps}: {how}."))
     };
+    let large = move || match live.stage.get() {
+        Stage::Large { bytes } => {
+            let load = move |_| {
+                live.stage.set(Stage::Starting);
+                live.open(true);
+            };
+            let words = format!("See them sharp: load the decoder, {}", megabytes(bytes));
+            Some(view! { <button class="button" on:click=load>{words}</button> })
+        }
+        _ => None,
+    };
     view! {
         <div class="live-pictures" hidden=move || live.shown.get().is_none()>
             <ul class="pictures">
                 {live.canvases.get_value().into_iter().enumerate().map(canvas).collect_view()}
             </ul>
             <p class="help" aria-live="off">{words}</p>
+            {large}
         </div>
     }
 }
@@ -205,6 +225,7 @@ impl Live {
             let Tell::Latents(tell) = tell else { return };
             match tell {
                 LatentsTell::Ready { gpu } => drop(self.stage.try_set(Stage::Ready { gpu })),
+                LatentsTell::Large { bytes } => drop(self.stage.try_set(Stage::Large { bytes })),
                 LatentsTell::NoDevice => {
                     let model = again.clone();
                     // Not from within the answer of the worker that is let go.
@@ -221,7 +242,15 @@ impl Live {
         };
         let bridge = spawner.with_loader(true).callback(told).spawn(script);
         self.bridge.set_value(Some(bridge));
-        self.ask(LatentsAsk::Open { project: self.the.path_now(""), model });
+        self.model.set_value(Some(model));
+        self.open(false);
+    }
+
+    /// Has the decoder loaded; a large one only if that is `agreed` to.
+    fn open(self, agreed: bool) {
+        if let Some(model) = self.model.get_value() {
+            self.ask(LatentsAsk::Open { project: self.the.path_now(""), model, agreed });
+        }
     }
 
     fn ask(self, ask: LatentsAsk) {

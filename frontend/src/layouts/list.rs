@@ -5,7 +5,8 @@ use leptos::task::spawn_local;
 use leptos_router::components::A;
 use leptos_router::hooks::use_navigate;
 use mudi_domain::api::{Access, NewStored, Page, Stored, SubjectSummary};
-use mudi_domain::layout::{Layout, Placement};
+use mudi_domain::layout::Layout;
+use uuid::Uuid;
 
 use crate::api::{self, Answer, Loaded};
 use crate::browser;
@@ -39,6 +40,7 @@ pub(crate) fn LayoutList() -> impl IntoView {
                     <p class="quiet">"Where each subject shall be. Pictures that start from a layout keep the subjects apart."</p>
                 </div>
                 <div class="actions">
+                    {move || the.allows(Access::Player).then(|| play_button(the.id.get()))}
                     {move || loaded.value().filter(|_| the.allows(Access::Editor)).map(|(layouts, subjects)| new_button(&layouts, &subjects))}
                 </div>
             </div>
@@ -70,25 +72,25 @@ pub(crate) fn LayoutList() -> impl IntoView {
     }
 }
 
+/// Opens the place that links to play with open.
+fn play_button(project: Uuid) -> AnyView {
+    view! {
+        <A href=format!("/projects/{project}/play") attr:class="button">
+            <Icon sign=Sign::Play />
+            "Play"
+        </A>
+    }
+    .into_any()
+}
+
 /// Makes a layout of all subjects, side by side, and opens it.
 fn new_button(layouts: &[Stored<Layout>], subjects: &[SubjectSummary]) -> AnyView {
     let the = the_project();
     let toasts = expect_context::<Toasts>();
     let navigate = StoredValue::new(use_navigate());
-    let with_photos: Vec<&SubjectSummary> = subjects.iter().filter(|subject| subject.photos > 0).collect();
-    let width = 0.9 / with_photos.len().max(1) as f64;
-    let placements = with_photos.iter().enumerate().map(|(place, subject)| Placement {
-        subject: subject.id.clone(),
-        photo: None,
-        x: 0.05 + width * place as f64 + 0.02,
-        y: 0.3,
-        width: width - 0.04,
-        height: None,
-        z: 0,
-        flip: false,
-        rotation: 0.0,
-    });
-    let layout = Layout::new(placements.collect());
+    let with_photos = subjects.iter().filter(|subject| subject.photos > 0);
+    let with_photos: Vec<_> = with_photos.map(|subject| (subject.id.clone(), None)).collect();
+    let layout = Layout::side_by_side(&with_photos);
     let none = layout.subjects.is_empty();
     let new = StoredValue::new(NewStored { name: format!("Layout {}", layouts.len() + 1), value: layout });
     let make = move |_| {

@@ -1,7 +1,7 @@
 //! Layouts: where the subjects shall be.
 //!
 //! `bench` holds [`mudi_editor::layout`]'s designer and passes messages to it; `easel` is the canvas, on which `drawing` draws; `cutouts`
-//! loads the subjects; `exact` shows what will be encoded; `keeping` saves.
+//! loads the subjects; `exact` shows what will be encoded; `keeping` saves. `play` is the place that links to play with open.
 
 mod bench;
 mod cutouts;
@@ -12,9 +12,11 @@ mod exact;
 mod keeping;
 mod list;
 mod live;
+mod play;
 mod shelf;
 mod tools;
 
 pub(crate) use designer::LayoutPage;
 pub(crate) use exact::put;
 pub(crate) use list::LayoutList;
+pub(crate) use play::PlayPage;

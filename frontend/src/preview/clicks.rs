@@ -150,7 +150,7 @@ async fn begin<D: Device>(photo: &Photo, tell: &impl Fn(ClickTell)) -> Result<Se
     let failed = |reason: String| ClickTell::Failed { reason };
     let network = |error: mudi_diffusion::Error| failed(error.to_string());
     // Before anything is loaded: without a device there is no use for it.
-    let (engine, About { device, gpu, emulated }) =
+    let (engine, About { device, gpu, emulated, .. }) =
         D::start().await.map_err(|reason| ClickTell::NoDevice { reason })?;
     let files = weights::of_segmenter(&photo.project, &photo.model, |received, total| {
         tell(ClickTell::Loading { received, total });

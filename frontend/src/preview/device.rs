@@ -1,5 +1,8 @@
 //! What a worker computes with.
 
+use mudi_preview::fit::Limits;
+use wasm_bindgen::JsValue;
+
 /// What the page is told of a device.
 pub(crate) struct About {
     /// What it is called; empty for the processor.
@@ -8,6 +11,16 @@ pub(crate) struct About {
     pub(crate) gpu: bool,
     /// Whether that is emulated by the processor.
     pub(crate) emulated: bool,
+    /// What it can hold.
+    pub(crate) limits: Limits,
+}
+
+/// The machine's memory in bytes, where the browser tells it, which rounds to a power of two and says nothing beyond 8 GiB.
+fn memory() -> Option<u64> {
+    let tell = |object: &JsValue, name: &str| js_sys::Reflect::get(object, &name.into()).ok();
+    let gibibytes = tell(&tell(&js_sys::global(), "navigator")?, "deviceMemory")?.as_f64()?;
+    // What is rounded down to it is less than half more.
+    (gibibytes < 8.0).then_some((gibibytes * 1.5 * f64::from(1 << 30)) as u64)
 }
 
 /// A kind of device, with an engine for it.
@@ -19,6 +32,8 @@ pub(crate) trait Device: 'static {
     fn start() -> impl Future<Output = Result<(Self::Engine, About), String>>;
     /// Whether the device is gone and another may be started.
     fn is_lost(error: &mudi_diffusion::Error) -> bool;
+    /// Bytes of the device's own memory that the engine holds; 0 where tensors are in the program's.
+    fn memory(engine: &Self::Engine) -> u64;
     /// Loses it, as drivers do, where that can happen: for tests.
     fn lose(engine: &Self::Engine);
 }
@@ -31,8 +46,9 @@ pub(crate) struct ByProcessor;
 
 mod gpu {
     use mudi_engine_wgpu::{Gpu, GpuError, Settings, WgpuEngine};
+    use mudi_preview::fit::Limits;
 
-    use super::{About, ByGpu, Device};
+    use super::{About, ByGpu, Device, memory};
 
     impl Device for ByGpu {
         type Engine = WgpuEngine;
@@ -42,12 +58,23 @@ mod gpu {
             let adapter = gpu.adapter.clone();
             let settings = Settings::for_adapter(&adapter);
             let engine = WgpuEngine::new(gpu, settings).map_err(|error| error.to_string())?;
-            Ok((engine, About { device: adapter.name, gpu: true, emulated: adapter.emulated }))
+            let limits = Limits {
+                value: settings.storage.bytes(),
+                largest: Some(adapter.largest_tensor),
+                // What a GPU has of its own no browser tells.
+                memory: adapter.emulated.then(memory).flatten(),
+                own: false,
+            };
+            Ok((engine, About { device: adapter.name, gpu: true, emulated: adapter.emulated, limits }))
         }
 
         fn is_lost(error: &mudi_diffusion::Error) -> bool {
             let mudi_diffusion::Error::Engine(cause) = error else { return false };
             matches!(cause.downcast_ref(), Some(GpuError::Lost { .. }))
+        }
+
+        fn memory(engine: &WgpuEngine) -> u64 {
+            engine.memory()
         }
 
         fn lose(engine: &WgpuEngine) {
@@ -58,19 +85,25 @@ mod gpu {
 
 mod processor {
     use mudi_engine_candle::CandleEngine;
+    use mudi_preview::fit::Limits;
 
-    use super::{About, ByProcessor, Device};
+    use super::{About, ByProcessor, Device, memory};
 
     impl Device for ByProcessor {
         type Engine = CandleEngine;
 
         async fn start() -> Result<(CandleEngine, About), String> {
-            let about = About { device: String::new(), gpu: false, emulated: false };
+            let limits = Limits { value: 4, largest: None, memory: memory(), own: true };
+            let about = About { device: String::new(), gpu: false, emulated: false, limits };
             Ok((CandleEngine::cpu(), about))
         }
 
         fn is_lost(_error: &mudi_diffusion::Error) -> bool {
             false
+        }
+
+        fn memory(_engine: &CandleEngine) -> u64 {
+            0
         }
 
         fn lose(_engine: &CandleEngine) {}

@@ -3,8 +3,8 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use mudi_domain::api::PreviewModel;
-use mudi_preview::{LatentDecoder, Picture, PreviewError};
+use mudi_domain::api::{PreviewFile, PreviewModel};
+use mudi_preview::{LatentDecoder, Picture, PreviewError, fit};
 use wasm_bindgen_futures::spawn_local;
 
 use super::device::{About, Device};
@@ -35,6 +35,7 @@ struct Desk {
 struct Source {
     project: String,
     model: PreviewModel,
+    agreed: bool,
 }
 
 struct Wanted {
@@ -50,7 +51,9 @@ impl<D: Device> Latents<D> {
     pub(super) fn received(&self, ask: LatentsAsk, tell: impl Fn(LatentsTell) + 'static) {
         let mut desk = self.desk.borrow_mut();
         match ask {
-            LatentsAsk::Open { project, model } => desk.open = Some(Source { project, model }),
+            LatentsAsk::Open { project, model, agreed } => {
+                desk.open = Some(Source { project, model, agreed });
+            }
             LatentsAsk::Decode { number, shape, values } => {
                 desk.wanted = Some(Wanted { number, shape, values });
             }
@@ -112,10 +115,18 @@ async fn begin<D: Device>(
     source: &Source,
     tell: &impl Fn(LatentsTell),
 ) -> Result<LatentDecoder<D::Engine>, LatentsTell> {
-    let (engine, About { gpu, .. }) = D::start().await.map_err(|_| LatentsTell::NoDevice)?;
-    let files = weights::of_decoder(&source.project, &source.model, LatentDecoder::<D::Engine>::needs)
-        .await
-        .map_err(|_| LatentsTell::Failed)?;
+    let (engine, About { gpu, limits, .. }) = D::start().await.map_err(|_| LatentsTell::NoDevice)?;
+    let Source { project, model, agreed } = source;
+    let needed = |file: &&PreviewFile| LatentDecoder::<D::Engine>::needs(&file.name);
+    let files: Vec<PreviewFile> = model.files.iter().filter(needed).cloned().collect();
+    fit::part(&files, &model.decoder, &limits, 0).map_err(|_| LatentsTell::Failed)?;
+    if !agreed {
+        let bytes = weights::not_here(&files).await;
+        if bytes > fit::ASKED {
+            return Err(LatentsTell::Large { bytes });
+        }
+    }
+    let files = weights::of_preview(project, &files).await.map_err(|_| LatentsTell::Failed)?;
     let decoder = LatentDecoder::load(engine, files).map_err(|_| LatentsTell::Failed)?;
     tell(LatentsTell::Ready { gpu });
     Ok(decoder)

@@ -10,7 +10,7 @@ mod worker;
 pub(crate) use device::ByGpu;
 use device::ByProcessor;
 use gloo_worker::Registrable;
-pub(crate) use protocol::{Ask, Canvas, ClickAsk, ClickTell, LatentsAsk, LatentsTell, Tell, Wish};
+pub(crate) use protocol::{Ask, Canvas, ClickAsk, ClickTell, Held, LatentsAsk, LatentsTell, Tell, Wish};
 pub(crate) use worker::PreviewWorker;
 
 /// The scripts that `cargo xtask page` makes to start the workers: with the GPU, and with the processor.

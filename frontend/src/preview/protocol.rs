@@ -31,8 +31,8 @@ pub(crate) struct Wish {
 /// What the page asks of the worker.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Ask {
-    /// To load a model of this project, named by its path in the API.
-    Load { project: String, model: PreviewModel },
+    /// To load a model of this project, named by its path in the API. One that is large is not loaded before it is `agreed` to.
+    Load { project: String, model: PreviewModel, agreed: bool },
     /// To paint; whatever is being painted is dropped.
     Paint { number: u64, wish: Wish },
     /// To drop what is being painted.
@@ -48,8 +48,9 @@ pub(crate) enum Ask {
 /// What the page asks of the worker where the server makes pictures.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum LatentsAsk {
-    /// To load the decoder of a model of this project, named by its path in the API.
-    Open { project: String, model: PreviewModel },
+    /// To load the decoder of a model of this project, named by its path in the API. One that is large is not loaded before it is
+    /// `agreed` to.
+    Open { project: String, model: PreviewModel, agreed: bool },
     /// The pictures of `[pictures, height, width, channels]`; of several such wishes the last one is fulfilled.
     Decode { number: u64, shape: [usize; 4], values: Vec<f32> },
 }
@@ -78,6 +79,10 @@ pub(crate) enum ClickAsk {
 /// What the worker tells the page.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Tell {
+    /// The model does not fit the device, and why. None of it has been loaded.
+    Misfit { reason: String },
+    /// The model is large: `bytes` would be loaded, and about `memory` bytes of the device's taken.
+    Large { bytes: u64, memory: u64 },
     /// So many bytes of the model are here.
     Loading { received: u64, total: u64 },
     /// The model is ready on that device.
@@ -87,7 +92,7 @@ pub(crate) enum Tell {
     /// The GPU was lost and is being set up again.
     Lost,
     /// What a picture will be like, after so many steps.
-    Picture { number: u64, step: u32, steps: u32, side: u32, pixels: Vec<u8>, milliseconds: f64 },
+    Picture { number: u64, step: u32, steps: u32, side: u32, pixels: Vec<u8>, milliseconds: f64, held: Held },
     /// There is no picture, and why.
     Failed { reason: String },
     /// Something of clicks.
@@ -96,9 +101,20 @@ pub(crate) enum Tell {
     Latents(LatentsTell),
 }
 
+/// Memory that the worker holds, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Held {
+    /// The device's own.
+    pub(crate) device: u64,
+    /// The program's.
+    pub(crate) program: u64,
+}
+
 /// What the worker tells the page where the server makes pictures.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum LatentsTell {
+    /// The decoder is large: so many bytes would be loaded.
+    Large { bytes: u64 },
     /// The decoder is ready, on a GPU or on the processor.
     Ready { gpu: bool },
     /// This worker's kind of device is not there.

@@ -27,11 +27,12 @@ async fn cache() -> Option<Cache> {
     JsFuture::from(storage.open(CACHE)).await.ok()?.dyn_into().ok()
 }
 
-/// Reads an answer bit by bit; `progress` is told of each.
-async fn body(response: &Response, progress: &mut impl FnMut(u64)) -> Result<Vec<u8>, JsValue> {
+/// Reads an answer, of about `size` bytes, bit by bit; `progress` is told of each.
+async fn body(response: &Response, size: u64, progress: &mut impl FnMut(u64)) -> Result<Vec<u8>, JsValue> {
     let Some(stream) = response.body() else { return Ok(Vec::new()) };
     let reader: ReadableStreamDefaultReader = stream.get_reader().dyn_into()?;
-    let mut bytes = Vec::new();
+    // What grows is copied, and for a moment there twice.
+    let mut bytes = Vec::with_capacity(size as usize);
     loop {
         let chunk = JsFuture::from(reader.read()).await?;
         if js_sys::Reflect::get(&chunk, &"done".into())?.is_truthy() {
@@ -55,19 +56,40 @@ fn is(bytes: &[u8], sha256: &str) -> bool {
     digest == sha256
 }
 
+/// What the cache calls the content of that digest.
+fn key(sha256: &str) -> String {
+    format!("/preview-weights/{sha256}")
+}
+
+/// Bytes of those of `files` that the cache does not hold.
+pub(super) async fn not_here(files: &[PreviewFile]) -> u64 {
+    let cache = cache().await;
+    let mut bytes = 0;
+    for file in files {
+        let kept = match &cache {
+            Some(cache) => JsFuture::from(cache.match_with_str(&key(&file.sha256))).await.ok(),
+            None => None,
+        };
+        if kept.is_none_or(|kept| kept.is_undefined()) {
+            bytes += file.bytes;
+        }
+    }
+    bytes
+}
+
 /// One file of a model, which the API has in `folder`. What the cache holds is checked, too: disks err.
 async fn file(
     folder: &str,
-    sha256: &str,
+    PreviewFile { sha256, bytes: size, .. }: &PreviewFile,
     cache: Option<&Cache>,
     progress: &mut impl FnMut(u64),
 ) -> Result<Vec<u8>, String> {
-    let key = format!("/preview-weights/{sha256}");
+    let key = key(sha256);
     if let Some(cache) = cache {
         let kept = JsFuture::from(cache.match_with_str(&key)).await;
         if let Some(kept) = kept.ok().and_then(|kept| kept.dyn_into::<Response>().ok()) {
             let mut received = 0;
-            match body(&kept, &mut |bytes| received += bytes).await {
+            match body(&kept, *size, &mut |bytes| received += bytes).await {
                 Ok(bytes) if is(&bytes, sha256) => {
                     progress(received);
                     return Ok(bytes);
@@ -77,7 +99,7 @@ async fn file(
         }
     }
     let response = fetch(&format!("{folder}/{sha256}")).await?;
-    let bytes = body(&response, progress).await.map_err(|error| words(&error))?;
+    let bytes = body(&response, *size, progress).await.map_err(|error| words(&error))?;
     if !is(&bytes, sha256) {
         return Err("a file of the model came damaged; load the page again".to_owned());
     }
@@ -99,8 +121,8 @@ async fn files(
 ) -> Result<mudi_preview::Files, String> {
     let cache = cache().await;
     let mut files = mudi_preview::Files::new();
-    for PreviewFile { name, sha256, .. } in wanted {
-        files.insert(name.clone(), file(folder, sha256, cache.as_ref(), progress).await?);
+    for wanted in wanted {
+        files.insert(wanted.name.clone(), file(folder, wanted, cache.as_ref(), progress).await?);
     }
     Ok(files)
 }
@@ -120,20 +142,15 @@ pub(super) async fn of_segmenter(
     files(&format!("{project}/segmenter/files"), &model.files, &mut count).await
 }
 
-/// The files of a model's decoder.
-pub(super) async fn of_decoder(
-    project: &str,
-    model: &PreviewModel,
-    needed: impl Fn(&str) -> bool,
-) -> Result<mudi_preview::Files, String> {
-    let wanted: Vec<_> = model.files.iter().filter(|file| needed(&file.name)).cloned().collect();
-    files(&format!("{project}/preview/files"), &wanted, &mut |_| ()).await
+/// Those files of a model of previews.
+pub(super) async fn of_preview(project: &str, wanted: &[PreviewFile]) -> Result<mudi_preview::Files, String> {
+    files(&format!("{project}/preview/files"), wanted, &mut |_| ()).await
 }
 
 /// What the server answers at `address`. The browser keeps it for as long as the server says that it is the same.
 pub(super) async fn fetched(address: &str) -> Result<Vec<u8>, String> {
     let response = fetch(address).await?;
-    body(&response, &mut |_| ()).await.map_err(|error| words(&error))
+    body(&response, 0, &mut |_| ()).await.map_err(|error| words(&error))
 }
 
 /// All files of the model, and its LoRA's bytes with alpha. `progress` gets the bytes that are here, and all of them.
@@ -153,7 +170,7 @@ pub(super) async fn all(
     let lora = match &model.lora {
         Some(lora) => {
             let response = fetch(&format!("{project}/runs/{}/weights", lora.run)).await?;
-            let bytes = body(&response, &mut count).await.map_err(|error| words(&error))?;
+            let bytes = body(&response, lora.bytes, &mut count).await.map_err(|error| words(&error))?;
             Some((bytes, lora.alpha as f32))
         }
         None => None,

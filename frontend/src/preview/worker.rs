@@ -6,14 +6,15 @@ use std::rc::Rc;
 
 use gloo_worker::{HandlerId, Worker, WorkerScope};
 use mudi_domain::api::PreviewModel;
-use mudi_preview::{Model, Painter, Painting, Picture, PreviewError};
+use mudi_preview::{Model, Painter, Painting, Picture, PreviewError, fit};
 use wasm_bindgen_futures::spawn_local;
 
 use super::clicks::Clicks;
 use super::device::{About, Device};
 use super::latents::Latents;
-use super::protocol::{Ask, Tell, Wish};
+use super::protocol::{Ask, Held, Tell, Wish};
 use super::weights;
+use crate::browser;
 
 /// What runs in the worker. There is a program for each kind of device, so that nobody loads the other's; the page speaks to
 /// both alike.
@@ -42,6 +43,7 @@ struct Desk {
 struct Load {
     project: String,
     model: PreviewModel,
+    agreed: bool,
 }
 
 impl<D: Device> Worker for PreviewWorker<D> {
@@ -64,7 +66,7 @@ impl<D: Device> Worker for PreviewWorker<D> {
         let mut desk = self.desk.borrow_mut();
         desk.asked += 1;
         match ask {
-            Ask::Load { project, model } => desk.load = Some(Load { project, model }),
+            Ask::Load { project, model, agreed } => desk.load = Some(Load { project, model, agreed }),
             Ask::Paint { number, wish } => desk.wish = Some((number, wish)),
             Ask::Rest => desk.wish = None,
             Ask::LoseDevice => desk.lose = true,
@@ -117,7 +119,7 @@ async fn work<D: Device>(desk: Rc<RefCell<Desk>>, kept: Rc<RefCell<Option<Ready<
         let Some(ready) = &mut painter else { break };
         let Some((number, wish)) = wish.or_else(|| desk.borrow_mut().wish.take()) else { break };
         let asked = asked.max(desk.borrow().asked);
-        match paint(ready, number, &wish, asked, &desk, &tell).await {
+        match paint::<D>(ready, number, &wish, asked, &desk, &tell).await {
             Ok(()) => lost = 0,
             Err(PreviewError::Network(error)) if lost < 3 && D::is_lost(&error) => {
                 lost += 1;
@@ -140,8 +142,17 @@ async fn work<D: Device>(desk: Rc<RefCell<Desk>>, kept: Rc<RefCell<Option<Ready<
 async fn begin<D: Device>(load: &Load, tell: &impl Fn(Tell)) -> Result<Painter<D::Engine>, Tell> {
     let failed = |reason: String| Tell::Failed { reason };
     // Before the model is loaded: without a device there is no use for it.
-    let (engine, About { device, gpu, emulated }) =
+    let (engine, About { device, gpu, emulated, limits }) =
         D::start().await.map_err(|reason| Tell::NoDevice { reason })?;
+    let memory =
+        fit::whole(&load.model, &limits).map_err(|misfit| Tell::Misfit { reason: misfit.to_string() })?;
+    if !load.agreed {
+        let of_lora = load.model.lora.as_ref().map_or(0, |lora| lora.bytes);
+        let bytes = weights::not_here(&load.model.files).await + of_lora;
+        if bytes > fit::ASKED {
+            return Err(Tell::Large { bytes, memory });
+        }
+    }
     let (files, lora) = weights::all(&load.project, &load.model, |received, total| {
         tell(Tell::Loading { received, total });
     })
@@ -154,15 +165,15 @@ async fn begin<D: Device>(load: &Load, tell: &impl Fn(Tell)) -> Result<Painter<D
 }
 
 /// Paints, step by step, until the picture is finished or something else was asked for.
-async fn paint<E: mudi_diffusion::Readable>(
-    painter: &mut Painter<E>,
+async fn paint<D: Device>(
+    painter: &mut Painter<D::Engine>,
     number: u64,
     wish: &Wish,
     asked: u64,
     desk: &Rc<RefCell<Desk>>,
     tell: &impl Fn(Tell),
 ) -> Result<(), PreviewError> {
-    let mut painting: Painting<E> = painter.begin(full(wish))?;
+    let mut painting: Painting<D::Engine> = painter.begin(full(wish))?;
     while !painting.done() {
         // An engine that never waits would keep messages from coming in.
         gloo_timers::future::TimeoutFuture::new(0).await;
@@ -178,6 +189,7 @@ async fn paint<E: mudi_diffusion::Readable>(
             side: width as u32,
             pixels,
             milliseconds: js_sys::Date::now() - begun,
+            held: Held { device: D::memory(painter.engine()), program: browser::program_memory() },
         });
     }
     Ok(())

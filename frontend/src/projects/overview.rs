@@ -56,10 +56,25 @@ pub(crate) fn Overview() -> impl IntoView {
                     <PageTitle text=name />
                     {move || {
                         (!the.allows(Access::Editor) && the.allows(Access::Viewer))
-                            .then(|| view! { <p class="quiet">"You have a link to look at this project."</p> })
+                            .then(|| {
+                                let what = if the.allows(Access::Player) { "play with" } else { "look at" };
+                                view! { <p class="quiet">{format!("You have a link to {what} this project.")}</p> }
+                            })
                     }}
                 </div>
                 <div class="actions">
+                    {move || {
+                        let place = format!("/projects/{}/play", the.id.get());
+                        (the.allows(Access::Player) && !the.allows(Access::Editor))
+                            .then(|| {
+                                view! {
+                                    <A href=place attr:class="button primary">
+                                        <Icon sign=Sign::Play />
+                                        "Play"
+                                    </A>
+                                }
+                            })
+                    }}
                     {move || {
                         let file = the.path("archive");
                         the.allows(Access::Owner)

@@ -38,7 +38,7 @@ fn Row(link: Link, changed: Callback<()>) -> impl IntoView {
     };
     let grants = match link.access {
         Access::Editor => "works along",
-        Access::Player => "looks and fetches",
+        Access::Player => "plays",
         _ => "looks",
     };
     let revoke = move |_| {

@@ -3,7 +3,7 @@
 use leptos::html;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use mudi_domain::api::CreatedLink;
+use mudi_domain::api::{Access, CreatedLink};
 use wasm_bindgen_futures::JsFuture;
 
 use crate::browser;
@@ -18,7 +18,9 @@ pub(super) fn Made(link: CreatedLink) -> impl IntoView {
     let location = browser::window().location();
     let origin = location.origin().unwrap_or_default();
     let here = location.hostname().unwrap_or_default();
-    let address = format!("{origin}/projects/{}#link={}", the.id.get_untracked(), link.secret);
+    // One to play with opens where that is done.
+    let place = if link.link.access == Access::Player { "/play" } else { "" };
+    let address = format!("{origin}/projects/{}{place}#link={}", the.id.get_untracked(), link.secret);
     let field = NodeRef::<html::Input>::new();
     let copied = address.clone();
     let copy = move |_| {

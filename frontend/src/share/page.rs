@@ -16,7 +16,11 @@ use crate::widgets::{PageTitle, shown};
 /// What a link may grant, and what that means.
 const GRANTS: [(Access, &str, &str); 3] = [
     (Access::Viewer, "Look", "Photos, runs and pictures. Changes nothing."),
-    (Access::Player, "Look and fetch", "Also fetches the trained weights."),
+    (
+        Access::Player,
+        "Play",
+        "Also moves the subjects and sees at once what becomes of them: the own browser paints, with the trained weights.",
+    ),
     (Access::Editor, "Work along", "Changes the project, trains and generates."),
 ];
 

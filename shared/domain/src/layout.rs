@@ -132,6 +132,25 @@ impl Layout {
         Self { version: VERSION, subjects }
     }
 
+    /// A layout of subjects side by side, each by one of its photos (none: its first), as many as there may be.
+    #[must_use]
+    pub fn side_by_side(subjects: &[(SubjectId, Option<usize>)]) -> Self {
+        let subjects = &subjects[..subjects.len().min(MAX_SUBJECTS)];
+        let width = 0.9 / subjects.len().max(1) as f64;
+        let placements = subjects.iter().enumerate().map(|(place, (subject, photo))| Placement {
+            subject: subject.clone(),
+            photo: *photo,
+            x: 0.05 + width * place as f64 + 0.02,
+            y: 0.3,
+            width: width - 0.04,
+            height: None,
+            z: 0,
+            flip: false,
+            rotation: 0.0,
+        });
+        Self::new(placements.collect())
+    }
+
     /// A random layout of `items` (the shape of a cutout and the index of its photo), by the law of Seg-Mix.
     ///
     /// # Errors

@@ -31,6 +31,13 @@ struct Inner {
     pipelines: RefCell<Pipelines>,
 }
 
+impl Drop for Inner {
+    /// A browser would keep the memory until it next collects garbage, of which it does not count this.
+    fn drop(&mut self) {
+        self.gpu.destroy();
+    }
+}
+
 impl WgpuEngine {
     /// The engine on `gpu`.
     ///

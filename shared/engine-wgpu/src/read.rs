@@ -64,6 +64,9 @@ impl Read {
             }
         };
         values.truncate(self.count);
+        drop(view);
+        // A browser would keep it until it next collects garbage.
+        self.copy.destroy();
         Ok(values)
     }
 }

@@ -6,6 +6,7 @@
 
 mod decoder;
 mod error;
+pub mod fit;
 mod lora;
 mod model;
 mod painting;

@@ -2,6 +2,7 @@
 //! `cargo xtask page` builds it.
 
 mod clicks;
+mod dragging;
 mod finding;
 mod latents;
 mod layouts;

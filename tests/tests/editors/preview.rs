@@ -1,8 +1,14 @@
 //! Previews in the browser, by WebGPU and by the processor.
 
+use std::path::Path;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use mudi_tests::browser::Browser;
+use mudi_tests::golden::fixture;
+use mudi_tests::workshop::copy_folder;
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
 use serde_json::{Value, json};
 
 use super::layouts::Desk;
@@ -20,7 +26,7 @@ fn finish(room: &Room, job: &Value) {
 }
 
 /// A desk whose project has a run of two steps on pocket, with previews turned on.
-fn previewing(open: fn(&str) -> Browser) -> (Desk, Value) {
+pub(crate) fn previewing(open: fn(&str) -> Browser) -> (Desk, Value) {
     let models = concat!(env!("CARGO_MANIFEST_DIR"), "/../models");
     let desk = Desk::in_room(Room::with(open, &["--models", models], 1400, 1000));
     let recipe = json!({ "steps": 2, "batch": 1, "regularization": "none" });
@@ -42,7 +48,7 @@ fn previewing(open: fn(&str) -> Browser) -> (Desk, Value) {
 }
 
 /// Waits until a picture is finished that comes after what was last forgotten.
-fn painted(browser: &Browser) {
+pub(crate) fn painted(browser: &Browser) {
     browser.until_true(&format!(
         "document.querySelector('.live-status').innerText.startsWith('Step {STEPS} of {STEPS},')"
     ));
@@ -122,4 +128,57 @@ fn without_a_gpu_the_processor_paints_the_same() {
     assert_ne!(seen(browser), before);
     browser.press("Turn off");
     browser.sees("A small model paints this layout in your browser");
+}
+
+/// The tests' model, made so large that it has to be asked for: by a tensor that nobody reads.
+fn pad(model: &Path) {
+    let path = model.join("unet/diffusion_pytorch_model.safetensors");
+    let bytes = std::fs::read(&path).expect("weights");
+    let nothing = vec![0; 101_000_000];
+    let mut tensors = SafeTensors::deserialize(&bytes).expect("weights").tensors();
+    let padding = TensorView::new(Dtype::U8, vec![nothing.len()], &nothing).expect("a tensor");
+    tensors.push(("padding".to_owned(), padding));
+    std::fs::write(path, safetensors::serialize(tensors, None).expect("a file")).expect("a file");
+}
+
+/// How often a file of the model has been fetched.
+fn fetched(desk: &Desk) -> usize {
+    let metrics = desk.room.client.get("/metrics").well().bytes;
+    String::from_utf8_lossy(&metrics).matches("preview/files").count()
+}
+
+#[test]
+fn what_does_not_fit_and_what_is_large_is_told_before_it_is_fetched() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let model = folder.path().join("tiny");
+    copy_folder(&fixture("sdxl-tiny"), &model);
+    pad(&model);
+    let config = model.join("text_encoder/config.json");
+    let text = std::fs::read_to_string(&config).expect("a configuration");
+    let mut huge: Value = serde_json::from_str(&text).expect("JSON");
+    huge["vocab_size"] = json!(1_000_000_000);
+    std::fs::write(&config, huge.to_string()).expect("a file");
+    let flags = ["--models", &folder.path().display().to_string(), "--preview", "tiny"];
+    let desk = Desk::in_room(Room::with(Browser::open_with_gpu, &flags, 1400, 1000));
+    let browser = &desk.room.browser;
+
+    browser.press("Turn on");
+    browser.sees("“tiny” does not fit here: its largest tensor takes");
+    browser.sees("ask whoever hosts this server for a smaller model");
+    // There is nothing to try again.
+    assert!(!browser.text().contains("Try again"));
+
+    std::fs::write(&config, text).expect("a file");
+    browser.reload();
+    browser.sees(" MB to load, which the browser keeps. While it paints it takes about");
+    assert_eq!(fetched(&desk), 0);
+    browser.press("Load 1");
+    browser.until_true("document.querySelector('.live-status').innerText.startsWith('Step 12 of 12,')");
+    assert!(fetched(&desk) > 0);
+
+    // What is here is not asked for.
+    browser.reload();
+    browser.until_true("document.querySelector('.live-status')?.innerText.startsWith('Step 12 of 12,')");
+    let complaints = browser.complaints();
+    assert!(complaints.is_empty(), "{complaints:?}");
 }

@@ -45,6 +45,7 @@ fn nothing_keeps_anybody_out() {
         (&format!("/photos/{photo}/mask"), "Saved"),
         ("/layouts", "Left"),
         (&format!("/layouts/{layout}"), "What is encoded"),
+        ("/play", "Start over"),
         ("/train", "New run"),
         (&format!("/train/{run}"), "Recipe"),
         ("/generate", "olis brown bear and hta teal bear"),

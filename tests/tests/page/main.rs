@@ -4,6 +4,7 @@ mod accessible;
 mod faults;
 mod files;
 mod keyboard;
+mod play;
 mod shelf;
 mod size;
 mod way;

@@ -7,6 +7,7 @@ mod forecast;
 mod input;
 mod latents;
 mod load;
+mod preview;
 mod sight;
 mod story;
 mod studio;

@@ -58,11 +58,13 @@ pub(super) async fn page(method: Method, uri: Uri, headers: HeaderMap) -> Result
     }
 }
 
-/// The page of an address: the editors of masks and layouts are a program of their own.
+/// The page of an address: the editors of masks and layouts, and the place to play, are a program of their own.
 fn place(path: &str) -> &'static str {
     let steps: Vec<&str> = path.split('/').collect();
     match steps[..] {
-        ["projects", _, "photos", _, "mask"] | ["projects", _, "layouts", _] => WORKBENCH,
+        ["projects", _, "photos", _, "mask"] | ["projects", _, "layouts", _] | ["projects", _, "play"] => {
+            WORKBENCH
+        }
         _ => INDEX,
     }
 }
@@ -141,7 +143,7 @@ mod tests {
 
     #[test]
     fn the_editors_have_a_page_of_their_own() {
-        for path in ["projects/x/photos/y/mask", "projects/x/layouts/y"] {
+        for path in ["projects/x/photos/y/mask", "projects/x/layouts/y", "projects/x/play"] {
             assert_eq!(place(path), WORKBENCH);
         }
         for path in ["", "projects/x/layouts", "projects/x/photos", "index.html", "nowhere"] {

@@ -13,12 +13,13 @@ use mudi_domain::collage::Collage;
 use mudi_domain::prompt;
 use mudi_editor::layout::Designer;
 use panel::Offered;
+pub(super) use panel::{Controls, Picture, Status};
 
 use super::bench::Bench;
 use super::exact::{put, rendered};
 use crate::api;
 use crate::browser;
-use crate::preview::{Ask, ByGpu, Canvas, PreviewWorker, Tell, WORKERS, Wish};
+use crate::preview::{Ask, ByGpu, Canvas, Held, PreviewWorker, Tell, WORKERS, Wish};
 
 /// The least time between two layouts that are sent while one is dragged, in milliseconds.
 const PACE: u32 = 60;
@@ -33,8 +34,22 @@ const GUIDANCE: f32 = 5.0;
 #[derive(Clone, Debug, PartialEq)]
 enum Stage {
     Off,
-    Loading { received: u64, total: u64 },
-    Ready { device: String, gpu: bool, emulated: bool },
+    /// The model does not fit the device, and why.
+    Misfit(String),
+    /// It is to be said whether so many bytes are to be loaded, which take so many of memory.
+    Large {
+        bytes: u64,
+        memory: u64,
+    },
+    Loading {
+        received: u64,
+        total: u64,
+    },
+    Ready {
+        device: String,
+        gpu: bool,
+        emulated: bool,
+    },
     Lost,
     Failed(String),
 }
@@ -45,11 +60,12 @@ struct Painted {
     step: u32,
     steps: u32,
     milliseconds: f64,
+    held: Held,
 }
 
 /// Everything that the parts of the preview share.
 #[derive(Clone, Copy)]
-struct Live {
+pub(super) struct Live {
     bench: Bench,
     project: StoredValue<String>,
     model: StoredValue<PreviewModel>,
@@ -94,11 +110,46 @@ pub(super) fn LivePreview(
 }
 
 impl Live {
-    fn turn_on(self) {
-        browser::remember(WANTED, "yes");
+    /// Of the layout on `bench`, turned off; `project` is the project's path in the API, `strength` the strength with which the
+    /// layout is put into the noise.
+    pub(super) fn new(bench: Bench, project: String, model: PreviewModel, strength: RwSignal<f64>) -> Self {
+        let names: Vec<String> = bench
+            .cutouts
+            .subjects
+            .with_value(|subjects| subjects.iter().map(|subject| format!("a {}", subject.name)).collect());
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let live = Self {
+            bench,
+            project: StoredValue::new(project),
+            model: StoredValue::new(model),
+            bridge: StoredValue::new_local(None),
+            stage: RwSignal::new(Stage::Off),
+            why_no_gpu: RwSignal::new(None),
+            lost: RwSignal::new(false),
+            painted: RwSignal::new(None),
+            canvas: NodeRef::new(),
+            prompt: RwSignal::new(prompt::collage(&names).replace(", simple background", "")),
+            seed: RwSignal::new(0),
+            steps: RwSignal::new(STEPS),
+            strength,
+            number: StoredValue::new(0),
+            waiting: StoredValue::new(false),
+        };
+        live.react();
+        live.listen();
+        live
+    }
+
+    /// Starts, or starts anew.
+    pub(super) fn start(self) {
         self.why_no_gpu.set(None);
         self.lost.set(false);
         self.employ(WORKERS[0]);
+    }
+
+    fn turn_on(self) {
+        browser::remember(WANTED, "yes");
+        self.start();
     }
 
     /// Starts a worker in the place of the one that there is.
@@ -108,9 +159,21 @@ impl Live {
         // Both workers speak the same.
         let mut spawner = PreviewWorker::<ByGpu>::spawner();
         let bridge = spawner.with_loader(true).callback(move |tell| self.told(tell)).spawn(script);
-        bridge.send(Ask::Load { project: self.project.get_value(), model: self.model.get_value() });
         self.bridge.set_value(Some(bridge));
+        self.load(false);
+    }
+
+    /// Has the model loaded; a large one only if that is `agreed` to.
+    fn load(self, agreed: bool) {
+        let (project, model) = (self.project.get_value(), self.model.get_value());
+        self.ask(Ask::Load { project, model, agreed });
         self.wish();
+    }
+
+    /// Has a large model loaded.
+    fn agree(self) {
+        self.stage.set(Stage::Loading { received: 0, total: 1 });
+        self.load(true);
     }
 
     fn turn_off(self) {
@@ -143,10 +206,12 @@ impl Live {
                 self.painted.try_set(None);
                 self.lost.try_set(true);
             }
+            Tell::Misfit { reason } => drop(self.stage.try_set(Stage::Misfit(reason))),
+            Tell::Large { bytes, memory } => drop(self.stage.try_set(Stage::Large { bytes, memory })),
             Tell::Failed { reason } => drop(self.stage.try_set(Stage::Failed(reason))),
             // Nobody asks for these here.
             Tell::Click(_) | Tell::Latents(_) => {}
-            Tell::Picture { number, step, steps, side, pixels, milliseconds } => {
+            Tell::Picture { number, step, steps, side, pixels, milliseconds, held } => {
                 if self.number.try_get_value() != Some(number) {
                     return;
                 }
@@ -154,7 +219,7 @@ impl Live {
                 if let Some(image) = RgbImage::from_raw(side, side, pixels) {
                     // What cannot be drawn now is drawn with the next step.
                     let _ = put(&canvas, &image);
-                    self.painted.try_set(Some(Painted { step, steps, milliseconds }));
+                    self.painted.try_set(Some(Painted { step, steps, milliseconds, held }));
                 }
             }
         }
@@ -191,7 +256,8 @@ impl Live {
     }
 
     fn send(self) {
-        if browser::document().hidden() {
+        let idle = matches!(self.stage.get_untracked(), Stage::Misfit(_) | Stage::Large { .. });
+        if idle || browser::document().hidden() {
             return;
         }
         let dragging = self.bench.look(Designer::is_dragging) == Some(true);

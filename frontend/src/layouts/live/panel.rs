@@ -2,12 +2,12 @@
 
 use leptos::prelude::*;
 use mudi_domain::api::PreviewModel;
-use mudi_domain::prompt;
+use mudi_preview::fit::megabytes;
 
-use super::{Live, Painted, STEPS, Stage, WANTED};
+use super::{Live, Painted, Stage, WANTED};
 use crate::browser;
 use crate::layouts::bench::Bench;
-use crate::widgets::Slider;
+use crate::widgets::{Icon, Sign, Slider};
 
 #[component]
 pub(super) fn Offered(
@@ -16,32 +16,9 @@ pub(super) fn Offered(
     model: PreviewModel,
     strength: RwSignal<f64>,
 ) -> impl IntoView {
-    let names: Vec<String> = bench
-        .cutouts
-        .subjects
-        .with_value(|subjects| subjects.iter().map(|subject| format!("a {}", subject.name)).collect());
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let bytes = model.files.iter().map(|file| file.bytes).sum::<u64>();
     let of_run = model.lora.as_ref().map(|lora| lora.name.clone());
-    let live = Live {
-        bench,
-        project: StoredValue::new(project),
-        model: StoredValue::new(model),
-        bridge: StoredValue::new_local(None),
-        stage: RwSignal::new(Stage::Off),
-        why_no_gpu: RwSignal::new(None),
-        lost: RwSignal::new(false),
-        painted: RwSignal::new(None),
-        canvas: NodeRef::new(),
-        prompt: RwSignal::new(prompt::collage(&names).replace(", simple background", "")),
-        seed: RwSignal::new(0),
-        steps: RwSignal::new(STEPS),
-        strength,
-        number: StoredValue::new(0),
-        waiting: StoredValue::new(false),
-    };
-    live.react();
-    live.listen();
+    let live = Live::new(bench, project, model, strength);
     if browser::remembered(WANTED).as_deref() == Some("yes") {
         live.turn_on();
     }
@@ -60,14 +37,7 @@ pub(super) fn Offered(
                 </button>
             </div>
             <div class="live-body" hidden=move || !on.get()>
-                <canvas
-                    class="exact-canvas"
-                    node_ref=live.canvas
-                    role="img"
-                    aria-label="What the small model makes of the layout"
-                    width="1"
-                    height="1"
-                ></canvas>
+                <Picture live />
                 <Status live />
                 <Controls live />
             </div>
@@ -76,8 +46,8 @@ pub(super) fn Offered(
                     (!on.get())
                         .then(|| {
                             format!(
-                                "A small model paints this layout in your browser while you arrange it. It is loaded once: {:.0} MB. ",
-                                bytes as f64 / 1e6,
+                                "A small model paints this layout in your browser while you arrange it. It is loaded once: {}. ",
+                                megabytes(bytes),
                             )
                         })
                 }} {about}
@@ -86,13 +56,37 @@ pub(super) fn Offered(
     }
 }
 
+/// The picture.
+#[component]
+pub(in crate::layouts) fn Picture(live: Live) -> impl IntoView {
+    view! {
+        <canvas
+            class="exact-canvas"
+            node_ref=live.canvas
+            role="img"
+            aria-label="What the small model makes of the layout"
+            width="1"
+            height="1"
+        ></canvas>
+    }
+}
+
 /// What is going on, in words.
 #[component]
-fn Status(live: Live) -> impl IntoView {
+pub(in crate::layouts) fn Status(live: Live) -> impl IntoView {
     let words = move || match live.stage.get() {
         Stage::Off => String::new(),
+        Stage::Misfit(reason) => {
+            format!("“{}” does not fit here: {reason}.", live.model.with_value(|model| model.name.clone()))
+        }
+        Stage::Large { bytes, memory } => format!(
+            "“{}” is {} to load, which the browser keeps. While it paints it takes about {} of memory.",
+            live.model.with_value(|model| model.name.clone()),
+            megabytes(bytes),
+            megabytes(memory),
+        ),
         Stage::Loading { received, total } if received < total => {
-            format!("Loading the model: {:.0} of {:.0} MB", received as f64 / 1e6, total as f64 / 1e6)
+            format!("Loading the model: {} of {}", megabytes(received), megabytes(total))
         }
         Stage::Loading { .. } => "Preparing the model…".to_owned(),
         Stage::Lost => "The GPU was lost; it is set up again…".to_owned(),
@@ -107,7 +101,7 @@ fn Status(live: Live) -> impl IntoView {
                 }
             };
             match live.painted.get() {
-                Some(Painted { step, steps, milliseconds }) => {
+                Some(Painted { step, steps, milliseconds, .. }) => {
                     let again = if live.lost.get() { "; the GPU was lost and set up again" } else { "" };
                     format!("Step {step} of {steps}, {milliseconds:.0} ms a step, {place}{again}")
                 }
@@ -125,16 +119,34 @@ fn Status(live: Live) -> impl IntoView {
         _ => None,
     };
     let failed = move || matches!(live.stage.get(), Stage::Failed(_));
+    let fault = move || matches!(live.stage.get(), Stage::Failed(_) | Stage::Misfit(_));
+    let large = move || match live.stage.get() {
+        Stage::Large { bytes, .. } => Some(view! {
+            <button class="button primary" on:click=move |_| live.agree()>
+                {format!("Load {}", megabytes(bytes))}
+            </button>
+        }),
+        _ => None,
+    };
     view! {
         {share}
-        <p class="help live-status" class:fault=failed data-step=move || live.painted.get().map(|painted| painted.step)>
+        // What is held is for whoever looks for leaks.
+        <p
+            class="help live-status"
+            class:fault=fault
+            data-step=move || live.painted.get().map(|painted| painted.step)
+            data-device=move || live.painted.get().map(|painted| painted.held.device)
+            data-worker=move || live.painted.get().map(|painted| painted.held.program)
+            data-page=move || live.painted.get().map(|_| browser::program_memory())
+        >
             {words}
         </p>
+        {large}
         {move || {
             failed()
                 .then(|| {
                     view! {
-                        <button class="button" on:click=move |_| live.turn_on()>
+                        <button class="button" on:click=move |_| live.start()>
                             "Try again"
                         </button>
                     }
@@ -143,8 +155,9 @@ fn Status(live: Live) -> impl IntoView {
     }
 }
 
+/// Prompt, seed and steps.
 #[component]
-fn Controls(live: Live) -> impl IntoView {
+pub(in crate::layouts) fn Controls(live: Live) -> impl IntoView {
     let another = move |_| live.seed.update(|seed| *seed += 1);
     view! {
         <div class="field">
@@ -171,7 +184,10 @@ fn Controls(live: Live) -> impl IntoView {
                     }
                 />
             </label>
-            <button class="button" on:click=another>"Another"</button>
+            <button class="button" on:click=another>
+                <Icon sign=Sign::Dice />
+                "Another"
+            </button>
         </div>
         <Slider
             label="Steps"

@@ -25,6 +25,9 @@ pub struct Latents {
 }
 
 impl Latents {
+    /// The longer side of what is sent, at most: the server averages larger ones.
+    pub const LONGEST: usize = 64;
+
     fn count(&self) -> Option<usize> {
         self.shape.iter().try_fold(1_usize, |product, length| product.checked_mul(*length))
     }

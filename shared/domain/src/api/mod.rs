@@ -21,7 +21,7 @@ pub use latents::Latents;
 pub use photo::{
     MaskPoint, MaskPrompt, NewMasks, NewSubject, Photo, PhotoChange, SubjectChange, SubjectSummary,
 };
-pub use preview::{PreviewFile, PreviewLora, PreviewModel, SegmenterModel};
+pub use preview::{PreviewFile, PreviewLora, PreviewModel, PreviewNeeds, SegmenterModel};
 pub use problem::Problem;
 pub use project::{NewProject, NewStored, Page, Project, ProjectChange, Stored};
 pub use run::{Base, Forecast, Metric, NewRun, Proposal, Run, Samples, Seen};

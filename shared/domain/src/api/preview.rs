@@ -17,6 +17,24 @@ pub struct PreviewModel {
     pub files: Vec<PreviewFile>,
     /// The LoRA of the newest finished run on this base, if there is one; to be had as that run's weights.
     pub lora: Option<PreviewLora>,
+    /// What it takes of a device, for pictures of `side`.
+    pub needs: PreviewNeeds,
+    /// What its decoder alone takes, for the server's latents.
+    pub decoder: PreviewNeeds,
+}
+
+/// What networks take of a device, in values. Devices hold a value in two bytes or in four.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PreviewNeeds {
+    /// Values of all weights.
+    pub weights: u64,
+    /// Of the largest of them.
+    pub largest_weight: u64,
+    /// Of all other tensors, at the moment when most are held.
+    pub activations: u64,
+    /// Of the largest of them.
+    pub largest_activation: u64,
 }
 
 /// One file of a model.

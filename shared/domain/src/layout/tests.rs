@@ -29,6 +29,22 @@ fn the_height_follows_the_cutout_unless_it_is_given() {
 }
 
 #[test]
+fn side_by_side_nobody_covers_anybody() {
+    let subjects: Vec<_> = (0..=MAX_SUBJECTS)
+        .map(|number| (SubjectId::new(&format!("s{number}")).unwrap(), Some(number)))
+        .collect();
+    for count in 1..=subjects.len() {
+        let layout = Layout::side_by_side(&subjects[..count]);
+        layout.validate().unwrap();
+        assert_eq!(layout.subjects.len(), count.min(MAX_SUBJECTS));
+        let ends = layout.subjects.iter().map(|placed| (placed.x, placed.x + placed.width));
+        let ends: Vec<f64> = ends.flat_map(|(left, right)| [left, right]).collect();
+        assert!(ends.is_sorted() && ends[0] > 0.0 && ends[ends.len() - 1] < 1.0, "{ends:?}");
+    }
+    assert_eq!(Layout::side_by_side(&subjects[..2]).subjects[1].photo, Some(1));
+}
+
+#[test]
 fn a_subject_may_reach_over_the_edge() {
     let cutout = plain(10, 10);
     let layout = one(r#""x": -0.25, "y": 0.75, "width": 0.5"#).unwrap();

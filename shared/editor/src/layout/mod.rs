@@ -29,6 +29,8 @@ pub use snap::Guide;
 
 /// How large a subject is that is put on the canvas: its longer side, in canvases.
 const NEW: f64 = 0.5;
+/// Steps that can be undone.
+const STEPS_BACK: usize = 200;
 /// How far a copy lies from what it was copied of, in canvases.
 const ASIDE: f64 = 0.04;
 
@@ -159,6 +161,10 @@ impl Designer {
         self.undone.clear();
         if kind.is_none() || self.last != kind {
             self.done.push(before);
+            // All day long somebody may drag.
+            if self.done.len() > STEPS_BACK {
+                self.done.remove(0);
+            }
         }
         self.last = kind;
     }

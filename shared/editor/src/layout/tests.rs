@@ -49,6 +49,23 @@ fn a_drag_moves_and_one_undo_brings_it_back() {
 }
 
 #[test]
+fn somebody_who_drags_all_day_can_go_back_so_far() {
+    let mut designer = two();
+    let mut places = Vec::new();
+    for step in 0..STEPS_BACK + 50 {
+        let center = designer.frame(1).center;
+        places.push(center);
+        let by = if step % 2 == 0 { 0.113 } else { -0.127 };
+        drag(&mut designer, center, (center.0 + by, center.1 - by / 2.0));
+    }
+    for place in places.iter().rev().take(STEPS_BACK) {
+        designer.update(Message::Undo);
+        assert!(near(designer.frame(1).center, *place));
+    }
+    assert_eq!(designer.can(), (false, true));
+}
+
+#[test]
 fn a_corner_scales_about_the_opposite_one() {
     let mut designer = two();
     designer.update(Message::Choose(Some(0), false));

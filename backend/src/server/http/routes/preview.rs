@@ -52,12 +52,15 @@ async fn model(
 ) -> Result<Json<PreviewModel>, ApiError> {
     let known = look(&server).await?;
     let lora = newest_lora(&server, project, &known.name).await?;
+    let [needs, decoder] = known.needs;
     Ok(Json(PreviewModel {
         name: known.name.clone(),
         side: u32::try_from(known.side).unwrap_or(u32::MAX),
         reduction: u32::try_from(known.reduction).unwrap_or(u32::MAX),
         files: known.files.clone(),
         lora,
+        needs,
+        decoder,
     }))
 }
 
