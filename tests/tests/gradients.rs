@@ -21,6 +21,7 @@ use mudi_tests::golden::{engines, fixture, network, tensors, values};
 const ALPHA: f32 = 8.0;
 
 struct Setup {
+    base: &'static str,
     engine: CandleEngine,
     unet: UNet<CandleEngine>,
     learning: Learning,
@@ -29,12 +30,19 @@ struct Setup {
 
 /// The UNet with its attentions adapted, on every path of the engine.
 fn setups() -> [Setup; 2] {
-    engines().map(|engine| setup(engine, "lora", 4, &lora::DEFAULT_TARGETS))
+    engines().map(|engine| setup(engine, "sdxl-tiny", "lora", 4, &lora::DEFAULT_TARGETS))
 }
 
-/// The same, and with every layer adapted that can be, by a LoRA or by DoRA.
+/// The same, and with every layer adapted that can be, by a LoRA or by DoRA; and one with 1x1 convolutions around its transformers.
 fn all_setups() -> impl Iterator<Item = Setup> {
-    setups().into_iter().chain(setups_of_all_layers("lora_all")).chain(setups_of_all_layers("dora_all"))
+    let all_layers = ["lora_all", "dora_all"].into_iter().flat_map(setups_of_all_layers);
+    setups().into_iter().chain(all_layers).chain(["lora", "dora"].into_iter().flat_map(setups_of_sd15))
+}
+
+/// The attentions of SD 1.5, and the 1x1 convolutions around its transformers, which are linear layers here.
+fn setups_of_sd15(name: &str) -> [Setup; 2] {
+    let targets = [&lora::DEFAULT_TARGETS[..], &["proj_in", "proj_out"]].concat();
+    engines().map(|engine| setup(engine, "sd15-tiny", name, 2, &targets))
 }
 
 /// Every layer adapted that can be.
@@ -42,12 +50,12 @@ fn setups_of_all_layers(name: &str) -> [Setup; 2] {
     const OTHERS: [&str; 6] =
         ["conv_shortcut", "time_emb_proj", "downsamplers.0.conv", "upsamplers.0.conv", "conv_in", "conv_out"];
     let targets = [&lora::DEFAULT_TARGETS[..], &lora::FURTHER_TARGETS, &OTHERS].concat();
-    engines().map(|engine| setup(engine, name, 2, &targets))
+    engines().map(|engine| setup(engine, "sdxl-tiny", name, 2, &targets))
 }
 
-fn setup(engine: CandleEngine, name: &str, rank: usize, targets: &[&str]) -> Setup {
-    let golden = tensors(&format!("sdxl-tiny/golden/{name}.safetensors"));
-    let mut unet = network(&engine, "sdxl-tiny/unet", "diffusion_pytorch_model.safetensors", true, UNet::new);
+fn setup(engine: CandleEngine, base: &'static str, name: &str, rank: usize, targets: &[&str]) -> Setup {
+    let golden = tensors(&format!("{base}/golden/{name}.safetensors"));
+    let mut unet = denoiser(&engine, base);
     let targets: Vec<String> = targets.iter().map(|&target| target.to_owned()).collect();
     let adaptation = Adaptation { rank, alpha: ALPHA, dora: name.starts_with("dora") };
     let learning = lora::attach_trainable(&mut unet, &targets, adaptation, |name, shape| {
@@ -58,7 +66,11 @@ fn setup(engine: CandleEngine, name: &str, rank: usize, targets: &[&str]) -> Set
     for weight in learning.weights.iter().filter(|weight| is_magnitude(weight)) {
         weight.set(values(&golden[&weight.name])).unwrap();
     }
-    Setup { engine, unet, learning, golden }
+    Setup { base, engine, unet, learning, golden }
+}
+
+fn denoiser(engine: &CandleEngine, base: &str) -> UNet<CandleEngine> {
+    network(engine, &format!("{base}/unet"), "diffusion_pytorch_model.safetensors", true, UNet::new)
 }
 
 fn is_magnitude(weight: &Trainable) -> bool {
@@ -78,8 +90,8 @@ impl Setup {
             sample: nchw::to_channels_last(&golden["sample"]).unwrap(),
             timesteps: values(&golden["timestep"]),
             encoder_hidden_states: Tensor::constant(golden["encoder_hidden_states"].clone()),
-            added: Some(AddedConditioning {
-                text_embeds: Tensor::constant(golden["text_embeds"].clone()),
+            added: golden.get("text_embeds").map(|embeds| AddedConditioning {
+                text_embeds: Tensor::constant(embeds.clone()),
                 time_ids: values(&golden["time_ids"]),
             }),
             lora_scale: 1.0,
@@ -182,8 +194,7 @@ fn dora_begins_and_goes_on_as_in_peft() {
         assert!(worst.0 <= 1e-3, "{worst:?}");
 
         // With a second factor of zeros, as PEFT's is when it begins, lengths are those of the base's weights, and it is the base.
-        let mut unet =
-            network(&setup.engine, "sdxl-tiny/unet", "diffusion_pytorch_model.safetensors", true, UNet::new);
+        let mut unet = denoiser(&setup.engine, setup.base);
         let base = values(unet.forward(&setup.engine, &setup.input()).unwrap().value());
         let adaptation = Adaptation { rank: 2, alpha: ALPHA, dora: true };
         let factor = |name: &str, shape: &[usize]| {
@@ -278,8 +289,7 @@ fn scaled_to_zero(setup: &Setup) {
     let input = UNetInput { lora_scale: 0.0, ..setup.input() };
     let adapted = setup.unet.forward(&setup.engine, &input).unwrap();
     assert!(!adapted.is_tracked(), "nothing to learn, so nothing is recorded");
-    let base: UNet<CandleEngine> =
-        network(&setup.engine, "sdxl-tiny/unet", "diffusion_pytorch_model.safetensors", true, UNet::new);
+    let base: UNet<CandleEngine> = denoiser(&setup.engine, setup.base);
     let base = base.forward(&setup.engine, &setup.input()).unwrap();
     assert_eq!(values(adapted.value()), values(base.value()));
 }
@@ -299,8 +309,7 @@ fn a_file_of_what_was_trained_is_the_same_model() {
             assert_eq!(values(value), values(&setup.golden[name]), "{name}");
         }
         let file = LoraFile::from_tensors(Path::new("ours"), tensors, Some(ALPHA)).unwrap();
-        let mut unet =
-            network(&setup.engine, "sdxl-tiny/unet", "diffusion_pytorch_model.safetensors", true, UNet::new);
+        let mut unet = denoiser(&setup.engine, setup.base);
         let each = if setup.learning.weights.iter().any(is_magnitude) { 3 } else { 2 };
         assert_eq!(each * attach(&mut unet, file), setup.learning.weights.len());
         let found = values(unet.forward(&setup.engine, &setup.input()).unwrap().value());
@@ -328,8 +337,7 @@ fn files_agree(setup: &Setup) {
         ("kohya with LDM's blocks", tensors("sdxl-tiny/golden/kohya_sgm_lora.safetensors"), None),
     ];
     for (name, file, alpha) in files {
-        let mut unet =
-            network(&setup.engine, "sdxl-tiny/unet", "diffusion_pytorch_model.safetensors", true, UNet::new);
+        let mut unet = denoiser(&setup.engine, setup.base);
         let file = LoraFile::from_tensors(Path::new(name), file, alpha).unwrap();
         let adapted = attach(&mut unet, file);
         assert_eq!(2 * adapted, setup.learning.weights.len());
