@@ -64,10 +64,12 @@ def judged(what, found, expected, plain):
 
 
 def written_here(program, folder, noise, plain):
-    """LoRAs trained by the program, of the denoiser alone and of the text encoders too, in diffusers in both dialects."""
+    """LoRAs trained by the program, of the denoiser alone and of the text encoders too, and DoRA, in diffusers in both dialects."""
     toys = folder / "toys"
     run(program, "toybox", "--photos", 3, "--seed", 4, "--out", toys)
-    for name, further in (("", ()), (", with text encoders", ("--text-encoder-learning-rate", 1e-3))):
+    text = ("--text-encoder-learning-rate", 1e-3)
+    kinds = (("", ()), (", with text encoders", text), (" by DoRA, with text encoders", (*text, "--dora", "true")))
+    for name, further in kinds:
         place = folder / f"trained{len(further)}"
         place.mkdir()
         trained = place / "run"
@@ -85,11 +87,14 @@ def read_elsewhere(program, folder, trained, name, noise, plain):
     for dialect in ("peft", "kohya"):
         file = folder / f"{dialect}.safetensors"
         run(program, "export", "--run", trained, "--format", dialect, "--out", file)
+        again = own_picture(program, folder, noise, "--base", BASE, "--lora", file)
+        judged(f"the same file read here ({dialect})", again, own, plain)
+        if dialect == "kohya" and any(name.endswith(".dora_scale") for name in load_file(str(file))):
+            # Diffusers leaves the magnitudes out, and says so.
+            continue
         pipe = pipeline()
         pipe.load_lora_weights(str(folder), weight_name=file.name)
         judged(f"trained here{name}, read by diffusers as {dialect}", own, picture(pipe, noise), plain)
-        again = own_picture(program, folder, noise, "--base", BASE, "--lora", file)
-        judged(f"the same file read here ({dialect})", again, picture(pipe, noise), plain)
 
 
 def written_by_peft(program, folder, noise, plain):

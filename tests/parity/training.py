@@ -3,7 +3,8 @@
 
     python training.py --mudi ../../target/release/mudi sd15 sdxl
 
-At full size with random weights, rank 4. The loss, all gradients of the first step, and the factors after ten steps of AdamW.
+At full size with random weights, rank 4. The loss, all gradients of the first step, and the factors after ten steps of AdamW; with
+`--dora` those of DoRA, magnitudes included.
 """
 
 import argparse
@@ -56,7 +57,8 @@ def reference(model, values, steps):
 
 def public(name):
     """The name that files have."""
-    return "unet." + name.replace(".default.", ".")
+    name = "unet." + name.replace(".default.", ".")
+    return name.removesuffix(".weight") if "magnitude" in name else name
 
 
 def apart(found, expected):
@@ -65,7 +67,7 @@ def apart(found, expected):
     return worst
 
 
-def compare(program, family, folder, side, steps):
+def compare(program, family, folder, side, steps, dora):
     """Prints and asserts."""
     torch.manual_seed(0)
     model = unet(family)
@@ -73,10 +75,15 @@ def compare(program, family, folder, side, steps):
     model.requires_grad_(False)
     model.enable_gradient_checkpointing()
     model.train()
-    model.add_adapter(LoraConfig(r=RANK, lora_alpha=RANK, init_lora_weights="gaussian", target_modules=TARGETS))
+    config = LoraConfig(r=RANK, lora_alpha=RANK, init_lora_weights="gaussian", target_modules=TARGETS, use_dora=dora)
+    model.add_adapter(config)
     with torch.no_grad():
-        for index, (_, parameter) in enumerate(sorted((n, p) for n, p in model.named_parameters() if p.requires_grad)):
-            parameter.copy_(0.3 * torch.randn(parameter.shape, generator=rng(100 + index)) / parameter.shape[1] ** 0.5)
+        for index, (name, parameter) in enumerate(sorted((n, p) for n, p in model.named_parameters() if p.requires_grad)):
+            noise = torch.randn(parameter.shape, generator=rng(100 + index))
+            if "magnitude" in name:
+                parameter.mul_(1 + 0.1 * noise)
+            else:
+                parameter.copy_(0.3 * noise / parameter.shape[1] ** 0.5)
     values = batch(family, side)
     start = {public(n): p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
     tensors(folder / "in.safetensors", {**values, **start})
@@ -94,7 +101,8 @@ def compare(program, family, folder, side, steps):
     moved = apart({n: found[n] - start[n] for n in factors}, {n: factors[n] - start[n] for n in factors})
     after = apart(found, factors)
     peak = json.loads(printed)["peak_memory_bytes"] / 2**30
-    print(f"| {family}, {side} x {side} latents, {steps} steps | {loss:.1e} | {gradient:.1e} | {after:.1e} | {moved:.1e} "
+    kind = ", DoRA" if dora else ""
+    print(f"| {family}{kind}, {side} x {side} latents, {steps} steps | {loss:.1e} | {gradient:.1e} | {after:.1e} | {moved:.1e} "
           f"| {seconds:.0f} s | {own:.0f} s, {peak:.1f} GiB |", flush=True)
     assert loss <= 1e-4 and gradient <= 1e-3 and after <= 1e-3
     if family == "sdxl":
@@ -110,13 +118,14 @@ def main():
     parser.add_argument("--mudi", type=Path, required=True, help="the program")
     parser.add_argument("--side", type=int, default=32, help="of the latents")
     parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--dora", action="store_true", help="DoRA instead of LoRA")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     print("| what | losses | gradients | factors | their change | reference | mudi, with loading |\n" + "|---" * 7 + "|")
     for family in arguments.families:
         with tempfile.TemporaryDirectory() as folder:
-            compare(arguments.mudi.resolve(), family, Path(folder), arguments.side, arguments.steps)
+            compare(arguments.mudi.resolve(), family, Path(folder), arguments.side, arguments.steps, arguments.dora)
 
 
 if __name__ == "__main__":

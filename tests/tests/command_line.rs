@@ -32,7 +32,7 @@ const TEXT: [&str; 6] =
 fn a_resumed_run_gives_the_bytes_of_an_uninterrupted_one() {
     let shop = Workshop::new();
     shop.toys();
-    let variants: [(&str, &[&str]); 8] = [
+    let variants: [(&str, &[&str]); 9] = [
         ("mudi", &[]),
         ("dco", &["--regularization", "dco", "--accumulation", "2"]),
         ("dreambooth", &["--method", "dreambooth", "--regularization", "none"]),
@@ -40,6 +40,10 @@ fn a_resumed_run_gives_the_bytes_of_an_uninterrupted_one() {
         ("eight", &["--optimizer", "adamw8bit", "--learning-schedule", "cosine", "--warmup-steps", "2"]),
         ("prodigy", &PRODIGY),
         ("text", &TEXT),
+        (
+            "dora",
+            &[&TEXT[..], &["--dora", "true", "--precision", "half", "--learning-rate", "0.01"]].concat(),
+        ),
         ("text and dco", &[&TEXT[..], &["--regularization", "dco", "--accumulation", "2"]].concat()),
     ];
     for (name, further) in variants {

@@ -10,6 +10,7 @@ use mudi::plan;
 use mudi_diffusion::schedule::SamplerKind;
 use mudi_diffusion::{Engine, Readable};
 use mudi_domain::rng;
+use mudi_engine_candle::lora::Adaptation;
 use mudi_engine_candle::weights::{Precision, to_safetensors};
 use mudi_engine_candle::{CandleEngine, lora};
 use mudi_engine_wgpu::{Gpu, Settings as GpuSettings, Storage, WgpuEngine};
@@ -174,6 +175,15 @@ fn prompts_are_read_as_the_server_reads_them() {
 
 #[test]
 fn a_projects_lora_is_painted_of_denoiser_and_text_encoders() {
+    painted_like_the_server(false);
+}
+
+#[test]
+fn a_projects_dora_is_painted_too() {
+    painted_like_the_server(true);
+}
+
+fn painted_like_the_server(dora: bool) {
     const RANK: usize = 2;
     const ALPHA: f32 = 3.0;
     let mut base = Base::load(&pocket(), Precision::Single).expect("pocket");
@@ -183,11 +193,17 @@ fn a_projects_lora_is_painted_of_denoiser_and_text_encoders() {
         let deviation = 0.5 / (count as f32 / shape[0] as f32).sqrt();
         rng::normal(&mut rng::stream(SEED, name, 0), count).iter().map(|v| deviation * v).collect()
     };
-    let targets = lora::DEFAULT_TARGETS.map(String::from);
-    let mut learning = lora::attach_trainable(&mut base.unet, &targets, RANK, ALPHA, factor).expect("layers");
+    let adaptation = Adaptation { rank: RANK, alpha: ALPHA, dora };
+    let targets = ["to_q", "to_k", "to_v", "to_out.0", "conv1"].map(String::from);
+    let mut learning = lora::attach_trainable(&mut base.unet, &targets, adaptation, factor).expect("layers");
     let text = base.text.as_mut().expect("text encoders");
-    learning.extend(text.attach_trainable(RANK, ALPHA, factor).expect("layers"));
-    let tensors = lora::to_file(&learning, &base.unet.config).expect("tensors");
+    learning.extend(text.attach_trainable(adaptation, factor).expect("layers"));
+    for weight in learning.weights.iter().filter(|weight| weight.name.contains("magnitude")) {
+        let lengths = weight.leaf.value().to_vec1::<f32>().expect("lengths");
+        let changed = lengths.iter().zip(0..).map(|(length, at)| length * (0.8 + 0.1 * (at % 5) as f32));
+        weight.set(changed.collect()).expect("as many lengths");
+    }
+    let tensors = lora::to_file(&learning.weights, &base.unet.config).expect("tensors");
     let bytes = to_safetensors(&tensors, None).expect("a file");
 
     for scale in [1.0, 0.5] {

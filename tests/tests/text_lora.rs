@@ -1,4 +1,4 @@
-//! A LoRA of denoiser and text encoders: gradients against PyTorch and PEFT, through text states and pooled text; its files; and
+//! A LoRA, and DoRA, of denoiser and text encoders: gradients against PyTorch and PEFT, through text states and pooled text; its files; and
 //! the program that trains it.
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
@@ -9,10 +9,11 @@ use mudi::base::{Source, TextEncoders, TextStates, Tokens};
 use mudi_diffusion::schedule::PredictionType;
 use mudi_diffusion::unet::{AddedConditioning, UNet, UNetInput};
 use mudi_diffusion::{Component, ParameterKind};
-use mudi_engine_candle::lora::{self, Attachment, DEFAULT_TARGETS, Dialect, LoraFile, Target, translate};
+use mudi_engine_candle::lora::{
+    self, Adaptation, Attachment, DEFAULT_TARGETS, Dialect, Learning, LoraFile, Target, translate,
+};
 use mudi_engine_candle::weights::{
-    NamedTensors, Precision, Trainable, read_safetensors, read_safetensors_metadata, to_safetensors,
-    values_from_file,
+    NamedTensors, Precision, read_safetensors, read_safetensors_metadata, to_safetensors, values_from_file,
 };
 use mudi_engine_candle::{CandleEngine, Gradients, Tensor, backward, checkpoint, nchw};
 use mudi_tests::golden::{engines, error_of_range, fixture, tensors, values};
@@ -36,18 +37,25 @@ struct Networks {
 
 struct Setup {
     networks: Networks,
-    trainable: Vec<Trainable>,
+    learning: Learning,
 }
 
 impl Networks {
-    fn new(engine: CandleEngine) -> Self {
+    /// With the golden tensors of the file `golden`.
+    fn new(engine: CandleEngine, golden: &str) -> Self {
         let source = Source::open(&fixture("sdxl-tiny")).unwrap().on(engine.clone());
         let config = source.unet_config().unwrap();
         let unet = source
             .load(&engine, Component::Unet, Precision::Single, |weights| UNet::new(config, weights))
             .unwrap();
         let text = TextEncoders::load(&engine, &source, Precision::Single).unwrap();
-        Self { source, engine, unet, text, golden: tensors("sdxl-tiny/golden/lora_text.safetensors") }
+        Self {
+            source,
+            engine,
+            unet,
+            text,
+            golden: tensors(&format!("sdxl-tiny/golden/{golden}.safetensors")),
+        }
     }
 
     fn encoded(&self) -> TextStates {
@@ -90,15 +98,26 @@ impl Networks {
 }
 
 impl Setup {
-    fn new(engine: CandleEngine) -> Self {
-        let mut networks = Networks::new(engine);
-        let Networks { unet, text, golden, .. } = &mut networks;
+    fn new(engine: CandleEngine, golden: &str) -> Self {
+        let mut networks = Networks::new(engine, golden);
+        let Networks { unet, text, golden: tensors, .. } = &mut networks;
         let factor =
-            |name: &str, _: &[usize]| values_from_file(&golden[name], ParameterKind::Linear).unwrap();
+            |name: &str, _: &[usize]| values_from_file(&tensors[name], ParameterKind::Linear).unwrap();
         let targets = DEFAULT_TARGETS.map(String::from);
-        let mut trainable = lora::attach_trainable(unet, &targets, RANK, ALPHA, factor).unwrap();
-        trainable.extend(text.attach_trainable(RANK, ALPHA, factor).unwrap());
-        Self { networks, trainable }
+        let adaptation = Adaptation { rank: RANK, alpha: ALPHA, dora: golden.starts_with("dora") };
+        let mut learning = lora::attach_trainable(unet, &targets, adaptation, factor).unwrap();
+        learning.extend(text.attach_trainable(adaptation, factor).unwrap());
+        for weight in learning.weights.iter().filter(|weight| weight.name.contains("magnitude")) {
+            weight.set(values(&tensors[&weight.name])).unwrap();
+        }
+        Self { networks, learning }
+    }
+
+    /// By a LoRA and by DoRA, on every path of the engine.
+    fn all() -> impl Iterator<Item = Self> {
+        ["lora_text", "dora_text"]
+            .into_iter()
+            .flat_map(|golden| engines().map(|engine| Self::new(engine, golden)))
     }
 
     fn seed(&self, output: &Tensor) -> candle_core::Tensor {
@@ -114,7 +133,7 @@ impl Setup {
     }
 
     fn file(&self) -> LoraFile {
-        let tensors = lora::to_file(&self.trainable, &self.networks.unet.config).unwrap();
+        let tensors = lora::to_file(&self.learning.weights, &self.networks.unet.config).unwrap();
         LoraFile::from_tensors(Path::new("ours"), tensors, Some(ALPHA)).unwrap()
     }
 }
@@ -126,7 +145,7 @@ fn has_no_effect(name: &str) -> bool {
 
 #[test]
 fn gradients_of_denoiser_and_text_encoders_equal_pytorch_and_peft() {
-    for setup in engines().map(Setup::new) {
+    for setup in Setup::all() {
         let golden = &setup.networks.golden;
         let expected =
             [&golden["out.encoder_hidden_states"], &golden["out.text_embeds"], &golden["out.sample"]];
@@ -141,7 +160,7 @@ fn gradients_of_denoiser_and_text_encoders_equal_pytorch_and_peft() {
         let gradients = setup.dense();
         let norm = |values: &[f32]| values.iter().map(|v| f64::from(v * v)).sum::<f64>().sqrt();
         let mut errors = Vec::new();
-        for weight in &setup.trainable {
+        for weight in &setup.learning.weights {
             let reference = golden.get(&format!("grad.{}", weight.name));
             assert_eq!(reference.is_none(), has_no_effect(&weight.name), "{}", weight.name);
             let found = gradients.get(&weight.leaf);
@@ -162,14 +181,14 @@ fn gradients_of_denoiser_and_text_encoders_equal_pytorch_and_peft() {
 
 #[test]
 fn checkpointed_gradients_of_text_encoders_equal_dense_ones() {
-    for setup in engines().map(Setup::new) {
+    for setup in Setup::all() {
         let dense = setup.dense();
         let Networks { engine, unet, .. } = &setup.networks;
         let pass = checkpoint::forward(engine, unet, &setup.networks.input()).unwrap();
         let seed = setup.seed(&pass.output);
         let checkpointed = pass.backward(engine, seed).unwrap();
         assert_eq!(checkpointed.len(), dense.len());
-        for weight in &setup.trainable {
+        for weight in &setup.learning.weights {
             let of = |gradients: &Gradients| gradients.get(&weight.leaf).map(values);
             assert_eq!(of(&checkpointed), of(&dense), "{}", weight.name);
         }
@@ -178,9 +197,9 @@ fn checkpointed_gradients_of_text_encoders_equal_dense_ones() {
 
 #[test]
 fn a_file_of_what_was_trained_is_the_same_model_until_it_is_taken_away() {
-    for setup in engines().map(Setup::new) {
+    for setup in Setup::all() {
         let expected = setup.networks.answers();
-        let mut networks = Networks::new(setup.networks.engine.clone());
+        let mut networks = Networks::new(setup.networks.engine.clone(), "lora_text");
         let base = networks.answers();
         let layers = networks.source.layers().unwrap();
         let target = Target {
@@ -213,7 +232,7 @@ fn a_file_of_what_was_trained_is_the_same_model_until_it_is_taken_away() {
 
 #[test]
 fn captions_of_several_chunks_are_encoded_as_they_are_one_by_one() {
-    let setup = Setup::new(CandleEngine::cpu());
+    let setup = Setup::new(CandleEngine::cpu(), "lora_text");
     let Networks { engine, text, .. } = &setup.networks;
     let long = ["a photo of a bear ".repeat(20), "a robot".to_owned()];
     let long = [long[0].as_str(), long[1].as_str()];
@@ -242,9 +261,20 @@ const LEARNING: [&str; 8] = [
 
 #[test]
 fn a_run_teaches_text_encoders_and_generates_with_them() {
+    teaches_and_generates(false);
+}
+
+#[test]
+fn a_run_by_dora_teaches_them_and_generates_with_them() {
+    teaches_and_generates(true);
+}
+
+fn teaches_and_generates(dora: bool) {
     let shop = Workshop::new();
     shop.toys();
-    ok(&refs(&shop.train("run", &LEARNING)));
+    ok(&refs(
+        &shop.train("run", &[&LEARNING[..], &["--dora", if dora { "true" } else { "false" }]].concat()),
+    ));
     let (run, file) = (shop.path("run"), shop.path("run/pytorch_lora_weights.safetensors"));
     let tensors = read_safetensors(Path::new(&file)).unwrap();
     for (name, value) in &tensors {
@@ -252,7 +282,14 @@ fn a_run_teaches_text_encoders_and_generates_with_them() {
         assert_eq!(zero, name.contains("lora_B") && has_no_effect(name), "{name}");
     }
     let count = |start: &str| tensors.keys().filter(|name| name.starts_with(start)).count();
-    assert_eq!((count("text_encoder."), count("text_encoder_2.")), (24, 24));
+    let parts = if dora { 3 } else { 2 };
+    assert_eq!((count("text_encoder."), count("text_encoder_2.")), (12 * parts, 12 * parts));
+    let of_dora = |name: &&String| name.contains(".lora_magnitude_vector");
+    assert_eq!(tensors.keys().filter(of_dora).count(), if dora { tensors.len() / 3 } else { 0 });
+    // As diffusers reads them, which loads text encoders' with transformers.
+    for name in tensors.keys().filter(of_dora) {
+        assert_eq!(name.starts_with("text_encoder"), name.ends_with(".weight"), "{name}");
+    }
 
     let picture = |name: &str, arguments: &[&str]| {
         let out = shop.path(name);
@@ -328,11 +365,19 @@ fn learning_text_encoders_are_planned_and_prodigy_has_one_rate() {
             .collect::<Vec<_>>()
     };
     let (frozen, learning) = (planned(&[]), planned(&["--text-encoder-learning-rate", "5e-5"]));
+    let dora = planned(&["--dora", "true"]);
+    for (index, (dora, plain)) in dora.iter().zip(&frozen).enumerate() {
+        assert!(dora[1] > plain[1], "{index}: magnitudes");
+        // With checkpointing the peak is elsewhere.
+        assert!(dora[2] > plain[2] || index % 3 == 1, "{index}: norms, and what magnitudes' gradient needs");
+    }
+    let both = planned(&["--dora", "true", "--text-encoder-learning-rate", "5e-5"]);
     // The projections of three layers each, of 24 and 32 channels.
     let factors = 4 * 4 * 4 * 2 * 3 * (24 + 32);
     for (index, (frozen, learning)) in frozen.iter().zip(&learning).enumerate() {
         let trains = index % 3 < 2;
         assert_eq!(learning[1] - frozen[1], factors, "{index}");
+        assert_eq!(both[index][1] - dora[index][1], factors + 4 * 4 * 3 * (24 + 32), "{index}");
         assert_eq!(learning[0] > frozen[0], trains, "{index}: encoders stay where they learn");
         assert_eq!(learning[2] > frozen[2], trains, "{index}: their activations, too");
     }

@@ -5,8 +5,8 @@ use std::ops::Range;
 use mudi_diffusion::clip::ClipText;
 pub use mudi_diffusion::texts::Tokens;
 use mudi_diffusion::{Component, Engine, texts};
-use mudi_engine_candle::lora::{self, Attachment};
-use mudi_engine_candle::weights::{Precision, Trainable};
+use mudi_engine_candle::lora::{self, Adaptation, Attachment, Learning};
+use mudi_engine_candle::weights::Precision;
 use mudi_engine_candle::{CandleEngine, on_pool, part_of};
 
 use super::{BaseError, Source};
@@ -123,13 +123,12 @@ impl TextEncoders {
     /// [`BaseError::Network`].
     pub fn attach_trainable(
         &mut self,
-        rank: usize,
-        alpha: f32,
+        adaptation: Adaptation,
         mut init: impl FnMut(&str, &[usize]) -> Vec<f32>,
-    ) -> Result<Vec<Trainable>, BaseError> {
-        let mut made = Vec::new();
+    ) -> Result<Learning, BaseError> {
+        let mut made = Learning::default();
         for (component, encoder) in self.0.encoders_mut() {
-            made.extend(lora::attach_trainable_text(encoder, component, rank, alpha, &mut init)?);
+            made.extend(lora::attach_trainable_text(encoder, component, adaptation, &mut init)?);
         }
         Ok(made)
     }

@@ -12,7 +12,7 @@ use mudi_diffusion::clip::ClipTextConfig;
 use mudi_diffusion::unet::{AddedConditioning, UNet, UNetConfig, UNetInput};
 use mudi_diffusion::{Activation, ConvGeometry, Engine};
 use mudi_domain::rng;
-use mudi_engine_candle::lora::{DEFAULT_TARGETS, attach_trainable};
+use mudi_engine_candle::lora::{Adaptation, DEFAULT_TARGETS, Learning, attach_trainable};
 use mudi_engine_candle::weights::{Precision as Weights, TrainableWeights};
 use mudi_engine_candle::{
     AdamW, AdamWConfig, CandleEngine, Gradients, Tensor, backward, checkpoint, gradient_norm,
@@ -183,7 +183,8 @@ fn lora_step(
     let engine = CandleEngine::cpu();
     let mut unet = load_unet(&engine, base, precision)?;
     let targets = DEFAULT_TARGETS.map(String::from);
-    let weights = attach_trainable(&mut unet, &targets, RANK, RANK as f32, |name, shape| {
+    let adaptation = Adaptation { rank: RANK, alpha: RANK as f32, dora: false };
+    let Learning { weights, .. } = attach_trainable(&mut unet, &targets, adaptation, |name, shape| {
         let scale = if name.contains("lora_B") { 0.0 } else { 1.0 / RANK as f32 };
         normal(name, shape.iter().product()).iter().map(|v| scale * v).collect()
     })?;

@@ -149,6 +149,12 @@ impl CountingEngine {
         Counted { shape: shape.to_vec(), held: None, node: learns.then(|| self.node(bytes, None)) }
     }
 
+    /// A tensor that stays.
+    pub(super) fn constant(&self, shape: &[usize]) -> Counted {
+        let bytes = F32 * shape.iter().product::<usize>();
+        Counted { shape: shape.to_vec(), held: Some(self.hold(bytes)), node: None }
+    }
+
     /// The same memory as a leaf whose gradient is wanted, as a checkpointed stage starts from.
     pub(super) fn leaf(&self, x: &Counted) -> Counted {
         Counted { node: Some(self.node(x.bytes(), None)), ..x.clone() }

@@ -2,7 +2,7 @@
 
 use mudi_diffusion::Engine;
 use mudi_diffusion::clip::ClipText;
-use mudi_diffusion::lora::LoraFactors;
+use mudi_diffusion::lora::{LoraFactors, Magnitude};
 use mudi_diffusion::unet::{AddedConditioning, Conditioning, Skip, UNet, UNetInput};
 use mudi_diffusion::vae::{VaeDecoder, VaeEncoder};
 use mudi_domain::recipe::Recipe;
@@ -26,7 +26,7 @@ pub(super) fn unet(configs: &Configs, mut engine: CountingEngine) -> Result<Coun
     Ok(Counting { engine, unet, text: Vec::new() })
 }
 
-/// Attaches the factors of a recipe's LoRA to the denoiser, and to the text encoders that are there; returns their bytes.
+/// Attaches the factors of a recipe's LoRA, and DoRA's magnitudes, to the denoiser and to the text encoders that are there; returns their bytes.
 pub(super) fn attach(counting: &mut Counting, recipe: &Recipe, learns: bool) -> usize {
     let Counting { engine, unet, text } = counting;
     let text_targets = TEXT_TARGETS.map(str::to_owned);
@@ -37,18 +37,24 @@ pub(super) fn attach(counting: &mut Counting, recipe: &Recipe, learns: bool) -> 
         let shapes = layer.factor_shapes(recipe.rank as usize);
         bytes += 4 * shapes.iter().map(|shape| shape.iter().product::<usize>()).sum::<usize>();
         let [down, up] = shapes.map(|shape| engine.weight(&shape, learns));
-        layer.attach(Some(LoraFactors { down, up, scale: 1.0 }));
+        let magnitude = recipe.dora.then(|| {
+            let shape = [layer.outputs()];
+            bytes += 4 * shape[0];
+            Magnitude { lengths: engine.weight(&shape, learns), inverse_norms: engine.constant(&shape) }
+        });
+        layer.attach(Some(LoraFactors { down, up, scale: 1.0, magnitude }));
     }
     bytes
 }
 
-/// Bytes of the factors of a recipe's LoRA on the text encoders.
+/// Bytes of the same on the text encoders.
 pub(super) fn text_factors(configs: &Configs, recipe: &Recipe) -> usize {
     if !recipe.trains_text_encoders() {
         return 0;
     }
     let layers = configs.text.iter().map(|text| text.num_hidden_layers * text.hidden_size).sum::<usize>();
-    4 * TEXT_TARGETS.len() * 2 * recipe.rank as usize * layers
+    let each = 2 * recipe.rank as usize + usize::from(recipe.dora);
+    4 * TEXT_TARGETS.len() * each * layers
 }
 
 impl Counting {

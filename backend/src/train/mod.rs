@@ -25,7 +25,7 @@ use mudi_diffusion::{Component, Engine};
 use mudi_domain::prompt::NEGATIVE;
 use mudi_domain::recipe::{self, Recipe, Regularization};
 use mudi_domain::rng;
-use mudi_engine_candle::weights::Trainable;
+use mudi_engine_candle::lora::{Adaptation, Learning};
 use mudi_engine_candle::{
     AdamW, AdamW8, AdamWConfig, CandleEngine, Gradients, Optimizer, Prodigy, backward, checkpoint,
     gradient_norm, lora,
@@ -145,9 +145,11 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
     let prior_time = before.elapsed();
     crate::allocator::give_back();
 
-    let weights = attach(&mut base, recipe)?;
+    let learning = attach(&mut base, recipe)?;
+    let weights = &learning.weights;
     let mut optimizer = optimizer(recipe);
-    let mut metrics = folder.restore(&weights, &mut optimizer)?;
+    let mut metrics = folder.restore(weights, &mut optimizer)?;
+    learning.renew()?;
     let base = Arc::new(base);
     let source = Arc::new(Samples::new(base.clone(), &dataset, recipe, priors, captions.clone())?);
     let seen = seen(&source)?;
@@ -167,7 +169,7 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
     while optimizer.step() < last {
         if options.interrupt.is_set() {
             if optimizer.step() > 0 {
-                folder.save(&weights, &optimizer, &metrics)?;
+                folder.save(weights, &optimizer, &metrics)?;
             }
             return Err(TrainError::Interrupted);
         }
@@ -195,22 +197,23 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
             (&weight.leaf, if of_text { text_rate } else { learning_rate })
         });
         optimizer.update(rated, &gradients, clip / passes as f64)?;
+        learning.renew()?;
         metrics.push(Metric { step, loss, gradient_norm: norm, learning_rate });
         progress(Progress::Step(&metrics[metrics.len() - 1], steps));
         if sampled(step) {
             let written = write_samples(&base, &captions, options, step);
             if matches!(written, Err(TrainError::Interrupted)) {
-                folder.save(&weights, &optimizer, &metrics)?;
+                folder.save(weights, &optimizer, &metrics)?;
             }
             written?;
         }
         let due = recipe.checkpoint_every > 0 && step.is_multiple_of(u64::from(recipe.checkpoint_every));
         if due || step == last {
-            folder.save(&weights, &optimizer, &metrics)?;
+            folder.save(weights, &optimizer, &metrics)?;
         }
     }
     if optimizer.step() >= steps {
-        folder.write_lora(&weights, recipe, &base.unet.config)?;
+        folder.write_lora(weights, recipe, &base.unet.config)?;
         folder.finish();
     }
     let folder = options.out.clone();
@@ -233,8 +236,9 @@ fn optimizer(recipe: &Recipe) -> Optimizer {
 }
 
 /// Attaches the LoRA, to the text encoders too where these are in memory: `A` Gaussian with deviation 1 / rank, `B` zero, as PEFT's `init_lora_weights="gaussian"`.
-fn attach(base: &mut Base, recipe: &Recipe) -> Result<Vec<Trainable>, TrainError> {
-    let (rank, alpha) = (recipe.rank as usize, recipe.alpha as f32);
+fn attach(base: &mut Base, recipe: &Recipe) -> Result<Learning, TrainError> {
+    let rank = recipe.rank as usize;
+    let adaptation = Adaptation { rank, alpha: recipe.alpha as f32, dora: recipe.dora };
     let init = |name: &str, shape: &[usize]| {
         let count = shape.iter().product();
         if name.contains("lora_B") {
@@ -243,11 +247,11 @@ fn attach(base: &mut Base, recipe: &Recipe) -> Result<Vec<Trainable>, TrainError
         let deviation = 1.0 / rank as f32;
         rng::normal(&mut rng::stream(recipe.seed, name, 0), count).iter().map(|v| deviation * v).collect()
     };
-    let mut weights = lora::attach_trainable(&mut base.unet, &recipe.targets, rank, alpha, init)?;
+    let mut learning = lora::attach_trainable(&mut base.unet, &recipe.targets, adaptation, init)?;
     if let Some(text) = &mut base.text {
-        weights.extend(text.attach_trainable(rank, alpha, init)?);
+        learning.extend(text.attach_trainable(adaptation, init)?);
     }
-    Ok(weights)
+    Ok(learning)
 }
 
 /// Makes the batches of passes `first..last` on a thread of its own, a few ahead of the reader.

@@ -168,13 +168,12 @@ impl RunFolder {
         let tensor = |name: &str| tensors.get(name).ok_or_else(mismatch);
         let mut kept = Vec::new();
         for weight in weights {
-            let shape = weight.leaf.value().dims();
             let length = weight.leaf.value().elem_count();
             let values = values_from_file(tensor(&weight.name)?, weight.kind)?;
             if values.len() != length {
                 return Err(mismatch());
             }
-            weight.leaf.value().slice_set(&Value::from_vec(values, shape, &Device::Cpu)?, 0, 0)?;
+            weight.set(values)?;
             let parts = optimizer.names().iter().map(|name| -> Result<Kept, TrainError> {
                 let value = tensor(&format!("{name}.{}", weight.name))?;
                 Ok(match value.dtype() {
@@ -232,14 +231,18 @@ impl RunFolder {
         unet: &UNetConfig,
     ) -> Result<(), TrainError> {
         let tensors = lora::to_file(weights, unet)?;
-        let mut adapter = serde_json::json!({
-            "unet.r": recipe.rank, "unet.lora_alpha": recipe.alpha, "unet.target_modules": recipe.targets,
-        });
-        for encoder in [Component::TextEncoder, Component::TextEncoder2] {
-            if weights.iter().any(|weight| weight.name.starts_with(&format!("{encoder}."))) {
-                adapter[format!("{encoder}.r")] = recipe.rank.into();
-                adapter[format!("{encoder}.lora_alpha")] = recipe.alpha.into();
-                adapter[format!("{encoder}.target_modules")] = TEXT_TARGETS.as_slice().into();
+        let mut adapter = serde_json::json!({});
+        let targets = recipe.targets.iter().map(String::as_str).collect();
+        for (network, targets) in [
+            (Component::Unet, targets),
+            (Component::TextEncoder, TEXT_TARGETS.to_vec()),
+            (Component::TextEncoder2, TEXT_TARGETS.to_vec()),
+        ] {
+            if weights.iter().any(|weight| weight.name.starts_with(&format!("{network}."))) {
+                adapter[format!("{network}.r")] = recipe.rank.into();
+                adapter[format!("{network}.lora_alpha")] = recipe.alpha.into();
+                adapter[format!("{network}.target_modules")] = targets.into();
+                adapter[format!("{network}.use_dora")] = recipe.dora.into();
             }
         }
         // One entry: the format does not fix the order of several, and a run must give the same bytes each time.

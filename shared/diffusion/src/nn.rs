@@ -130,7 +130,7 @@ impl<'a, E: Engine> Builder<'a, E> {
     }
 }
 
-/// `y = x W^T + b`, and where a LoRA is attached `+ scale (x A^T) B^T`.
+/// `y = x W^T + b`, and where a LoRA is attached `+ scale (x A^T) B^T`; DoRA changes the lengths of the rows of `W` too.
 pub struct Linear<E: Engine> {
     /// Dotted name, as diffusers writes it.
     pub path: String,
@@ -147,11 +147,15 @@ impl<E: Engine> Linear<E> {
     /// `x [.., I]` to `[.., O]`, with the low-rank update multiplied by `lora_scale` on top of its own scale; at 0 it is
     /// not computed.
     pub fn forward_with(&self, engine: &E, x: &E::Tensor, lora_scale: f32) -> Result<E::Tensor> {
-        let y = engine.linear(x, &self.weight, self.bias.as_ref())?;
-        match &self.lora {
-            Some(lora) if lora_scale != 0.0 => engine.add(&y, &lora.update(engine, x, lora_scale)?),
-            _ => Ok(y),
+        let (weight, bias) = (&self.weight, self.bias.as_ref());
+        let Some(lora) = self.lora.as_ref().filter(|_| lora_scale != 0.0) else {
+            return engine.linear(x, weight, bias);
+        };
+        if let Some(magnitude) = &lora.magnitude {
+            let (base, update) = (engine.linear(x, weight, None)?, lora.update(engine, x, 1.0)?);
+            return magnitude.applied(engine, &base, &update, bias, lora_scale);
         }
+        engine.add(&engine.linear(x, weight, bias)?, &lora.update(engine, x, lora_scale)?)
     }
 
     /// `x [.., I]` to `[.., O]`.
@@ -177,13 +181,17 @@ pub struct Conv2d<E: Engine> {
 impl<E: Engine> Conv2d<E> {
     /// `x [B, H, W, I]` to `[B, H', W', O]`, with the low-rank update as in [`Linear::forward_with`].
     pub fn forward_with(&self, engine: &E, x: &E::Tensor, lora_scale: f32) -> Result<E::Tensor> {
-        let y = engine.conv2d(x, &self.weight, self.bias.as_ref(), self.geometry)?;
-        match &self.lora {
-            Some(lora) if lora_scale != 0.0 => {
-                engine.add(&y, &lora.update_convolution(engine, x, self.geometry, lora_scale)?)
-            }
-            _ => Ok(y),
+        let (weight, bias, geometry) = (&self.weight, self.bias.as_ref(), self.geometry);
+        let Some(lora) = self.lora.as_ref().filter(|_| lora_scale != 0.0) else {
+            return engine.conv2d(x, weight, bias, geometry);
+        };
+        if let Some(magnitude) = &lora.magnitude {
+            let base = engine.conv2d(x, weight, None, geometry)?;
+            let update = lora.update_convolution(engine, x, geometry, 1.0)?;
+            return magnitude.applied(engine, &base, &update, bias, lora_scale);
         }
+        let y = engine.conv2d(x, weight, bias, geometry)?;
+        engine.add(&y, &lora.update_convolution(engine, x, geometry, lora_scale)?)
     }
 
     /// `x [B, H, W, I]` to `[B, H', W', O]`.
@@ -228,6 +236,24 @@ impl<E: Engine> Adaptable<'_, E> {
             Self::Convolution(layer) => {
                 [vec![rank, layer.kernel, layer.kernel, layer.inputs], vec![layer.outputs, 1, 1, rank]]
             }
+        }
+    }
+
+    /// The frozen weight, in the engine's layout: a row for each output.
+    #[must_use]
+    pub fn weight(&self) -> &E::Tensor {
+        match self {
+            Self::Linear(layer) => &layer.weight,
+            Self::Convolution(layer) => &layer.weight,
+        }
+    }
+
+    /// How many outputs it has.
+    #[must_use]
+    pub fn outputs(&self) -> usize {
+        match self {
+            Self::Linear(layer) => layer.outputs,
+            Self::Convolution(layer) => layer.outputs,
         }
     }
 

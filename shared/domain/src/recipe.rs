@@ -129,7 +129,8 @@ impl Recipe {
         if self.method == Method::Dreambooth { 0.0 } else { self.segmix_probability }
     }
 
-    /// The work of a step, in pictures that go through the denoiser forward and back; good for the ratio of two recipes' times.
+    /// The work of a step, in pictures that go through the denoiser forward and back; good for the ratio of two recipes' times where the
+    /// same learns in both: what text encoders that learn and DoRA add depends on the base.
     ///
     /// Forward alone is a third of it; gradient checkpointing and DCO's comparison with the base each go forward once more.
     ///

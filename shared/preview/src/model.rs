@@ -8,10 +8,10 @@ use mudi_diffusion::texts::TextEncoders;
 use mudi_diffusion::tokenizer::Tokenizer;
 use mudi_diffusion::unet::{UNet, UNetConfig};
 use mudi_diffusion::vae::{VaeConfig, VaeDecoder, VaeEncoder};
-use mudi_diffusion::{Engine, parse};
+use mudi_diffusion::{Component, Engine, parse};
 
 use crate::error::PreviewError;
-use crate::lora;
+use crate::lora::Lora;
 use crate::weights::SafetensorsWeights;
 
 /// The contents of a model's files, by their paths in its folder.
@@ -87,9 +87,10 @@ impl<E: Engine> Model<E> {
     /// Files that are missing, damaged or do not belong together.
     pub fn load(engine: &E, mut files: Files, lora: Option<(&[u8], f32)>) -> Result<Self, PreviewError> {
         let files = &mut files;
-        let first = text_encoder(engine, files, "")?;
+        let mut lora = lora.map(|(bytes, alpha)| Lora::new(engine, bytes, alpha)).transpose()?;
+        let first = text_encoder(engine, files, "", &mut lora)?;
         let second = files.contains_key("text_encoder_2/config.json");
-        let second = second.then(|| text_encoder(engine, files, "_2")).transpose()?;
+        let second = second.then(|| text_encoder(engine, files, "_2", &mut lora)).transpose()?;
         let name = "scheduler/scheduler_config.json";
         let schedule = NoiseSchedule::from_json(needed(files, name)?)
             .map_err(|error| PreviewError::File { name: name.to_owned(), reason: error.to_string() })?;
@@ -100,12 +101,15 @@ impl<E: Engine> Model<E> {
             })?;
         let unet_config: UNetConfig = config(files, "unet")?;
         let pooled = unet_config.has_text_time();
-        let mut texts = TextEncoders::new(first, second, pooled, zeros_for_empty_prompt(files)?);
-        let weights = "unet/diffusion_pytorch_model.safetensors";
-        let mut unet = network(engine, files, weights, |weights| UNet::new(unet_config, weights))?;
-        if let Some((bytes, alpha)) = lora {
-            lora::attach(engine, &mut unet, &mut texts, bytes, alpha)?;
-        }
+        let texts = TextEncoders::new(first, second, pooled, zeros_for_empty_prompt(files)?);
+        let unet = network(engine, files, "unet/diffusion_pytorch_model.safetensors", |weights| {
+            let mut unet = UNet::new(unet_config, weights)?;
+            if let Some(lora) = &mut lora {
+                lora.attach(engine, Component::Unet, unet.adaptable(), weights)?;
+            }
+            Ok(unet)
+        })?;
+        lora.map_or(Ok(()), Lora::finish)?;
         Ok(Self { texts, unet, vae, encoder, decoder, schedule })
     }
 
@@ -116,17 +120,25 @@ impl<E: Engine> Model<E> {
     }
 }
 
-/// A text encoder with its tokenizer; the second one's folders end in `_2`.
+/// A text encoder with its tokenizer and what a LoRA has for it; the second one's folders end in `_2`.
 fn text_encoder<E: Engine>(
     engine: &E,
     files: &mut Files,
     suffix: &str,
+    lora: &mut Option<Lora<'_, E>>,
 ) -> Result<(Tokenizer, ClipText<E>), PreviewError> {
     let folder = format!("text_encoder{suffix}");
     let config: ClipTextConfig = config(files, &folder)?;
     let tokenizer = tokenizer(files, &format!("tokenizer{suffix}"))?;
     let weights = format!("{folder}/model.safetensors");
-    let encoder = network(engine, files, &weights, |weights| ClipText::new(config, weights))?;
+    let component = if suffix.is_empty() { Component::TextEncoder } else { Component::TextEncoder2 };
+    let encoder = network(engine, files, &weights, |weights| {
+        let mut encoder = ClipText::new(config, weights)?;
+        if let Some(lora) = lora {
+            lora.attach(engine, component, encoder.adaptable(), weights)?;
+        }
+        Ok(encoder)
+    })?;
     Ok((tokenizer, encoder))
 }
 

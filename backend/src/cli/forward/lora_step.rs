@@ -7,7 +7,7 @@ use candle_core::{DType, Device, Tensor as Value};
 use mudi::base::Source;
 use mudi_diffusion::unet::UNet;
 use mudi_diffusion::{Component, ParameterKind};
-use mudi_engine_candle::lora::{DEFAULT_TARGETS, attach_trainable};
+use mudi_engine_candle::lora::{Adaptation, DEFAULT_TARGETS, attach_trainable};
 use mudi_engine_candle::weights::{NamedTensors, Precision, named_for_file, values_from_file};
 use mudi_engine_candle::{AdamW, AdamWConfig, CandleEngine, checkpoint, on_pool};
 
@@ -48,7 +48,9 @@ pub(super) fn lora_step(source: &Source, inputs: &Inputs, steps: &Steps) -> Resu
     let alpha = steps.alpha.unwrap_or(rank as f32);
     let mut missing = BTreeSet::new();
     let targets = DEFAULT_TARGETS.map(String::from);
-    let weights = attach_trainable(&mut unet, &targets, rank, alpha, |name, shape| {
+    let magnitude = |name: &str| name.ends_with(".lora_magnitude_vector");
+    let dora = inputs.tensors.keys().any(|name| magnitude(name));
+    let learning = attach_trainable(&mut unet, &targets, Adaptation { rank, alpha, dora }, |name, shape| {
         let found = inputs.tensors.get(name).filter(|value| value.dims() == shape);
         match found.map(|value| values_from_file(value, ParameterKind::Linear)) {
             Some(Ok(values)) => values,
@@ -58,6 +60,15 @@ pub(super) fn lora_step(source: &Source, inputs: &Inputs, steps: &Steps) -> Resu
             }
         }
     })?;
+    let weights = &learning.weights;
+    for weight in weights.iter().filter(|weight| magnitude(&weight.name)) {
+        match inputs.tensors.get(&weight.name).map(|value| values_from_file(value, weight.kind)) {
+            Some(Ok(values)) if values.len() == weight.leaf.value().elem_count() => weight.set(values)?,
+            _ => {
+                missing.insert(weight.name.clone());
+            }
+        }
+    }
     if let Some(name) = missing.first() {
         return Err(format!("{}: `{name}` is missing or misshapen", inputs.path.display()).into());
     }
@@ -77,7 +88,7 @@ pub(super) fn lora_step(source: &Source, inputs: &Inputs, steps: &Steps) -> Resu
         .map_err(|error| -> Failure { error })?;
         losses.push(loss);
         if step == 0 {
-            for weight in &weights {
+            for weight in weights {
                 if let Some(gradient) = gradients.get(&weight.leaf) {
                     outputs.insert(format!("grad.{}", weight.name), gradient.contiguous()?);
                 }
@@ -85,9 +96,10 @@ pub(super) fn lora_step(source: &Source, inputs: &Inputs, steps: &Steps) -> Resu
         }
         let leaves = weights.iter().map(|weight| (&weight.leaf, steps.learning_rate));
         optimizer.update(leaves, &gradients, 1.0)?;
+        learning.renew()?;
     }
     let count = losses.len();
     outputs.insert("loss".to_owned(), Value::from_vec(losses, count, &Device::Cpu)?);
-    outputs.extend(named_for_file(&weights, DType::F32)?);
+    outputs.extend(named_for_file(weights, DType::F32)?);
     Ok(outputs)
 }

@@ -43,13 +43,14 @@ pub(crate) fn forecast(
     })
 }
 
-/// Seconds for each step of `recipe`: the median over the latest runs with pictures of the same size, scaled by the work of
-/// a step.
+/// Seconds for each step of `recipe`: the median over the latest runs in which the same learns of pictures of the same size, scaled by
+/// the work of a step.
 fn pace(recipe: &Recipe, paces: &[(Recipe, f64)]) -> Option<f64> {
     const LATEST: usize = 5;
-    let alike = paces.iter().filter(|(earlier, _)| {
-        earlier.resolution == recipe.resolution && earlier.precision == recipe.precision
-    });
+    // What text encoders that learn and DoRA cost beside the denoiser's passes depends on the base, so only such runs tell it.
+    let kind =
+        |recipe: &Recipe| (recipe.resolution, recipe.precision, recipe.trains_text_encoders(), recipe.dora);
+    let alike = paces.iter().filter(|(earlier, _)| kind(earlier) == kind(recipe));
     let mut each: Vec<f64> =
         alike.take(LATEST).map(|(earlier, seconds)| seconds / earlier.step_work()).collect();
     each.sort_by(f64::total_cmp);
@@ -82,6 +83,16 @@ mod tests {
         assert_eq!(pace(&recipe, &[(larger.clone(), 9.0)]), None);
         let paces = [(recipe.clone(), 2.0), (larger, 9.0), (recipe.clone(), 1.0), (recipe.clone(), 8.0)];
         assert_eq!(pace(&recipe, &paces), Some(2.0));
+        // Text encoders that learn have work of their own, and so has DoRA.
+        for more in [
+            Recipe { text_encoder_learning_rate: 1e-5, ..recipe.clone() },
+            Recipe { dora: true, ..recipe.clone() },
+        ] {
+            assert_eq!(pace(&more, &paces), None);
+            let paces = [&[(more.clone(), 5.0)][..], &paces[..]].concat();
+            assert_eq!(pace(&more, &paces), Some(5.0));
+            assert_eq!(pace(&recipe, &paces), Some(2.0));
+        }
         // Twice the pictures take twice the time.
         let twice = Recipe { accumulation: 2, ..recipe };
         assert_eq!(pace(&twice, &paces), Some(4.0));

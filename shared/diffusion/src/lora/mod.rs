@@ -1,11 +1,15 @@
-//! Low-rank adaptation (Hu et al., 2021) of linear layers and convolutions, and the names that tools give to its tensors.
+//! Low-rank adaptation (Hu et al., 2021) of linear layers and convolutions, with learnt lengths on request (DoRA), and the names that
+//! tools give to its tensors.
 
+mod magnitude;
 pub mod names;
+
+pub use magnitude::{Magnitude, inverse_norm};
 
 use crate::engine::{ConvGeometry, Engine};
 use crate::error::Result;
 
-/// The two factors of a low-rank update `scale * B A`.
+/// The two factors of a low-rank update `scale * B A`, and DoRA's magnitudes.
 pub struct LoraFactors<E: Engine> {
     /// `A [rank, inputs]`, of a convolution `[rank, k, k, inputs]`, called `lora_A.weight` in PEFT's files and `lora_down.weight` in kohya's.
     pub down: E::Tensor,
@@ -13,6 +17,8 @@ pub struct LoraFactors<E: Engine> {
     pub up: E::Tensor,
     /// `alpha / rank`.
     pub scale: f32,
+    /// Of DoRA; plain LoRA has none.
+    pub magnitude: Option<Magnitude<E>>,
 }
 
 impl<E: Engine> LoraFactors<E> {

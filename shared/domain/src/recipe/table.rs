@@ -131,6 +131,8 @@ recipe! {
             "The factors' product is scaled by alpha / rank.";
         targets: Vec<String> = "targets", "to_q,to_k,to_v,to_out.0", Kind::List(','),
             "The layers that learn, by the ends of their names, separated by commas (a list in JSON). Besides the attentions' there are ff.net.0.proj, ff.net.2, proj_in, proj_out, and conv1 and conv2 of the ResNet blocks.";
+        dora: bool = "dora", "false", Kind::Flag,
+            "Learn the length of each output's weights apart from their direction (DoRA: Liu et al., 2024). Nearer to training all weights, above all at low ranks; a step takes longer and more memory.";
         text_encoder_learning_rate: f64 = "text-encoder-learning-rate", "0.0", number(0.0, 10.0),
             "The learning rate of a LoRA on the attentions of the text encoders, of the same rank and alpha; it warms up and ends as learning-rate does. A half or a tenth of that is usual. 0: text encoders stay as they are, as in the paper.";
     }

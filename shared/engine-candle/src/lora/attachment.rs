@@ -9,6 +9,8 @@ use mudi_diffusion::lora::LoraFactors;
 use mudi_diffusion::lora::names::{Layer, Layers};
 use mudi_diffusion::nn::Adaptable;
 
+use super::magnitudes::Magnitudes;
+use super::norms::Norms;
 use super::{LoraError, LoraFile, Module};
 use crate::engine::CandleEngine;
 use crate::tape::Tensor;
@@ -51,13 +53,14 @@ impl Attachment {
             let Some(module) = left.remove(layer.path()) else { continue };
             let (path, name) = (self.path.clone(), module.name.clone());
             let kind = module.kind();
-            if kind != "LoRA" {
+            if !matches!(kind, "LoRA" | "DoRA") {
                 let purpose = "is not attached but added to the weights; give the file as --lora";
                 return Err(LoraError::Kind { path, layer: name, kind, purpose });
             }
             let factors = module
                 .factors()
                 .and_then(|factors| fitting(&layer, factors))
+                .and_then(|factors| with_magnitudes(&layer, module, factors))
                 .map_err(|reason| LoraError::Layer { path, layer: name, reason })?;
             layer.attach(Some(factors));
         }
@@ -91,5 +94,28 @@ fn fitting(
         Ok((down, up.reshape(up_shape)?))
     };
     let (down, up) = moved().map_err(|error| error.to_string())?;
-    Ok(LoraFactors { down: Tensor::constant(down), up: Tensor::constant(up), scale })
+    Ok(LoraFactors { down: Tensor::constant(down), up: Tensor::constant(up), scale, magnitude: None })
+}
+
+/// The same with DoRA's magnitudes, where the file has them.
+fn with_magnitudes(
+    layer: &Adaptable<'_, CandleEngine>,
+    module: &Module,
+    mut factors: LoraFactors<CandleEngine>,
+) -> Result<LoraFactors<CandleEngine>, String> {
+    let inputs = factors.down.value().dims().last().copied().unwrap_or(0);
+    match module.magnitudes(&[layer.outputs(), inputs])? {
+        None => {}
+        Some(Magnitudes::OfOutputs(lengths)) => {
+            let norms = Norms::new(layer, &factors).map_err(|error| error.to_string())?;
+            factors.magnitude = Some(norms.with(Tensor::constant(lengths)));
+        }
+        Some(Magnitudes::OfInputs(_)) => {
+            return Err(
+                "its magnitudes are of inputs, which are not attached but added to the weights, with --lora"
+                    .to_owned(),
+            );
+        }
+    }
+    Ok(factors)
 }

@@ -3,16 +3,16 @@
 //! LoRA (Hu et al., 2021), with a core for convolutions; LoHa and LoKr (Yeh et al., 2023, LyCORIS); DoRA (Liu et al.,
 //! 2024).
 
-use candle_core::{D, DType, Tensor as Value};
+use candle_core::{DType, Tensor as Value};
 use mudi_diffusion::lora::names::Part;
 
 use super::Module;
 
 /// What is wrong with an adaptation, for the message.
-type Fault = String;
+pub(super) type Fault = String;
 
 #[allow(clippy::needless_pass_by_value)] // For `map_err`.
-fn fault(error: candle_core::Error) -> Fault {
+pub(super) fn fault(error: candle_core::Error) -> Fault {
     error.to_string().lines().next().unwrap_or_default().to_owned()
 }
 
@@ -65,10 +65,10 @@ impl Module {
             "LoHa"
         } else if has(Part::LokrW1) || has(Part::LokrW1A) {
             "LoKr"
-        } else if has(Part::Magnitude) || has(Part::DoraScale) {
-            "DoRA"
         } else if has(Part::Mid) {
             "LoRA with a core"
+        } else if has(Part::Magnitude) || has(Part::DoraScale) {
+            "DoRA"
         } else {
             "LoRA"
         }
@@ -154,39 +154,13 @@ impl Module {
     pub(super) fn applied(&self, weight: &Value, strength: f32) -> Result<Value, Fault> {
         let weight = weight.to_dtype(DType::F32).map_err(fault)?;
         let mut delta = self.delta(weight.dims())?;
-        if let Some(magnitude) = self.part(Part::Magnitude).or_else(|| self.part(Part::DoraScale)) {
+        if let Some(magnitudes) = self.magnitudes(weight.dims())? {
             let directed = (&weight + &delta).map_err(fault)?;
-            let adapted = self.with_magnitude(&directed, magnitude)?;
-            delta = (adapted - &weight).map_err(fault)?;
+            delta = (magnitudes.given_to(&directed)? - &weight).map_err(fault)?;
         }
         if strength != 1.0 {
             delta = (delta * f64::from(strength)).map_err(fault)?;
         }
         (weight + delta).map_err(fault)
-    }
-
-    /// DoRA: each output's (or input's) weights with the length that `magnitude` gives.
-    fn with_magnitude(&self, weight: &Value, magnitude: &Value) -> Result<Value, Fault> {
-        let shape = weight.dims().to_vec();
-        let (outputs, inputs) = (shape[0], shape[1]);
-        let of_inputs = self.part(Part::Magnitude).is_none()
-            && magnitude.dims().first() == Some(&1)
-            && magnitude.dims().get(1) == Some(&inputs)
-            && magnitude.elem_count() != outputs;
-        if magnitude.elem_count() != if of_inputs { inputs } else { outputs } {
-            return Err(format!("its magnitudes have shape {:?}, and the layer {shape:?}", magnitude.dims()));
-        }
-        let made = || {
-            let rows = if of_inputs { weight.transpose(0, 1)?.contiguous()? } else { weight.clone() };
-            let turned = rows.dims().to_vec();
-            let rows = rows.flatten_from(1)?;
-            let norm = rows.sqr()?.sum_keepdim(D::Minus1)?.sqrt()?;
-            let magnitude = magnitude.to_dtype(DType::F32)?.flatten_all()?.reshape(norm.dims())?;
-            // A weight of zeros stays one.
-            let factor = (magnitude / (norm + f64::from(f32::MIN_POSITIVE))?)?;
-            let rows = rows.broadcast_mul(&factor)?.reshape(turned)?;
-            if of_inputs { rows.transpose(0, 1)?.contiguous() } else { Ok(rows) }
-        };
-        made().map_err(fault)
     }
 }

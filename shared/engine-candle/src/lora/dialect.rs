@@ -1,6 +1,6 @@
 //! Writing a LoRA with the names that other tools read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use candle_core::{DType, Device, Tensor as Value};
 use mudi_diffusion::lora::names::{Layer, Layers, Part, family};
@@ -8,8 +8,9 @@ use mudi_diffusion::schedule::PredictionType;
 use mudi_diffusion::unet::UNetConfig;
 use serde_json::{Map, Value as Json, json};
 
+use super::magnitudes::Magnitudes;
 use super::metadata::ADAPTER_ENTRY;
-use super::{LoraError, LoraFile, Module};
+use super::{LoraError, LoraFile, MAGNITUDE, Module, magnitude_in_file};
 use crate::weights::NamedTensors;
 
 /// Whose names a file has.
@@ -93,12 +94,30 @@ impl Module {
         let copy = |value: &Value| value.to_dtype(DType::F32).and_then(|value| value.contiguous());
         self.part(part).map(copy).transpose().map_err(|error| self.failed(Reason::Fault(error.to_string())))
     }
+
+    /// DoRA's magnitudes as PEFT has them: `[O]`, and `[1, O, 1, 1]` of a convolution.
+    fn lengths(&self) -> Result<Option<Value>, Failed> {
+        let (Some(down), Some(up)) = (self.part(Part::Down), self.part(Part::Up)) else { return Ok(None) };
+        let fault = |reason| self.failed(Reason::Fault(reason));
+        let sizes = (up.dims().first(), down.dims().get(1));
+        let (Some(&outputs), Some(&inputs)) = sizes else { return Ok(None) };
+        match self.magnitudes(&[outputs, inputs]).map_err(fault)? {
+            None => Ok(None),
+            Some(Magnitudes::OfInputs(_)) => Err(self.failed(Reason::Kind("DoRA with magnitudes of inputs"))),
+            Some(Magnitudes::OfOutputs(lengths)) if down.rank() == 2 => Ok(Some(lengths)),
+            Some(Magnitudes::OfOutputs(lengths)) => {
+                let shape = [&[1, outputs][..], &vec![1; down.rank() - 2]].concat();
+                lengths.reshape(shape).map(Some).map_err(|error| fault(error.to_string()))
+            }
+        }
+    }
 }
 
 /// PEFT's names. The scale is multiplied into the second factor, so that tools that do not read the metadata agree.
 fn peft(modules: &BTreeMap<Layer, Module>) -> Result<Written, Failed> {
     let mut tensors = NamedTensors::new();
     let mut ranks: BTreeMap<&str, BTreeMap<&str, usize>> = BTreeMap::new();
+    let mut doras = BTreeSet::new();
     for (layer, module) in modules {
         let kind = module.kind();
         if !matches!(kind, "LoRA" | "DoRA") {
@@ -114,12 +133,9 @@ fn peft(modules: &BTreeMap<Layer, Module>) -> Result<Written, Failed> {
             let scaled = scaled.map_err(|error| module.failed(Reason::Fault(error.to_string())))?;
             tensors.insert(format!("{name}.lora_B.weight"), scaled);
         }
-        for part in [Part::Magnitude, Part::DoraScale] {
-            if let Some(value) = module.copied(part)? {
-                let flat =
-                    value.flatten_all().map_err(|error| module.failed(Reason::Fault(error.to_string())))?;
-                tensors.insert(format!("{name}.lora_magnitude_vector"), flat);
-            }
+        if let Some(lengths) = module.lengths()? {
+            tensors.insert(magnitude_in_file(&format!("{name}{MAGNITUDE}")), lengths);
+            doras.insert(layer.component.folder());
         }
         // PEFT looks for modules that are called so or end so; transformers' own names of today lack this prefix.
         let path = layer.path.strip_prefix("text_model.").unwrap_or(&layer.path);
@@ -130,14 +146,13 @@ fn peft(modules: &BTreeMap<Layer, Module>) -> Result<Written, Failed> {
         let usual = most_frequent(ranks.values().copied());
         let others: BTreeMap<&str, usize> =
             ranks.iter().filter(|(_, rank)| **rank != usual).map(|(path, rank)| (*path, *rank)).collect();
-        let dora = modules.values().any(|module| module.kind() == "DoRA");
         for (field, value) in [
             ("r", json!(usual)),
             ("lora_alpha", json!(usual)),
             ("rank_pattern", json!(others)),
             ("alpha_pattern", json!(others)),
             ("target_modules", json!(ranks.keys().collect::<Vec<_>>())),
-            ("use_dora", json!(dora)),
+            ("use_dora", json!(doras.contains(network))),
         ] {
             adapter.insert(format!("{network}.{field}"), value);
         }
@@ -188,8 +203,10 @@ fn kohya(modules: &BTreeMap<Layer, Module>, unet: &UNetConfig) -> Result<NamedTe
         for (part, value) in module.parts().filter(|(part, _)| *part != Part::Alpha) {
             let mut value = value.contiguous().map_err(fault)?;
             if part == Part::Magnitude {
-                // A column, as their other magnitudes of outputs.
-                value = value.flatten_all().and_then(|value| value.unsqueeze(1)).map_err(fault)?;
+                // A column of as many axes as the weight, as their other magnitudes of outputs.
+                let axes = module.part(Part::Down).map_or(2, Value::rank);
+                let shape = [&[value.elem_count()][..], &vec![1; axes.saturating_sub(1)]].concat();
+                value = value.reshape(shape).map_err(fault)?;
             }
             tensors.insert(format!("{name}.{}", kohya_suffix(part)), value);
         }

@@ -124,6 +124,44 @@ fn every_kind_adds_what_its_paper_says() {
     close(&applied(KEY, &dora, &weight, 1.0), &expected);
 }
 
+/// LyCORIS' magnitudes are a column, of outputs, or a row, of inputs: told apart in a square layer, too.
+#[test]
+fn magnitudes_are_of_outputs_or_of_inputs() {
+    let weight = values(1, &[8, 8]);
+    let (down, up) = (values(2, &[2, 8]), values(3, &[8, 2]));
+    let lengths = values(4, &[8]);
+    let (w, a, b, m) = (flat(&weight), flat(&down), flat(&up), flat(&lengths));
+    let directed = |o: usize, i: usize| w[o * 8 + i] + b[o * 2] * a[i] + b[o * 2 + 1] * a[8 + i];
+    let norm = |at: &dyn Fn(usize) -> f32| (0..8).map(|n| at(n).powi(2)).sum::<f32>().sqrt();
+    let parts = |shape: (usize, usize)| {
+        [
+            ("lora_down.weight", down.clone()),
+            ("lora_up.weight", up.clone()),
+            ("dora_scale", lengths.reshape(shape).unwrap()),
+        ]
+    };
+    let layer = KEY.replace("attn2", "attn1");
+    let expect = |length: &dyn Fn(usize, usize) -> f32| -> Vec<f32> {
+        (0..64).map(|n| directed(n / 8, n % 8) * length(n / 8, n % 8)).collect()
+    };
+    let of_outputs = expect(&|o, _| m[o] / norm(&|i| directed(o, i)));
+    close(&applied(&layer, &parts((8, 1)), &weight, 1.0), &of_outputs);
+    let of_inputs = expect(&|_, i| m[i] / norm(&|o| directed(o, i)));
+    close(&applied(&layer, &parts((1, 8)), &weight, 1.0), &of_inputs);
+
+    // PEFT has none of inputs.
+    let (unet, layers) = base(CONTEXT);
+    let target = Target { layers: &layers, unet: &unet, prediction: Default::default(), resolution: 512 };
+    let name = format!("lora_unet_{}", layer.replace('.', "_"));
+    let refused = translate(file(&name, &parts((1, 8))), Dialect::Peft, target, "a title").unwrap_err();
+    assert!(refused.to_string().contains("of inputs") && refused.to_string().contains("kohya"), "{refused}");
+    assert!(translate(file(&name, &parts((1, 8))), Dialect::Kohya, target, "a title").is_ok());
+    let attachment = Attachment::new(file(&name, &parts((1, 8))), &layers).unwrap();
+    let mut network = UNet::<CandleEngine>::new(unet, &mut Shapes::default()).unwrap();
+    let refused = attachment.attach(Component::Unet, network.adaptable()).unwrap_err();
+    assert!(refused.to_string().contains("--lora") && refused.to_string().contains(&name), "{refused}");
+}
+
 #[test]
 fn a_core_makes_a_convolution() {
     let weight = values(1, &[8, 8, 3, 3]);

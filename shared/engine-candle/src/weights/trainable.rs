@@ -17,6 +17,19 @@ pub struct Trainable {
     pub leaf: Tensor,
 }
 
+impl Trainable {
+    /// Gives it other values, in the engine's layout, wherever it is held.
+    ///
+    /// # Errors
+    /// Another number of values than it has.
+    pub fn set(&self, values: Vec<f32>) -> mudi_diffusion::Result<()> {
+        let own = self.leaf.value();
+        Value::from_vec(values, own.dims(), &Device::Cpu)
+            .and_then(|values| own.slice_set(&values, 0, 0))
+            .map_err(NetworkError::engine)
+    }
+}
+
 /// `(name, shape, kind)` to values in the engine's layout.
 type Initializer<'a> = Box<dyn FnMut(&str, &[usize], ParameterKind) -> Vec<f32> + 'a>;
 
