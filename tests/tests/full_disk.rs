@@ -43,7 +43,14 @@ fn a_run_goes_on_once_there_is_space() {
 
     for run in ["first", "later"] {
         for file in shop.files(run) {
-            let known = ["checkpoint.safetensors", "lock", "metrics.jsonl", "recipe.json", "run.json"];
+            let known = [
+                "checkpoint.safetensors",
+                "lock",
+                "metrics.jsonl",
+                "priors.safetensors",
+                "recipe.json",
+                "run.json",
+            ];
             assert!(known.iter().any(|known| file == Path::new(known)), "{run}: {} is left", file.display());
         }
         ok(&refs(&shop.train(run, &["--resume"])));

@@ -207,14 +207,16 @@ impl RunFolder {
         tensors.into_iter().filter_map(|(caption, value)| Some((caption, value.to_vec2().ok()?))).collect()
     }
 
-    /// Keeps them, `[images, values]` for each caption.
+    /// Keeps them, `[images, values]` for each caption, where there is room: a run that does not find them makes them again.
     pub(super) fn keep_priors(&self, priors: &[Prior]) -> Result<(), TrainError> {
         let mut tensors = NamedTensors::new();
         for Prior { caption, latents } in priors.iter().filter(|prior| !prior.latents.is_empty()) {
             tensors.insert(caption.clone(), Value::new(latents.clone(), &Device::Cpu)?);
         }
         let bytes = to_safetensors(&tensors, None).map_err(TrainError::Serialize)?;
-        Ok(write_atomically(&self.path.join(PRIORS_FILE), &bytes)?)
+        // A disk that is full is told of by the checkpoint, without which a run is nothing.
+        let _ = write_atomically(&self.path.join(PRIORS_FILE), &bytes);
+        Ok(())
     }
 
     /// Lets go of what only a run that goes on needs.
