@@ -82,7 +82,6 @@ def mobile_sam(folder):
     """MobileSAM: its encoder is timm's with one stride changed, the rest segment-anything's, under the names of its authors."""
     from generators import sam as parts
     from segment_anything.modeling import Sam
-    from torch import nn
 
     parts.WIDTH, parts.MASK_CHANNELS = 256, 16
     parts.DECODER = {"mlp_dim": 2048, "num_attention_heads": 8, "iou_head_depth": 3, "iou_head_hidden_dim": 256}
@@ -90,12 +89,7 @@ def mobile_sam(folder):
     encoder.img_size, encoder.dims, encoder.depths = 1024, (64, 128, 160, 320), (2, 2, 6, 2)
     encoder.heads, encoder.windows = (2, 4, 5, 10), (7, 7, 14, 7)
     model = randomize(Sam(encoder(), parts.prompt_encoder(1024, 64), parts.mask_decoder()), 81)
-    generator = rng(82)
-    with torch.no_grad():
-        for module in model.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.running_mean.copy_(0.3 * torch.randn(module.num_features, generator=generator))
-                module.running_var.copy_(0.5 + torch.rand(module.num_features, generator=generator))
+    parts.batch_norms_of(model, 82)
     parts.frequencies_of(model, 83)
     weights = {f"image_encoder.{name}": value for name, value in model.image_encoder.published().items()}
     weights.update((name, value) for name, value in model.state_dict().items() if "image_encoder." not in name)

@@ -72,7 +72,7 @@ fn link_names(libraries: &Path) -> std::io::Result<()> {
         let Some((stem, _)) = name.split_once(".so.") else { continue };
         let link = libraries.join(format!("{stem}.so"));
         if !link.exists() {
-            std::fs::copy(libraries.join(&name), link)?;
+            std::fs::hard_link(libraries.join(&name), link)?;
         }
     }
     Ok(())

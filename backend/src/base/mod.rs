@@ -17,7 +17,7 @@ use mudi_engine_candle::CandleEngine;
 use mudi_engine_candle::lora::{self, Attachment};
 use mudi_engine_candle::weights::Precision;
 pub use prompts::{EncodedPrompts, TextEncoders, TextStates, Texts, Tokens};
-pub use source::{Source, load_network, read_config};
+pub use source::{Source, load_file, load_network, read_config};
 pub(crate) use source::{load_tokenizer, read_text, weights_file};
 pub use vae::Vae;
 

@@ -86,6 +86,15 @@ pub(super) fn random(network: Network, scratch: &Path) -> Result<PathBuf, BenchE
     Ok(base)
 }
 
+/// Mean and standard deviation of a random weight of that shape, in the engine's layout.
+pub(super) fn drawn_from(shape: &[usize], kind: ParameterKind) -> (f32, f32) {
+    match kind {
+        ParameterKind::NormScale => (1.0, 0.0),
+        ParameterKind::NormShift | ParameterKind::Bias { .. } => (0.0, 0.0),
+        _ => (0.0, 1.0 / (shape.iter().skip(1).product::<usize>() as f32).sqrt()),
+    }
+}
+
 /// A safetensors file of random bf16 weights, written piece by piece: all of them need not fit in memory.
 fn write_random(path: &Path, shapes: &Shapes) -> std::io::Result<()> {
     let mut header = serde_json::Map::new();
@@ -104,12 +113,7 @@ fn write_random(path: &Path, shapes: &Shapes) -> std::io::Result<()> {
     file.write_all(&(header.len() as u64).to_le_bytes())?;
     file.write_all(header.as_bytes())?;
     for shape in &shapes.made {
-        let fan_in: usize = shape.shape[1..].iter().product();
-        let (mean, spread) = match shape.kind {
-            ParameterKind::NormScale => (1.0, 0.0),
-            ParameterKind::NormShift | ParameterKind::Bias { .. } => (0.0, 0.0),
-            _ => (0.0, 1.0 / (fan_in as f32).sqrt()),
-        };
+        let (mean, spread) = drawn_from(&shape.shape, shape.kind);
         // A short row of random numbers, over and over: drawing billions would take minutes.
         const PERIOD: usize = 65_521;
         let drawn = rng::normal(&mut rng::stream(0, &shape.name, 0), PERIOD.min(shape.elements()));

@@ -11,6 +11,7 @@ use mudi_vision::owl::{Owl, OwlConfig};
 use mudi_vision::sam::{Published, Sam, SamConfig};
 
 use super::BenchError;
+use super::networks::drawn_from;
 use super::worker::Prepared;
 use crate::evaluate::{Eyes, Judge, Options as JudgeOptions};
 use crate::probe::{ProbeError, references};
@@ -64,16 +65,9 @@ struct RandomWeights<'a>(&'a CandleEngine);
 
 impl Parameters<CandleEngine> for RandomWeights<'_> {
     fn get(&mut self, name: &str, shape: &[usize], kind: ParameterKind) -> mudi_diffusion::Result<Tensor> {
-        let count = shape.iter().product();
-        let fan_in: usize = shape.iter().skip(1).product();
-        let values = match kind {
-            ParameterKind::NormScale => vec![1.0; count],
-            ParameterKind::NormShift | ParameterKind::Bias { .. } => vec![0.0; count],
-            _ => {
-                let spread = 1.0 / (fan_in.max(1) as f32).sqrt();
-                rng::normal(&mut rng::stream(0, name, 0), count).iter().map(|value| spread * value).collect()
-            }
-        };
+        let (mean, spread) = drawn_from(shape, kind);
+        let drawn = rng::normal(&mut rng::stream(0, name, 0), shape.iter().product());
+        let values: Vec<f32> = drawn.iter().map(|value| mean + spread * value).collect();
         self.0.from_slice(&values, shape)
     }
 

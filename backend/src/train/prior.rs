@@ -38,12 +38,8 @@ pub(super) fn make(
     let mut priors: Vec<Prior> = Vec::new();
     for class in classes(dataset) {
         let caption = prompt::prior(class);
-        let mut latents = kept.remove(&caption).unwrap_or_default();
-        // Whole batches: latents of one are as they are because of what they were drawn with.
-        latents.truncate(count as usize);
-        if latents.len() < count as usize {
-            latents.truncate(latents.len() / BATCH * BATCH);
-        }
+        // Whole batches, of this very recipe: the folder is no other run's.
+        let latents = kept.remove(&caption).unwrap_or_default();
         progress(class, latents.len() as u64, count);
         priors.push(Prior { caption, latents });
         let at = priors.len() - 1;

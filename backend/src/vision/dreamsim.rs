@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use mudi_engine_candle::CandleEngine;
-use mudi_engine_candle::weights::FileWeights;
+use mudi_engine_candle::weights::{FileWeights, Precision};
 use mudi_vision::dreamsim::{Adapter, DreamSim, DreamSimConfig, TOWERS, Tower};
 
 use super::{VisionError, any_file, file};
@@ -28,17 +28,15 @@ pub fn load(
     let config_path = file(&lora, "adapter_config.json", NETWORK)?;
     let adapter = Adapter::from_json(&base::read_text(&config_path)?)
         .map_err(|source| VisionError::Config { path: config_path, source })?;
-    let open = |path: &Path| FileWeights::open(engine, path).map_err(BaseError::from);
-    let mut lora = open(&any_file(&lora, &["adapter_model.safetensors", "adapter_model.bin"], NETWORK)?)?;
+    let path = any_file(&lora, &["adapter_model.safetensors", "adapter_model.bin"], NETWORK)?;
+    let mut lora = FileWeights::open(engine, &path).map_err(BaseError::from)?;
     let mut towers = Vec::with_capacity(TOWERS.len());
     for (index, name) in TOWERS.iter().enumerate() {
         let names = [".safetensors", "_pretrain.pth", "_pretrain.pth.tar"].map(|end| format!("{name}{end}"));
-        let mut weights = open(&any_file(folder, &names, NETWORK)?)?;
-        let tower = weights
-            .build(|parameters| Tower::new(engine, config, index, parameters, Some((adapter, &mut lora))))
-            .map_err(BaseError::from)?;
-        weights.finish().map_err(BaseError::from)?;
-        towers.push(tower);
+        let path = any_file(folder, &names, NETWORK)?;
+        towers.push(base::load_file(engine, &path, Precision::Single, |parameters| {
+            Tower::new(engine, config, index, parameters, Some((adapter, &mut lora)))
+        })?);
     }
     lora.finish().map_err(BaseError::from)?;
     Ok(DreamSim::new(towers))

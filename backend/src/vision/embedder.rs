@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use image::RgbImage;
 use mudi_diffusion::Engine;
 use mudi_domain::compare::Embedding;
-use mudi_engine_candle::weights::{FileWeights, Precision};
+use mudi_engine_candle::weights::Precision;
 use mudi_engine_candle::{CandleEngine, Tensor, on_pool};
 use mudi_vision::dino::{Dinov2, Dinov2Config, mean_state};
 use mudi_vision::dreamsim::{DreamSim, DreamSimConfig};
@@ -13,7 +13,7 @@ use mudi_vision::preprocess::{Pixels, Processor, Size};
 use serde::Serialize;
 
 use super::{ModelType, VisionError, dreamsim, file, processor};
-use crate::base::{self, BaseError};
+use crate::base;
 
 /// A network that embeds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -87,9 +87,8 @@ impl Embedder {
 
     fn authors_dinov2(folder: &Path, path: &Path, config: Dinov2Config) -> Result<Self, VisionError> {
         let engine = CandleEngine::cpu();
-        let mut weights = FileWeights::open(&engine, path).map_err(BaseError::from)?;
-        let network = weights.build(|parameters| Dinov2::new(config, parameters)).map_err(BaseError::from)?;
-        weights.finish().map_err(BaseError::from)?;
+        let network =
+            base::load_file(&engine, path, Precision::Single, |parameters| Dinov2::new(config, parameters))?;
         let processor = Processor::dinov2();
         Ok(Self { folder: folder.to_owned(), engine, network: Network::Dinov2(Box::new(network)), processor })
     }

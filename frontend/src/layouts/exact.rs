@@ -123,20 +123,28 @@ pub(super) fn Exact(
                 height="1"
             ></canvas>
             {move || fault.get().map(|fault| view! { <p class="fault" role="alert">{fault}</p> })}
-            <Slider
-                label="Gamma"
-                unit=""
-                value=strength
-                least=0.0
-                most=6.0
-                step=0.1
-                changed=Callback::new(move |value| strength.set(value))
-            />
+            <Gamma strength />
             <p class="help">
                 "Sampling starts from noise whose mean is gamma times this canvas. At 0 the layout is ignored; 2 suits two or three subjects, 3 more; above 4 images saturate."
             </p>
             {move || small.with(Option::is_some).then(|| view! { <Noise small strength /> })}
         </section>
+    }
+}
+
+/// How strongly the layout is put into the noise.
+#[component]
+pub(super) fn Gamma(strength: RwSignal<f64>) -> impl IntoView {
+    view! {
+        <Slider
+            label="Gamma"
+            unit=""
+            value=strength
+            least=0.0
+            most=6.0
+            step=0.1
+            changed=Callback::new(move |value| strength.set(value))
+        />
     }
 }
 

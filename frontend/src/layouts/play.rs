@@ -10,11 +10,12 @@ use mudi_editor::layout::{Message, SHEET};
 use super::bench::Bench;
 use super::cutouts::{Cutouts, Sources, sources};
 use super::easel::Easel;
+use super::exact::Gamma;
 use super::live::{Controls, Live, Picture, Status};
 use crate::api::{self, Answer, Loaded};
 use crate::browser;
 use crate::frame::the_project;
-use crate::widgets::{Dialog, Empty, Icon, PageTitle, Sheet, Sign, Slider, shown};
+use crate::widgets::{Dialog, Empty, Icon, PageTitle, Sheet, Sign, shown};
 
 /// What there is to play with.
 #[derive(Clone)]
@@ -111,15 +112,7 @@ fn Playing(opened: Opened) -> impl IntoView {
         view! {
             <section class="play-settings" aria-label="What is painted">
                 <Controls live />
-                <Slider
-                    label="Gamma"
-                    unit=""
-                    value=strength
-                    least=0.0
-                    most=6.0
-                    step=0.1
-                    changed=Callback::new(move |value| strength.set(value))
-                />
+                <Gamma strength />
                 <p class="help">
                     "Gamma is how firmly the picture keeps to the layout: at 0 not at all. Another seed is another picture of the same. Your browser paints; nothing that you do here is saved."
                 </p>

@@ -72,7 +72,20 @@ pub fn load_network<N>(
     precision: Precision,
     new: impl FnOnce(&mut dyn Parameters<CandleEngine>) -> mudi_diffusion::Result<N>,
 ) -> Result<N, BaseError> {
-    let mut weights = FileWeights::open_as(engine, &weights_file(folder)?, precision)?;
+    load_file(engine, &weights_file(folder)?, precision, new)
+}
+
+/// The same from a file that is known.
+///
+/// # Errors
+/// [`BaseError::Weights`].
+pub fn load_file<N>(
+    engine: &CandleEngine,
+    path: &Path,
+    precision: Precision,
+    new: impl FnOnce(&mut dyn Parameters<CandleEngine>) -> mudi_diffusion::Result<N>,
+) -> Result<N, BaseError> {
+    let mut weights = FileWeights::open_as(engine, path, precision)?;
     let network = weights.build(new)?;
     weights.finish()?;
     Ok(network)

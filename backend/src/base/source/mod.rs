@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use checkpoint::CheckpointFile;
-pub use folder::{load_network, read_config};
+pub use folder::{load_file, load_network, read_config};
 pub(crate) use folder::{load_tokenizer, read_text, weights_file};
 use mudi_diffusion::clip::ClipTextConfig;
 use mudi_diffusion::lora::names::Layers;
