@@ -114,9 +114,17 @@ def pretraining(job):
     second = CLIPTextModelWithProjection.from_pretrained(base, subfolder="text_encoder_2", **load)
     unet = UNet2DConditionModel.from_pretrained(base, subfolder="unet", **load)
     networks = [first.train(), second.train(), unet.train()]
-    weights = [weight for network in networks for weight in network.parameters()]
+    named = [pair for network in networks for pair in network.named_parameters()]
+    weights = [weight for _, weight in named]
     average = [weight.detach().clone() for weight in weights]
-    optimizer = torch.optim.AdamW(weights, lr=1e-4, betas=(0.9, 0.99), weight_decay=1e-2)
+    outer = ("conv_in.weight", "conv_out.weight", "embedding.weight")
+    inner = [weight for name, weight in named if weight.ndim > 1 and not name.endswith(outer)]
+    # Muon takes matrices only: convolutions are seen as such.
+    matrices = [torch.nn.Parameter(weight.detach().view(len(weight), -1)) for weight in inner]
+    muon = torch.optim.Muon(matrices, lr=1e-4, weight_decay=1e-2, adjust_lr_fn="match_rms_adamw")
+    apart = {id(weight) for weight in inner}
+    others = [weight for weight in weights if id(weight) not in apart]
+    adamw = torch.optim.AdamW(others, lr=1e-4, betas=(0.9, 0.99), weight_decay=1e-2)
     tokens, side = first.config.max_position_embeddings, unet.config.sample_size
     ids = (torch.arange(batch * tokens) % 100).reshape(batch, tokens)
     noisy = torch.randn(batch, unet.config.in_channels, side, side)
@@ -130,10 +138,14 @@ def pretraining(job):
         added = {"text_embeds": text_2.text_embeds, "time_ids": time_ids}
         found = unet(noisy, torch.full((batch,), 500), states, added_cond_kwargs=added).sample
         loss = F.mse_loss(found, noise)
-        optimizer.zero_grad()
+        for weight in weights:
+            weight.grad = None
         loss.backward()
         torch.nn.utils.clip_grad_norm_([w for w in weights if w.grad is not None], 1.0)
-        optimizer.step()
+        for matrix, weight in zip(matrices, inner):
+            matrix.grad = None if weight.grad is None else weight.grad.view(matrix.shape)
+        muon.step()
+        adamw.step()
         with torch.no_grad():
             torch._foreach_lerp_(average, weights, 1e-3)
 

@@ -116,7 +116,8 @@ fn batch(
 ) -> Result<Batch, PretrainError> {
     let mut stream = rng::stream(options.seed, "diffusion", step);
     let mut made = Batch::default();
-    for _ in 0..BATCH {
+    let timesteps = schedule.num_train_timesteps();
+    for position in 0..BATCH {
         let index = stream.random_range(0..options.pool);
         let caption = if stream.random_bool(EMPTY_CAPTIONS) {
             String::new()
@@ -126,7 +127,9 @@ fn batch(
         made.ids.extend(tokenizer.encode(&caption)?.ids);
         let latent: Vec<f32> = pool.latent(index).collect();
         let noise = rng::normal(&mut stream, latent.len());
-        let t = stream.random_range(0..schedule.num_train_timesteps());
+        // One of each stretch of timesteps: as even in every batch as over all of them.
+        let place = (position as f64 + stream.random::<f64>()) / BATCH as f64;
+        let t = ((place * timesteps as f64) as usize).min(timesteps - 1);
         made.noisy.extend(schedule.add_noise(&latent, &noise, t)?);
         made.noise.extend(noise);
         made.timesteps.push(t as f32);

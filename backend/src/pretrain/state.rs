@@ -9,7 +9,9 @@ use mudi_domain::rng;
 use mudi_engine_candle::weights::{
     NamedTensors, Trainable, named_for_file, read_safetensors, to_safetensors, values_from_file,
 };
-use mudi_engine_candle::{AdamW, AdamWConfig, Gradients, Moments, Tensor, follow, gradient_norm};
+use mudi_engine_candle::{
+    AdamW, AdamWConfig, Gradients, Moments, Muon, MuonConfig, Tensor, follow, gradient_norm,
+};
 use rand::Rng;
 
 use super::PretrainError;
@@ -26,7 +28,10 @@ const INITIAL_LOGVAR: f32 = -5.0;
 pub(crate) struct State {
     pub(super) weights: Vec<Trainable>,
     average: Vec<Vec<f32>>,
-    optimizer: AdamW,
+    /// For weights that are matrices inside of a network.
+    muon: Muon,
+    /// For all others.
+    adamw: AdamW,
     /// Loss of each step so far.
     pub(super) losses: Vec<f32>,
     _memory: LongKept,
@@ -73,7 +78,8 @@ impl State {
         Ok(Self {
             weights,
             average,
-            optimizer: AdamW::new(config),
+            muon: Muon::new(MuonConfig::default()),
+            adamw: AdamW::new(config),
             losses: Vec::new(),
             _memory: LongKept::new(),
         })
@@ -81,7 +87,7 @@ impl State {
 
     /// Steps made so far.
     pub(super) fn step(&self) -> u64 {
-        self.optimizer.step
+        self.adamw.step
     }
 
     /// One step of the optimizer, with gradients clipped at norm 1.
@@ -97,7 +103,12 @@ impl State {
         let leaves = || self.weights.iter().map(|weight| &weight.leaf);
         let norm = gradient_norm(leaves(), gradients)?;
         let clip = if norm > 1.0 { 1.0 / norm } else { 1.0 };
-        self.optimizer.update(leaves().map(|leaf| (leaf, rate)), gradients, clip)?;
+        let rated = |of_muon: bool| {
+            let weights = self.weights.iter().filter(move |weight| by_muon(weight) == of_muon);
+            weights.map(|weight| (&weight.leaf, rate))
+        };
+        self.muon.update(rated(true), gradients, clip)?;
+        self.adamw.update(rated(false), gradients, clip)?;
         self.losses.push(loss as f32);
         let step = self.step() as f64;
         let decay = AVERAGE_DECAY.min((1.0 + step) / (10.0 + step)) as f32;
@@ -134,10 +145,15 @@ impl State {
             tensors.insert(name, Value::from_vec(values, count, &Device::Cpu)?);
             Ok(())
         };
-        for (index, weight) in self.weights.iter().enumerate() {
+        let (mut momenta, mut moments) = (self.muon.momenta.iter(), self.adamw.moments.iter());
+        for (weight, average) in self.weights.iter().zip(&self.average) {
             put(format!("weight.{}", weight.name), values(&weight.leaf)?)?;
-            put(format!("average.{}", weight.name), self.average[index].clone())?;
-            if let Some(moments) = self.optimizer.moments.get(index) {
+            put(format!("average.{}", weight.name), average.clone())?;
+            if by_muon(weight) {
+                if let Some(momentum) = momenta.next() {
+                    put(format!("momentum.{}", weight.name), momentum.clone())?;
+                }
+            } else if let Some(moments) = moments.next() {
                 put(format!("first.{}", weight.name), moments.first.clone())?;
                 put(format!("second.{}", weight.name), moments.second.clone())?;
             }
@@ -158,23 +174,34 @@ impl State {
             if length.is_some_and(|length| length != values.len()) { Err(mismatch()) } else { Ok(values) }
         };
         let losses = read("losses".to_owned(), None)?;
-        let mut moments = Vec::new();
+        let (mut momenta, mut moments) = (Vec::new(), Vec::new());
         for (index, weight) in self.weights.iter().enumerate() {
             let length = Some(weight.leaf.value().elem_count());
             let values = read(format!("weight.{}", weight.name), length)?;
             let value = Value::from_vec(values, weight.leaf.value().dims(), &Device::Cpu)?;
             overwrite(&weight.leaf, &value)?;
             self.average[index] = read(format!("average.{}", weight.name), length)?;
-            moments.push(Moments {
-                first: read(format!("first.{}", weight.name), length)?,
-                second: read(format!("second.{}", weight.name), length)?,
-            });
+            if by_muon(weight) {
+                momenta.push(read(format!("momentum.{}", weight.name), length)?);
+            } else {
+                moments.push(Moments {
+                    first: read(format!("first.{}", weight.name), length)?,
+                    second: read(format!("second.{}", weight.name), length)?,
+                });
+            }
         }
-        self.optimizer.step = losses.len() as u64;
-        self.optimizer.moments = moments;
+        self.adamw.step = losses.len() as u64;
+        self.adamw.moments = moments;
+        self.muon.momenta = momenta;
         self.losses = losses;
         Ok(())
     }
+}
+
+/// Whether Muon moves a weight: a matrix or a convolution, but none that leads into a network or out of it.
+fn by_muon(weight: &Trainable) -> bool {
+    let inner = !["conv_in.weight", "conv_out.weight"].iter().any(|end| weight.name.ends_with(end));
+    inner && matches!(weight.kind, ParameterKind::Linear | ParameterKind::Convolution)
 }
 
 fn values(tensor: &Tensor) -> Result<Vec<f32>, PretrainError> {

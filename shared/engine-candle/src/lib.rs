@@ -18,6 +18,8 @@ mod tape;
 pub mod weights;
 
 pub use engine::CandleEngine;
-pub use optimizer::{AdamW, AdamW8, AdamWConfig, Kept, Moments, Optimizer, Prodigy, follow, gradient_norm};
+pub use optimizer::{
+    AdamW, AdamW8, AdamWConfig, Kept, Moments, Muon, MuonConfig, Optimizer, Prodigy, follow, gradient_norm,
+};
 pub use pool::{on_pool, part_of};
 pub use tape::{Gradients, LeafId, Tensor, backward};

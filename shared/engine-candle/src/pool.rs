@@ -26,11 +26,7 @@ impl CandleEngine {
     ///
     /// `work` must not wait for another thread that uses the engine.
     pub fn on_parts<R: Send>(&self, count: usize, work: impl Fn(Range<usize>) -> R + Sync) -> Vec<R> {
-        let parts = if self.has_kernels() {
-            std::env::var("MUDI_PARTS").ok().and_then(|p| p.parse().ok()).unwrap_or(PARTS)
-        } else {
-            1
-        };
+        let parts = if self.has_kernels() { PARTS } else { 1 };
         let part = count.div_ceil(parts).max(1);
         let starts: Vec<usize> = (0..count).step_by(part).collect();
         starts.into_par_iter().map(|start| work(start..(start + part).min(count))).collect()

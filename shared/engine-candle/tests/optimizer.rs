@@ -1,7 +1,9 @@
-//! AdamW against a plain implementation in double precision.
+//! AdamW and Muon against plain implementations in double precision.
 
 use mudi_diffusion::Engine;
-use mudi_engine_candle::{AdamW, AdamWConfig, CandleEngine, Gradients, Tensor, backward, gradient_norm};
+use mudi_engine_candle::{
+    AdamW, AdamWConfig, CandleEngine, Gradients, Muon, MuonConfig, Tensor, backward, gradient_norm,
+};
 use mudi_engine_cases::random;
 
 mod common;
@@ -71,6 +73,84 @@ fn twenty_steps_agree_with_a_plain_implementation() {
     }
     println!("largest error of a weight: {worst:.1e}");
     assert!(worst < 1e-6, "{worst}");
+}
+
+/// `lhs [m, n] * rhs [n, k]`.
+fn product(lhs: &[f64], rhs: &[f64], [m, n, k]: [usize; 3]) -> Vec<f64> {
+    let entry = |at: usize| (0..n).map(|j| lhs[at / k * n + j] * rhs[j * k + at % k]).sum();
+    (0..m * k).map(entry).collect()
+}
+
+fn transposed(x: &[f64], rows: usize) -> Vec<f64> {
+    let cols = x.len() / rows;
+    (0..x.len()).map(|at| x[at % rows * cols + at / rows]).collect()
+}
+
+/// The direction of `torch.optim.Muon`, which rounds to bf16 besides: five rounds that hold the whole matrix.
+fn brought_near_one(x: &[f64], rows: usize) -> Vec<f64> {
+    let cols = x.len() / rows;
+    if rows > cols {
+        return transposed(&brought_near_one(&transposed(x, rows), cols), cols);
+    }
+    let norm = x.iter().map(|v| v * v).sum::<f64>().sqrt();
+    let mut x: Vec<f64> = x.iter().map(|v| v / norm).collect();
+    for _ in 0..5 {
+        let gram = product(&x, &transposed(&x, rows), [rows, cols, rows]);
+        let fourth = product(&gram, &gram, [rows, rows, rows]);
+        let factor: Vec<f64> = gram.iter().zip(&fourth).map(|(g, f)| 2.0315 * f - 4.775 * g).collect();
+        let moved = product(&factor, &x, [rows, rows, cols]);
+        x.iter_mut().zip(moved).for_each(|(x, moved)| *x = 3.4445 * *x + moved);
+    }
+    x
+}
+
+#[test]
+fn muon_agrees_with_a_plain_implementation() {
+    // Wide, tall, a convolution of several lengths of a row, and one with small singular values.
+    let shapes: [&[usize]; 4] = [&[3, 50], &[70, 4], &[6, 3, 3, 2], &[40, 40]];
+    let config = MuonConfig { momentum: 0.9, weight_decay: 0.3 };
+    let starts: Vec<Vec<f32>> =
+        (0u64..).zip(shapes).map(|(i, shape)| random(i, shape.iter().product())).collect();
+    let leaves: Vec<Tensor> =
+        starts.iter().zip(shapes).map(|(start, shape)| Tensor::leaf(value(start, shape))).collect();
+    let doubles = |x: &[f32]| x.iter().map(|&v| f64::from(v)).collect::<Vec<f64>>();
+    let mut plain: Vec<(Vec<f64>, Vec<f64>)> =
+        starts.iter().map(|start| (doubles(start), vec![0.0; start.len()])).collect();
+    let mut optimizer = Muon::new(config);
+    let mut worst = 0f64;
+    for step in 1..=6u64 {
+        let (rate, scale) = (0.02 / step as f64, 0.25 + 0.05 * step as f64);
+        let drawn: Vec<Vec<f32>> =
+            starts.iter().enumerate().map(|(i, s)| random(100 * step + i as u64, s.len())).collect();
+        let pairs: Vec<(&Tensor, &[f32])> =
+            leaves.iter().zip(&drawn).map(|(leaf, g)| (leaf, g.as_slice())).collect();
+        let rated = leaves.iter().map(|leaf| (leaf, rate));
+        optimizer.update(rated, &gradients(&pairs), scale).expect("weights on the CPU");
+        for (index, (weight, momentum)) in plain.iter_mut().enumerate() {
+            let gradient: Vec<f64> = doubles(&drawn[index]).iter().map(|g| g * scale).collect();
+            momentum.iter_mut().zip(&gradient).for_each(|(m, g)| *m = 0.9 * *m + 0.1 * g);
+            let ahead: Vec<f64> = momentum.iter().zip(&gradient).map(|(m, g)| 0.9 * m + 0.1 * g).collect();
+            let rows = shapes[index][0];
+            let longer = rows.max(weight.len() / rows) as f64;
+            let direction = brought_near_one(&ahead, rows);
+            for (w, d) in weight.iter_mut().zip(direction) {
+                *w = *w * (1.0 - rate * 0.3) - rate * 0.2 * longer.sqrt() * d;
+            }
+            for (found, expected) in values(leaves[index].value()).iter().zip(weight.iter()) {
+                worst = worst.max((f64::from(*found) - expected).abs());
+            }
+        }
+    }
+    println!("largest error of a weight: {worst:.1e}");
+    assert!(worst < 1e-5, "{worst}");
+}
+
+#[test]
+fn muon_leaves_weights_whose_gradients_are_nothing() {
+    let leaf = Tensor::leaf(value(&random(0, 12), &[3, 4]));
+    let mut optimizer = Muon::new(MuonConfig { weight_decay: 0.0, ..MuonConfig::default() });
+    optimizer.update([(&leaf, 0.1)], &gradients(&[(&leaf, &[0.0; 12])]), 1.0).expect("weights on the CPU");
+    assert_eq!(values(leaf.value()), random(0, 12));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod adamw;
 mod adamw8;
+mod muon;
 mod prodigy;
 mod quantized;
 
@@ -11,6 +12,7 @@ pub use adamw::{AdamW, AdamWConfig, Moments};
 pub use adamw8::AdamW8;
 use candle_core::{CpuStorage, InplaceOp1, Layout};
 use mudi_diffusion::{Error, Result};
+pub use muon::{Muon, MuonConfig};
 pub use prodigy::Prodigy;
 use rayon::prelude::*;
 

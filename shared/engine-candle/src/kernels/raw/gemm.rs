@@ -31,6 +31,14 @@ impl<'a> Matrix<'a> {
         Self::strided(data, rows, cols, cols)
     }
 
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    pub(crate) fn cols(&self) -> usize {
+        self.cols
+    }
+
     /// The transpose.
     pub(crate) fn t(self) -> Self {
         Self {
