@@ -3,6 +3,7 @@
 use mudi_diffusion::ConvGeometry;
 use rayon::prelude::*;
 
+use super::layout::transposed;
 use super::raw::{
     Matrix, build, build_with, product, product_by_columns, product_fresh, product_into, zeros,
 };
@@ -104,13 +105,19 @@ pub(crate) fn forward(x: &[f32], w: Weights<'_>, b: Option<&[f32]>, shape: &Conv
         Weights::F32(w) => w,
         half => return forward_half(x, half, b, shape),
     };
+    by_patches(x, &transposed(w, shape.outputs, shape.patch()), b, shape)
+}
+
+/// [`forward`] with weights `[kh, kw, inputs, outputs]`. Matrix products pack their weights for each tile of positions, which is
+/// quick where outputs lie side by side.
+fn by_patches(x: &[f32], w: &[f32], b: Option<&[f32]>, shape: &ConvShape) -> Vec<f32> {
     if winograd::suits(shape) {
         return winograd::forward(x, w, b, shape);
     }
     let (patch, outputs) = (shape.patch(), shape.outputs);
     let len = shape.batch * shape.output[0] * shape.output[1] * outputs;
     let rows = shape.tile_rows();
-    let weight = Matrix::new(w, outputs, patch).t();
+    let weight = Matrix::new(w, patch, outputs);
     build_with(len, rows * shape.output[1] * outputs, Vec::new, |patches, tile, y| {
         let positions = y.len() / outputs;
         patches.resize(positions * patch, 0.0);
@@ -165,26 +172,17 @@ pub(crate) fn input_gradient(dy: &[f32], w: Weights<'_>, shape: &ConvShape) -> V
             &decoded
         }
     };
-    forward(dy, Weights::F32(&flipped(w, shape)), None, &shape.transposed())
+    by_patches(dy, &half_turned(w, shape), None, &shape.transposed())
 }
 
-/// `[O, kh, kw, I]` to `[I, kh, kw, O]`, the kernel turned by half a turn.
-fn flipped(w: &[f32], shape: &ConvShape) -> Vec<f32> {
-    /// Inputs that are read together: a few lines of the cache, since each next output is a page away.
-    const LINE: usize = 64;
+/// `[O, kh, kw, I]` to `[kh, kw, O, I]`, the kernel turned by half a turn.
+fn half_turned(w: &[f32], shape: &ConvShape) -> Vec<f32> {
     let taps = shape.kernel[0] * shape.kernel[1];
     let (inputs, outputs) = (shape.inputs, shape.outputs);
-    let width = taps * outputs;
-    build(w.len(), LINE * width, |band, rows| {
+    build(w.len(), outputs * inputs, |tap, rows| {
         let rows = zeros(rows);
-        let (first, count) = (band * LINE, rows.len() / width);
-        for tap in 0..taps {
-            for output in 0..outputs {
-                let line = &w[(output * taps + taps - 1 - tap) * inputs + first..][..count];
-                for (row, &value) in line.iter().enumerate() {
-                    rows[row * width + tap * outputs + output] = value;
-                }
-            }
+        for (output, row) in rows.chunks_exact_mut(inputs).enumerate() {
+            row.copy_from_slice(&w[((output + 1) * taps - 1 - tap) * inputs..][..inputs]);
         }
         rows
     })

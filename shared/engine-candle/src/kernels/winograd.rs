@@ -77,7 +77,7 @@ impl Tiles {
                         Some((y * width + x) * channels)
                     });
                     for channel in (0..channels).step_by(LANES) {
-                        let d: [Lane; POINTS] = std::array::from_fn(|point| {
+                        let d: [Lane; POINTS] = lanes(|point| {
                             starts[point].map_or([0.0; LANES], |start| load(image, start + channel))
                         });
                         let v = transform_input(&d);
@@ -102,7 +102,7 @@ impl Tiles {
                 for tile in 0..tiles {
                     let start = 2 * (first + tile / self.across) * line + 2 * (tile % self.across) * channels;
                     for channel in (0..channels).step_by(LANES) {
-                        let y: [Lane; 4] = std::array::from_fn(|point| {
+                        let y: [Lane; 4] = lanes(|point| {
                             load(dy, start + (point / 2) * line + (point % 2) * channels + channel)
                         });
                         for (point, m) in transform_output_gradient(&y).iter().enumerate() {
@@ -131,9 +131,8 @@ impl Tiles {
                 for tile in 0..tiles {
                     let start = 2 * (tile / self.across) * line + 2 * (tile % self.across) * channels;
                     for channel in (0..channels).step_by(LANES) {
-                        let m: [Lane; POINTS] = std::array::from_fn(|point| {
-                            load(products, (point * tiles + tile) * channels + channel)
-                        });
+                        let m: [Lane; POINTS] =
+                            lanes(|point| load(products, (point * tiles + tile) * channels + channel));
                         let b = bias.map_or([0.0; LANES], |bias| load(bias, channel));
                         for (point, sum) in transform_output(&m).iter().enumerate() {
                             let at = start + (point / 2) * line + (point % 2) * channels + channel;
@@ -145,6 +144,16 @@ impl Tiles {
         );
         y
     }
+}
+
+/// `std::array::from_fn`, which is not inlined into loops with wider vectors and then has narrow ones.
+#[inline(always)]
+fn lanes<const N: usize>(lane: impl Fn(usize) -> Lane) -> [Lane; N] {
+    let mut all = [[0.0; LANES]; N];
+    for (index, to) in all.iter_mut().enumerate() {
+        *to = lane(index);
+    }
+    all
 }
 
 #[inline(always)]
@@ -161,17 +170,23 @@ fn store(to: &mut [f32], at: usize, lane: &Lane) {
 
 #[inline(always)]
 fn add(a: &Lane, b: &Lane) -> Lane {
-    std::array::from_fn(|lane| a[lane] + b[lane])
+    let mut sum = *a;
+    sum.iter_mut().zip(b).for_each(|(sum, b)| *sum += b);
+    sum
 }
 
 #[inline(always)]
 fn sub(a: &Lane, b: &Lane) -> Lane {
-    std::array::from_fn(|lane| a[lane] - b[lane])
+    let mut difference = *a;
+    difference.iter_mut().zip(b).for_each(|(difference, b)| *difference -= b);
+    difference
 }
 
 #[inline(always)]
 fn half(a: &Lane) -> Lane {
-    std::array::from_fn(|lane| 0.5 * a[lane])
+    let mut half = *a;
+    half.iter_mut().for_each(|half| *half *= 0.5);
+    half
 }
 
 /// `transform` of the columns, then of the rows, of a matrix of `N` columns with `N` rows: `M` by `M`.
@@ -180,11 +195,15 @@ fn both<const N: usize, const M: usize, const NN: usize, const MM: usize>(
     x: &[Lane; NN],
     transform: impl Fn([Lane; N]) -> [Lane; M],
 ) -> [Lane; MM] {
-    let columns: [[Lane; M]; N] =
-        std::array::from_fn(|column| transform(std::array::from_fn(|row| x[row * N + column])));
-    let rows: [[Lane; M]; M] =
-        std::array::from_fn(|row| transform(std::array::from_fn(|column| columns[column][row])));
-    std::array::from_fn(|at| rows[at / M][at % M])
+    let mut columns = [[[0.0; LANES]; M]; N];
+    for (column, transformed) in columns.iter_mut().enumerate() {
+        *transformed = transform(lanes(|row| x[row * N + column]));
+    }
+    let mut all = [[0.0; LANES]; MM];
+    for (row, all) in all.chunks_exact_mut(M).enumerate() {
+        all.copy_from_slice(&transform(lanes(|column| columns[column][row])));
+    }
+    all
 }
 
 /// `B' d B`.
@@ -243,18 +262,17 @@ fn transform_weight_gradient(u: &[Lane; 16]) -> [Lane; 9] {
     )
 }
 
-/// Transformed weights, `[outputs, 16, inputs]`, of `[outputs, 3, 3, inputs]`.
-fn transform_weights(w: &[f32], inputs: usize) -> Vec<f32> {
-    build(w.len() / 9 * POINTS, POINTS * inputs, |output, u| {
+/// Transformed weights, `[inputs, 16, outputs]`, of `[3, 3, inputs, outputs]`.
+fn transform_weights(w: &[f32], inputs: usize, outputs: usize) -> Vec<f32> {
+    build(inputs * POINTS * outputs, POINTS * outputs, |input, u| {
         let u = zeros(u);
-        let w = &w[output * 9 * inputs..][..9 * inputs];
         simd(
             #[inline(always)]
             || {
-                for channel in (0..inputs).step_by(LANES) {
-                    let g: [Lane; 9] = std::array::from_fn(|tap| load(w, tap * inputs + channel));
+                for channel in (0..outputs).step_by(LANES) {
+                    let g: [Lane; 9] = lanes(|tap| load(w, (tap * inputs + input) * outputs + channel));
                     for (point, lane) in transform_weight(&g).iter().enumerate() {
-                        store(u, point * inputs + channel, lane);
+                        store(u, point * outputs + channel, lane);
                     }
                 }
             },
@@ -263,10 +281,10 @@ fn transform_weights(w: &[f32], inputs: usize) -> Vec<f32> {
     })
 }
 
-/// `x` convolved with `w`, plus `b`; `shape` has to [suit](suits).
+/// `x` convolved with `w [3, 3, inputs, outputs]`, plus `b`; `shape` has to [suit](suits).
 pub(crate) fn forward(x: &[f32], w: &[f32], b: Option<&[f32]>, shape: &ConvShape) -> Vec<f32> {
     let (inputs, outputs) = (shape.inputs, shape.outputs);
-    let u = transform_weights(w, inputs);
+    let u = transform_weights(w, inputs, outputs);
     let tiles = Tiles::of(shape);
     let row = 2 * shape.output[1] * outputs;
     build_with(
@@ -281,8 +299,8 @@ pub(crate) fn forward(x: &[f32], w: &[f32], b: Option<&[f32]>, shape: &ConvShape
             for (point, (v, out)) in
                 v.chunks_exact(count * inputs).zip(products.chunks_exact_mut(count * outputs)).enumerate()
             {
-                let u = Matrix::strided(&u[point * inputs..], outputs, inputs, POINTS * inputs);
-                product_into(out, outputs, Matrix::new(v, count, inputs), u.t(), false);
+                let u = Matrix::strided(&u[point * outputs..], inputs, outputs, POINTS * outputs);
+                product_into(out, outputs, Matrix::new(v, count, inputs), u, false);
             }
             tiles.outputs(products, b, outputs, y)
         },
@@ -322,7 +340,7 @@ pub(crate) fn weight_gradient(dy: &[f32], x: &[f32], shape: &ConvShape) -> Vec<f
             #[inline(always)]
             || {
                 for channel in (0..inputs).step_by(LANES) {
-                    let u: [Lane; POINTS] = std::array::from_fn(|point| {
+                    let u: [Lane; POINTS] = lanes(|point| {
                         let at = (output * POINTS + point) * inputs + channel;
                         partial.iter().fold([0.0; LANES], |sum, part| add(&sum, &load(part, at)))
                     });

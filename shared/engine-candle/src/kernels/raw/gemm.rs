@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use super::super::layout::transposed;
 use super::fresh::{Fresh, build, repeat, written_by};
 
 /// A read-only matrix in a slice, with strides in elements.
@@ -110,6 +111,11 @@ pub(crate) fn product(lhs: Matrix<'_>, rhs: Matrix<'_>, bias: Option<&[f32]>) ->
     // Each part packs the operand that is not split once more, so the longer side is split.
     if rows >= cols {
         let band = part(rows);
+        // Packing columns is slow, so they are made rows once, and not in each part.
+        let in_columns = rhs.row_stride == 1 && rhs.col_stride == rhs.rows;
+        let made =
+            (in_columns && rows > band).then(|| transposed(&rhs.data[..cols * rhs.rows], cols, rhs.rows));
+        let rhs = made.as_deref().map_or(rhs, |made| Matrix::new(made, rhs.rows, cols));
         return build(rows * cols, band * cols, |index, out| {
             let lhs = lhs.row_range(index * band, out.len() / cols);
             product_fresh(out, lhs, rhs, bias)
