@@ -15,7 +15,7 @@ use mudi_toybox::{DataSetError, Naming, photo_set, similar_pair, write_data_set}
 
 use crate::base::{Base, BaseError, Source};
 use crate::dataset::{Dataset, DatasetError};
-use crate::evaluate::{EvaluateError, Eyes, Judge, Options as JudgeOptions, RIGHT};
+use crate::evaluate::{EvaluateError, Eyes, Judge, RIGHT};
 use crate::files::{WriteError, create_folder};
 use crate::generate::{GenerateError, Settings, Start, layout_start, pictures};
 use crate::plan::peak_memory;
@@ -162,7 +162,7 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
     let made = masks::compare(&photos, &options.masks)?;
     let dataset = Dataset::load(&photos)?;
     let eyes = Arc::new(Eyes::load(&options.masks.detector, &[&options.embedder])?);
-    let judge = Judge::new(eyes, dataset.clone(), JudgeOptions::for_toys())?;
+    let judge = Judge::new(eyes.clone(), dataset.clone(), eyes.options())?;
     let names: Vec<&str> = dataset.subjects.iter().map(|data| data.subject.name()).collect();
     progress(Progress::Note(&format!("subjects: {}", names.join(", "))));
     let prompts: Vec<String> = ["in the garden", "on the beach"]

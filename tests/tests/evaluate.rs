@@ -127,6 +127,30 @@ fn images_are_scored_or_told_why_not() {
 }
 
 #[test]
+fn a_detector_says_how_it_is_asked() {
+    let gallery = Gallery::new();
+    let path = gallery.shop.path("owl/config.json");
+    let mut config: Value = serde_json::from_slice(&std::fs::read(&path).expect("a file")).expect("JSON");
+    let mut say = |threshold: f64| {
+        config["detection"] =
+            serde_json::json!({ "queries": ["toy"], "threshold": threshold, "overlap": 1.0 });
+        std::fs::write(&path, config.to_string()).expect("a file");
+    };
+    let mut arguments = gallery.with(&[]);
+    arguments.truncate(arguments.len() - "--query toy".split(' ').count());
+    say(0.0);
+    let all = json(&arguments);
+    assert_eq!(all["options"]["queries"], Value::from(vec!["toy"]));
+    let found = |judged: &Value| judged["images"][0]["found"].as_array().expect("found").len();
+    assert!(found(&all) > 2, "{all}");
+    // A flag says otherwise.
+    arguments.extend(["--threshold", "1"]);
+    assert_eq!(found(&json(&arguments)), 0);
+    say(1.5);
+    refused(&arguments, &["config.json", "1.5 is not from 0 to 1"]);
+}
+
+#[test]
 fn a_page_and_its_numbers_are_written() {
     let gallery = Gallery::new();
     let dreamsim = fixture("vision/dreamsim-tiny").display().to_string();

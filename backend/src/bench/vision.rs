@@ -13,7 +13,7 @@ use mudi_vision::sam::{Published, Sam, SamConfig};
 use super::BenchError;
 use super::networks::drawn_from;
 use super::worker::Prepared;
-use crate::evaluate::{Eyes, Judge, Options as JudgeOptions};
+use crate::evaluate::{Eyes, Judge};
 use crate::probe::{ProbeError, references};
 use crate::segment::{AutoSegmenter, AutomaticError, Networks, THRESHOLD};
 
@@ -119,7 +119,7 @@ pub(super) fn compare(detector: &Path, embedder: &Path) -> Result<Prepared, Benc
     let image = Scene::compose(stream, SIDE, Background::Garden, toys.to_vec()).render().image;
     let eyes = Eyes::load(detector, &[embedder]).map_err(SeeingError::from)?;
     let data = references(&toys, 0).map_err(SeeingError::from)?;
-    let options = JudgeOptions::for_toys();
+    let options = eyes.options();
     let judge = Judge::new(Arc::new(eyes), data, options).map_err(SeeingError::from)?;
     Ok(Box::new(move || {
         judge.judge(Path::new("picture"), &image).map_err(SeeingError::from)?;

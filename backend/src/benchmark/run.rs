@@ -18,7 +18,7 @@ use super::{BenchmarkError, HTML_NAME, JSON_NAME, Options};
 use crate::base::{Base, Source};
 use crate::dataset::Dataset;
 use crate::demo::recipe;
-use crate::evaluate::{Eyes, Judge, Options as JudgeOptions};
+use crate::evaluate::{Eyes, Judge};
 use crate::files::{create_folder, write_atomically};
 use crate::generate::{Settings, Start, layout_start, pictures};
 use crate::interrupt::Interrupt;
@@ -292,7 +292,7 @@ impl Bench<'_> {
         let folder = self.folder(group, &way.teaching);
         let dataset = Dataset::load(&folder.join("toys"))?;
         let toys = toys(self.options, group, way.teaching.toys);
-        let judge = Judge::new(self.eyes.clone(), dataset.clone(), JudgeOptions::for_toys())?;
+        let judge = Judge::new(self.eyes.clone(), dataset.clone(), self.eyes.options())?;
         self.base.detach();
         self.base.attach(&self.source.attachment(&folder.join("run").join(LORA_FILE))?)?;
         let names: Vec<&str> = dataset.subjects.iter().map(|data| data.subject.name()).collect();

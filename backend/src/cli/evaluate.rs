@@ -28,15 +28,15 @@ pub(super) struct Arguments {
     /// one that ships knows the toybox's toys only.
     #[arg(long = "embedder", value_name = "DIR", default_values = [Miniature::Dinov2.folder()])]
     embedders: Vec<PathBuf>,
-    /// What to look for, such as `dog`; may be given several times. Without it the classes of the subjects.
+    /// What to look for, such as `dog`; may be given several times [default: the classes of the subjects, or what the detector's config.json says; `toy` with the one that ships].
     #[arg(long = "query", value_name = "TEXT")]
     queries: Vec<String>,
-    /// What a detection's score must exceed, 0 to 1.
-    #[arg(long, default_value_t = 0.4, value_parser = share)]
-    threshold: f64,
-    /// Of two detections that overlap by more than this share the surer one counts; 1 keeps all.
-    #[arg(long, default_value_t = 1.0, value_parser = share)]
-    overlap: f64,
+    /// What a detection's score must exceed, 0 to 1 [default: 0.4, or what the detector's config.json says].
+    #[arg(long, value_parser = share)]
+    threshold: Option<f64>,
+    /// Of two detections that overlap by more than this share the surer one counts; 1 keeps all [default: 1, or what the detector's config.json says].
+    #[arg(long, value_parser = share)]
+    overlap: Option<f64>,
     /// How the matrices' difference is measured: frobenius, squared (the paper's formula) or spectral (the released code).
     #[arg(long, default_value_t = Norm::Frobenius)]
     norm: Norm,
@@ -52,12 +52,6 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let options = Options {
-        queries: arguments.queries.clone(),
-        threshold: arguments.threshold as f32,
-        overlap: arguments.overlap,
-        norm: arguments.norm,
-    };
     if let Some(out) = &arguments.out {
         create_folder(out)?;
     }
@@ -65,6 +59,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let embedders: Vec<&Path> = embedders.iter().map(PathBuf::as_path).collect();
     let data = Dataset::load(&arguments.photos)?;
     let eyes = Eyes::load(&vision_folder(&arguments.detector), &embedders)?;
+    let usual = eyes.options();
+    let options = Options {
+        queries: if arguments.queries.is_empty() { usual.queries } else { arguments.queries.clone() },
+        threshold: arguments.threshold.map_or(usual.threshold, |threshold| threshold as f32),
+        overlap: arguments.overlap.unwrap_or(usual.overlap),
+        norm: arguments.norm,
+    };
     let judge = Judge::new(Arc::new(eyes), data, options)?;
     let bar = bar(arguments.json || arguments.quiet, 0).with_message("images");
     let evaluation = judge.judge_folder(&arguments.images, |done, all| {

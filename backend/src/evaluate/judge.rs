@@ -16,7 +16,7 @@ use super::{crops, folder, page};
 use crate::dataset::{Dataset, Photo, read_image};
 use crate::files::write_atomically;
 use crate::report::html::shrunk;
-use crate::vision::{Detector, Embedder, Questions};
+use crate::vision::{Detector, Embedder, Habits, Questions};
 
 /// The networks that judge.
 pub struct Eyes {
@@ -38,6 +38,21 @@ impl Eyes {
         let embedders =
             embedders.iter().map(|folder| Embedder::load(folder)).collect::<Result<Vec<_>, _>>()?;
         Ok(Self { detector, embedders })
+    }
+
+    /// How these networks judge where nothing else is said: as MuDI's code does, but for a detector whose folder says otherwise.
+    #[must_use]
+    pub fn options(&self) -> Options {
+        let options = Options::default();
+        match self.detector.habits() {
+            Some(Habits { queries, threshold, overlap }) => Options {
+                queries: queries.clone(),
+                threshold: *threshold as f32,
+                overlap: *overlap,
+                ..options
+            },
+            None => options,
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use serde::Serialize;
 use super::ProbeError;
 use super::auroc::{auroc, best_threshold};
 use crate::dataset::{Dataset, Digests, Photo, SubjectData};
-use crate::evaluate::{Eyes, Judge, Options as JudgeOptions};
+use crate::evaluate::{Eyes, Judge};
 use crate::pretrain::miniature::softener::Softener;
 
 /// Side of the scenes, in pixels.
@@ -161,8 +161,7 @@ pub fn metric(
         let stream = &mut rng::stream(seed, "metric pair", pair);
         let (first, second) = similar_pair(stream);
         let toys = [first, second];
-        let options = JudgeOptions::for_toys();
-        let judge = Judge::new(eyes.clone(), references(&toys, seed ^ pair)?, options)?;
+        let judge = Judge::new(eyes.clone(), references(&toys, seed ^ pair)?, eyes.options())?;
         let mut scenes: Vec<RgbImage> = Vec::new();
         for truth in SHOWN {
             let mut cast = truth.cast(&toys, stream);

@@ -9,7 +9,7 @@ use mudi_engine_candle::{CandleEngine, Tensor, on_pool};
 use mudi_vision::owl::{Detection, Owl, OwlConfig, Proposals};
 use mudi_vision::preprocess::{OwlProcessor, Pixels};
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::{VisionError, file, processor};
 use crate::base;
@@ -24,6 +24,29 @@ pub struct Detector {
     processor: OwlProcessor,
     tokenizer: Tokenizer,
     classes: Option<Vec<String>>,
+    habits: Option<Habits>,
+}
+
+/// How a network is asked, and what counts as found, where that is not as with the published one.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Habits {
+    /// What it is asked for; not empty.
+    pub queries: Vec<String>,
+    /// What a detection's score must exceed, 0..=1.
+    #[serde(deserialize_with = "share")]
+    pub threshold: f64,
+    /// Of two detections that overlap by more than this (intersection over union), 0..=1, the surer one counts.
+    #[serde(deserialize_with = "share")]
+    pub overlap: f64,
+}
+
+fn share<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+    let value = f64::deserialize(from)?;
+    if (0.0..=1.0).contains(&value) {
+        return Ok(value);
+    }
+    Err(serde::de::Error::custom(format!("{value} is not from 0 to 1")))
 }
 
 /// What `config.json` says besides the network's sizes.
@@ -32,6 +55,9 @@ struct Knowledge {
     /// The nouns that a network knows which was not trained on the language at large. Transformers has no such field.
     #[serde(default)]
     known_classes: Option<Vec<String>>,
+    /// Nor has it this one.
+    #[serde(default)]
+    detection: Option<Habits>,
 }
 
 /// Texts that have been read once, for any number of images.
@@ -55,14 +81,20 @@ impl Detector {
         if config.model_type != "owlv2" {
             return Err(VisionError::OtherNetwork { path, found: config.model_type, network: NETWORK });
         }
-        let classes = base::read_config::<Knowledge>(folder)?.known_classes;
+        let Knowledge { known_classes: classes, detection: habits } = base::read_config(folder)?;
         let processor = processor(folder, OwlProcessor::from_json)?
             .unwrap_or_else(|| OwlProcessor::new(config.vision_config.image_size));
         let tokenizer = base::load_tokenizer(folder)?;
         let owl = base::load_network(&engine, folder, Precision::Single, |parameters| {
             Owl::new(config, parameters)
         })?;
-        Ok(Self { engine, owl, processor, tokenizer, classes })
+        Ok(Self { engine, owl, processor, tokenizer, classes, habits })
+    }
+
+    /// How it is asked and read, where its folder says so.
+    #[must_use]
+    pub fn habits(&self) -> Option<&Habits> {
+        self.habits.as_ref()
     }
 
     /// Reads texts such as `teddy bear`.

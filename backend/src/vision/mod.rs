@@ -7,7 +7,7 @@ mod error;
 
 use std::path::{Path, PathBuf};
 
-pub use detector::{Detector, Questions};
+pub use detector::{Detector, Habits, Questions};
 pub use dreamsim::load as load_dreamsim;
 pub use embedder::{Embedder, EmbedderKind};
 pub use error::VisionError;

@@ -11,7 +11,7 @@ use super::photos;
 use super::worker::{Stopped, Work};
 use crate::dataset::Dataset;
 use crate::dataset::decode::decode;
-use crate::evaluate::{Eyes, Judge, Judged, Options, RIGHT};
+use crate::evaluate::{Eyes, Judge, Judged, RIGHT};
 use crate::server::store::StoreError;
 
 /// Of two boxes that share more of both together than this only the surer one counts: the names of similar subjects find the
@@ -29,7 +29,8 @@ pub(super) fn run(work: &Work<'_>) -> Result<(), Stopped> {
         Dataset::load(&photos::lay_out(work, &data)?).map_err(|error| Stopped::of("photos", &error))?;
     let eyes = Eyes::load(&settings.detector_folder(), &[&settings.embedder_folder()])
         .map_err(|error| Stopped::of("networks", &error))?;
-    let options = Options { overlap: OVERLAP, ..Options::default() };
+    let mut options = eyes.options();
+    options.overlap = options.overlap.min(OVERLAP);
     let judge =
         Judge::new(Arc::new(eyes), dataset, options).map_err(|error| Stopped::of("photos", &error))?;
     let mut reporter = work.reporter();
