@@ -52,7 +52,10 @@ impl Engine for CountingEngine {
         inputs.extend(bias);
         let saved = if weight.tracked() { vec![x] } else { vec![] };
         let decoded = if self.half && !weight.tracked() { self.threads * F32 * DECODED } else { 0 };
-        let cost = Cost { saved, forward: decoded, backward: decoded, passes_on: false };
+        // Where a product is cut by rows, the weights are laid with their outputs side by side.
+        let by_rows = !self.half && x.elements() >= weight.elements();
+        let laid = if by_rows { weight.bytes() } else { 0 };
+        let cost = Cost { saved, forward: decoded + laid, backward: decoded, passes_on: false };
         Ok(self.result(x.with_last(weight.shape[0]), &inputs, &cost))
     }
 
@@ -89,7 +92,9 @@ impl Engine for CountingEngine {
         inputs.extend(bias);
         let cost = Cost {
             saved: if weight.tracked() { vec![x] } else { vec![] },
-            forward: patches(channels).max(filtering) + decoded.min(self.threads * F32 * DECODED),
+            // The weights with their outputs side by side, or decoded in bands.
+            forward: patches(channels).max(filtering)
+                + if self.half { decoded.min(self.threads * F32 * DECODED) } else { weight.bytes() },
             // The turned weights, beside the decoded ones.
             backward: patches(outputs).max(filtering)
                 + if kh * kw == 1 { 0 } else { weight.bytes() + decoded },
