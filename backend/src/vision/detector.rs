@@ -31,7 +31,7 @@ pub struct Detector {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Habits {
-    /// What it is asked for; not empty.
+    /// What it is asked for; empty for the classes of the subjects.
     pub queries: Vec<String>,
     /// What a detection's score must exceed, 0..=1.
     #[serde(deserialize_with = "share")]
