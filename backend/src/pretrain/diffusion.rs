@@ -27,8 +27,6 @@ const BATCH: usize = 32;
 const RATE: f64 = 1e-3;
 /// Share of captions that are left empty, for classifier-free guidance.
 const EMPTY_CAPTIONS: f64 = 0.1;
-/// Where the weight of cleaner timesteps stops rising: kinds of toys are decided in noisier ones.
-const SNR_GAMMA: f64 = 5.0;
 /// Pictures encoded in one go.
 const ENCODE_BATCH: usize = 16;
 
@@ -133,7 +131,7 @@ fn batch(
         made.noisy.extend(schedule.add_noise(&latent, &noise, t)?);
         made.noise.extend(noise);
         made.timesteps.push(t as f32);
-        made.weights.push(schedule.min_snr_weight(t, SNR_GAMMA)? as f32);
+        made.weights.push(schedule.debiased_weight(t)? as f32);
     }
     Ok(made)
 }

@@ -226,11 +226,9 @@ impl Samples {
             };
             let noise = rng::normal(&mut stream, latent.len());
             let t = stream.random_range(0..self.base.schedule.num_train_timesteps());
-            if recipe.min_snr_gamma > 0.0 {
-                let weight = self.base.schedule.min_snr_weight(t, recipe.min_snr_gamma)? as f32;
-                let own = batch.weights.len() - latent.len()..;
-                batch.weights[own].iter_mut().for_each(|value| *value *= weight);
-            }
+            let weight = self.timestep_weight(t)? as f32;
+            let own = batch.weights.len() - latent.len()..;
+            batch.weights[own].iter_mut().for_each(|value| *value *= weight);
             batch.noisy.extend(self.base.schedule.add_noise(&latent, &noise, t)?);
             batch.target.extend(self.base.schedule.target(&latent, &noise, t)?);
             batch.timesteps.push(t as f32);
@@ -238,6 +236,16 @@ impl Samples {
         batch.text = self.captions.batch(&captions)?;
         batch.tokens = self.captions.tokens(&captions)?;
         Ok(batch)
+    }
+
+    /// How much an error at timestep `t` counts.
+    fn timestep_weight(&self, t: usize) -> Result<f64, TrainError> {
+        let (schedule, recipe) = (&self.base.schedule, &self.recipe);
+        Ok(match recipe.min_snr_gamma {
+            _ if recipe.debiased_loss => schedule.debiased_weight(t)?,
+            gamma if gamma > 0.0 => schedule.min_snr_weight(t, gamma)?,
+            _ => 1.0,
+        })
     }
 }
 

@@ -24,7 +24,8 @@ impl Recipe {
     /// What suits the pocket model that ships, two toys and `steps` from a few hundred on: in MuDI's own recipe it learns too little.
     ///
     /// Attention is a small part of that model, and its finest level has none, so all layers learn. A high rate that falls to
-    /// nothing does what a lower one cannot in so few steps. Its own pictures are coarser than photos are: as prior images
+    /// nothing does what a lower one cannot in so few steps. A loss that counts all timesteps alike is drowned by the least noisy ones,
+    /// whose gradients are the largest and say least of what a subject is. Its own pictures are coarser than photos are: as prior images
     /// they would teach that.
     #[must_use]
     pub fn for_pocket(steps: u32) -> Self {
@@ -33,8 +34,9 @@ impl Recipe {
         targets.extend(further.map(str::to_owned));
         Self {
             steps,
-            learning_rate: 2e-3,
+            learning_rate: 1.5e-3,
             learning_schedule: LearningSchedule::Cosine,
+            debiased_loss: true,
             rank: 16,
             alpha: 16.0,
             targets,
@@ -105,6 +107,10 @@ impl Recipe {
             (
                 self.warmup_steps >= self.steps,
                 "`warmup-steps` leaves no step of `steps` at the full learning rate; ask for fewer",
+            ),
+            (
+                self.debiased_loss && self.min_snr_gamma > 0.0,
+                "`debiased-loss` and `min-snr-gamma` both weigh the loss; set `min-snr-gamma` to 0, or `debiased-loss` to false",
             ),
             (
                 self.optimizer == Optimizer::Prodigy && self.learning_rate < 0.01,

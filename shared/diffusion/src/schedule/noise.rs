@@ -149,6 +149,22 @@ impl NoiseSchedule {
         })
     }
 
+    /// The weight of timestep `t`'s squared error by debiased estimation (Yu et al. 2024, *Unmasking Bias in Diffusion Model
+    /// Training*): clean latents weigh `sqrt(SNR)`, whatever the network predicts; noise weighs `1 / sqrt(SNR)`, at most 32,
+    /// since a schedule may end without any signal.
+    ///
+    /// # Errors
+    /// [`ScheduleError::TimestepOutOfRange`].
+    pub fn debiased_weight(&self, t: usize) -> Result<f64, ScheduleError> {
+        let (signal, deviation) = self.coefficients(t)?;
+        let snr = (signal / deviation).powi(2);
+        Ok(match self.prediction_type() {
+            PredictionType::Sample => snr.sqrt(),
+            PredictionType::Epsilon => snr.max(1e-3).sqrt().recip(),
+            PredictionType::VPrediction => signal * deviation,
+        })
+    }
+
     /// `(sqrt(ab_t), sqrt(1 - ab_t))`.
     ///
     /// # Errors

@@ -145,7 +145,7 @@ proptest! {
     }
 
     #[test]
-    fn min_snr_weighs_clean_latents_alike_whatever_is_predicted(t in 0_usize..1000, gamma in 0.5_f64..20.0) {
+    fn weights_count_clean_latents_alike_whatever_is_predicted(t in 0_usize..1000, gamma in 0.5_f64..20.0) {
         // An error of 1 in the clean latents is one of signal / deviation in the noise, and of 1 / deviation in the velocity.
         let weight = |prediction| {
             let schedule = schedule(|config| config.prediction_type = prediction);
@@ -155,11 +155,13 @@ proptest! {
                 PredictionType::VPrediction => 1.0 / deviation,
                 PredictionType::Sample => 1.0,
             };
-            (schedule.min_snr_weight(t, gamma).unwrap() * error * error, (signal / deviation).powi(2))
+            let found = [schedule.min_snr_weight(t, gamma), schedule.debiased_weight(t)];
+            (found.map(|weight| weight.unwrap() * error * error), (signal / deviation).powi(2))
         };
         for prediction in [PredictionType::Epsilon, PredictionType::VPrediction, PredictionType::Sample] {
-            let (found, snr) = weight(prediction);
-            prop_assert!((found / snr.min(gamma) - 1.0).abs() < 1e-9);
+            let ([min_snr, debiased], snr) = weight(prediction);
+            prop_assert!((min_snr / snr.min(gamma) - 1.0).abs() < 1e-9);
+            prop_assert!((debiased / snr.sqrt() - 1.0).abs() < 1e-9);
         }
     }
 

@@ -113,6 +113,8 @@ recipe! {
             "Steps in which the learning rate grows from zero.";
         min_snr_gamma: f64 = "min-snr-gamma", "0.0", number(0.0, 100.0),
             "Min-SNR weighting (Hang et al., 2023): steps with little noise count less. 5 is usual. 0: all count the same.";
+        debiased_loss: bool = "debiased-loss", "false", Kind::Flag,
+            "Debiased estimation (Yu et al., 2024): noisier steps, which decide what a subject is, count more. Instead of min-snr-gamma. false: all count the same.";
         weight_decay: f64 = "weight-decay", "0.0001", number(0.0, 1.0),
             "AdamW's decoupled weight decay.";
         beta1: f64 = "beta1", "0.9", number(0.0, 0.9999),

@@ -123,6 +123,14 @@ proptest! {
 }
 
 #[test]
+fn the_loss_is_weighed_in_one_way() {
+    let recipe = Recipe { debiased_loss: true, ..Recipe::default() };
+    assert_eq!(recipe.validate(), Ok(()));
+    let both = Recipe { min_snr_gamma: 5.0, ..recipe };
+    assert!(both.validate().unwrap_err().to_string().contains("set `min-snr-gamma` to 0"));
+}
+
+#[test]
 fn text_encoders_learn_at_a_rate_of_their_own() {
     let recipe = Recipe::default();
     assert!(!recipe.trains_text_encoders() && recipe.text_encoder_learning_rate_at(1) == 0.0);
