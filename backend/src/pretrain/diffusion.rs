@@ -131,6 +131,7 @@ fn batch(
         made.noisy.extend(schedule.add_noise(&latent, &noise, t)?);
         made.noise.extend(noise);
         made.timesteps.push(t as f32);
+        // Kinds of toys are decided in noisier timesteps, whose gradients are the smallest.
         made.weights.push(schedule.debiased_weight(t)? as f32);
     }
     Ok(made)

@@ -241,10 +241,12 @@ impl Samples {
     /// How much an error at timestep `t` counts.
     fn timestep_weight(&self, t: usize) -> Result<f64, TrainError> {
         let (schedule, recipe) = (&self.base.schedule, &self.recipe);
-        Ok(match recipe.min_snr_gamma {
-            _ if recipe.debiased_loss => schedule.debiased_weight(t)?,
-            gamma if gamma > 0.0 => schedule.min_snr_weight(t, gamma)?,
-            _ => 1.0,
+        Ok(if recipe.debiased_loss {
+            schedule.debiased_weight(t)?
+        } else if recipe.min_snr_gamma > 0.0 {
+            schedule.min_snr_weight(t, recipe.min_snr_gamma)?
+        } else {
+            1.0
         })
     }
 }
