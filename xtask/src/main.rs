@@ -6,6 +6,7 @@ mod commands;
 mod cuda;
 mod embed;
 mod fuzz_api;
+mod metal;
 mod page;
 mod process;
 
@@ -26,6 +27,7 @@ The commands of this repository.
   cargo xtask bench-browser --python PATH
                                       the page's engines beside ONNX Runtime in Chromium; the Python has diffusers and onnx
   cargo xtask check-cuda              the program with the feature `cuda`, linted and linked, on a machine without a card
+  cargo xtask check-metal             the program with the feature `metal`, linted for a Mac on any machine
   cargo xtask fixtures --python PATH  make the parity fixtures again with a Python that has diffusers
   cargo xtask help                    this text
 ";
@@ -44,6 +46,7 @@ enum Command {
     FuzzApi { seconds: u64 },
     BenchBrowser { python: PathBuf },
     CheckCuda,
+    CheckMetal,
     Fixtures { python: PathBuf },
 }
 
@@ -93,6 +96,7 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Command, Failure> {
             Ok(Command::FuzzApi { seconds: seconds.ok_or_else(fault)? })
         }
         "check-cuda" => option(words, "check-cuda", None).map(|_| Command::CheckCuda),
+        "check-metal" => option(words, "check-metal", None).map(|_| Command::CheckMetal),
         "bench-browser" => {
             interpreter(words, "bench-browser", "onnx").map(|python| Command::BenchBrowser { python })
         }
@@ -151,6 +155,7 @@ fn main() -> ExitCode {
         Command::FuzzApi { seconds } => fuzz_api::fuzz_api(seconds),
         Command::BenchBrowser { python } => bench_browser::bench_browser(&python),
         Command::CheckCuda => cuda::check_cuda(),
+        Command::CheckMetal => metal::check_metal(),
         Command::Fixtures { python } => commands::fixtures(&python),
     });
     match result {
@@ -187,6 +192,7 @@ mod tests {
         assert_eq!(parsed("fuzz-api --seconds 60"), Ok(Command::FuzzApi { seconds: 60 }));
         assert_eq!(parsed("bench-browser --python=p"), Ok(Command::BenchBrowser { python: "p".into() }));
         assert_eq!(parsed("check-cuda"), Ok(Command::CheckCuda));
+        assert_eq!(parsed("check-metal"), Ok(Command::CheckMetal));
         assert_eq!(parsed("fixtures --python p"), Ok(Command::Fixtures { python: "p".into() }));
     }
 

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use crate::Failure;
 use crate::embed;
-use crate::process::{cargo, path_with, root, step};
+use crate::process::{cargo, compiler_for, path_with, root, step};
 
 /// What a browser runs is compiled for.
 pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
@@ -62,7 +62,7 @@ pub(crate) fn page() -> Result<(), Failure> {
 
 /// Sees to it that the compiler and the programs are there; the folder of the programs.
 pub(crate) fn tools() -> Result<PathBuf, Failure> {
-    compiler()?;
+    compiler_for(TARGET)?;
     let tools = target_folder().join("tools");
     for (program, package, version, flags) in TOOLS {
         install(&tools, program, package, version, flags)?;
@@ -84,25 +84,6 @@ fn newest(path: &Path) -> Option<SystemTime> {
 pub(crate) fn target_folder() -> PathBuf {
     let program = std::env::current_exe().unwrap_or_default();
     program.ancestors().nth(2).map_or_else(|| root().join("target"), Path::to_path_buf)
-}
-
-/// Sees to it that the compiler can compile for browsers.
-fn compiler() -> Result<(), Failure> {
-    let sysroot = Command::new("rustc").args(["--print", "sysroot"]).output();
-    let sysroot = sysroot.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
-    let known = sysroot.is_ok_and(|path| Path::new(&path).join("lib/rustlib").join(TARGET).is_dir());
-    if known {
-        return Ok(());
-    }
-    step(Command::new("rustup").args(["target", "add", TARGET]).current_dir(root())).map_err(|failure| {
-        Failure {
-            message: format!(
-                "{}\nThe page is compiled for {TARGET}: install rustup, or that target of the compiler.",
-                failure.message
-            ),
-            ..failure
-        }
-    })
 }
 
 /// Installs a program in `tools`, unless it is there in this version.

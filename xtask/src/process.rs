@@ -51,6 +51,25 @@ pub(crate) fn virtual_environment(folder: &Path) -> Result<PathBuf, Failure> {
     Ok(folder.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" }))
 }
 
+/// Sees to it that the compiler can compile for `target`.
+pub(crate) fn compiler_for(target: &str) -> Result<(), Failure> {
+    let sysroot = Command::new("rustc").args(["--print", "sysroot"]).output();
+    let sysroot = sysroot.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    let known = sysroot.is_ok_and(|path| Path::new(&path).join("lib/rustlib").join(target).is_dir());
+    if known {
+        return Ok(());
+    }
+    step(Command::new("rustup").args(["target", "add", target]).current_dir(root())).map_err(|failure| {
+        Failure {
+            message: format!(
+                "{}\nThis is compiled for {target}: install rustup, or that target of the compiler.",
+                failure.message
+            ),
+            ..failure
+        }
+    })
+}
+
 /// Shows a step and runs it.
 pub(crate) fn step(command: &mut Command) -> Result<(), Failure> {
     let name = shown(command);
