@@ -70,6 +70,8 @@ pub(crate) fn test_paths() -> Result<(), Failure> {
                 "--test",
                 "reference",
                 "--test",
+                "attention",
+                "--test",
                 "half",
             ][..],
             &["-p", "mudi-tests", "--test", "networks", "--test", "gradients"],

@@ -38,3 +38,24 @@ pub(crate) fn tensors(case: &Case, values: &[Vec<f32>], tracked: impl Fn(usize) 
 pub(crate) fn seed(y: &Tensor) -> Value {
     value(&random(99, y.value().elem_count()), y.value().dims())
 }
+
+/// Largest error, relative to the largest value of the result.
+const TOLERANCE: f64 = 1e-5;
+
+/// A tensor of random values, and those values in double precision.
+pub(crate) fn drawn(seed: u64, shape: &[usize]) -> (Tensor, Vec<f64>) {
+    let values = random(seed, shape.iter().product());
+    (Tensor::constant(value(&values, shape)), values.iter().map(|&v| f64::from(v)).collect())
+}
+
+/// Holds values and shape of a result against those that are right.
+pub(crate) fn assert_close(found: &Tensor, shape: &[usize], expected: &[f64]) {
+    assert_eq!(found.value().dims(), shape);
+    let found = values(found.value());
+    assert_eq!(found.len(), expected.len());
+    let largest = expected.iter().fold(1e-3, |a: f64, b| a.max(b.abs()));
+    for (index, (&found, expected)) in found.iter().zip(expected).enumerate() {
+        let error = (f64::from(found) - expected).abs() / largest;
+        assert!(error < TOLERANCE, "at {index}: {found}, expected {expected} (error {error:.1e})");
+    }
+}
