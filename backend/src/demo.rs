@@ -9,7 +9,7 @@ use std::time::Instant;
 use image::RgbImage;
 use mudi_domain::prompt;
 use mudi_domain::recipe::{Method, Recipe};
-use mudi_domain::rng;
+use mudi_domain::{rng, segmix};
 use mudi_engine_candle::weights::Precision;
 use mudi_toybox::{DataSetError, Naming, photo_set, similar_pair, write_data_set};
 
@@ -17,7 +17,7 @@ use crate::base::{Base, BaseError, Source};
 use crate::dataset::{Dataset, DatasetError};
 use crate::evaluate::{EvaluateError, Eyes, Judge, RIGHT};
 use crate::files::{WriteError, create_folder};
-use crate::generate::{GenerateError, Settings, Start, layout_start, pictures};
+use crate::generate::{GenerateError, Placing, Settings, Start, layout_start, pictures};
 use crate::plan::peak_memory;
 use crate::report::{
     Grid, GridRow, JSON_NAME, MethodSection, PictureScore, Report, ReportError, SubjectCard, TimeRow,
@@ -294,9 +294,11 @@ fn grid(
     let mut starts = Vec::new();
     let mut layouts: Vec<RgbImage> = Vec::new();
     let cutouts = dataset.cutouts()?;
+    let law = segmix::Options::from(&recipe(options.seed, options.steps, method));
     for &seed in &seeds {
         if method == Method::Mudi {
-            let (start, canvas, _) = layout_start(base, &cutouts, None, settings.size[0], seed)?;
+            let (start, canvas, _) =
+                layout_start(base, &cutouts, Placing::Random(&law), settings.size[0], seed)?;
             starts.push(start);
             layouts.push(canvas);
         } else {

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::thread::{self, available_parallelism};
 
-use mudi_domain::rng;
+use mudi_domain::recipe::Method;
+use mudi_domain::{rng, segmix};
 use mudi_engine_candle::weights::Precision;
 use mudi_toybox::{Toy, photo_set, similar_group, similar_pair, write_data_set};
 use rayon::ThreadPoolBuilder;
@@ -20,7 +21,7 @@ use crate::dataset::Dataset;
 use crate::demo::recipe;
 use crate::evaluate::{Eyes, Judge};
 use crate::files::{create_folder, write_atomically};
-use crate::generate::{Settings, Start, layout_start, pictures};
+use crate::generate::{Placing, Settings, Start, layout_start, pictures};
 use crate::interrupt::Interrupt;
 use crate::train::{self, LORA_FILE};
 
@@ -322,10 +323,12 @@ impl Bench<'_> {
         let settings =
             Settings { gamma, interrupt: self.interrupt.clone(), ..Settings::for_base(&self.base) };
         let cutouts = dataset.cutouts()?;
+        // The method changes nothing in it.
+        let law = segmix::Options::from(&recipe(0, self.options.steps, Method::Mudi));
         let mut starts = Vec::new();
         for &seed in seeds {
             starts.push(if gamma > 0.0 {
-                layout_start(&self.base, &cutouts, None, settings.size[0], seed)?.0
+                layout_start(&self.base, &cutouts, Placing::Random(&law), settings.size[0], seed)?.0
             } else {
                 Start { seed, ..Start::default() }
             });

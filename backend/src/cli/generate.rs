@@ -8,12 +8,13 @@ use mudi::base::{Base, Source, precision};
 use mudi::dataset::Dataset;
 use mudi::device::Device;
 use mudi::files::create_folder;
-use mudi::generate::{Parameters, SOFTWARE, Settings, Start, layout_start, pictures, write_png};
+use mudi::generate::{Parameters, Placing, SOFTWARE, Settings, Start, layout_start, pictures, write_png};
 use mudi::plan;
 use mudi::plan::peak_memory;
 use mudi::train::{LORA_FILE, RunInfo};
 use mudi_diffusion::schedule::SamplerKind;
 use mudi_domain::layout::Layout;
+use mudi_domain::segmix;
 use mudi_engine_candle::lora::Attachment;
 use mudi_engine_candle::weights::{Precision, read_safetensors};
 
@@ -261,6 +262,7 @@ fn starts(
         Some(layout) => {
             let info = info.ok_or("--layout needs a --run: its subjects are what the layout places")?;
             let cutouts = Dataset::load(&info.photos)?.cutouts()?;
+            let law = segmix::Options::from(&info.recipe);
             let fixed = if layout.as_os_str() == "random" {
                 None
             } else {
@@ -270,7 +272,8 @@ fn starts(
             };
             seeds
                 .map(|seed| {
-                    let (start, canvas, layout) = layout_start(base, &cutouts, fixed.as_ref(), size, seed)?;
+                    let placing = fixed.as_ref().map_or(Placing::Random(&law), Placing::Fixed);
+                    let (start, canvas, layout) = layout_start(base, &cutouts, placing, size, seed)?;
                     Ok(Made { start, canvas: Some(canvas), layout: Some(layout) })
                 })
                 .collect::<Result<_, Failure>>()?

@@ -6,7 +6,7 @@ mod start;
 
 pub use approximate::colours;
 pub use picture::{Parameters, SOFTWARE, encode_png, write_png};
-pub use start::{Start, layout_start};
+pub use start::{Placing, Start, layout_start};
 
 use image::RgbImage;
 use mudi_diffusion::Engine;

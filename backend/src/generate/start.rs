@@ -23,22 +23,31 @@ pub struct Start {
     pub noise: Option<Vec<f32>>,
 }
 
-/// A start shifted towards a layout of the subjects: `layout`, or a random one of this seed. Also returns the canvas.
+/// Where a picture's subjects are to be.
+#[derive(Clone, Copy, Debug)]
+pub enum Placing<'a> {
+    /// As somebody laid them out.
+    Fixed(&'a Layout),
+    /// At random, by this law of Seg-Mix: that of the collages that the model learnt from.
+    Random(&'a Options),
+}
+
+/// A start shifted towards a layout of the subjects; a random one is of this seed. Also returns the canvas.
 ///
 /// # Errors
 /// A layout that names unknown subjects or cannot be drawn; engine errors.
 pub fn layout_start(
     base: &Base,
     cutouts: &IndexMap<SubjectId, Vec<Cutout>>,
-    layout: Option<&Layout>,
+    placing: Placing<'_>,
     size: usize,
     seed: u64,
 ) -> Result<(Start, RgbImage, Layout), GenerateError> {
     let drawn;
-    let layout = match layout {
-        Some(layout) => layout,
-        None => {
-            drawn = random_layout(cutouts, seed)?;
+    let layout = match placing {
+        Placing::Fixed(layout) => layout,
+        Placing::Random(law) => {
+            drawn = random_layout(cutouts, law, seed)?;
             &drawn
         }
     };
@@ -54,8 +63,12 @@ pub fn layout_start(
     Ok((Start { seed, mean: Some(mean), noise: None }, collage.image, layout.clone()))
 }
 
-/// A random photo of each subject, placed by the law of Seg-Mix.
-fn random_layout(cutouts: &IndexMap<SubjectId, Vec<Cutout>>, seed: u64) -> Result<Layout, GenerateError> {
+/// A random photo of each subject, placed at random.
+fn random_layout(
+    cutouts: &IndexMap<SubjectId, Vec<Cutout>>,
+    law: &Options,
+    seed: u64,
+) -> Result<Layout, GenerateError> {
     let mut stream = rng::stream(seed, "layout", 0);
     let items: Vec<(Shape, Option<usize>)> = cutouts
         .iter()
@@ -67,5 +80,5 @@ fn random_layout(cutouts: &IndexMap<SubjectId, Vec<Cutout>>, seed: u64) -> Resul
             (shape, Some(photo))
         })
         .collect();
-    Ok(Layout::random(&mut stream, &items, &Options::default())?)
+    Ok(Layout::random(&mut stream, &items, law)?)
 }

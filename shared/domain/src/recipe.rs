@@ -26,7 +26,8 @@ impl Recipe {
     /// Attention is a small part of that model, and its finest level has none, so all layers learn. A high rate that falls to
     /// nothing does what a lower one cannot in so few steps. A loss that counts all timesteps alike is drowned by the least noisy ones,
     /// whose gradients are the largest and say least of what a subject is. Its own pictures are coarser than photos are: as prior images
-    /// they would teach that.
+    /// they would teach that. At 96 pixels a subject that is to fit a half of the canvas loses what is small on it, so collages give
+    /// more room; smaller margins make up for the overlap.
     #[must_use]
     pub fn for_pocket(steps: u32) -> Self {
         let further = ["ff.net.0.proj", "ff.net.2", "proj_in", "proj_out", "conv1", "conv2"];
@@ -43,6 +44,8 @@ impl Recipe {
             batch: 3,
             // A short run must see enough collages.
             segmix_probability: 0.5,
+            max_width: 0.7,
+            margin: 64,
             regularization: Regularization::None,
             gradient_checkpointing: false,
             ..Self::default()

@@ -8,7 +8,7 @@
 //!
 //! More than two (the paper draws layouts of up to five and leaves their law open) stand in as many slots: the outer
 //! two as above, with margins shrunk to `512/n`, the inner ones at even steps between them with a jitter of a quarter
-//! slot. A cutout may be 1.4 slots wide, which for two is the half that the paper gives, and makes neighbours overlap.
+//! slot. A cutout may be 1.4 slots wide, which makes neighbours overlap.
 
 use rand::Rng;
 use rand::seq::SliceRandom;
@@ -27,7 +27,7 @@ mod tests;
 pub const REFERENCE: f64 = 1024.0;
 /// What a cutout leaves free of its slot, in pixels of the reference canvas.
 const BORDER: f64 = 32.0;
-/// The widest cutout, in slots, where there are three or more.
+/// The widest cutout, in slots, where there are three or more, within `max_width`.
 const SLOT_SHARE: f64 = 1.4;
 
 /// How the sizes of a collage's subjects relate.
@@ -48,6 +48,8 @@ pub enum Sizes {
 pub struct Options {
     /// The smallest factor, as a fraction of the largest one that fits, in (0, 1].
     pub min_scale: f64,
+    /// The room for the width of one of two subjects, as a fraction of the canvas's, in (0, 1]; half of it in the paper.
+    pub max_width: f64,
     /// The largest outer margin, in pixels of the 1024 canvas, 1..=512. Larger margins overlap more.
     pub margin: u32,
     /// How the sizes relate.
@@ -56,7 +58,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { min_scale: 0.75, margin: 256, sizes: Sizes::Free }
+        Self { min_scale: 0.75, max_width: 0.5, margin: 256, sizes: Sizes::Free }
     }
 }
 
@@ -67,7 +69,7 @@ impl From<&Recipe> for Options {
         } else {
             Sizes::Relative(recipe.relative_sizes.clone())
         };
-        Self { min_scale: recipe.min_scale, margin: recipe.margin, sizes }
+        Self { min_scale: recipe.min_scale, max_width: recipe.max_width, margin: recipe.margin, sizes }
     }
 }
 
@@ -158,7 +160,8 @@ pub fn arrange(
 fn scaled_sizes(rng: &mut Stream, size: u32, shapes: &[Shape], options: &Options) -> Vec<(u32, u32)> {
     let side = f64::from(size);
     let border = BORDER * side / REFERENCE;
-    let slot = (side / 2.0).min(SLOT_SHARE * side / shapes.len() as f64);
+    let room = side * options.max_width.clamp(0.01, 1.0);
+    let slot = if shapes.len() > 2 { room.min(SLOT_SHARE * side / shapes.len() as f64) } else { room };
     let (max_width, max_height) = ((slot - border).max(1.0), side - border);
     let extent = |shape: &Shape| (f64::from(shape.width.max(1)), f64::from(shape.height.max(1)));
     let largest = |shape: &Shape| {

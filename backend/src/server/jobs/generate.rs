@@ -7,6 +7,7 @@ use indexmap::IndexMap;
 use mudi_domain::api::{JobEvent, Latents, LayoutChoice, NewImages};
 use mudi_domain::cutout::Cutout;
 use mudi_domain::layout::Layout;
+use mudi_domain::segmix;
 use mudi_domain::subject::SubjectId;
 use mudi_engine_candle::weights::Precision;
 
@@ -16,7 +17,8 @@ use super::{TRAINED, bases, photos};
 use crate::base::{Base, BaseError, Source, Texts, precision};
 use crate::dataset::Dataset;
 use crate::generate::{
-    GenerateError, Parameters, SOFTWARE, Settings, Start, colours, encode_png, layout_start, pictures,
+    GenerateError, Parameters, Placing, SOFTWARE, Settings, Start, colours, encode_png, layout_start,
+    pictures,
 };
 use crate::models;
 use crate::plan;
@@ -59,6 +61,8 @@ struct Maker<'a> {
     texts: Texts,
     settings: Settings,
     cutouts: IndexMap<SubjectId, Vec<Cutout>>,
+    /// How random layouts are drawn.
+    law: segmix::Options,
     /// About what latents look like, and whether the model for previews has the decoder of this base.
     colours: Vec<[f32; 3]>,
     preview: bool,
@@ -183,7 +187,8 @@ impl<'a> Maker<'a> {
         }
         let colours = colours(&base).map_err(|error| Stopped::of("base", &error))?;
         let preview = decoded_by_preview(work, &folder);
-        Ok(Self { work, request, base_name, base, kept_as, texts, settings, cutouts, colours, preview })
+        let law = recipe.map(segmix::Options::from).unwrap_or_default();
+        Ok(Self { work, request, base_name, base, kept_as, texts, settings, cutouts, law, colours, preview })
     }
 
     /// Keeps the base for the next job.
@@ -261,13 +266,13 @@ impl<'a> Maker<'a> {
 
     fn start(&self, number: u32) -> Result<(Start, Option<RgbImage>, Option<Layout>), GenerateError> {
         let seed = self.request.seed.wrapping_add(u64::from(number));
-        let fixed = match &self.request.layout {
+        let placing = match &self.request.layout {
             LayoutChoice::None => return Ok((Start { seed, ..Start::default() }, None, None)),
-            LayoutChoice::Random => None,
-            LayoutChoice::Fixed(layout) => Some(layout),
+            LayoutChoice::Random => Placing::Random(&self.law),
+            LayoutChoice::Fixed(layout) => Placing::Fixed(layout),
         };
         let (start, canvas, layout) =
-            layout_start(&self.base, &self.cutouts, fixed, self.settings.size[0], seed)?;
+            layout_start(&self.base, &self.cutouts, placing, self.settings.size[0], seed)?;
         Ok((start, Some(canvas), Some(layout)))
     }
 

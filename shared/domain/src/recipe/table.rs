@@ -143,6 +143,8 @@ recipe! {
             "Share of the samples that are collages (Seg-Mix, or Cut-Mix by that method). More than three subjects need more.";
         min_scale: f64 = "min-scale", "0.75", number(0.1, 1.0),
             "The smallest size of a subject in a collage, as a fraction of the largest that fits.";
+        max_width: f64 = "max-width", "0.5", number(0.1, 1.0),
+            "The room for a subject's width in a collage of two, as a fraction of the canvas's. More makes subjects larger, and overlap more.";
         margin: u32 = "margin", "256", integer(1, 512),
             "The largest outer margin of a collage, in pixels of a canvas of 1024. Larger margins make subjects overlap more.";
         relative_sizes: RelativeSizes = "relative-sizes", "", Kind::Sizes,

@@ -67,19 +67,22 @@ proptest! {
     #[test]
     fn pairs_keep_the_margins_and_the_scale(
         seed: u64, size in prop::sample::select(vec![64u32, 96, 128, 512, 1024]),
-        a in (1u32..2000, 1u32..2000), b in (1u32..2000, 1u32..2000),
+        a in (1u32..2000, 1u32..2000), b in (1u32..2000, 1u32..2000), wide: bool,
     ) {
         let shapes = shapes(&[a, b]);
-        let slots = arrange(&mut stream(seed, "segmix", 0), size, &shapes, &Options::default()).unwrap();
+        // The paper's law, and one with more room.
+        let paper = Options::default();
+        let options = if wide { Options { max_width: 0.8, margin: 64, ..paper } } else { paper };
+        let slots = arrange(&mut stream(seed, "segmix", 0), size, &shapes, &options).unwrap();
         let scale = f64::from(size) / 1024.0;
         let (left, right) = if slots[0].rect.center().0 < slots[1].rect.center().0 { (0, 1) } else { (1, 0) };
-        let margin = (256.0 * scale).round() as i64;
+        let margin = (f64::from(options.margin) * scale).round() as i64;
         prop_assert!((1..=margin).contains(&i64::from(slots[left].rect.x)));
         prop_assert!((1..=margin).contains(&(i64::from(size) - slots[right].rect.right())));
         for (slot, shape) in slots.iter().zip(&shapes) {
             prop_assert!(slot.rect.is_within(size, size));
             let (w, h) = (f64::from(shape.width), f64::from(shape.height));
-            let (room_w, room_h) = (f64::from(size) / 2.0 - 32.0 * scale, f64::from(size) - 32.0 * scale);
+            let (room_w, room_h) = (f64::from(size) * options.max_width - 32.0 * scale, f64::from(size) - 32.0 * scale);
             let largest = (room_w / w).min(room_h / h);
             let (rw, rh) = (f64::from(slot.rect.width), f64::from(slot.rect.height));
             prop_assert!(rw <= (largest * w).round().max(1.0) && rh <= (largest * h).round().max(1.0));
@@ -89,10 +92,10 @@ proptest! {
 
     #[test]
     fn nothing_leaves_the_canvas(
-        seed: u64, size in 16u32..300, margin in 1u32..=512, min_scale in 0.1..=1.0, sizes in sizes(),
+        seed: u64, size in 16u32..300, margin in 1u32..=512, min_scale in 0.1..=1.0, max_width in 0.1..=1.0, sizes in sizes(),
         extents in prop::collection::vec((1u32..5000, 1u32..5000), 1..=8),
     ) {
-        let options = Options { min_scale, margin, sizes };
+        let options = Options { min_scale, max_width, margin, sizes };
         let slots = arrange(&mut stream(seed, "segmix", 0), size, &shapes(&extents), &options).unwrap();
         prop_assert!(slots.iter().all(|slot| slot.rect.is_within(size, size)), "{:?}", slots);
         let mut stack: Vec<i32> = slots.iter().map(|slot| slot.z).collect();
