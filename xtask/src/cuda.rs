@@ -7,7 +7,7 @@ use std::process::Command;
 
 use crate::Failure;
 use crate::page::target_folder;
-use crate::process::{cargo, path_with, step, virtual_environment};
+use crate::process::{cargo, path_with, python_packages, step};
 
 /// The release of the tool kit; what of it is needed.
 const TOOLKIT: &str = "13.2.2";
@@ -40,11 +40,8 @@ fn toolkit() -> Result<PathBuf, Failure> {
     let folder = target_folder().join("tools").join(format!("cuda-{TOOLKIT}"));
     let done = folder.join("complete");
     if !done.is_file() {
-        let python = virtual_environment(&folder)?;
         eprintln!("\nInstalling CUDA's tool kit; it takes a gigabyte.");
-        let mut install = Command::new(&python);
-        install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
-        step(install.arg(format!("cuda-toolkit[{PARTS}]=={TOOLKIT}")))?;
+        python_packages(&folder, [format!("cuda-toolkit[{PARTS}]=={TOOLKIT}")])?;
         let home = home(&folder)?;
         link_names(&home.join("lib")).map_err(|error| failed(&home, &error))?;
         driver(&home)?;

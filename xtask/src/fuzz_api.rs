@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use crate::Failure;
 use crate::page::target_folder;
-use crate::process::{cargo, root, step, virtual_environment};
+use crate::process::{cargo, programs_of, python_packages, root, step};
 
 /// How long it takes where nothing else is said.
 pub(crate) const SECONDS: u64 = 600;
@@ -22,12 +22,11 @@ pub(crate) fn fuzz_api(seconds: u64) -> Result<(), Failure> {
 /// The folder of schemathesis' programs; it is installed unless it is there in this version.
 fn schemathesis() -> Result<PathBuf, Failure> {
     let folder = target_folder().join("tools").join(format!("schemathesis-{SCHEMATHESIS}"));
-    let programs = folder.join(if cfg!(windows) { "Scripts" } else { "bin" });
+    let programs = programs_of(&folder);
     let found = Command::new(programs.join("schemathesis")).arg("--version").stderr(Stdio::null()).output();
     if !found.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(SCHEMATHESIS)) {
-        let mut install = Command::new(virtual_environment(&folder)?);
-        install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "-r"]);
-        step(install.arg(root().join("tests/api/requirements.txt")))?;
+        let requirements = root().join("tests/api/requirements.txt");
+        python_packages(&folder, ["--no-deps".as_ref(), "-r".as_ref(), requirements.as_os_str()])?;
     }
     Ok(programs)
 }

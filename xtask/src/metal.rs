@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::Failure;
 use crate::page::target_folder;
-use crate::process::{cargo, compiler_for, component, path_with, root, step, virtual_environment};
+use crate::process::{cargo, compiler_for, component, path_with, programs_of, python_packages, root, step};
 
 /// Macs with Apple's processors.
 const TARGET: &str = "aarch64-apple-darwin";
@@ -43,13 +43,10 @@ fn zig() -> Result<PathBuf, Failure> {
     let folder = target_folder().join("tools").join("zig");
     let done = folder.join(PACKAGES.join("-"));
     if !done.is_file() {
-        let python = virtual_environment(&folder)?;
         eprintln!("\nInstalling Zig; it takes half a gigabyte.");
-        let mut install = Command::new(&python);
-        install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
-        step(install.args(PACKAGES))?;
+        python_packages(&folder, PACKAGES)?;
         std::fs::write(&done, "")
             .map_err(|error| Failure::step(format!("{}: {error}", done.display()), 1))?;
     }
-    Ok(folder.join(if cfg!(windows) { "Scripts" } else { "bin" }))
+    Ok(programs_of(&folder))
 }

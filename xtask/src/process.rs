@@ -38,8 +38,16 @@ pub(crate) fn path_with(programs: &Path) -> Result<OsString, Failure> {
     std::env::join_paths(all).map_err(|error| Failure::step(format!("PATH: {error}"), 1))
 }
 
-/// Makes an environment for packages of Python in `folder`, anew; its interpreter.
-pub(crate) fn virtual_environment(folder: &Path) -> Result<PathBuf, Failure> {
+/// The folder of the programs that [`python_packages`] installs in `folder`.
+pub(crate) fn programs_of(folder: &Path) -> PathBuf {
+    folder.join(if cfg!(windows) { "Scripts" } else { "bin" })
+}
+
+/// Makes an environment for packages of Python in `folder`, anew, with those that `pip install` is told to install by `words`.
+pub(crate) fn python_packages<S: AsRef<OsStr>>(
+    folder: &Path,
+    words: impl IntoIterator<Item = S>,
+) -> Result<(), Failure> {
     let mut make = Command::new("python3");
     step(make.args(["-m", "venv", "--clear"]).arg(folder)).map_err(|failure| Failure {
         message: format!(
@@ -48,7 +56,9 @@ pub(crate) fn virtual_environment(folder: &Path) -> Result<PathBuf, Failure> {
         ),
         ..failure
     })?;
-    Ok(folder.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" }))
+    let python = programs_of(folder).join(if cfg!(windows) { "python.exe" } else { "python" });
+    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
+    step(Command::new(python).args(pip).args(words))
 }
 
 /// Sees to it that the compiler can compile for `target`.

@@ -1,10 +1,11 @@
 //! Seg-Mix: random collages of segmented subjects (MuDI, section 4.1).
 //!
 //! Every length of the paper is for a canvas of 1024 pixels and scales with the canvas. The law, for two subjects:
-//! the largest factor at which a cutout of w x h pixels fits its half is `f_max = min((S/2 - 32)/w, (S - 32)/h)`; the
-//! factor is uniform in `[0.75 f_max, f_max]`; the left one's left margin and the right one's right margin are uniform
-//! in `[1, 256]` pixels, the height on the canvas is uniform, and so is who lies on top. Margins that large let
-//! subjects overlap, and they must: without overlap, neighbours mix or vanish (MuDI, appendix B.2).
+//! the largest factor at which a cutout of w x h pixels fits its half of the canvas (`max_width` gives more room) is
+//! `f_max = min((S/2 - 32)/w, (S - 32)/h)`; the factor is uniform in `[0.75 f_max, f_max]`; the left one's left margin
+//! and the right one's right margin are uniform in `[1, 256]` pixels, the height on the canvas is uniform, and so is who
+//! lies on top. Margins that large let subjects overlap, and they must: without overlap, neighbours mix or vanish
+//! (MuDI, appendix B.2).
 //!
 //! More than two (the paper draws layouts of up to five and leaves their law open) stand in as many slots: the outer
 //! two as above, with margins shrunk to `512/n`, the inner ones at even steps between them with a jitter of a quarter
