@@ -8,6 +8,7 @@ mod chart;
 mod page;
 mod results;
 mod run;
+mod settings;
 mod ways;
 
 use std::path::PathBuf;
@@ -94,11 +95,16 @@ pub enum BenchmarkError {
         reason: String,
     },
     /// The folder holds a benchmark with other settings.
-    #[error("{}: this folder holds a benchmark with other settings; name another --out", path.display())]
+    #[error("{}: this folder holds a benchmark with other settings ({difference}); name another --out", path.display())]
     Other {
         /// The file with the settings.
         path: PathBuf,
+        /// The first that differs: what it was, and what it is now.
+        difference: String,
     },
+    /// A network's weights cannot be read.
+    #[error(transparent)]
+    Weights(#[from] crate::models::ModelsError),
     /// The threads of a worker cannot be started.
     #[error("the benchmark's threads cannot be started ({0}); ask for fewer with --jobs")]
     Threads(#[from] rayon::ThreadPoolBuildError),

@@ -15,7 +15,7 @@ use rayon::ThreadPoolBuilder;
 use super::page::{chart, page};
 use super::results::{Cell, Picture, Results, Row};
 use super::ways::{PLACES, Part, Teaching, Way, ways};
-use super::{BenchmarkError, HTML_NAME, JSON_NAME, Options};
+use super::{BenchmarkError, HTML_NAME, JSON_NAME, Options, settings};
 use crate::base::{Base, Source};
 use crate::dataset::Dataset;
 use crate::demo::recipe;
@@ -73,7 +73,7 @@ struct Bench<'a> {
 /// [`BenchmarkError`]; cells that are done stay.
 pub fn run(options: &Options, mut progress: impl FnMut(&str, u64, u64)) -> Result<Results, BenchmarkError> {
     create_folder(&options.out.join("cells"))?;
-    check_settings(options)?;
+    settings::check(options)?;
     let ways = ways(&options.parts);
     let each = options.prompts as u64 * options.seeds;
     let all = options.pairs * (ways.len() as u64 * each + teachings(&ways) * u64::from(options.steps));
@@ -190,25 +190,6 @@ fn command(options: &Options) -> String {
         "mudi benchmark --pairs {} --pair-seed {} --prompts {} --seeds {} --steps {}",
         options.pairs, options.pair_seed, options.prompts, options.seeds, options.steps
     )
-}
-
-/// Cells of other settings would be mixed with these.
-fn check_settings(options: &Options) -> Result<(), BenchmarkError> {
-    let path = options.out.join("settings.txt");
-    // More pairs may be added later.
-    let text = format!(
-        "pair seed {}, prompts {}, seeds {}, steps {}, base {}\n",
-        options.pair_seed,
-        options.prompts,
-        options.seeds,
-        options.steps,
-        options.base.display()
-    );
-    match std::fs::read_to_string(&path) {
-        Ok(earlier) if earlier == text => Ok(()),
-        Ok(_) => Err(BenchmarkError::Other { path }),
-        Err(_) => Ok(write_atomically(&path, text.as_bytes())?),
-    }
 }
 
 fn write(options: &Options, results: &Results) -> Result<(), BenchmarkError> {

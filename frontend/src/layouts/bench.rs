@@ -2,6 +2,7 @@
 
 use leptos::prelude::*;
 use mudi_domain::layout::{Layout, Placement};
+use mudi_domain::segmix::Options;
 use mudi_editor::layout::{Designer, Message};
 
 use super::cutouts::Cutouts;
@@ -43,8 +44,9 @@ pub(super) struct Bench {
 }
 
 impl Bench {
-    pub(super) fn new(layout: Layout, cutouts: Cutouts) -> Self {
-        let designer = Designer::new(Some(layout), cutouts.shapes());
+    /// With a layout to begin with, of what `cutouts` loads; `law` is for random ones.
+    pub(super) fn new(layout: Layout, cutouts: Cutouts, law: Options) -> Self {
+        let designer = Designer::new(Some(layout), cutouts.shapes(), law);
         let shown = RwSignal::new(Shown::of(&designer));
         Self {
             designer: StoredValue::new_local(designer),

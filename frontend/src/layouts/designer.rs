@@ -6,6 +6,7 @@ use leptos_router::components::A;
 use leptos_router::hooks::use_params_map;
 use mudi_domain::api::{Access, NewStored, Stored, SubjectSummary};
 use mudi_domain::layout::Layout;
+use mudi_domain::segmix::Options;
 use mudi_editor::layout::{Message, SHEET};
 
 use super::bench::Bench;
@@ -13,6 +14,7 @@ use super::cutouts::{Cutouts, Sources, sources};
 use super::easel::Easel;
 use super::exact::Exact;
 use super::keeping::{Keeping, State, keep, overwrite, take_theirs};
+use super::law::law;
 use super::live::LivePreview;
 use super::shelf::{Pieces, Shelf};
 use super::tools::Tools;
@@ -20,7 +22,7 @@ use crate::api::{self, Answer, Loaded};
 use crate::frame::the_project;
 use crate::widgets::{Dialog, Icon, PageTitle, Sheet, Sign, shown};
 
-type Opened = (Vec<SubjectSummary>, Sources, Stored<Layout>);
+type Opened = (Vec<SubjectSummary>, Sources, Stored<Layout>, Options);
 
 /// The layout that the address names, to be arranged.
 #[component]
@@ -32,20 +34,28 @@ pub(crate) fn LayoutPage() -> impl IntoView {
         let (project, wanted) = (the.path(""), wanted.get());
         async move { open(&project, &wanted).await }
     });
-    shown(opened, move |(subjects, sources, stored): Opened| view! { <Designing subjects sources stored /> })
+    shown(
+        opened,
+        move |(subjects, sources, stored, law): Opened| view! { <Designing subjects sources stored law /> },
+    )
 }
 
 async fn open(project: &str, wanted: &str) -> Answer<Opened> {
     let stored = api::get(&format!("{project}/layouts/{wanted}")).await?;
     let (subjects, sources) = sources(project).await?;
-    Ok((subjects, sources, stored))
+    Ok((subjects, sources, stored, law(project).await))
 }
 
 #[component]
-fn Designing(subjects: Vec<SubjectSummary>, sources: Sources, stored: Stored<Layout>) -> impl IntoView {
+fn Designing(
+    subjects: Vec<SubjectSummary>,
+    sources: Sources,
+    stored: Stored<Layout>,
+    law: Options,
+) -> impl IntoView {
     let the = the_project();
     let cutouts = Cutouts::new(the.path_now(""), subjects, sources);
-    let bench = Bench::new(stored.value.clone(), cutouts);
+    let bench = Bench::new(stored.value.clone(), cutouts, law);
     // Everything that is on the canvas is wanted at once.
     bench.send(Message::Escape);
     let keeping = Keeping::new(&stored, the.path_now(&format!("layouts/{}", stored.id)));

@@ -1,7 +1,8 @@
 //! Layouts: where the subjects shall be.
 //!
 //! `bench` holds [`mudi_editor::layout`]'s designer and passes messages to it; `easel` is the canvas, on which `drawing` draws; `cutouts`
-//! loads the subjects; `exact` shows what will be encoded; `keeping` saves. `play` is the place that links to play with open.
+//! loads the subjects; `exact` shows what will be encoded; `keeping` saves; `law` is how subjects are thrown at
+//! random. `play` is the place that links to play with open.
 
 mod bench;
 mod cutouts;
@@ -10,6 +11,7 @@ mod drawing;
 mod easel;
 mod exact;
 mod keeping;
+mod law;
 mod list;
 mod live;
 mod play;

@@ -4,6 +4,7 @@
 use leptos::prelude::*;
 use mudi_domain::api::{Access, PreviewModel, Stored, SubjectSummary};
 use mudi_domain::layout::Layout;
+use mudi_domain::segmix::Options;
 use mudi_domain::subject::SubjectId;
 use mudi_editor::layout::{Message, SHEET};
 
@@ -11,6 +12,7 @@ use super::bench::Bench;
 use super::cutouts::{Cutouts, Sources, sources};
 use super::easel::Easel;
 use super::exact::Gamma;
+use super::law::law;
 use super::live::{Controls, Live, Picture, Status};
 use crate::api::{self, Answer, Loaded};
 use crate::browser;
@@ -26,6 +28,8 @@ struct Opened {
     layouts: Vec<(String, Layout)>,
     /// None where the host offers none, or whoever looks may not load it.
     model: Option<PreviewModel>,
+    /// For layouts at random.
+    law: Options,
 }
 
 /// Subjects to move, and the picture of them.
@@ -65,13 +69,13 @@ async fn open(project: &str, may_paint: bool) -> Answer<Opened> {
     if layouts.is_empty() && !beside.is_empty() {
         layouts.push(("Side by side".to_owned(), Layout::side_by_side(&beside)));
     }
-    Ok(Opened { subjects, sources, layouts, model })
+    Ok(Opened { subjects, sources, layouts, model, law: law(project).await })
 }
 
 #[component]
 fn Playing(opened: Opened) -> impl IntoView {
     let the = the_project();
-    let Opened { subjects, sources, layouts, model } = opened;
+    let Opened { subjects, sources, layouts, model, law } = opened;
     let title =
         Signal::derive(move || the.project.value().map_or_else(|| "Play".to_owned(), |project| project.name));
     let Some((_, first)) = layouts.first().cloned() else {
@@ -85,7 +89,7 @@ fn Playing(opened: Opened) -> impl IntoView {
         }
         .into_any();
     };
-    let bench = Bench::new(first, Cutouts::new(the.path_now(""), subjects, sources));
+    let bench = Bench::new(first, Cutouts::new(the.path_now(""), subjects, sources), law);
     // Everything that is on the canvas is wanted at once.
     bench.send(Message::Escape);
     let strength = RwSignal::new(2.0_f64);

@@ -51,12 +51,14 @@ pub struct Designer {
     pressed: Pressed,
     guides: Vec<Guide>,
     snapping: bool,
+    /// For layouts at random.
+    law: Options,
 }
 
 impl Designer {
-    /// For a layout (none yet: an empty canvas) of cutouts of these shapes.
+    /// For a layout (none yet: an empty canvas) of cutouts of these shapes; random ones follow `law`.
     #[must_use]
-    pub fn new(layout: Option<Layout>, shapes: Shapes) -> Self {
+    pub fn new(layout: Option<Layout>, shapes: Shapes, law: Options) -> Self {
         Self {
             placements: layout.map(|layout| layout.subjects).unwrap_or_default(),
             shapes,
@@ -68,6 +70,7 @@ impl Designer {
             pressed: Pressed::new(),
             guides: Vec::new(),
             snapping: true,
+            law,
         }
     }
 
@@ -347,7 +350,7 @@ impl Designer {
                 Some((Shape { subject, width, height }, Some(photo)))
             })
             .collect();
-        if let Ok(layout) = Layout::random(&mut rng::stream(seed, "layout", 0), &items, &Options::default()) {
+        if let Ok(layout) = Layout::random(&mut rng::stream(seed, "layout", 0), &items, &self.law) {
             self.placements = layout.subjects;
             self.chosen.clear();
         }

@@ -15,7 +15,7 @@ fn shapes() -> Shapes {
 }
 
 fn two() -> Designer {
-    let mut designer = Designer::new(None, shapes());
+    let mut designer = Designer::new(None, shapes(), Options::default());
     designer.update(Message::Add(id("a"), 0));
     designer.update(Message::Add(id("b"), 0));
     designer
@@ -212,12 +212,13 @@ fn copies_other_photos_and_what_is_too_much() {
 
 #[test]
 fn a_random_layout_is_seg_mixs_own() {
-    let mut designer = Designer::new(None, shapes());
+    let law = Options { max_width: 0.7, margin: 64, ..Options::default() };
+    let mut designer = Designer::new(None, shapes(), law.clone());
     designer.update(Message::Random(7));
     let items: Vec<_> = [("a", 100, 200), ("b", 80, 80)]
         .map(|(name, width, height)| (Shape { subject: id(name), width, height }, Some(0)))
         .into();
-    let expected = Layout::random(&mut rng::stream(7, "layout", 0), &items, &Options::default()).unwrap();
+    let expected = Layout::random(&mut rng::stream(7, "layout", 0), &items, &law).unwrap();
     assert_eq!(designer.layout(), Some(expected));
     designer.update(Message::Random(8));
     designer.update(Message::Undo);
@@ -229,7 +230,7 @@ fn a_random_layout_is_seg_mixs_own() {
 fn gamma_is_in_the_noise_and_nowhere_else() {
     let photo = RgbImage::from_pixel(8, 8, Rgb([255, 255, 0]));
     let cutout = Cutout::new(&photo, &Mask::from_gray(GrayImage::from_pixel(8, 8, Luma([255])))).unwrap();
-    let mut designer = Designer::new(None, [(id("a"), vec![Some((8, 8))])].into());
+    let mut designer = Designer::new(None, [(id("a"), vec![Some((8, 8))])].into(), Options::default());
     designer.update(Message::Add(id("a"), 0));
     let canvas = designer.layout().unwrap().render(64, |_, _| Some(&cutout)).unwrap();
     let plain = gamma::noised(&canvas, 0.0, 3);
@@ -280,7 +281,7 @@ proptest! {
 
     #[test]
     fn whatever_is_done_the_layout_can_be_saved_and_undone(messages in messages()) {
-        let mut designer = Designer::new(None, shapes());
+        let mut designer = Designer::new(None, shapes(), Options::default());
         for message in messages {
             designer.update(message.clone());
             if let Some(layout) = designer.layout() {

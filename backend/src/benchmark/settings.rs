@@ -1,0 +1,153 @@
+//! What a benchmark's folder was made with: cells of other recipes or weights would be mixed with these.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use mudi_domain::recipe::{Method, PARAMETERS, Recipe};
+use serde::{Deserialize, Serialize};
+
+use super::{BenchmarkError, Options};
+use crate::demo::recipe;
+use crate::files::write_atomically;
+use crate::models::{ModelsError, digest};
+
+/// The settings' file name.
+const FILE: &str = "settings.json";
+
+/// All that a cell depends on, its group and its way apart.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct BenchmarkSettings {
+    pair_seed: u64,
+    prompts: usize,
+    seeds: u64,
+    /// Of MuDI; the other methods' differ from it in nothing but the method.
+    recipe: Recipe,
+    /// SHA-256 of the files with weights, by network and path.
+    weights: BTreeMap<String, String>,
+}
+
+impl BenchmarkSettings {
+    fn of(options: &Options) -> Result<Self, BenchmarkError> {
+        let mut weights = BTreeMap::new();
+        for (network, path) in
+            [("base", &options.base), ("detector", &options.detector), ("embedder", &options.embedder)]
+        {
+            for file in weight_files(path)? {
+                let below = file.strip_prefix(path).unwrap_or(&file).display().to_string();
+                weights.insert(format!("{network}/{below}"), digest(&file)?);
+            }
+        }
+        Ok(Self {
+            pair_seed: options.pair_seed,
+            prompts: options.prompts,
+            seeds: options.seeds,
+            recipe: recipe(0, options.steps, Method::Mudi),
+            weights,
+        })
+    }
+
+    /// What is not the same, in words that a reader of the command line knows.
+    fn difference(&self, earlier: &Self) -> Option<String> {
+        let numbers = [
+            ("pair seed", self.pair_seed, earlier.pair_seed),
+            ("prompts", self.prompts as u64, earlier.prompts as u64),
+            ("seeds", self.seeds, earlier.seeds),
+        ];
+        if let Some((name, now, then)) = numbers.iter().find(|(_, now, then)| now != then) {
+            return Some(format!("{name} {then}, now {now}"));
+        }
+        if self.recipe != earlier.recipe {
+            let told = |recipe: &Recipe, name: &str| recipe.get(name).unwrap_or_default();
+            let parameter = PARAMETERS.iter().find(|parameter| {
+                told(&self.recipe, parameter.name) != told(&earlier.recipe, parameter.name)
+            });
+            return Some(parameter.map_or("another recipe".to_owned(), |parameter| {
+                let (now, then) = (told(&self.recipe, parameter.name), told(&earlier.recipe, parameter.name));
+                format!("{} {then}, now {now}", parameter.name)
+            }));
+        }
+        let keys = self.weights.keys().chain(earlier.weights.keys());
+        keys.into_iter()
+            .find(|key| self.weights.get(*key) != earlier.weights.get(*key))
+            .map(|key| format!("other weights in {key}"))
+    }
+}
+
+/// Files with weights, in a fixed order: the file itself, or all below a folder.
+fn weight_files(path: &Path) -> Result<Vec<PathBuf>, ModelsError> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let failed = |source| ModelsError::Read { path: path.to_owned(), source };
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(failed)? {
+        let entry = entry.map_err(failed)?.path();
+        if entry.is_dir() {
+            files.extend(weight_files(&entry)?);
+        } else if entry.extension().is_some_and(|end| end == "safetensors" || end == "pth" || end == "bin") {
+            files.push(entry);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Notes with what the folder is made, or compares with what it was begun with. More pairs and parts may be added later.
+///
+/// # Errors
+/// [`BenchmarkError::Other`], with the first thing that differs.
+pub(super) fn check(options: &Options) -> Result<(), BenchmarkError> {
+    let path = options.out.join(FILE);
+    let settings = BenchmarkSettings::of(options)?;
+    let Ok(text) = std::fs::read_to_string(&path) else {
+        let mut text = serde_json::to_string_pretty(&settings)?;
+        text.push('\n');
+        return Ok(write_atomically(&path, text.as_bytes())?);
+    };
+    let difference = match serde_json::from_str::<BenchmarkSettings>(&text) {
+        Ok(earlier) => settings.difference(&earlier),
+        Err(error) => Some(format!("settings that cannot be read, {error}")),
+    };
+    difference.map_or(Ok(()), |difference| Err(BenchmarkError::Other { path, difference }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(folder: &Path, steps: u32) -> Options {
+        for network in ["base", "detector", "embedder"] {
+            std::fs::create_dir_all(folder.join(network)).unwrap();
+            std::fs::write(folder.join(network).join("model.safetensors"), network).unwrap();
+        }
+        Options {
+            base: folder.join("base"),
+            detector: folder.join("detector"),
+            embedder: folder.join("embedder"),
+            out: folder.to_owned(),
+            parts: Vec::new(),
+            pairs: 1,
+            pair_seed: 3,
+            prompts: 1,
+            seeds: 1,
+            steps,
+            workers: 1,
+        }
+    }
+
+    fn said(options: &Options) -> String {
+        check(options).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_folder_takes_cells_of_one_recipe_and_of_one_set_of_weights() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = options(folder.path(), 40);
+        check(&options).unwrap();
+        check(&Options { pairs: 3, workers: 2, ..options.clone() }).unwrap();
+        assert!(said(&Options { seeds: 2, ..options.clone() }).contains("seeds 1, now 2"));
+        assert!(said(&Options { steps: 50, ..options.clone() }).contains("steps 40, now 50"));
+        std::fs::write(options.detector.join("model.safetensors"), "others").unwrap();
+        assert!(said(&options).contains("other weights in detector/model.safetensors"));
+    }
+}
