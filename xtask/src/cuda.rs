@@ -1,6 +1,8 @@
 //! Building for NVIDIA's cards on a machine that has none: CUDA's tool kit in a folder of its own, and a driver's library that only
 //! names what the real one has.
 
+mod stand_ins;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,22 +17,26 @@ const PARTS: &str = "nvcc,cccl,crt,cudart,curand,cublas,nvrtc,nvvm";
 /// What kernels are compiled for, unless `CUDA_COMPUTE_CAP` says something else: Ampere, the oldest with bf16.
 const COMPUTE_CAPABILITY: &str = "80";
 
-/// Checks and links the program with the feature `cuda`.
+/// Lints engine and program with the features for CUDA, and links the program with `cuda`.
 pub(crate) fn check_cuda() -> Result<(), Failure> {
     let home = toolkit()?;
-    let path = path_with(&home.join("bin"))?;
-    // cuDNN is only linked where it is installed: checked, that it fits.
-    let lint = ["clippy", "-p", "mudi-engine-candle", "--all-targets", "--features"];
-    let lints = ["cuda", "cudnn"].map(|feature| [&lint[..], &[feature, "--", "-D", "warnings"]].concat());
-    let link = vec!["build", "-p", "mudi", "--features", "cuda"];
-    for words in lints.iter().chain([&link]) {
+    let with_toolkit = |words: &[&str]| {
         let mut build = cargo(words);
-        build.env("CUDA_HOME", &home).env("PATH", &path);
+        build.env("CUDA_HOME", &home);
         if std::env::var_os("CUDA_COMPUTE_CAP").is_none() {
             build.env("CUDA_COMPUTE_CAP", COMPUTE_CAPABILITY);
         }
-        step(&mut build)?;
+        build
+    };
+    let lint = ["clippy", "-p", "mudi-engine-candle", "-p", "mudi", "--all-targets", "--features"];
+    // cuDNN is linked where it is installed, FlashAttention where its kernels are compiled: elsewhere it is checked that they fit.
+    for features in ["mudi/cuda", "mudi/cudnn,mudi/flash-attn"] {
+        let mut lint = with_toolkit(&[&lint[..], &[features, "--", "-D", "warnings"]].concat());
+        stand_ins::use_in(&mut lint, &target_folder().join("tools").join("cuda-lint"), &home)?;
+        step(&mut lint)?;
     }
+    let mut link = with_toolkit(&["build", "-p", "mudi", "--features", "cuda"]);
+    step(link.env("PATH", path_with(&home.join("bin"))?))?;
     eprintln!("\nThe program is built for CUDA. It runs where there is a driver.");
     Ok(())
 }

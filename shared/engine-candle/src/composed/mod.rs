@@ -6,6 +6,8 @@
 
 mod attention;
 mod depthwise;
+#[cfg(feature = "flash-attn")]
+mod flash;
 mod layout;
 mod norm;
 mod pointwise;
