@@ -127,5 +127,7 @@ def open_clip(model, prefix, further=0):
                 ("mlp.fc1", "mlp.c_fc"),
                 ("mlp.fc2", "mlp.c_proj"),
             ):
-                out[f"{to}{new}.{leaf}"] = state[f"{at}{old}.{leaf}"]
+                tensor = state[f"{at}{old}.{leaf}"]
+                # A file has no room for one tensor under two names.
+                out[f"{to}{new}.{leaf}"] = tensor if layer < count else tensor.clone()
     return {prefix + name: tensor for name, tensor in out.items()}
