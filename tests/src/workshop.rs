@@ -18,7 +18,15 @@ pub fn program() -> PathBuf {
         .get_or_init(|| {
             let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
             let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-            let built = Command::new(cargo)
+            let mut build = Command::new(cargo);
+            // What cargo says of the tests' own package would make build scripts of dependencies run again, and the program be compiled again.
+            for (name, _) in std::env::vars_os() {
+                let text = name.to_string_lossy();
+                if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+                    build.env_remove(&name);
+                }
+            }
+            let built = build
                 .args(["build", "--package", "mudi", "--message-format", "json"])
                 // As the tests themselves are built, so that everything that both need is there.
                 .args((!cfg!(debug_assertions)).then_some("--release"))

@@ -19,7 +19,18 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.args(arguments).current_dir(root());
+    for (name, _) in std::env::vars_os() {
+        if is_of_package(&name.to_string_lossy()) {
+            command.env_remove(name);
+        }
+    }
     command
+}
+
+/// Whether cargo tells a program by this variable which package it is of. Build scripts run again where such a variable has changed since
+/// (ring's does), and whatever depends on them is compiled again: minutes, whenever another program is the one that calls cargo.
+fn is_of_package(variable: &str) -> bool {
+    ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|start| variable.starts_with(start))
 }
 
 /// The Python of `--python`: a path is below the folder that the command was typed in; a bare name is looked up on PATH.
