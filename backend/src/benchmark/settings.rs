@@ -15,7 +15,7 @@ use crate::models::{ModelsError, digest};
 const FILE: &str = "settings.json";
 
 /// All that a cell depends on, its group and its way apart.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 struct BenchmarkSettings {
     pair_seed: u64,
     prompts: usize,
@@ -46,30 +46,30 @@ impl BenchmarkSettings {
         })
     }
 
-    /// What is not the same, in words that a reader of the command line knows.
-    fn difference(&self, earlier: &Self) -> Option<String> {
+    /// What the command line and the recipe say, by name, in one order.
+    fn told(&self) -> Vec<(&'static str, String)> {
         let numbers = [
-            ("pair seed", self.pair_seed, earlier.pair_seed),
-            ("prompts", self.prompts as u64, earlier.prompts as u64),
-            ("seeds", self.seeds, earlier.seeds),
+            ("pair seed", self.pair_seed.to_string()),
+            ("prompts", self.prompts.to_string()),
+            ("seeds", self.seeds.to_string()),
         ];
-        if let Some((name, now, then)) = numbers.iter().find(|(_, now, then)| now != then) {
+        let recipe = PARAMETERS.iter().map(|parameter| {
+            // The table's own names are known.
+            (parameter.name, self.recipe.get(parameter.name).unwrap_or_default())
+        });
+        numbers.into_iter().chain(recipe).collect()
+    }
+
+    /// The first thing that is not the same, in words that a reader of the command line knows.
+    fn difference(&self, earlier: &Self) -> Option<String> {
+        let mut told = self.told().into_iter().zip(earlier.told());
+        if let Some(((name, now), (_, then))) = told.find(|(now, then)| now != then) {
             return Some(format!("{name} {then}, now {now}"));
         }
-        if self.recipe != earlier.recipe {
-            let told = |recipe: &Recipe, name: &str| recipe.get(name).unwrap_or_default();
-            let parameter = PARAMETERS.iter().find(|parameter| {
-                told(&self.recipe, parameter.name) != told(&earlier.recipe, parameter.name)
-            });
-            return Some(parameter.map_or("another recipe".to_owned(), |parameter| {
-                let (now, then) = (told(&self.recipe, parameter.name), told(&earlier.recipe, parameter.name));
-                format!("{} {then}, now {now}", parameter.name)
-            }));
-        }
-        let keys = self.weights.keys().chain(earlier.weights.keys());
-        keys.into_iter()
-            .find(|key| self.weights.get(*key) != earlier.weights.get(*key))
-            .map(|key| format!("other weights in {key}"))
+        let mut files = self.weights.keys().chain(earlier.weights.keys());
+        files
+            .find(|file| self.weights.get(*file) != earlier.weights.get(*file))
+            .map(|file| format!("other weights in {file}"))
     }
 }
 
