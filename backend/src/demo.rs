@@ -98,6 +98,8 @@ pub enum Progress<'a> {
 const NAMING: Naming = Naming::Kind;
 /// Photos of each toy.
 const PHOTOS: usize = 5;
+/// How many of the collages that a method is taught with its section shows.
+const SHOWN: usize = 6;
 const SAMPLING_STEPS: usize = 20;
 const GAMMAS: [f32; 3] = [0.0, 1.0, 2.0];
 
@@ -200,10 +202,15 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
             memory: None,
             device: crate::device::Device::default(),
         };
-        let outcome = train::run(&run, |event| {
-            if let train::Progress::Step(..) = event {
-                progress(Progress::Step);
+        let mut seen = Vec::new();
+        let outcome = train::run(&run, |event| match event {
+            train::Progress::Step(..) => progress(Progress::Step),
+            train::Progress::Shown(_, pictures) => {
+                let room = SHOWN - seen.len();
+                let collages = pictures.iter().filter(|picture| picture.is_collage).take(room);
+                seen.extend(collages.map(|picture| (picture.image.clone(), picture.caption.clone())));
             }
+            _ => {}
         })?;
         base.detach();
         base.attach(&source.attachment(&run.out.join(LORA_FILE))?)?;
@@ -229,7 +236,7 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
         report.methods.push(MethodSection {
             name: name.to_owned(),
             explanation: explanation(method).to_owned(),
-            seen_in_training: outcome.seen,
+            seen_in_training: seen,
             losses: outcome.metrics.iter().map(|metric| metric.loss as f32).collect(),
             training_seconds: outcome.training.as_secs_f64(),
             grids,

@@ -20,7 +20,6 @@ use std::time::{Duration, Instant};
 
 use captions::Captions;
 pub use error::TrainError;
-use image::RgbImage;
 use loss::in_parts;
 use mudi_diffusion::Component;
 use mudi_domain::prompt::NEGATIVE;
@@ -30,6 +29,7 @@ use mudi_engine_candle::lora::{Adaptation, Learning};
 use mudi_engine_candle::{AdamW, AdamW8, AdamWConfig, Gradients, Optimizer, Prodigy, gradient_norm, lora};
 pub(crate) use prior::BATCH as PRIOR_BATCH;
 use samples::{Batch, Samples};
+pub use seen::TrainingPicture;
 pub(crate) use seen::{read_shown, shown_file, write_shown};
 use state::RunFolder;
 pub(crate) use state::{CHECKPOINT_FILE, PRIORS_FILE, START_FILE};
@@ -77,8 +77,8 @@ pub enum Progress<'a> {
     Mask(&'a str),
     /// Prior images of a class: made so far, wanted.
     Prior(&'a str, u64, u64),
-    /// The pictures of a pass of the step to come, with their captions: collages and photos.
-    Shown(u64, &'a [(RgbImage, String)]),
+    /// The pictures of a pass of the step to come.
+    Shown(u64, &'a [TrainingPicture]),
     /// A step was made, out of so many.
     Step(&'a Metric, u64),
 }
@@ -89,8 +89,6 @@ pub struct Outcome {
     pub folder: PathBuf,
     /// Losses and more, step by step.
     pub metrics: Vec<Metric>,
-    /// Collages (or, without any, photos) that training showed the model, with their captions.
-    pub seen: Vec<(RgbImage, String)>,
     /// Time in steps, without loading and prior images.
     pub training: Duration,
     /// Time for prior images.
@@ -150,7 +148,6 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
     learning.renew()?;
     let base = Arc::new(base);
     let source = Arc::new(Samples::new(base.clone(), &dataset, recipe, priors, captions.clone())?);
-    let seen = seen(&source)?;
     let steps = u64::from(recipe.steps);
     let passes = u64::from(recipe.accumulation);
     let batches = ahead(&source, optimizer.step() * passes, steps * passes);
@@ -176,7 +173,7 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
         let mut loss = 0.0;
         for _ in 0..passes {
             let batch = batches.recv().map_err(|_| TrainError::Loader)??;
-            progress(Progress::Shown(step, &batch.shown));
+            progress(Progress::Shown(step, &batch.pictures));
             let (pass_loss, pass_gradients) = in_parts(&base, recipe, &batch)?;
             loss += pass_loss / passes as f64;
             gradients.accumulate(pass_gradients)?;
@@ -215,7 +212,7 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
         folder.finish();
     }
     let folder = options.out.clone();
-    Ok(Outcome { folder, metrics, seen, training: before.elapsed(), priors: prior_time })
+    Ok(Outcome { folder, metrics, training: before.elapsed(), priors: prior_time })
 }
 
 /// The recipe's optimizer, before its first step.
@@ -265,23 +262,6 @@ fn ahead(source: &Arc<Samples>, first: u64, last: u64) -> Receiver<Result<Batch,
         }
     });
     receiver
-}
-
-/// A few of the collages that training shows the model.
-fn seen(source: &Samples) -> Result<Vec<(RgbImage, String)>, TrainError> {
-    const SHOWN: usize = 6;
-    const TRIED: u64 = 200;
-    let mut seen = Vec::new();
-    for index in 0..TRIED {
-        let shown = source.shown(&mut rng::stream(index, "seen", 0))?;
-        if shown.is_collage {
-            seen.push((shown.picture, shown.caption));
-            if seen.len() == SHOWN {
-                break;
-            }
-        }
-    }
-    Ok(seen)
 }
 
 /// A grid of samples: a row for each of the recipe's prompts.

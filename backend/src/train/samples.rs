@@ -14,9 +14,9 @@ use mudi_domain::{cutmix, subject::Subject};
 use mudi_engine_candle::part_of;
 use rand::Rng;
 
-use super::TrainError;
 use super::buckets::bucket;
 use super::captions::Captions;
+use super::{TrainError, TrainingPicture};
 use crate::base::{Base, EncodedPrompts, Tokens};
 use crate::dataset::Dataset;
 
@@ -60,9 +60,9 @@ pub(super) struct Shown {
     mask: Vec<f32>,
     /// Height and width in pixels.
     size: [usize; 2],
-    pub(super) picture: RgbImage,
+    picture: RgbImage,
     /// Whether the picture is a collage; otherwise it is a photo.
-    pub(super) is_collage: bool,
+    is_collage: bool,
 }
 
 /// Everything that one forward and backward pass needs; instance samples first, then prior ones.
@@ -78,8 +78,8 @@ pub(super) struct Batch {
     pub(super) samples: usize,
     /// Height and width in pixels.
     pub(super) size: [usize; 2],
-    /// The pictures of the instance samples, with their captions.
-    pub(super) shown: Vec<(RgbImage, String)>,
+    /// The pictures of the instance samples.
+    pub(super) pictures: Vec<TrainingPicture>,
 }
 
 impl Batch {
@@ -95,7 +95,7 @@ impl Batch {
             weights: values(&self.weights),
             samples: self.samples,
             size: self.size,
-            shown: Vec::new(),
+            pictures: Vec::new(),
         }
     }
 }
@@ -142,7 +142,7 @@ impl Samples {
 
     /// A subject drawn uniformly, one of its photos, and what the sample shows of it: the photo, or a collage with
     /// another subject (MuDI, section 4.1).
-    pub(super) fn shown(&self, stream: &mut Stream) -> Result<Shown, TrainError> {
+    fn shown(&self, stream: &mut Stream) -> Result<Shown, TrainError> {
         let first = stream.random_range(0..self.subjects.len());
         let photo = pick(stream, &self.subjects[first].photos);
         let mixed = self.subjects.len() > 1 && stream.random_bool(self.recipe.collage_probability());
@@ -196,7 +196,7 @@ impl Samples {
             weights: Vec::new(),
             samples: count,
             size: [self.size, self.size],
-            shown: Vec::with_capacity(count),
+            pictures: Vec::with_capacity(count),
         };
         for at in 0..total {
             let latent = if at < count {
@@ -214,7 +214,11 @@ impl Samples {
                 let masked = shown.mask.iter().map(|m| weight * (m * (1.0 - floor) + floor));
                 batch.weights.extend(masked.flat_map(|m| std::iter::repeat_n(m, channels)));
                 captions.push(shown.caption.clone());
-                batch.shown.push((shown.picture, shown.caption));
+                batch.pictures.push(TrainingPicture {
+                    image: shown.picture,
+                    caption: shown.caption,
+                    is_collage: shown.is_collage,
+                });
                 shown.latent
             } else {
                 let prior = pick(&mut stream, &self.priors);

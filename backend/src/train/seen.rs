@@ -9,6 +9,17 @@ use super::TrainError;
 use crate::files::{create_folder, write_atomically};
 use crate::report::sheet::sheet;
 
+/// A picture that the model is trained on.
+#[derive(Debug, Clone)]
+pub struct TrainingPicture {
+    /// What the model sees.
+    pub image: RgbImage,
+    /// What it is told of it.
+    pub caption: String,
+    /// Whether it is a collage of two subjects; otherwise it is a photo.
+    pub is_collage: bool,
+}
+
 /// Pictures of one step, on a sheet, and their captions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Shown {
@@ -30,15 +41,15 @@ fn note(out: &Path) -> PathBuf {
 }
 
 /// Writes the pictures of `step`, in place of those of an earlier step.
-pub(crate) fn write_shown(out: &Path, step: u64, pictures: &[(RgbImage, String)]) -> Result<(), TrainError> {
+pub(crate) fn write_shown(out: &Path, step: u64, pictures: &[TrainingPicture]) -> Result<(), TrainError> {
     let serialize = |error: &dyn std::fmt::Display| TrainError::Serialize(error.to_string());
     create_folder(&out.join(FOLDER))?;
     let before = read_shown(out);
-    let row: Vec<RgbImage> = pictures.iter().map(|(picture, _)| picture.clone()).collect();
+    let row: Vec<RgbImage> = pictures.iter().map(|picture| picture.image.clone()).collect();
     let mut bytes = std::io::Cursor::new(Vec::new());
     sheet(&[row], 2).write_to(&mut bytes, image::ImageFormat::Png).map_err(|error| serialize(&error))?;
     write_atomically(&shown_file(out, step), &bytes.into_inner())?;
-    let captions = pictures.iter().map(|(_, caption)| caption.clone()).collect();
+    let captions = pictures.iter().map(|picture| picture.caption.clone()).collect();
     let text = serde_json::to_string(&Shown { step, captions }).map_err(|error| serialize(&error))?;
     write_atomically(&note(out), text.as_bytes())?;
     if let Some(before) = before.filter(|before| before.step != step) {
@@ -62,7 +73,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path();
         assert_eq!(read_shown(out), None);
-        let picture = |caption: &str| (RgbImage::new(8, 4), caption.to_owned());
+        let picture = |caption: &str| TrainingPicture {
+            image: RgbImage::new(8, 4),
+            caption: caption.to_owned(),
+            is_collage: false,
+        };
         write_shown(out, 3, &[picture("a cat"), picture("a dog")]).unwrap();
         write_shown(out, 3, &[picture("a cat"), picture("a dog")]).unwrap();
         assert_eq!(image::open(shown_file(out, 3)).unwrap().to_rgb8().dimensions(), (22, 8));
