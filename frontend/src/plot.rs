@@ -20,8 +20,19 @@ pub struct Plot {
     pub levels: Vec<(f64, String)>,
     /// Numbers below: their place and their text.
     pub steps: Vec<(f64, String)>,
-    /// The running mean at the first and at the last step.
-    pub ends: Option<(f64, f64)>,
+    /// The mean loss of the first steps and of the last ones.
+    pub ends: Option<Ends>,
+}
+
+/// How a run began and how it goes, by means over as many steps: a single step says little.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Ends {
+    /// Over how many steps each mean is.
+    pub steps: usize,
+    /// Of the first steps.
+    pub first: f64,
+    /// Of the last steps.
+    pub last: f64,
 }
 
 /// The plot of losses by step, in order; `steps` is the last step that will come.
@@ -56,8 +67,15 @@ pub fn plot(losses: &[(u64, f64)], steps: u64) -> Plot {
         smooth: path(&smooth),
         levels: levels.map(|loss| (y(loss), short(loss))).collect(),
         steps: marks.map(|step| (x(step), step.to_string())).collect(),
-        ends: Some((smooth[0].1, smooth[smooth.len() - 1].1)),
+        ends: Some(ends(&finite)),
     }
+}
+
+/// The means of the first and of the last eighth; at least one loss is there.
+fn ends(losses: &[(u64, f64)]) -> Ends {
+    let steps = (losses.len() / 8).max(1);
+    let mean = |part: &[(u64, f64)]| part.iter().map(|(_, loss)| loss).sum::<f64>() / steps as f64;
+    Ends { steps, first: mean(&losses[..steps]), last: mean(&losses[losses.len() - steps..]) }
 }
 
 /// An exponential mean, without the pull towards zero at its begin.
@@ -97,7 +115,7 @@ mod tests {
     fn one_step_is_a_point() {
         let plot = plot(&[(1, 0.2)], 10);
         assert!(plot.raw.starts_with('M') && !plot.raw.contains('L'));
-        assert_eq!(plot.ends, Some((0.2, 0.2)));
+        assert_eq!(plot.ends, Some(Ends { steps: 1, first: 0.2, last: 0.2 }));
     }
 
     #[test]
@@ -109,9 +127,15 @@ mod tests {
         assert!(numbers.len() / 2 <= MOST + 1);
         assert!(numbers.iter().step_by(2).all(|x| (ROOM.0..=SIZE.0).contains(x)));
         assert!(numbers.iter().skip(1).step_by(2).all(|y| (0.0..=SIZE.1).contains(y)));
-        let (first, last) = plot.ends.expect("ends");
-        assert!(last < first);
+        let ends = plot.ends.expect("ends");
+        assert!(ends.last < ends.first);
         assert_eq!(plot.steps.last().map(|(_, text)| text.as_str()), Some("10000"));
+    }
+
+    #[test]
+    fn ends_are_means_of_as_many_steps() {
+        let losses: Vec<(u64, f64)> = (1..=17).map(|step| (step, step as f64)).collect();
+        assert_eq!(ends(&losses), Ends { steps: 2, first: 1.5, last: 16.5 });
     }
 
     #[test]

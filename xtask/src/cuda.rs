@@ -90,7 +90,9 @@ fn driver(home: &Path) -> Result<(), Failure> {
     let source = stubs.join("cuda.c");
     let functions: String = functions(&text).iter().map(|name| format!("void {name}(void) {{}}\n")).collect();
     std::fs::write(&source, functions).map_err(|error| failed(&source, &error))?;
-    step(Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(stubs.join("libcuda.so")).arg(&source))
+    // The name that drivers install, which the program then looks for.
+    let name = "-Wl,-soname,libcuda.so.1";
+    step(Command::new("cc").args(["-shared", "-fPIC", name, "-o"]).arg(stubs.join("libcuda.so")).arg(&source))
 }
 
 /// The functions that a header of the driver declares, under the names that libraries have for them: newer versions of a

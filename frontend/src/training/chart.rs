@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 
-use crate::plot::{Plot, SIZE, plot};
+use crate::plot::{Ends, Plot, SIZE, plot};
 
 /// The loss by step: every step faintly, the running mean above it.
 #[component]
@@ -14,7 +14,10 @@ pub(super) fn LossChart(
 ) -> impl IntoView {
     let drawn = Memo::new(move |_| losses.with(|losses| plot(losses, steps)));
     let words = move || match drawn.with(|plot| plot.ends) {
-        Some((first, last)) => format!("Loss, running mean: {first:.4} at the beginning, {last:.4} now."),
+        Some(Ends { steps: 1, first, last }) => format!("Loss: {first:.4} at first, {last:.4} now."),
+        Some(Ends { steps, first, last }) => {
+            format!("Mean loss: {first:.4} over the first {steps} steps, {last:.4} over the last {steps}.")
+        }
         None => "The loss is drawn here once the first steps are made.".to_owned(),
     };
     let grid = move || {
