@@ -54,15 +54,12 @@ pub(super) struct Samples {
 }
 
 /// A picture that a sample shows, its caption and its loss mask.
-pub(super) struct Shown {
-    pub(super) caption: String,
-    pub(super) latent: Vec<f32>,
+struct Shown {
+    picture: TrainingPicture,
+    latent: Vec<f32>,
     mask: Vec<f32>,
     /// Height and width in pixels.
     size: [usize; 2],
-    picture: RgbImage,
-    /// Whether the picture is a collage; otherwise it is a photo.
-    is_collage: bool,
 }
 
 /// Everything that one forward and backward pass needs; instance samples first, then prior ones.
@@ -149,9 +146,9 @@ impl Samples {
         if !mixed {
             // Only a collage has a ground that must not be learnt; a photo counts as a whole.
             let mask = vec![1.0; photo.latent.len() / self.base.vae.config.latent_channels];
-            let (caption, latent) = (photo.caption.clone(), photo.latent.clone());
-            let picture = photo.framed.clone();
-            return Ok(Shown { caption, latent, mask, size: photo.size, picture, is_collage: false });
+            let (image, caption) = (photo.framed.clone(), photo.caption.clone());
+            let picture = TrainingPicture { image, caption, is_collage: false };
+            return Ok(Shown { picture, latent: photo.latent.clone(), mask, size: photo.size });
         }
         let other = (first + stream.random_range(1..self.subjects.len())) % self.subjects.len();
         let other_photo = pick(stream, &self.subjects[other].photos);
@@ -168,12 +165,14 @@ impl Samples {
             collage.left_to_right.iter().map(|&at| self.subjects[pair[at].0].subject.name()).collect();
         let [h, w] = self.base.latent_size(self.size, self.size)?;
         Ok(Shown {
-            caption: prompt::pair(names[0], names[1]),
             latent: self.base.encode_images(&[&collage.image])?,
             mask: collage.union.to_latent(w as u32, h as u32),
             size: [self.size, self.size],
-            picture: collage.image,
-            is_collage: true,
+            picture: TrainingPicture {
+                image: collage.image,
+                caption: prompt::pair(names[0], names[1]),
+                is_collage: true,
+            },
         })
     }
 
@@ -213,12 +212,8 @@ impl Samples {
                 let weight = 1.0 / (count * shown.latent.len()) as f32;
                 let masked = shown.mask.iter().map(|m| weight * (m * (1.0 - floor) + floor));
                 batch.weights.extend(masked.flat_map(|m| std::iter::repeat_n(m, channels)));
-                captions.push(shown.caption.clone());
-                batch.pictures.push(TrainingPicture {
-                    image: shown.picture,
-                    caption: shown.caption,
-                    is_collage: shown.is_collage,
-                });
+                captions.push(shown.picture.caption.clone());
+                batch.pictures.push(shown.picture);
                 shown.latent
             } else {
                 let prior = pick(&mut stream, &self.priors);
