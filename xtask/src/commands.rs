@@ -1,17 +1,18 @@
 //! What each command does.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use crate::Failure;
 use crate::browser;
 use crate::page;
+use crate::paths;
 use crate::process::{cargo, component, python, root, step};
 
 /// The base model that the demo runs on, below the root.
 const BASE: &str = "models/pocket";
 
-/// Format, lints, documentation, tests; stops at the first that fails.
+/// Format, lints, documentation, tests, tests on other loops; stops at the first that fails.
 pub(crate) fn test() -> Result<(), Failure> {
     component("fmt", "rustfmt")?;
     component("clippy", "clippy")?;
@@ -24,6 +25,7 @@ pub(crate) fn test() -> Result<(), Failure> {
     step(&mut cargo(&["clippy", "--target", page::TARGET, "-p", "mudi-frontend", "--", "-D", "warnings"]))?;
     step(cargo(&["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))?;
     step(cargo(&["test", "--workspace"]).env("MUDI_AXE", axe))?;
+    paths::test_paths_if_quick()?;
     in_browser()?;
     eprintln!("\nEverything passed.");
     Ok(())
@@ -42,46 +44,6 @@ fn in_browser() -> Result<(), Failure> {
     test.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER", runner).env("CHROMEDRIVER", "chromedriver");
     // The runner gives up after 20 seconds otherwise, which is little on an emulated GPU.
     step(test.env("WASM_BINDGEN_TEST_TIMEOUT", "900"))
-}
-
-/// Processors that QEMU emulates, and which of the engine's loops run on them.
-const PROCESSORS: [(&str, &str); 2] = [("Haswell", "AVX2"), ("Nehalem", "portable")];
-
-/// Values, gradients and parity on the code paths that this machine's processor does not choose.
-pub(crate) fn test_paths() -> Result<(), Failure> {
-    const QEMU: &str = "qemu-x86_64";
-    let found = Command::new(QEMU).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    if !cfg!(all(target_arch = "x86_64", target_os = "linux")) || !found.is_ok_and(|status| status.success())
-    {
-        let cure =
-            "on Linux with an x86-64 processor, install QEMU's user mode (Debian's package `qemu-user`)";
-        return Err(Failure::step(format!("`{QEMU}` cannot be run; {cure}"), 127));
-    }
-    for (processor, path) in PROCESSORS {
-        eprintln!("\n{path} loops, on an emulated {processor}:");
-        let runner = format!("{QEMU} -cpu {processor}");
-        for tests in [
-            &[
-                "-p",
-                "mudi-engine-candle",
-                "--lib",
-                "--test",
-                "finite_differences",
-                "--test",
-                "reference",
-                "--test",
-                "attention",
-                "--test",
-                "half",
-            ][..],
-            &["-p", "mudi-tests", "--test", "networks", "--test", "gradients"],
-        ] {
-            let mut test = cargo(&["test"]);
-            step(test.args(tests).env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER", &runner))?;
-        }
-    }
-    eprintln!("\nEverything passed on every path.");
-    Ok(())
 }
 
 /// Builds the program and runs its demo.

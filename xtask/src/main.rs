@@ -8,6 +8,7 @@ mod embed;
 mod fuzz_api;
 mod metal;
 mod page;
+mod paths;
 mod process;
 
 use std::path::PathBuf;
@@ -18,7 +19,7 @@ The commands of this repository.
 
   cargo xtask test                    format, lints, documentation and every test, as CI runs them
   cargo xtask test-browser            the last part of it: both engines against each other in Chromium
-  cargo xtask test-paths              the engine's tests on emulated processors without AVX-512, and without AVX
+  cargo xtask test-paths              the engine's tests as on processors without AVX-512, and without AVX
   cargo xtask demo [--out DIR]        build `mudi` in release mode and run its demo into DIR (default: demo)
   cargo xtask serve [--data DIR]      build the page and `mudi` in release mode, and serve DIR (default: mudi-data) until Ctrl-C
   cargo xtask page                    build the page, which builds of `mudi` from then on embed
@@ -147,7 +148,7 @@ fn main() -> ExitCode {
         }
         Command::Test => commands::test(),
         Command::TestBrowser => commands::test_browser(),
-        Command::TestPaths => commands::test_paths(),
+        Command::TestPaths => paths::test_paths(),
         Command::Demo { out } => commands::demo(&out),
         Command::Page => page::page(),
         Command::Screenshots => commands::screenshots(),
