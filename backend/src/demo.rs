@@ -167,10 +167,12 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
     let judge = Judge::new(eyes.clone(), dataset.clone(), eyes.options())?;
     let names: Vec<&str> = dataset.subjects.iter().map(|data| data.subject.name()).collect();
     progress(Progress::Note(&format!("subjects: {}", names.join(", "))));
-    let prompts: Vec<String> = ["in the garden", "on the beach"]
-        .iter()
-        .map(|place| format!("A photo of a {} and a {} {place}.", names[0], names[1]))
-        .collect();
+    // Each is named first once: methods must not depend on it.
+    let prompts: Vec<String> = [(0, 1, "in the garden"), (1, 0, "on the beach")]
+        .map(|(first, second, place)| {
+            format!("A photo of a {} and a {} {place}.", names[first], names[second])
+        })
+        .into();
     let mut report = Report {
         title: "Two toys, three ways to teach them".to_owned(),
         seed: options.seed,

@@ -40,18 +40,17 @@ fn toys(options: &Options, group: u64, count: usize) -> Vec<Toy> {
     similar_group(stream, count)
 }
 
-fn prompts(names: &[&str], count: usize) -> Vec<String> {
-    let named: Vec<String> = names.iter().map(|name| format!("a {name}")).collect();
+/// The prompt that asks for the toys in `place`. `turn` says which is named first: methods must not depend on it, and some do.
+fn prompt(names: &[&str], place: &str, turn: usize) -> String {
+    let mut named: Vec<String> = names.iter().map(|name| format!("a {name}")).collect();
+    named.rotate_left(turn % names.len().max(1));
     let list = match named.as_slice() {
         [first @ .., last] if !first.is_empty() => format!("{} and {last}", first.join(", ")),
         other => other.concat(),
     };
-    let places = PLACES.iter().take(count);
-    let prompts = places.map(|place| format!("A photo of {list} {place}."));
+    let prompt = format!("A photo of {list} {place}.");
     // The words with which the base's captions count.
-    prompts
-        .map(|prompt| if names.len() > 2 { format!("{} toys: {prompt}", names.len()) } else { prompt })
-        .collect()
+    if names.len() > 2 { format!("{} toys: {prompt}", names.len()) } else { prompt }
 }
 
 /// What is made once and used by many cells.
@@ -279,8 +278,10 @@ impl Bench<'_> {
         self.base.attach(&self.source.attachment(&folder.join("run").join(LORA_FILE))?)?;
         let names: Vec<&str> = dataset.subjects.iter().map(|data| data.subject.name()).collect();
         let mut cell = Cell { group, toys: toys.iter().map(Toy::phrase).collect(), pictures: Vec::new() };
-        for prompt in prompts(&names, self.options.prompts) {
-            for seeds in (0..self.options.seeds).collect::<Vec<_>>().chunks(TOGETHER) {
+        let all: Vec<u64> = (0..self.options.seeds).collect();
+        for (at, place) in PLACES.iter().take(self.options.prompts).enumerate() {
+            for (turn, seeds) in all.chunks(TOGETHER).enumerate() {
+                let prompt = prompt(&names, place, at + turn);
                 self.draw(&judge, &dataset, &prompt, seeds, way.gamma, &mut cell)?;
                 tell(&way.title, seeds.len() as u64);
             }
@@ -333,4 +334,17 @@ fn read_cell(path: &Path) -> Result<Cell, BenchmarkError> {
     let fail = |reason: String| BenchmarkError::Cell { path: path.to_owned(), reason };
     let text = std::fs::read_to_string(path).map_err(|error| fail(error.to_string()))?;
     serde_json::from_str(&text).map_err(|error| fail(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_toy_is_named_first_in_its_turn() {
+        let of = |names: &[&str], turn| prompt(names, "in the snow", turn);
+        assert_eq!(of(&["olis cat", "hta cat"], 0), "A photo of a olis cat and a hta cat in the snow.");
+        assert_eq!(of(&["olis cat", "hta cat"], 3), "A photo of a hta cat and a olis cat in the snow.");
+        assert_eq!(of(&["x", "y", "z"], 1), "3 toys: A photo of a y, a z and a x in the snow.");
+    }
 }

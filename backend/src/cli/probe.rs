@@ -7,6 +7,7 @@ use mudi::base::Base as Model;
 use mudi::evaluate::{Eyes, RIGHT};
 use mudi::pretrain::miniature::Miniature;
 use mudi::probe::{self, BaseOptions, BaseProbe, MetricProbe, Options, Row, Truth};
+use mudi_domain::statistics::Estimate;
 use mudi_engine_candle::weights::Precision;
 
 use super::{Failure, bar, base_folder, print, vision_folder};
@@ -71,7 +72,7 @@ struct Metric {
     /// Base model whose autoencoder softens the scenes.
     #[arg(long, default_value = "pocket")]
     base: PathBuf,
-    /// Pairs of similar held-out toys, ten scenes each.
+    /// Pairs of similar held-out toys, ten scenes each, and as many groups of three, four and five, two scenes each.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     pairs: u64,
     /// Seed of the pairs.
@@ -168,7 +169,8 @@ fn vision(arguments: &Vision) -> Result<(), Failure> {
 fn metric(arguments: &Metric) -> Result<(), Failure> {
     let embedder = vision_folder(&arguments.embedder);
     let eyes = Arc::new(Eyes::load(&vision_folder(&arguments.detector), &[&embedder])?);
-    let bar = bar(arguments.json || arguments.quiet, arguments.pairs).with_message("pairs");
+    // Of two, three, four and five toys.
+    let bar = bar(arguments.json || arguments.quiet, 4 * arguments.pairs).with_message("groups");
     let base = base_folder(&arguments.base);
     let found = probe::metric(&eyes, &base, arguments.pairs, arguments.seed, || bar.inc(1))?;
     bar.finish_and_clear();
@@ -204,6 +206,15 @@ fn metric_table(found: &MetricProbe) -> String {
         100.0 * right,
         100.0 * wrong
     ));
+    for group in &found.groups {
+        let percent = |share: Option<Estimate>| share.map_or(0.0, |share| 100.0 * share.value);
+        lines.push(format!(
+            "Right scenes of {} toys: {:.1} % are at or above it; in {:.1} % as many toys are found.",
+            group.toys,
+            percent(group.right),
+            percent(group.counted)
+        ));
+    }
     lines.join("\n")
 }
 

@@ -9,7 +9,9 @@ use mudi_domain::mask::Mask;
 use mudi_domain::rng::{self, Stream};
 use mudi_domain::statistics::Estimate;
 use mudi_domain::subject::{Subject, SubjectId};
-use mudi_toybox::{Background, Naming, Scene, Toy, photo_set, similar_pair, subject_name};
+use mudi_toybox::{
+    Background, MAX_TOYS, Naming, Scene, Toy, photo_set, similar_group, similar_pair, subject_name,
+};
 use rand::Rng;
 use rand::seq::SliceRandom;
 use serde::Serialize;
@@ -17,7 +19,7 @@ use serde::Serialize;
 use super::ProbeError;
 use super::auroc::{auroc, best_threshold};
 use crate::dataset::{Dataset, Digests, Photo, SubjectData};
-use crate::evaluate::{Eyes, Judge};
+use crate::evaluate::{Eyes, Judge, RIGHT};
 use crate::pretrain::miniature::softener::Softener;
 
 /// Side of the scenes, in pixels.
@@ -121,13 +123,26 @@ pub struct MetricProbe {
     pub threshold: (f64, f64, f64),
     /// The same shares for the threshold that this program decides by, [`RIGHT`](crate::evaluate::RIGHT).
     pub decided: (f64, f64),
+    /// Right scenes of three, four and five toys.
+    pub groups: Vec<Group>,
 }
 
-/// A pair's photos, as a data set in memory.
-pub(crate) fn references(toys: &[Toy; 2], seed: u64) -> Result<Dataset, ProbeError> {
+/// How many scenes that show a group of similar toys as they are count as right: what no way to draw them can be expected to exceed.
+#[derive(Clone, Debug, Serialize)]
+pub struct Group {
+    /// How many toys.
+    pub toys: usize,
+    /// The share of scenes at or above [`RIGHT`](crate::evaluate::RIGHT).
+    pub right: Option<Estimate>,
+    /// The share of scenes in which exactly so many toys are found.
+    pub counted: Option<Estimate>,
+}
+
+/// Photos of at most five toys, as a data set in memory.
+pub(crate) fn references(toys: &[Toy], seed: u64) -> Result<Dataset, ProbeError> {
     let mut subjects: Vec<SubjectData> = Vec::new();
     for (index, toy) in toys.iter().enumerate() {
-        let id = SubjectId::new(["a", "b"][index])?;
+        let id = SubjectId::new(["a", "b", "c", "d", "e"][index])?;
         let subject = Subject::new(id, &subject_name(index, toy, Naming::Kind))?;
         subjects.push(SubjectData { subject, photos: Vec::new() });
     }
@@ -143,7 +158,7 @@ pub(crate) fn references(toys: &[Toy; 2], seed: u64) -> Result<Dataset, ProbeErr
     Ok(Dataset { folder: "rendered".into(), subjects, digests: Digests::default() })
 }
 
-/// Judges scenes of `pairs` pairs of held-out toys with the networks `eyes`; the scenes are softened by the autoencoder of
+/// Judges scenes of `pairs` pairs of held-out toys, and of as many groups of three, four and five, with the networks `eyes`; the scenes are softened by the autoencoder of
 /// `base`, as pictures that it generates are.
 ///
 /// # Errors
@@ -177,10 +192,46 @@ pub fn metric(
         }
         judged();
     }
-    Ok(summary(&scores))
+    let groups = (3..=MAX_TOYS).map(|count| group(eyes, &softener, count, pairs, seed, &mut judged));
+    let groups = groups.collect::<Result<_, _>>()?;
+    Ok(summary(&scores, groups))
 }
 
-fn summary(scores: &[(Truth, f64, f64)]) -> MetricProbe {
+/// Two scenes of each of `groups` groups of `count` toys.
+fn group(
+    eyes: &Arc<Eyes>,
+    softener: &Softener,
+    count: usize,
+    groups: u64,
+    seed: u64,
+    judged: &mut impl FnMut(),
+) -> Result<Group, ProbeError> {
+    const SCENES: usize = 2;
+    let (mut right, mut counted) = (0, 0);
+    for group in 0..groups {
+        let stream = &mut rng::stream(seed, &format!("metric group of {count}"), group);
+        let toys = similar_group(stream, count);
+        let judge = Judge::new(eyes.clone(), references(&toys, seed ^ group)?, eyes.options())?;
+        let scenes: Vec<RgbImage> = std::iter::repeat_with(|| {
+            let mut cast = toys.clone();
+            cast.shuffle(stream);
+            let place = Background::random_place(stream);
+            Scene::compose(stream, SIDE, place, cast).render().image
+        })
+        .take(SCENES)
+        .collect();
+        for image in softener.soften(&scenes)? {
+            let judged = judge.judge(Path::new("scene"), &image)?;
+            right += usize::from(judged.score() >= RIGHT);
+            counted += usize::from(judged.found.len() == count);
+        }
+        judged();
+    }
+    let of = groups as usize * SCENES;
+    Ok(Group { toys: count, right: Estimate::rate(right, of), counted: Estimate::rate(counted, of) })
+}
+
+fn summary(scores: &[(Truth, f64, f64)], groups: Vec<Group>) -> MetricProbe {
     let of = |is: &dyn Fn(Truth) -> bool| -> (Vec<f64>, Vec<f64>) {
         scores.iter().filter(|(truth, ..)| is(*truth)).map(|(_, score, plain)| (*score, *plain)).unzip()
     };
@@ -204,13 +255,13 @@ fn summary(scores: &[(Truth, f64, f64)]) -> MetricProbe {
     let share = |of: &[f64], is: &dyn Fn(f64) -> bool| {
         of.iter().filter(|score| is(**score)).count() as f64 / of.len().max(1) as f64
     };
-    let limit = crate::evaluate::RIGHT;
     MetricProbe {
         sorts,
         auroc: auroc(&right.0, &wrong.0).unwrap_or(0.5),
         plain_auroc: auroc(&right.1, &wrong.1).unwrap_or(0.5),
-        threshold: best_threshold(&right.0, &wrong.0).unwrap_or((limit, 0.0, 0.0)),
-        decided: (share(&right.0, &|score| score >= limit), share(&wrong.0, &|score| score < limit)),
+        threshold: best_threshold(&right.0, &wrong.0).unwrap_or((RIGHT, 0.0, 0.0)),
+        decided: (share(&right.0, &|score| score >= RIGHT), share(&wrong.0, &|score| score < RIGHT)),
+        groups,
     }
 }
 

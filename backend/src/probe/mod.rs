@@ -18,7 +18,7 @@ use serde::Serialize;
 
 pub use base::{BaseOptions, BaseProbe, base};
 pub(crate) use metric::references;
-pub use metric::{MetricProbe, Sort, Truth, metric};
+pub use metric::{Group, MetricProbe, Sort, Truth, metric};
 
 use crate::base::BaseError;
 use crate::evaluate::EvaluateError;

@@ -49,7 +49,10 @@ impl Captions {
             let names: Vec<&str> = dataset.subjects.iter().map(|data| data.subject.name()).collect();
             for (index, left) in names.iter().enumerate() {
                 let others = names.iter().enumerate().filter(|(other, _)| *other != index);
-                captions.extend(others.map(|(_, right)| prompt::pair(left, right)));
+                captions.extend(others.clone().map(|(_, right)| prompt::pair(left, right)));
+                if recipe.articles {
+                    captions.extend(others.map(|(_, right)| prompt::pair_with_articles(left, right)));
+                }
             }
         }
         let mut priors = HashMap::new();

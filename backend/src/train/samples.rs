@@ -163,6 +163,8 @@ impl Samples {
         };
         let names: Vec<&str> =
             collage.left_to_right.iter().map(|&at| self.subjects[pair[at].0].subject.name()).collect();
+        let articles = self.recipe.articles && stream.random_bool(0.5);
+        let caption = if articles { prompt::pair_with_articles } else { prompt::pair };
         let [h, w] = self.base.latent_size(self.size, self.size)?;
         Ok(Shown {
             latent: self.base.encode_images(&[&collage.image])?,
@@ -170,7 +172,7 @@ impl Samples {
             size: [self.size, self.size],
             picture: TrainingPicture {
                 image: collage.image,
-                caption: prompt::pair(names[0], names[1]),
+                caption: caption(names[0], names[1]),
                 is_collage: true,
             },
         })

@@ -38,6 +38,12 @@ pub fn pair(left: &str, right: &str) -> String {
     collage(&[left, right])
 }
 
+/// The same with articles: `A photo of a {left} and a {right}, simple background.`
+#[must_use]
+pub fn pair_with_articles(left: &str, right: &str) -> String {
+    pair(&format!("a {left}"), &format!("a {right}"))
+}
+
 /// The caption of a collage, its names from left to right: `A photo of a, b and c, simple background.`
 #[must_use]
 pub fn collage(names: &[&str]) -> String {
@@ -62,6 +68,7 @@ mod tests {
     #[test]
     fn captions_are_the_papers() {
         assert_eq!(pair("olis corgi", "hta dog"), "A photo of olis corgi and hta dog, simple background.");
+        assert_eq!(pair_with_articles("b", "c"), "A photo of a b and a c, simple background.");
         assert_eq!(collage(&["a", "b", "c"]), "A photo of a, b and c, simple background.");
         assert_eq!(collage(&["a"]), "A photo of a, simple background.");
         assert_eq!(prior("corgi"), "A photo of corgi, simple background, full body shot.");

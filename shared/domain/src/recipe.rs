@@ -27,7 +27,8 @@ impl Recipe {
     /// nothing does what a lower one cannot in so few steps. A loss that counts all timesteps alike is drowned by the least noisy ones,
     /// whose gradients are the largest and say least of what a subject is. Its own pictures are coarser than photos are: as prior images
     /// they would teach that. At 96 pixels a subject that is to fit a half of the canvas loses what is small on it, so collages give
-    /// more room; smaller margins make up for the overlap.
+    /// more room; smaller margins make up for the overlap. Its text encoder is small, too: where collages name their subjects without
+    /// articles and prompts with them, who is named first may be drawn twice.
     #[must_use]
     pub fn for_pocket(steps: u32) -> Self {
         let further = ["ff.net.0.proj", "ff.net.2", "proj_in", "proj_out", "conv1", "conv2"];
@@ -46,6 +47,7 @@ impl Recipe {
             segmix_probability: 0.5,
             max_width: 0.7,
             margin: 64,
+            articles: true,
             regularization: Regularization::None,
             gradient_checkpointing: false,
             ..Self::default()
