@@ -1,7 +1,9 @@
-//! Weights in prompts, prompts of any length, sizes and devices, as pictures show them.
+//! Weights in prompts, prompts of any length, sizes and devices, as pictures show them; and collages' captions.
 
 use std::path::Path;
 
+use mudi::train;
+use mudi_domain::recipe::{Recipe, Regularization};
 use mudi_tests::workshop::{Workshop, ok, refs, refused};
 
 /// The pixels of a small picture.
@@ -83,4 +85,49 @@ fn sizes_tiles_and_devices_are_chosen() {
     refuse(&["--size", "65"], &["65 x 65", "multiples of 4"]);
     refuse(&["--size", "0"], &["0"]);
     refuse(&["--lora", "x.safetensors:99"], &["99", "20"]);
+}
+
+#[test]
+fn collages_have_articles_as_often_as_the_recipe_says() {
+    let shop = Workshop::new();
+    let toys = shop.toys();
+    let captions = |articles: f64| -> Vec<String> {
+        let mut captions = Vec::new();
+        let recipe = Recipe {
+            steps: 1,
+            rank: 1,
+            batch: 12,
+            segmix_probability: 1.0,
+            regularization: Regularization::None,
+            articles,
+            ..Recipe::default()
+        };
+        let options = train::Options {
+            photos: toys.clone().into(),
+            base: shop.base.clone().into(),
+            vae: None,
+            out: shop.path(&format!("articles-{articles}")).into(),
+            recipe,
+            resume: false,
+            stop_after: None,
+            masks: None,
+            interrupt: mudi::interrupt::Interrupt::default(),
+            memory: None,
+            device: mudi::device::Device::default(),
+        };
+        train::run(&options, |event| {
+            if let train::Progress::Shown(_, pictures) = event {
+                captions.extend(pictures.iter().map(|picture| picture.caption.clone()));
+            }
+        })
+        .expect("a step");
+        captions
+    };
+    let with = |captions: &[String]| captions.iter().filter(|caption| caption.contains(" and a ")).count();
+    for (articles, expected) in [(0.0, 0..=0), (0.5, 1..=11), (1.0, 12..=12)] {
+        let captions = captions(articles);
+        assert_eq!(captions.len(), 12);
+        assert!(expected.contains(&with(&captions)), "{articles}: {captions:?}");
+        assert!(captions.iter().all(|caption| caption.ends_with(", simple background.")), "{captions:?}");
+    }
 }

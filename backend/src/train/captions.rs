@@ -50,7 +50,7 @@ impl Captions {
             for (index, left) in names.iter().enumerate() {
                 let others = names.iter().enumerate().filter(|(other, _)| *other != index);
                 captions.extend(others.clone().map(|(_, right)| prompt::pair(left, right)));
-                if recipe.articles {
+                if recipe.articles > 0.0 {
                     captions.extend(others.map(|(_, right)| prompt::pair_with_articles(left, right)));
                 }
             }

@@ -163,7 +163,8 @@ impl Samples {
         };
         let names: Vec<&str> =
             collage.left_to_right.iter().map(|&at| self.subjects[pair[at].0].subject.name()).collect();
-        let articles = self.recipe.articles && stream.random_bool(0.5);
+        // Nothing is drawn where there are none, as in runs of earlier recipes.
+        let articles = self.recipe.articles > 0.0 && stream.random_bool(self.recipe.articles);
         let caption = if articles { prompt::pair_with_articles } else { prompt::pair };
         let [h, w] = self.base.latent_size(self.size, self.size)?;
         Ok(Shown {

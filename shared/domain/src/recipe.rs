@@ -47,7 +47,7 @@ impl Recipe {
             segmix_probability: 0.5,
             max_width: 0.7,
             margin: 64,
-            articles: true,
+            articles: 0.5,
             regularization: Regularization::None,
             gradient_checkpointing: false,
             ..Self::default()

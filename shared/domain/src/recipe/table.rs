@@ -149,8 +149,8 @@ recipe! {
             "The largest outer margin of a collage, in pixels of a canvas of 1024. Larger margins make subjects overlap more.";
         relative_sizes: RelativeSizes = "relative-sizes", "", Kind::Sizes,
             "Fixed sizes of the subjects relative to each other, as `a=1,b=0.6`. Empty: drawn freely.";
-        articles: bool = "articles", "false", Kind::Flag,
-            "Half of the captions of collages say `a` before each name, as prompts mostly do; the paper's never do. A small text encoder takes a name with and without it for different ones.";
+        articles: f64 = "articles", "0.0", number(0.0, 1.0),
+            "Share of the collages' captions that say `a` before each name, as prompts mostly do; the paper's never do. A small text encoder takes a name with and without it for different ones.";
         loss_mask_floor: f64 = "loss-mask-floor", "1.0", number(0.0, 1.0),
             "Weight of the loss outside of a collage's subjects. 1: the whole image counts; 0: only the subjects.";
     }
