@@ -7,7 +7,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::{self, available_parallelism};
 
 use mudi_domain::recipe::Method;
-use mudi_domain::{rng, segmix};
+use mudi_domain::{prompt, rng, segmix};
 use mudi_engine_candle::weights::Precision;
 use mudi_toybox::{Toy, photo_set, similar_group, similar_pair, write_data_set};
 use rayon::ThreadPoolBuilder;
@@ -44,11 +44,7 @@ fn toys(options: &Options, group: u64, count: usize) -> Vec<Toy> {
 fn prompt(names: &[&str], place: &str, turn: usize) -> String {
     let mut named: Vec<String> = names.iter().map(|name| format!("a {name}")).collect();
     named.rotate_left(turn % names.len().max(1));
-    let list = match named.as_slice() {
-        [first @ .., last] if !first.is_empty() => format!("{} and {last}", first.join(", ")),
-        other => other.concat(),
-    };
-    let prompt = format!("A photo of {list} {place}.");
+    let prompt = format!("A photo of {} {place}.", prompt::list(&named));
     // The words with which the base's captions count.
     if names.len() > 2 { format!("{} toys: {prompt}", names.len()) } else { prompt }
 }

@@ -158,8 +158,8 @@ pub(crate) fn references(toys: &[Toy], seed: u64) -> Result<Dataset, ProbeError>
     Ok(Dataset { folder: "rendered".into(), subjects, digests: Digests::default() })
 }
 
-/// Judges scenes of `pairs` pairs of held-out toys, and of as many groups of three, four and five, with the networks `eyes`; the scenes are softened by the autoencoder of
-/// `base`, as pictures that it generates are.
+/// Judges scenes of `pairs` pairs of held-out toys, and of as many groups of three, four and five, with the networks `eyes`. The
+/// scenes are softened by the autoencoder of `base`, as pictures that it generates are. `judged` hears of each pair and each group.
 ///
 /// # Errors
 /// Networks that fail; a base without autoencoder.

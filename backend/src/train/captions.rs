@@ -48,10 +48,11 @@ impl Captions {
         if recipe.collage_probability() > 0.0 {
             let names: Vec<&str> = dataset.subjects.iter().map(|data| data.subject.name()).collect();
             for (index, left) in names.iter().enumerate() {
-                let others = names.iter().enumerate().filter(|(other, _)| *other != index);
-                captions.extend(others.clone().map(|(_, right)| prompt::pair(left, right)));
-                if recipe.articles > 0.0 {
-                    captions.extend(others.map(|(_, right)| prompt::pair_with_articles(left, right)));
+                for (_, right) in names.iter().enumerate().filter(|(other, _)| *other != index) {
+                    captions.push(prompt::pair(left, right));
+                    if recipe.articles > 0.0 {
+                        captions.push(prompt::pair_with_articles(left, right));
+                    }
                 }
             }
         }

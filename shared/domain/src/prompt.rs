@@ -47,12 +47,17 @@ pub fn pair_with_articles(left: &str, right: &str) -> String {
 /// The caption of a collage, its names from left to right: `A photo of a, b and c, simple background.`
 #[must_use]
 pub fn collage(names: &[&str]) -> String {
-    let list = match names {
-        [] => String::new(),
-        [only] => (*only).to_owned(),
-        [first @ .., last] => format!("{} and {last}", first.join(", ")),
-    };
-    format!("A photo of {list}, simple background.")
+    format!("A photo of {}, simple background.", list(names))
+}
+
+/// Names as a sentence lists them: `a, b and c`.
+#[must_use]
+pub fn list<S: AsRef<str>>(names: &[S]) -> String {
+    let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
+    match names.as_slice() {
+        [first @ .., last] if !first.is_empty() => format!("{} and {last}", first.join(", ")),
+        few => few.concat(),
+    }
 }
 
 /// The prompt from which the base model makes prior images of `class` (MuDI, appendix on training).
@@ -70,6 +75,7 @@ mod tests {
         assert_eq!(pair("olis corgi", "hta dog"), "A photo of olis corgi and hta dog, simple background.");
         assert_eq!(pair_with_articles("b", "c"), "A photo of a b and a c, simple background.");
         assert_eq!(collage(&["a", "b", "c"]), "A photo of a, b and c, simple background.");
+        assert_eq!(collage(&[]), "A photo of , simple background.");
         assert_eq!(collage(&["a"]), "A photo of a, simple background.");
         assert_eq!(prior("corgi"), "A photo of corgi, simple background, full body shot.");
         assert_eq!(counted("A photo.", 4, Noun::Animals), "4 animals: A photo.");
