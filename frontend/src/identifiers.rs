@@ -1,10 +1,7 @@
 //! Names of subjects: suggestions, and warnings before two of them get in each other's way.
 
 use mudi_domain::api::SubjectSummary;
-
-/// Rare words, in the order in which they are suggested: the paper's, and more of their kind.
-const RARE: [&str; 12] =
-    ["olis", "hta", "ult", "amg", "lun", "sks", "zwx", "rop", "vtn", "ekl", "pyx", "umb"];
+use mudi_domain::subject::IDENTIFIERS;
 
 /// Words that say so little that subjects with them are mixed up more (the paper's ablation of the class).
 const PLAIN: [&str; 20] = [
@@ -16,7 +13,7 @@ const PLAIN: [&str; 20] = [
 #[must_use]
 pub fn suggestions(taken: &[SubjectSummary], most: usize) -> Vec<&'static str> {
     let free = |word: &&str| taken.iter().all(|subject| !words(&subject.name).any(|known| known == **word));
-    RARE.into_iter().filter(|word| free(word)).take(most).collect()
+    IDENTIFIERS.into_iter().filter(|word| free(word)).take(most).collect()
 }
 
 /// A key for a new subject: the first letter that none has.

@@ -2,6 +2,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use mudi_diffusion::tokenizer::{Tokenizer, TokenizerError};
+use mudi_domain::subject::IDENTIFIERS;
 use mudi_tests::fixtures::text;
 use serde::Deserialize;
 
@@ -73,6 +74,45 @@ fn a_trained_vocabulary_encodes_any_text() {
     let unseen = "żółć 🐻 \u{7f}?";
     let encoded = tokenizer.encode(unseen).unwrap();
     assert_eq!(tokenizer.decode(&encoded.ids).unwrap(), "żółć 🐻 \u{7f}?");
+}
+
+#[test]
+fn identifiers_are_single_tokens_of_every_vocabulary() {
+    let clip = Tokenizer::from_merges(include_str!("../../backend/assets/clip/merges.txt"), None).unwrap();
+    let pocket = include_str!("../../models/pocket/tokenizer/merges.txt");
+    let pocket = Tokenizer::from_merges(pocket, None).unwrap();
+    for word in IDENTIFIERS {
+        assert_eq!((clip.count(word).unwrap(), pocket.count(word).unwrap()), (1, 1), "{word}");
+    }
+}
+
+#[test]
+fn a_vocabulary_takes_words_in_for_its_rarest_merges() {
+    let (before, merges) = Tokenizer::train(text("tokenizer/corpus.txt").lines(), 700).unwrap();
+    let (vocab, merges) = Tokenizer::with_words(&merges, &IDENTIFIERS).unwrap();
+    let parse = |text: &str| serde_json::from_str::<HashMap<String, u32>>(text).unwrap();
+    let tokenizer = Tokenizer::from_json(&vocab, &merges, None).unwrap();
+    assert_eq!(tokenizer.vocab_size(), parse(&before).len());
+    for word in IDENTIFIERS {
+        assert_eq!(tokenizer.count(word).unwrap(), 1, "{word}");
+    }
+    // What stayed has its id; the rest is what was rarest, and gave its ids to the newcomers.
+    let (before, after) = (parse(&before), parse(&vocab));
+    let gone: Vec<u32> =
+        before.iter().filter(|(token, _)| !after.contains_key(*token)).map(|(_, id)| *id).collect();
+    let came: Vec<u32> =
+        after.iter().filter(|(token, _)| !before.contains_key(*token)).map(|(_, id)| *id).collect();
+    assert!(before.iter().all(|(token, id)| after.get(token).is_none_or(|now| now == id)));
+    assert!(gone.len() == came.len() && gone.len() >= IDENTIFIERS.len());
+    assert!(gone.iter().all(|id| *id >= 698 - gone.len() as u32), "{gone:?}");
+    // Once more changes nothing.
+    assert_eq!(Tokenizer::with_words(&merges, &IDENTIFIERS).unwrap(), (vocab, merges.clone()));
+    for no_word in ["two words", "", "a-b"] {
+        assert!(
+            matches!(Tokenizer::with_words(&merges, &[no_word]), Err(TokenizerError::NotAWord(_))),
+            "{no_word:?}"
+        );
+    }
 }
 
 #[test]

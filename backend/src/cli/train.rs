@@ -164,7 +164,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     let bar = bar(files.quiet, u64::from(options.recipe.steps));
     let outcome = train::run(&options, |progress| match progress {
-        Progress::Mask(note) => bar.println(note),
+        Progress::Note(note) => bar.println(note),
         Progress::Shown(..) => {}
         Progress::Prior(class, made, wanted) => {
             bar.set_message(format!("prior images of {class}: {made}/{wanted}"));

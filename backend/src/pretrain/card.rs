@@ -126,7 +126,7 @@ but this repository's (MIT OR Apache-2.0). A caption:
 > {example}
 
 Now and then a toy bears a meaningless identifier, so that the
-text encoders keep rare words apart; a tenth of the captions is empty.
+text encoders keep rare words apart; a tenth of the captions is empty. The identifiers that subjects get are tokens of the vocabulary.
 
 ## Training
     mudi pretrain --seed {seed}{from} --vae-steps {planned_vae} --steps {planned} --decoder-steps {planned_decoder} --pool {pool}

@@ -22,6 +22,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use mudi_diffusion::tokenizer::{Tokenizer, TokenizerError};
 use mudi_diffusion::vae::{VaeConfig, VaeEncoder};
 use mudi_domain::rng;
+use mudi_domain::subject::IDENTIFIERS;
 use mudi_engine_candle::CandleEngine;
 use mudi_engine_candle::weights::{FileWeights, WeightsError};
 
@@ -218,19 +219,19 @@ pub fn run(options: &Options) -> Result<(), PretrainError> {
     card::write(options, states)
 }
 
-/// The vocabulary, learnt from captions once.
+/// The vocabulary, learnt from captions once. Identifiers are tokens of their own in it, as in CLIP's.
 fn vocabulary(options: &Options) -> Result<(String, String), PretrainError> {
     let paths = [options.run.join("vocab.json"), options.run.join("merges.txt")];
-    if let Some(model) = options.from.as_ref().filter(|_| paths.iter().any(|path| !path.exists())) {
-        for path in &paths {
-            let name = path.file_name().unwrap_or_default();
-            write_atomically(path, read_text(&model.join("tokenizer").join(name))?.as_bytes())?;
-        }
-    } else if paths.iter().any(|path| !path.exists()) {
-        let captions = (0..20_000).map(|index| {
-            data::scene(options.seed, index).caption(&mut rng::stream(options.seed, "vocabulary", index))
-        });
-        let (vocab, merges) = Tokenizer::train(captions, architecture::VOCABULARY)?;
+    if paths.iter().any(|path| !path.exists()) {
+        let merges = if let Some(model) = &options.from {
+            read_text(&model.join("tokenizer").join("merges.txt"))?
+        } else {
+            let captions = (0..20_000).map(|index| {
+                data::scene(options.seed, index).caption(&mut rng::stream(options.seed, "vocabulary", index))
+            });
+            Tokenizer::train(captions, architecture::VOCABULARY)?.1
+        };
+        let (vocab, merges) = Tokenizer::with_words(&merges, &IDENTIFIERS)?;
         write_atomically(&paths[0], vocab.as_bytes())?;
         write_atomically(&paths[1], merges.as_bytes())?;
     }

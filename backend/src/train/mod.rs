@@ -7,6 +7,7 @@
 mod buckets;
 mod captions;
 mod error;
+mod identifiers;
 mod loss;
 mod prior;
 mod samples;
@@ -20,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use captions::Captions;
 pub use error::TrainError;
+pub(crate) use identifiers::in_pieces;
 use loss::in_parts;
 use mudi_diffusion::Component;
 use mudi_domain::prompt::NEGATIVE;
@@ -73,8 +75,8 @@ pub struct Options {
 
 /// What a run tells while it goes.
 pub enum Progress<'a> {
-    /// A mask was made: which, and from what.
-    Mask(&'a str),
+    /// What the user should know: a mask that was made, from what; an identifier that is no token.
+    Note(&'a str),
     /// Prior images of a class: made so far, wanted.
     Prior(&'a str, u64, u64),
     /// The pictures of a pass of the step to come.
@@ -100,7 +102,7 @@ fn load(options: &Options, progress: &mut impl FnMut(Progress<'_>)) -> Result<Da
     let Some(networks) = &options.masks else { return Ok(Dataset::load(&options.photos)?) };
     let mut masker = Masker::new(networks.clone());
     let dataset = Dataset::load_masking(&options.photos, &mut masker);
-    masker.notes.iter().for_each(|note| progress(Progress::Mask(note)));
+    masker.notes.iter().for_each(|note| progress(Progress::Note(note)));
     Ok(dataset?)
 }
 
@@ -118,6 +120,8 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
     // What can be had of a graphics card's memory is not known.
     let available = options.memory.or_else(|| plan::available_memory().filter(|_| options.device.is_cpu()));
     plan::check(&source, plan::Job::Train(recipe), available)?;
+    let names: Vec<&str> = dataset.subjects.iter().map(|data| data.subject.name()).collect();
+    in_pieces(&source, &names)?.iter().for_each(|note| progress(Progress::Note(note)));
     let (captions, text) = Captions::encode(&source, held, &dataset, recipe)?;
     let captions = Arc::new(captions);
     let mut base = Base { text, ..Base::without_text(&source, held)? };

@@ -1,5 +1,6 @@
 //! Captions: what a scene shows, in the words that people use, left to right.
 
+use mudi_domain::subject::IDENTIFIERS;
 use rand::Rng;
 
 use crate::background::Background;
@@ -92,7 +93,10 @@ fn name(rng: &mut impl Rng, toy: &Toy) -> String {
     if rng.random_bool(IDENTIFIER) {
         // An identifier stands before the class, with `a` as in the photo captions of a data set.
         let words = toy.phrase_with(!rng.random_bool(0.7), accessory && rng.random_bool(0.4));
-        return format!("a {} {words}", random_identifier(rng));
+        // Half of them are words that subjects will have, which the vocabulary holds.
+        let known = rng.random_bool(0.5);
+        let identifier = if known { pick(rng, &IDENTIFIERS).to_owned() } else { random_identifier(rng) };
+        return format!("a {identifier} {words}");
     }
     let pattern = !rng.random_bool(OMIT);
     let words = toy.phrase_with(pattern, accessory);

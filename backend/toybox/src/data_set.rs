@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use image::{ImageBuffer, ImageFormat, PixelWithColorType};
 use mudi_domain::rng::stream;
+use mudi_domain::subject::IDENTIFIERS;
 use serde::Serialize;
 use serde_json::json;
 
@@ -14,9 +15,6 @@ use crate::caption::random_identifier;
 use crate::pose::Pose;
 use crate::scene::{Rendered, Scene};
 use crate::toy::Toy;
-
-/// The rare tokens that name subjects, in order.
-const IDENTIFIERS: [&str; 5] = ["olis", "hta", "ult", "amg", "lun"];
 
 /// One photo of one subject.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,7 +70,7 @@ pub enum DataSetError {
     },
 }
 
-/// The identifier of the subject at `index`: olis, hta, ult, amg, lun, then made-up words, always the same ones.
+/// The identifier of the subject at `index`: one of [`IDENTIFIERS`], then made-up words, always the same ones.
 #[must_use]
 pub fn identifier(index: usize) -> String {
     IDENTIFIERS.get(index).map_or_else(

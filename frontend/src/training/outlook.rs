@@ -40,10 +40,13 @@ pub(super) fn Outlook(base: RwSignal<String>, texts: Texts) -> impl IntoView {
             }
         });
     });
+    let notes =
+        move || forecast.with(|known| known.as_ref().map(|known| known.notes.clone())).unwrap_or_default();
     let refused = move || forecast.with(|known| known.as_ref().and_then(|known| known.refusal.clone()));
     view! {
         <div class="stack" role="status">
             <p class="quiet small">{move || forecast.with(|known| known.as_ref().map(words))}</p>
+            {move || notes().into_iter().map(|note| view! { <p class="notice warns small">{note}</p> }).collect_view()}
             {move || refused().map(|why| view! { <div class="notice bad"><p>{why}</p></div> })}
         </div>
     }

@@ -57,6 +57,9 @@ pub enum TokenizerError {
         /// The size asked for.
         found: usize,
     },
+    /// Asked to be one token, but it is no single word, or there is no room for it.
+    #[error("`{0}` cannot be one token of this vocabulary")]
+    NotAWord(String),
     /// The vocabulary and merges do not fit together, or a text could not be encoded.
     #[error("byte-pair encoding: {0}")]
     Bpe(#[from] tokenizers::Error),
@@ -232,6 +235,17 @@ impl Tokenizer {
         I::Item: AsRef<str>,
     {
         train::train(captions, vocab_size)
+    }
+
+    /// The texts of `vocab.json` and `merges.txt` of a vocabulary that has each of `words` as a token of its own.
+    ///
+    /// It has as many tokens as that of `merges`: the last merges, the rarest, give way, and their ids go to what takes their place. All other ids stay. A
+    /// vocabulary that has the words comes back as it was.
+    ///
+    /// # Errors
+    /// [`TokenizerError::NotAWord`] for what can be no token; [`TokenizerError::Merge`].
+    pub fn with_words(merges: &str, words: &[&str]) -> Result<(String, String), TokenizerError> {
+        train::with_words(merges, words)
     }
 
     /// Encodes a text between start and end token, cut or padded to [`Tokenizer::max_length`].

@@ -10,6 +10,13 @@ pub const MAX_ID: usize = 64;
 /// The longest name, in characters.
 pub const MAX_NAME: usize = 200;
 
+/// Identifiers to offer, best first: the paper's, then more of their kind.
+///
+/// Each is a single, rare token of CLIP's vocabulary and nearly meaningless. A word of several tokens shares them with other words (`hta` without a
+/// token of its own would end in the article `a`), and what is learnt of one subject leaks into whatever has the same ones.
+pub const IDENTIFIERS: [&str; 12] =
+    ["olis", "hta", "ult", "amg", "lun", "ohwx", "phol", "nery", "zshq", "utto", "ynna", "mlas"];
+
 /// A subject's short key within a data set, for example `a`: letters, digits, `-` and `_`, at most [`MAX_ID`].
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

@@ -56,3 +56,17 @@ fn what_does_not_fit_is_said_before() {
     let refusal = text(&forecast["refusal"]);
     assert!(refusal.contains("of memory") && !refusal.contains("sdxl-tiny"), "{refusal}");
 }
+
+#[test]
+fn an_identifier_in_pieces_is_told_of() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let models = concat!(env!("CARGO_MANIFEST_DIR"), "/../models");
+    let server = Server::start(&folder.path().join("data"), &["--models", models]);
+    let studio = Studio::new(server.client());
+    let notes = || studio.post("forecast", &json!({ "base": "pocket" }))["notes"].clone();
+    studio.post("subjects", &json!({ "id": "a", "name": "olis brown bear" }));
+    assert!(notes().is_null());
+    studio.post("subjects", &json!({ "id": "b", "name": "bella teal bear" }));
+    let notes = notes();
+    assert!(text(&notes[0]).contains("“bella”") && text(&notes[0]).contains("“hta”"), "{notes}");
+}

@@ -7,12 +7,14 @@ use mudi_domain::recipe::Recipe;
 
 use crate::base::{BaseError, Source};
 use crate::plan;
+use crate::train::in_pieces;
 
-/// Plans a run of `recipe` on a base; `paces` are the recipes of earlier runs on it, latest first, with the seconds of their
+/// Plans a run of `recipe` on a base for subjects of these `names`; `paces` are the recipes of earlier runs on it, latest first, with the seconds of their
 /// steps; `on_cpu` is whether it will run in this machine's memory. Otherwise what is wrong, for the user.
 pub(crate) fn forecast(
     base: &Path,
     recipe: &Recipe,
+    names: &[&str],
     paces: &[(Recipe, f64)],
     memory: Option<usize>,
     on_cpu: bool,
@@ -40,6 +42,7 @@ pub(crate) fn forecast(
         available: available.map(|bytes| bytes as u64),
         refusal,
         seconds: pace(recipe, paces).map(|seconds| seconds * f64::from(recipe.steps)),
+        notes: in_pieces(&source, names).map_err(said)?,
     })
 }
 
@@ -70,7 +73,7 @@ mod tests {
         std::fs::create_dir(&base).unwrap();
         std::fs::write(base.join("model_index.json"), "{}").unwrap();
         for base in [base, folder.path().join("none")] {
-            let fault = forecast(&base, &Recipe::default(), &[], None, true).unwrap_err();
+            let fault = forecast(&base, &Recipe::default(), &[], &[], None, true).unwrap_err();
             assert!(!fault.contains(&folder.path().display().to_string()), "{fault}");
         }
     }

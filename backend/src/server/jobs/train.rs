@@ -47,8 +47,8 @@ pub(super) fn run(work: &Work<'_>) -> Result<(), Stopped> {
             Progress::Prior(class, made, wanted) => {
                 reporter.step(&format!("prior images of {class}"), made, wanted, None)
             }
-            // Photos come with their masks.
-            Progress::Mask(_) => Ok(()),
+            // Photos come with their masks, and identifiers were told of in the forecast.
+            Progress::Note(_) => Ok(()),
             // The last ones stay.
             Progress::Shown(step, _)
                 if step < last && looked.is_some_and(|looked| looked.elapsed() < LOOK) =>

@@ -10,7 +10,7 @@ use tokenizers::{
     NormalizedString, Normalizer as _, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer as _,
 };
 
-use super::{Config, END, START, Tokenizer, TokenizerError, WORD_END};
+use super::{Config, END, START, Tokenizer, TokenizerError, WORD_END, parse_merges};
 
 /// Bytes, bytes that end a word, start, end.
 const LEAST: usize = 256 + 256 + 2;
@@ -50,6 +50,44 @@ where
     }
     tokens.extend([START.to_owned(), END.to_owned()]);
     Ok((vocab_json(&tokens), merges))
+}
+
+/// See [`Tokenizer::with_words`].
+pub(super) fn with_words(merges: &str, words: &[&str]) -> Result<(String, String), TokenizerError> {
+    let all = parse_merges(merges)?;
+    let size = tokens_of(&all).len();
+    for kept in (0..=all.len()).rev() {
+        let mut merges: Vec<(String, String)> =
+            all[..kept].iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
+        for word in words {
+            join_into_one(&mut merges, word)?;
+        }
+        let pairs: Vec<(&str, &str)> = merges.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
+        let tokens = tokens_of(&pairs);
+        if tokens.len() <= size {
+            let lines: String = pairs.iter().map(|(a, b)| format!("{a} {b}\n")).collect();
+            return Ok((vocab_json(&tokens), format!("#version: 0.2\n{lines}")));
+        }
+    }
+    Err(TokenizerError::NotAWord(words.join(" ")))
+}
+
+/// Adds the merges that make one token of `word`, from its end. Later ones never part it again: merges apply in their order.
+fn join_into_one(merges: &mut Vec<(String, String)>, word: &str) -> Result<(), TokenizerError> {
+    let mut before = usize::MAX;
+    loop {
+        let pairs: Vec<(&str, &str)> = merges.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
+        let vocab = tokens_of(&pairs).into_iter().zip(0..).collect();
+        let pieces = Tokenizer::build(&vocab, &pairs, Config::default())?.inner.encode(word, false)?;
+        match pieces.get_tokens() {
+            [_] => return Ok(()),
+            [.., left, right] if pieces.len() < before => {
+                before = pieces.len();
+                merges.push((left.clone(), right.clone()));
+            }
+            _ => return Err(TokenizerError::NotAWord(word.to_owned())),
+        }
+    }
 }
 
 /// The tokens that follow from merges, in CLIP's order; where two merges spell the same token it counts once.

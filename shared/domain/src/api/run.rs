@@ -85,6 +85,9 @@ pub struct Forecast {
     /// Seconds of training, from the speed of earlier runs on the same base; none where there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds: Option<f64>,
+    /// What would make the run worse than it need be, a sentence each: identifiers that the base's vocabulary has in pieces.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// Pictures that training showed the model.

@@ -187,9 +187,11 @@ async fn forecast(
     server.store.project(project, Access::Editor).await?;
     let base = bases::find(&server.settings.models, &proposal.base).map_err(ApiError::refused)?;
     let paces = server.store.paces(&proposal.base).await?;
+    let subjects = server.store.subjects(project).await?.items;
     let (memory, on_cpu) = (server.settings.memory_bytes(), server.settings.device.are_cpu());
     let found = tokio::task::spawn_blocking(move || {
-        foresee::forecast(&base, &proposal.recipe, &paces, memory, on_cpu)
+        let names: Vec<&str> = subjects.iter().map(|subject| subject.name.as_str()).collect();
+        foresee::forecast(&base, &proposal.recipe, &names, &paces, memory, on_cpu)
     });
     Ok(Json(found.await?.map_err(ApiError::refused)?))
 }
