@@ -14,6 +14,9 @@ use crate::models::{ModelsError, digest};
 /// The settings' file name.
 const FILE: &str = "settings.json";
 
+/// How the names of files end that a network is made of.
+const MADE_OF: [&str; 5] = ["safetensors", "pth", "bin", "json", "txt"];
+
 /// All that a cell depends on, its group and its way apart.
 #[derive(Serialize, Deserialize)]
 struct BenchmarkSettings {
@@ -22,19 +25,19 @@ struct BenchmarkSettings {
     seeds: u64,
     /// Of MuDI; the other methods' differ from it in nothing but the method.
     recipe: Recipe,
-    /// SHA-256 of the files with weights, by network and path.
-    weights: BTreeMap<String, String>,
+    /// SHA-256 of the files that the networks are made of, vocabularies too, by network and path.
+    files: BTreeMap<String, String>,
 }
 
 impl BenchmarkSettings {
     fn of(options: &Options) -> Result<Self, BenchmarkError> {
-        let mut weights = BTreeMap::new();
+        let mut files = BTreeMap::new();
         for (network, path) in
             [("base", &options.base), ("detector", &options.detector), ("embedder", &options.embedder)]
         {
-            for file in weight_files(path)? {
+            for file in network_files(path)? {
                 let below = file.strip_prefix(path).unwrap_or(&file).display().to_string();
-                weights.insert(format!("{network}/{below}"), digest(&file)?);
+                files.insert(format!("{network}/{below}"), digest(&file)?);
             }
         }
         Ok(Self {
@@ -42,7 +45,7 @@ impl BenchmarkSettings {
             prompts: options.prompts,
             seeds: options.seeds,
             recipe: recipe(0, options.steps, Method::Mudi),
-            weights,
+            files,
         })
     }
 
@@ -66,15 +69,15 @@ impl BenchmarkSettings {
         if let Some(((name, now), (_, then))) = told.find(|(now, then)| now != then) {
             return Some(format!("{name} {then}, now {now}"));
         }
-        let mut files = self.weights.keys().chain(earlier.weights.keys());
+        let mut files = self.files.keys().chain(earlier.files.keys());
         files
-            .find(|file| self.weights.get(*file) != earlier.weights.get(*file))
-            .map(|file| format!("other weights in {file}"))
+            .find(|file| self.files.get(*file) != earlier.files.get(*file))
+            .map(|file| format!("another {file}"))
     }
 }
 
-/// Files with weights, in a fixed order: the file itself, or all below a folder.
-fn weight_files(path: &Path) -> Result<Vec<PathBuf>, ModelsError> {
+/// Files with weights, configurations and vocabularies, in a fixed order: the file itself, or all below a folder.
+fn network_files(path: &Path) -> Result<Vec<PathBuf>, ModelsError> {
     if !path.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
@@ -83,8 +86,8 @@ fn weight_files(path: &Path) -> Result<Vec<PathBuf>, ModelsError> {
     for entry in std::fs::read_dir(path).map_err(failed)? {
         let entry = entry.map_err(failed)?.path();
         if entry.is_dir() {
-            files.extend(weight_files(&entry)?);
-        } else if entry.extension().is_some_and(|end| end == "safetensors" || end == "pth" || end == "bin") {
+            files.extend(network_files(&entry)?);
+        } else if entry.extension().is_some_and(|end| MADE_OF.iter().any(|known| end == *known)) {
             files.push(entry);
         }
     }
@@ -148,6 +151,10 @@ mod tests {
         assert!(said(&Options { seeds: 2, ..options.clone() }).contains("seeds 1, now 2"));
         assert!(said(&Options { steps: 50, ..options.clone() }).contains("steps 40, now 50"));
         std::fs::write(options.detector.join("model.safetensors"), "others").unwrap();
-        assert!(said(&options).contains("other weights in detector/model.safetensors"));
+        assert!(said(&options).contains("another detector/model.safetensors"));
+        std::fs::write(options.detector.join("model.safetensors"), "detector").unwrap();
+        check(&options).unwrap();
+        std::fs::write(options.base.join("merges.txt"), "a b").unwrap();
+        assert!(said(&options).contains("another base/merges.txt"));
     }
 }
