@@ -38,18 +38,19 @@ impl GroupShape {
 /// Elements from which one sample is worth several threads, and elements that each takes then.
 const LARGE: usize = 1 << 16;
 
-/// Sum of `f(channel, value)` over positions, for each channel. Large samples are cut in the same parts whatever the
-/// number of threads.
-fn channel_sums(x: &[f32], channels: usize, f: impl Fn(usize, f32) -> f32 + Sync) -> Vec<f64> {
+/// For each channel the sum over positions of the values less its `centre`, or of their squares. Large samples are cut in the same parts
+/// whatever the number of threads.
+fn channel_sums<const SQUARED: bool>(x: &[f32], centre: &[f32]) -> Vec<f64> {
     let of = |x| {
         simd(
             #[inline(always)]
-            || block_sums(x, channels, &f),
+            || block_sums::<SQUARED>(x, centre),
         )
     };
     if x.len() <= LARGE {
         return of(x);
     }
+    let channels = centre.len();
     let parts: Vec<Vec<f64>> = x.par_chunks((LARGE / channels).max(1) * channels).map(of).collect();
     let mut sums = vec![0f64; channels];
     for part in parts {
@@ -62,14 +63,17 @@ fn channel_sums(x: &[f32], channels: usize, f: impl Fn(usize, f32) -> f32 + Sync
 
 /// [`channel_sums`] on this thread; blocks keep rounding errors small.
 #[inline(always)]
-fn block_sums(x: &[f32], channels: usize, f: &impl Fn(usize, f32) -> f32) -> Vec<f64> {
+fn block_sums<const SQUARED: bool>(x: &[f32], centre: &[f32]) -> Vec<f64> {
+    let channels = centre.len();
     let mut sums = vec![0f64; channels];
     let mut partial = vec![0f32; channels];
     for block in x.chunks(32 * channels) {
         partial.fill(0.0);
         for row in block.chunks_exact(channels) {
-            for (c, (sum, &value)) in partial.iter_mut().zip(row).enumerate() {
-                *sum += f(c, value);
+            // Zipped, for an index would be checked at each value, and the loop would have no vectors.
+            for ((sum, &value), &centre) in partial.iter_mut().zip(row).zip(centre) {
+                let d = value - centre;
+                *sum += if SQUARED { d * d } else { d };
             }
         }
         for (sum, &value) in sums.iter_mut().zip(&partial) {
@@ -82,16 +86,12 @@ fn block_sums(x: &[f32], channels: usize, f: &impl Fn(usize, f32) -> f32) -> Vec
 /// Mean and reciprocal standard deviation of each group of one sample, spread to channels.
 fn statistics(x: &[f32], shape: &GroupShape) -> (Vec<f32>, Vec<f32>) {
     let means: Vec<f64> = shape
-        .over_groups(&channel_sums(x, shape.channels, |_, value| value))
+        .over_groups(&channel_sums::<false>(x, &vec![0.0; shape.channels]))
         .iter()
         .map(|sum| sum / shape.count())
         .collect();
     let mean: Vec<f32> = (0..shape.channels).map(|c| means[shape.group_of(c)] as f32).collect();
-    let centred = mean.as_slice();
-    let squares = shape.over_groups(&channel_sums(x, shape.channels, |c, value| {
-        let d = value - centred[c];
-        d * d
-    }));
+    let squares = shape.over_groups(&channel_sums::<true>(x, &mean));
     let rstd: Vec<f64> =
         squares.iter().map(|sum| 1.0 / (sum / shape.count() + f64::from(shape.eps)).sqrt()).collect();
     let rstd = (0..shape.channels).map(|c| rstd[shape.group_of(c)] as f32).collect();
