@@ -22,6 +22,7 @@ use crate::dataset::DatasetError;
 use crate::evaluate::EvaluateError;
 use crate::files::WriteError;
 use crate::generate::GenerateError;
+use crate::probe::ProbeError;
 use crate::train::TrainError;
 
 /// The page's file name.
@@ -38,6 +39,8 @@ pub struct Options {
     pub detector: PathBuf,
     /// Folder of the embedder.
     pub embedder: PathBuf,
+    /// Folder of the probe classifier, which reads where pictures are set.
+    pub reader: PathBuf,
     /// Folder for runs, cells, the page and the numbers.
     pub out: PathBuf,
     /// Parts of the benchmark.
@@ -80,6 +83,9 @@ pub enum BenchmarkError {
     /// Pictures could not be judged.
     #[error(transparent)]
     Evaluate(#[from] EvaluateError),
+    /// Where pictures are set could not be read.
+    #[error(transparent)]
+    Reader(#[from] ProbeError),
     /// A network failed.
     #[error(transparent)]
     Network(#[from] mudi_diffusion::Error),

@@ -55,7 +55,9 @@ pub(super) fn page(results: &Results, options: &Options) -> String {
     let main = format!(
         "{parts}<section><h2>How it was measured</h2><p>Each picture was judged by Detect-and-Compare with the networks that ship. \
          It counts as right from a score of {RIGHT} on, which was decided on rendered scenes whose truth is known (<code>mudi probe \
-         metric</code>), not on these pictures. Intervals hold the true share with 95 % confidence if pictures were independent; \
+         metric</code>), not on these pictures. Detect-and-Compare looks at toys alone; where a picture is set is read by a classifier \
+         that was trained on renders, from each half by itself, so that two places side by side do not count (<code>mudi probe \
+         place</code>). Intervals hold the true share with 95 % confidence if pictures were independent; \
          those of one pair are not quite. Where nothing else is said, layouts count with γ = {GAMMA}, and toys \
          are named by an identifier, their colour and their kind: the descriptive class.</p><h3>The pairs</h3><ol>{toys}</ol><h3>How to repeat it</h3><pre tabindex=\"0\"><code>{command}</code></pre>\
          </section>"
@@ -70,7 +72,8 @@ fn section(results: &Results, part: Part) -> String {
     let rows: String = results.rows.iter().filter(|row| row.part == part).map(row).collect();
     format!(
         "<section><h2>{title}</h2><p>{explanation}</p>{chart}<table class=\"times\"><thead><tr><th scope=\"col\">Way</th>\
-         <th scope=\"col\">Right</th><th scope=\"col\">Right number of toys</th><th scope=\"col\">Mean score</th></tr></thead>\
+         <th scope=\"col\">Right</th><th scope=\"col\">In the place asked for</th><th scope=\"col\">Both</th>\
+         <th scope=\"col\">Right number of toys</th><th scope=\"col\">Mean score</th></tr></thead>\
          <tbody>{rows}</tbody></table></section>"
     )
 }
@@ -86,9 +89,11 @@ fn row(row: &Row) -> String {
     };
     let score = row.score.map_or("–".to_owned(), |score| format!("{:.2}", score.value));
     format!(
-        "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{score}</td></tr>",
+        "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{score}</td></tr>",
         escape(&row.title),
         percent(row.success),
+        percent(row.placed),
+        percent(row.whole),
         percent(row.counted)
     )
 }

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::Options;
 use super::ways::Part;
 use crate::evaluate::RIGHT;
+use crate::probe::reader::PLACED;
 
 /// One judged picture.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,6 +20,20 @@ pub struct Picture {
     pub score: f64,
     /// How many toys were found.
     pub found: usize,
+    /// How surely all of it is set in the place that was asked for, 0..=1.
+    pub sureness: f64,
+}
+
+impl Picture {
+    /// Whether it shows every toy once and unmixed.
+    fn is_right(&self) -> bool {
+        self.score >= RIGHT
+    }
+
+    /// Whether all of it is set in the place that was asked for.
+    fn is_placed(&self) -> bool {
+        self.sureness >= PLACED
+    }
 }
 
 /// All pictures of one group of toys, taught and started in one way.
@@ -43,6 +58,10 @@ pub struct Row {
     pub title: String,
     /// Share of pictures that show every toy once and unmixed.
     pub success: Option<Estimate>,
+    /// Share of pictures that are set, all of them, in the place that was asked for.
+    pub placed: Option<Estimate>,
+    /// Share of pictures that show every toy once and unmixed in the place that was asked for.
+    pub whole: Option<Estimate>,
     /// Mean score.
     pub score: Option<Estimate>,
     /// Share of pictures with as many toys as there should be.
@@ -57,18 +76,19 @@ impl Row {
         let rate = |is: &dyn Fn(&Picture) -> bool| {
             Estimate::rate(pictures.iter().filter(|picture| is(picture)).count(), pictures.len())
         };
-        let right = |picture: &Picture| picture.score >= RIGHT;
         Self {
             part,
             key: key.to_owned(),
             title: title.to_owned(),
-            success: rate(&right),
+            success: rate(&Picture::is_right),
+            placed: rate(&Picture::is_placed),
+            whole: rate(&|picture| picture.is_right() && picture.is_placed()),
             score: Estimate::mean(&pictures.iter().map(|picture| picture.score).collect::<Vec<_>>()),
             counted: rate(&|picture| picture.found == toys),
             groups: cells
                 .iter()
                 .map(|cell| {
-                    let count = cell.pictures.iter().filter(|picture| right(picture)).count();
+                    let count = cell.pictures.iter().filter(|picture| picture.is_right()).count();
                     count as f64 / cell.pictures.len().max(1) as f64
                 })
                 .collect(),
@@ -100,6 +120,9 @@ impl Results {
                     "part": row.part,
                     "success": row.success.map(|estimate| estimate.value),
                     "success_interval": row.success.and_then(|estimate| estimate.interval),
+                    "placed": row.placed.map(|estimate| estimate.value),
+                    "right_and_placed": row.whole.map(|estimate| estimate.value),
+                    "right_and_placed_interval": row.whole.and_then(|estimate| estimate.interval),
                     "score": row.score.map(|estimate| estimate.value),
                     "score_interval": row.score.and_then(|estimate| estimate.interval),
                     "right_number": row.counted.map(|estimate| estimate.value),

@@ -9,7 +9,7 @@ use std::thread::{self, available_parallelism};
 use mudi_domain::recipe::Method;
 use mudi_domain::{prompt, rng, segmix};
 use mudi_engine_candle::weights::Precision;
-use mudi_toybox::{Toy, photo_set, similar_group, similar_pair, write_data_set};
+use mudi_toybox::{Background, Toy, photo_set, similar_group, similar_pair, write_data_set};
 use rayon::ThreadPoolBuilder;
 
 use super::page::{chart, page};
@@ -23,6 +23,7 @@ use crate::evaluate::{Eyes, Judge};
 use crate::files::{create_folder, write_atomically};
 use crate::generate::{Placing, Settings, Start, layout_start, pictures};
 use crate::interrupt::Interrupt;
+use crate::probe::reader::Reader;
 use crate::train::{self, LORA_FILE};
 
 /// Photos of each toy.
@@ -41,10 +42,10 @@ fn toys(options: &Options, group: u64, count: usize) -> Vec<Toy> {
 }
 
 /// The prompt that asks for the toys in `place`. `turn` says which is named first: methods must not depend on it, and some do.
-fn prompt(names: &[&str], place: &str, turn: usize) -> String {
+fn prompt(names: &[&str], place: Background, turn: usize) -> String {
     let mut named: Vec<String> = names.iter().map(|name| format!("a {name}")).collect();
     named.rotate_left(turn % names.len().max(1));
-    let prompt = format!("A photo of {} {place}.", prompt::list(&named));
+    let prompt = format!("A photo of {}{}.", prompt::list(&named), place.phrase());
     // The words with which the base's captions count.
     if names.len() > 2 { format!("{} toys: {prompt}", names.len()) } else { prompt }
 }
@@ -56,6 +57,7 @@ struct Bench<'a> {
     source: Source,
     base: Base,
     eyes: Arc<Eyes>,
+    reader: Reader,
 }
 
 /// Runs what has not been run, writes the page, the numbers and the plots, and returns the numbers. `progress` hears what is being
@@ -128,6 +130,7 @@ fn work(
         base: Base::from_source(&source, Precision::Single)?,
         source,
         eyes: Arc::new(Eyes::load(&options.detector, &[&options.embedder])?),
+        reader: Reader::load(&options.reader)?,
     };
     let mut groups = Vec::new();
     loop {
@@ -277,8 +280,8 @@ impl Bench<'_> {
         let all: Vec<u64> = (0..self.options.seeds).collect();
         for (at, place) in PLACES.iter().take(self.options.prompts).enumerate() {
             for (turn, seeds) in all.chunks(TOGETHER).enumerate() {
-                let prompt = prompt(&names, place, at + turn);
-                self.draw(&judge, &dataset, &prompt, seeds, way.gamma, &mut cell)?;
+                let asked = (prompt(&names, *place, at + turn), *place);
+                self.draw(&judge, &dataset, &asked, seeds, way.gamma, &mut cell)?;
                 tell(&way.title, seeds.len() as u64);
             }
         }
@@ -293,7 +296,7 @@ impl Bench<'_> {
         &self,
         judge: &Judge,
         dataset: &Dataset,
-        prompt: &str,
+        (prompt, place): &(String, Background),
         seeds: &[u64],
         gamma: f32,
         cell: &mut Cell,
@@ -316,10 +319,11 @@ impl Bench<'_> {
         for (seed, image) in seeds.iter().zip(&images) {
             let judged = judge.judge(Path::new("picture"), image)?;
             cell.pictures.push(Picture {
-                prompt: prompt.to_owned(),
+                prompt: prompt.clone(),
                 seed: *seed,
                 score: judged.score(),
                 found: judged.found.len(),
+                sureness: self.reader.sureness(image, *place)?,
             });
         }
         Ok(())
@@ -338,7 +342,7 @@ mod tests {
 
     #[test]
     fn every_toy_is_named_first_in_its_turn() {
-        let of = |names: &[&str], turn| prompt(names, "in the snow", turn);
+        let of = |names: &[&str], turn| prompt(names, Background::Snow, turn);
         assert_eq!(of(&["olis cat", "hta cat"], 0), "A photo of a olis cat and a hta cat in the snow.");
         assert_eq!(of(&["olis cat", "hta cat"], 3), "A photo of a hta cat and a olis cat in the snow.");
         assert_eq!(of(&["x", "y", "z"], 1), "3 toys: A photo of a y, a z and a x in the snow.");

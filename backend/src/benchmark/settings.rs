@@ -32,9 +32,12 @@ struct BenchmarkSettings {
 impl BenchmarkSettings {
     fn of(options: &Options) -> Result<Self, BenchmarkError> {
         let mut files = BTreeMap::new();
-        for (network, path) in
-            [("base", &options.base), ("detector", &options.detector), ("embedder", &options.embedder)]
-        {
+        for (network, path) in [
+            ("base", &options.base),
+            ("detector", &options.detector),
+            ("embedder", &options.embedder),
+            ("reader", &options.reader),
+        ] {
             for file in network_files(path)? {
                 let below = file.strip_prefix(path).unwrap_or(&file).display().to_string();
                 files.insert(format!("{network}/{below}"), digest(&file)?);
@@ -119,7 +122,7 @@ mod tests {
     use super::*;
 
     fn options(folder: &Path, steps: u32) -> Options {
-        for network in ["base", "detector", "embedder"] {
+        for network in ["base", "detector", "embedder", "reader"] {
             std::fs::create_dir_all(folder.join(network)).unwrap();
             std::fs::write(folder.join(network).join("model.safetensors"), network).unwrap();
         }
@@ -127,6 +130,7 @@ mod tests {
             base: folder.join("base"),
             detector: folder.join("detector"),
             embedder: folder.join("embedder"),
+            reader: folder.join("reader"),
             out: folder.to_owned(),
             parts: Vec::new(),
             pairs: 1,

@@ -1,11 +1,11 @@
 //! What is compared: ways to teach toys, and ways to start pictures of them.
 
 use mudi_domain::recipe::Method;
-use mudi_toybox::Naming;
+use mudi_toybox::{Background, Naming};
 
 /// Where pictures are asked for.
-pub(super) const PLACES: [&str; 5] =
-    ["in the garden", "on the beach", "in the snow", "in the kitchen", "in the forest"];
+pub(super) const PLACES: [Background; 5] =
+    [Background::Garden, Background::Beach, Background::Snow, Background::Kitchen, Background::Forest];
 
 /// How strongly the layout shifts the first noise where nothing else is said; that of the paper's Algorithm 2.
 pub(super) const GAMMA: f32 = 1.0;

@@ -5,6 +5,7 @@ use std::thread::available_parallelism;
 
 use mudi::benchmark::{self, HTML_NAME, MOST_PROMPTS, Options, Part, Results};
 use mudi::pretrain::miniature::Miniature;
+use mudi_domain::statistics::Estimate;
 
 use super::{Failure, bar, base_folder, print, vision_folder};
 
@@ -21,6 +22,9 @@ pub(super) struct Arguments {
     /// Folder with DINOv2 or DreamSim.
     #[arg(long, default_value = Miniature::Dinov2.folder())]
     embedder: PathBuf,
+    /// Folder of the probe classifier, which reads where pictures are set.
+    #[arg(long, default_value = Miniature::Reader.folder())]
+    reader: PathBuf,
     /// Folder for what is made.
     #[arg(long, default_value = "runs/benchmark")]
     out: PathBuf,
@@ -77,6 +81,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         base: base_folder(&arguments.base),
         detector: vision_folder(&arguments.detector),
         embedder: vision_folder(&arguments.embedder),
+        reader: vision_folder(&arguments.reader),
         out: arguments.out.clone(),
         parts: if named.is_empty() { Part::ALL.to_vec() } else { named },
         pairs: arguments.pairs,
@@ -100,17 +105,21 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn table(results: &Results) -> String {
-    let mut lines = vec![format!("{:58} {:>6} {:>11} {:>6}", "", "right", "95 %", "score")];
+    let mut lines =
+        vec![format!("{:58} {:>6} {:>11} {:>6} {:>6} {:>6}", "", "right", "95 %", "placed", "both", "score")];
     for row in &results.rows {
         let Some(success) = row.success else { continue };
         let (low, high) = success.interval.unwrap_or((success.value, success.value));
         let score = row.score.map_or(f64::NAN, |score| score.value);
+        let percent = |share: Option<Estimate>| share.map_or(f64::NAN, |share| 100.0 * share.value);
         lines.push(format!(
-            "{:58} {:>4.0} % {:>4.0} - {:>2.0} % {score:>6.2}",
+            "{:58} {:>4.0} % {:>4.0} - {:>2.0} % {:>4.0} % {:>4.0} % {score:>6.2}",
             row.title,
             100.0 * success.value,
             100.0 * low,
-            100.0 * high
+            100.0 * high,
+            percent(row.placed),
+            percent(row.whole)
         ));
     }
     lines.join("\n")

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use mudi::base::Base as Model;
 use mudi::evaluate::{Eyes, RIGHT};
 use mudi::pretrain::miniature::Miniature;
-use mudi::probe::{self, BaseOptions, BaseProbe, MetricProbe, Options, Row, Truth};
+use mudi::probe::{self, BaseOptions, BaseProbe, MetricProbe, Options, Row, Setting, Settled, Truth};
 use mudi_domain::statistics::Estimate;
 use mudi_engine_candle::weights::Precision;
 
@@ -23,6 +23,7 @@ pub(super) struct Arguments {
 enum What {
     Vision(Vision),
     Metric(Metric),
+    Place(Place),
     Base(Base),
 }
 
@@ -86,6 +87,30 @@ struct Metric {
     quiet: bool,
 }
 
+/// Whether a picture is set, all of it, in the place that was asked for: how well that is read of rendered scenes that are one place,
+/// two places joined in the middle, or another place.
+#[derive(clap::Args)]
+struct Place {
+    /// Folder of the probe classifier.
+    #[arg(long, default_value = Miniature::Reader.folder())]
+    reader: PathBuf,
+    /// Base model whose autoencoder softens the scenes.
+    #[arg(long, default_value = "pocket")]
+    base: PathBuf,
+    /// Pairs of similar held-out toys, six scenes each.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    pairs: u64,
+    /// Seed of the pairs.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Print the result as JSON.
+    #[arg(long)]
+    json: bool,
+    /// No progress bar.
+    #[arg(long)]
+    quiet: bool,
+}
+
 /// The networks that see: boxes, masks, identities.
 #[derive(clap::Args)]
 struct Vision {
@@ -126,6 +151,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.what {
         What::Vision(arguments) => vision(arguments),
         What::Metric(arguments) => metric(arguments),
+        What::Place(arguments) => place(arguments),
         What::Base(arguments) => base(arguments),
     }
 }
@@ -175,6 +201,31 @@ fn metric(arguments: &Metric) -> Result<(), Failure> {
     let found = probe::metric(&eyes, &base, arguments.pairs, arguments.seed, || bar.inc(1))?;
     bar.finish_and_clear();
     print(arguments.json, &serde_json::to_value(&found)?, &metric_table(&found))
+}
+
+fn place(arguments: &Place) -> Result<(), Failure> {
+    let bar = bar(arguments.json || arguments.quiet, arguments.pairs).with_message("pairs");
+    let (reader, base) = (vision_folder(&arguments.reader), base_folder(&arguments.base));
+    let rows = probe::place(&reader, &base, arguments.pairs, arguments.seed, || bar.inc(1))?;
+    bar.finish_and_clear();
+    let object = serde_json::json!({ "seed": arguments.seed, "settings": rows });
+    print(arguments.json, &object, &place_table(&rows))
+}
+
+fn place_table(rows: &[Settled]) -> String {
+    let share = |share: Option<f64>| share.map_or(String::new(), |share| format!("{share:.3}"));
+    let mut lines = vec![format!("{:40} {:>8} {:>7} {:>7}", "", "sureness", "placed", "AUROC")];
+    for row in rows {
+        let name = match row.setting {
+            Setting::Whole => "the place asked for",
+            Setting::Joined => "that place joined to another one",
+            Setting::JoinedElsewhere => "two other places joined",
+            Setting::Elsewhere => "another place",
+        };
+        let (sureness, placed) = (row.sureness.map(|mean| mean.value), row.placed.map(|rate| rate.value));
+        lines.push(format!("{name:40} {:>8} {:>7} {:>7}", share(sureness), share(placed), share(row.auroc)));
+    }
+    lines.join("\n")
 }
 
 fn metric_table(found: &MetricProbe) -> String {

@@ -7,6 +7,7 @@ mod detection;
 mod identity;
 mod masks;
 mod metric;
+mod place;
 pub(crate) mod reader;
 
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ use serde::Serialize;
 pub use base::{BaseOptions, BaseProbe, base};
 pub(crate) use metric::references;
 pub use metric::{Group, MetricProbe, Sort, Truth, metric};
+pub use place::{Setting, Settled, place};
 
 use crate::base::BaseError;
 use crate::evaluate::EvaluateError;

@@ -22,6 +22,8 @@ use crate::vision::{ModelType, VisionError, file};
 const MODEL_TYPE: &str = "toybox_reader";
 /// From which logit on a cell is a toy's middle: more likely than not.
 const MIDDLE: f32 = 0.0;
+/// From which [`Reader::sureness`] on a picture counts as set in a place: more likely than not.
+pub(crate) const PLACED: f64 = 0.5;
 
 /// `config.json` of the probe classifier.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -113,6 +115,28 @@ impl Reader {
 
     /// What the picture shows; one of another size is resized.
     pub(crate) fn read(&self, image: &RgbImage) -> Result<Reading, ProbeError> {
+        Ok(reading(&self.said(image)?, self.config.grid()))
+    }
+
+    /// How surely all of the picture is set in `place`, 0..=1: each half is read by itself, beside its mirror image so that it is a
+    /// whole picture, and the less sure one counts. Where a picture is two places joined in the middle, one half is not set there.
+    pub(crate) fn sureness(&self, image: &RgbImage, place: Background) -> Result<f64, ProbeError> {
+        let (width, height) = image.dimensions();
+        let half = width / 2;
+        let mut least = 1.0f64;
+        for left in [0, width - half] {
+            let half = imageops::crop_imm(image, left, 0, half, height).to_image();
+            let mirrored = imageops::flip_horizontal(&half);
+            let mut whole = RgbImage::new(2 * half.width(), height);
+            imageops::replace(&mut whole, &half, 0, 0);
+            imageops::replace(&mut whole, &mirrored, i64::from(half.width()), 0);
+            least = least.min(likelihood(&places(&self.said(&whole)?), place));
+        }
+        Ok(least)
+    }
+
+    /// All that is said of the picture's cells.
+    fn said(&self, image: &RgbImage) -> Result<Vec<f32>, ProbeError> {
         let side = self.config.image_size;
         let resized;
         let image = if image.dimensions() == (side as u32, side as u32) {
@@ -122,9 +146,30 @@ impl Reader {
             &resized
         };
         let x = self.engine.from_slice(&to_unit(image), &[1, side, side, 3])?;
-        let said = on_pool(|| self.engine.to_vec(&self.encoder.forward(&self.engine, &x)?))?;
-        Ok(reading(&said, self.config.grid()))
+        Ok(on_pool(|| self.engine.to_vec(&self.encoder.forward(&self.engine, &x)?))?)
     }
+}
+
+/// The mean logit of each background over all cells.
+fn places(said: &[f32]) -> Vec<f32> {
+    let mut places = vec![0.0; Background::ALL.len()];
+    let cells = (said.len() / Answers::COUNT).max(1) as f32;
+    for cell in said.chunks_exact(Answers::COUNT) {
+        places.iter_mut().zip(&cell[Answers::places()]).for_each(|(sum, logit)| *sum += logit / cells);
+    }
+    places
+}
+
+/// How likely `place` is by the logits of all backgrounds.
+fn likelihood(logits: &[f32], place: Background) -> f64 {
+    let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let odds = |logit: f32| f64::from(logit - most).exp();
+    let all: f64 = logits.iter().copied().map(odds).sum();
+    Background::ALL
+        .iter()
+        .zip(logits)
+        .find(|(other, _)| **other == place)
+        .map_or(0.0, |(_, logit)| odds(*logit) / all)
 }
 
 /// The variant with the highest of `logits`.
@@ -136,10 +181,6 @@ fn likeliest<T: Copy>(all: &[T], logits: &[f32]) -> T {
 /// What `said` of `grid` by `grid` cells means. Middles are cells that say so louder than their neighbours.
 fn reading(said: &[f32], grid: usize) -> Reading {
     let cells: Vec<&[f32]> = said.chunks_exact(Answers::COUNT).collect();
-    let mut places = vec![0.0; Background::ALL.len()];
-    for cell in &cells {
-        places.iter_mut().zip(&cell[Answers::places()]).for_each(|(sum, logit)| *sum += logit);
-    }
     let louder = |other: usize, than: usize| {
         let (a, b) = (cells[other][Answers::MIDDLE], cells[than][Answers::MIDDLE]);
         // Of equals the first is the middle.
@@ -155,7 +196,7 @@ fn reading(said: &[f32], grid: usize) -> Reading {
         let kind = likeliest(Kind::ALL, &cells[at][Answers::kinds()]);
         (kind, likeliest(Color::ALL, &cells[at][Answers::colors()]))
     });
-    Reading { background: likeliest(Background::ALL, &places), toys: toys.collect() }
+    Reading { background: likeliest(Background::ALL, &places(said)), toys: toys.collect() }
 }
 
 #[cfg(test)]
@@ -198,6 +239,14 @@ mod tests {
         let found = reading(&said(&toys), GRID);
         assert_eq!(found.toys, [(Kind::Bear, Color::Red), (Kind::Cat, Color::Blue)]);
         assert_eq!(found.background, Background::Beach);
+    }
+
+    #[test]
+    fn a_place_is_as_likely_as_its_logit_says() {
+        let logits = places(&said(&[]));
+        let others = (Background::ALL.len() - 1) as f64 * (-1.5f64).exp();
+        assert!((likelihood(&logits, Background::Beach) - 1.0 / (1.0 + others)).abs() < 1e-6);
+        assert!(likelihood(&logits, Background::Snow) < 0.1);
     }
 
     #[test]
