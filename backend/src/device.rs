@@ -21,13 +21,13 @@ pub enum Device {
 }
 
 impl Device {
-    /// Starts it. Where weights are held in two bytes a graphics card computes in bf16, the processor in `f32`.
+    /// Starts it. Where weights are held in two bytes a graphics card computes in bf16.
     ///
     /// # Errors
     /// A program that was built without the device's feature; a device that is not there. The message says what to do.
     pub fn engine(self, precision: Precision) -> mudi_diffusion::Result<CandleEngine> {
         use candle_core::DType;
-        let half = precision == Precision::Half;
+        let half = precision != Precision::Single;
         let engine = match self {
             Self::Cpu => return Ok(CandleEngine::cpu()),
             Self::ComposedCpu => return CandleEngine::composed(candle_core::Device::Cpu, DType::F32),

@@ -78,13 +78,22 @@ fn a_checkpoint_file_is_the_folder_that_it_was_made_of() {
             std::fs::read_to_string(format!("{back}/scheduler/scheduler_config.json")).expect("text");
         assert_eq!(prediction.contains("v_prediction"), family == Family::Sd21);
         // The same picture from both, in half precision too.
-        let picture = |base: &str, out: &str| {
+        let picture = |base: &str, out: &str, precision: &str| {
             let out = shop.path(out);
             let small = ["--prompt", "a red bear", "--steps", "2", "--count", "1", "--size", "32", "--quiet"];
-            ok(&[&["generate", "--base", base, "--out", &out, "--no-metadata"], &small[..]].concat());
+            let given =
+                ["generate", "--base", base, "--out", &out, "--no-metadata", "--precision", precision];
+            ok(&[&given[..], &small[..]].concat());
             std::fs::read(format!("{out}/0000.png")).expect("a picture")
         };
-        assert!(picture(&base, "from-folder") == picture(&file, "from-file"), "{family:?}");
+        let whole = picture(&base, "from-folder", "single");
+        assert!(whole == picture(&file, "from-file", "single"), "{family:?}");
+        // Of a file in f32 both round to bf16.
+        let halved = picture(&base, "half", "half");
+        assert!(halved == picture(&file, "bf16", "bf16") && halved != whole, "{family:?}");
+        let pixels = |png: &[u8]| image::load_from_memory(png).expect("a picture").to_rgb8().into_raw();
+        let furthest = pixels(&halved).iter().zip(pixels(&whole)).map(|(a, b)| a.abs_diff(b)).max();
+        assert!(furthest <= Some(12), "{family:?}: {furthest:?}");
         refused(&["merge", "--base", &base, "--out", &file], &["one.safetensors", "exists already"]);
     }
 }

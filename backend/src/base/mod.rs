@@ -27,6 +27,7 @@ pub fn precision(chosen: mudi_domain::recipe::Precision) -> Precision {
     match chosen {
         mudi_domain::recipe::Precision::Single => Precision::Single,
         mudi_domain::recipe::Precision::Half => Precision::Half,
+        mudi_domain::recipe::Precision::Bf16 => Precision::Bf16,
     }
 }
 

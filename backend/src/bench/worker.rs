@@ -84,7 +84,7 @@ impl From<Precision> for Weights {
     fn from(precision: Precision) -> Self {
         match precision {
             Precision::F32 => Self::Single,
-            Precision::Bf16 => Self::Half,
+            Precision::Bf16 => Self::Bf16,
         }
     }
 }

@@ -149,6 +149,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let recipe = info.as_ref().map(|info| &info.recipe);
     let precision = match arguments.precision.as_deref() {
         Some("half") => Precision::Half,
+        Some("bf16") => Precision::Bf16,
         Some(_) => Precision::Single,
         None => recipe.map_or(Precision::Single, |recipe| precision(recipe.precision)),
     };

@@ -140,7 +140,7 @@ pub fn plan(base: &Source, job: Job<'_>) -> Result<Plan, BaseError> {
         Job::Train(recipe) => crate::base::precision(recipe.precision),
         Job::Generate { precision, .. } => precision,
     };
-    let half = precision == Precision::Half;
+    let half = precision != Precision::Single;
     // Text encoders that do not learn are let go before the rest is loaded.
     let [text, rest] = configs.weights(precision)?;
     let learns = matches!(job, Job::Train(recipe) if recipe.trains_text_encoders());

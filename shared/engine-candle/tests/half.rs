@@ -1,4 +1,4 @@
-//! Weights in two bytes give what the same values give in four.
+//! Weights in two bytes give what the same values give in four; where the processor multiplies bf16, with what goes into a product rounded.
 
 use candle_core::{DType, Device, Tensor as Value};
 use mudi_diffusion::{ConvGeometry, Engine, Result};
@@ -24,24 +24,44 @@ fn difference(a: &Value, b: &Value) -> f32 {
     a.iter().zip(&b).fold(0f32, |worst, (a, b)| worst.max((a - b).abs())) / largest
 }
 
-/// The result of `operation` with `weight`, and the gradient of its input for a random gradient of the result.
+/// Whether this processor multiplies bf16.
+fn multiplies_bf16() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    let multiplies = is_x86_feature_detected!("avx512bf16") && is_x86_feature_detected!("avx512bw");
+    #[cfg(not(target_arch = "x86_64"))]
+    let multiplies = false;
+    multiplies
+}
+
+/// The same values, or what bf16 makes of them.
+fn rounded(value: &Value, rounds: bool) -> Value {
+    let there = |dtype| value.to_dtype(dtype).and_then(|value| value.to_dtype(DType::F32)).expect("values");
+    there(if rounds { DType::BF16 } else { DType::F32 })
+}
+
+/// The result of `operation` with `weight`, and the gradient of its input for a random gradient of the result. `rounds`: whether the input
+/// and that gradient are rounded before.
 fn run(
     x: &Value,
     weight: Value,
+    rounds: [bool; 2],
     operation: impl Fn(&CandleEngine, &Tensor, &Tensor) -> Result<Tensor>,
 ) -> [Value; 2] {
     let engine = CandleEngine::cpu();
-    let x = Tensor::leaf(x.clone());
+    let x = Tensor::leaf(rounded(x, rounds[0]));
     let y = operation(&engine, &x, &Tensor::constant(weight)).expect("the operation");
-    let seed = random(&mut ChaCha8Rng::seed_from_u64(1), y.value().dims());
+    let seed = rounded(&random(&mut ChaCha8Rng::seed_from_u64(1), y.value().dims()), rounds[1]);
     let dx = backward(&[(&y, seed)]).expect("gradients").take(&x).expect("the input's gradient");
     [y.value().clone(), dx]
 }
 
+/// Compares with weights in four bytes. Pairs of values are multiplied in bf16, so `pairs` says whether there are pairs alone in what is
+/// summed, for the result and for the gradient.
 fn compare(
     name: &str,
     x: &[usize],
     weight: &[usize],
+    pairs: [bool; 2],
     operation: impl Fn(&CandleEngine, &Tensor, &Tensor) -> Result<Tensor>,
 ) {
     let mut stream = ChaCha8Rng::seed_from_u64(0);
@@ -49,7 +69,8 @@ fn compare(
     for dtype in [DType::BF16, DType::F16] {
         let half = weight.to_dtype(dtype).expect("half");
         let same = half.to_dtype(DType::F32).expect("the same values");
-        let (found, wanted) = (run(&x, half, &operation), run(&x, same, &operation));
+        let rounds = pairs.map(|pairs| pairs && dtype == DType::BF16 && multiplies_bf16());
+        let (found, wanted) = (run(&x, half, [false; 2], &operation), run(&x, same, rounds, &operation));
         for (what, (found, wanted)) in ["result", "gradient"].iter().zip(found.iter().zip(&wanted)) {
             let difference = difference(found, wanted);
             assert!(difference < 2e-6, "{name}, {dtype:?}: {what} differs by {difference}");
@@ -60,11 +81,15 @@ fn compare(
 #[test]
 fn linear_layers() {
     let bias = random(&mut ChaCha8Rng::seed_from_u64(2), &[130]);
-    compare("bias", &[3, 7, 33], &[130, 33], |engine, x, w| {
+    compare("bias", &[3, 7, 34], &[130, 34], [true; 2], |engine, x, w| {
         engine.linear(x, w, Some(&Tensor::constant(bias.clone())))
     });
     // More than one band of weights each way.
-    compare("bands", &[2, 5, 1500], &[1200, 1500], |engine, x, w| engine.linear(x, w, None));
+    compare("bands", &[2, 5, 1500], &[1200, 1500], [true; 2], |engine, x, w| engine.linear(x, w, None));
+    // Rows for more than one part, columns for less than one panel.
+    compare("many rows", &[3, 171, 40], &[6, 40], [true; 2], |engine, x, w| engine.linear(x, w, None));
+    compare("odd inputs", &[2, 5, 33], &[20, 33], [false, true], |engine, x, w| engine.linear(x, w, None));
+    compare("odd outputs", &[2, 5, 38], &[47, 38], [true, false], |engine, x, w| engine.linear(x, w, None));
 }
 
 #[test]
@@ -78,6 +103,8 @@ fn convolutions() {
         ("1x1", [2, 5, 6, 30], [70, 1, 1, 30], ConvGeometry::same(1)),
     ];
     for (name, x, weight, geometry) in cases {
-        compare(name, &x, &weight, |engine, x, w| engine.conv2d(x, w, None, geometry));
+        compare(name, &x, &weight, [true; 2], |engine, x, w| engine.conv2d(x, w, None, geometry));
     }
+    let same = ConvGeometry::same(3);
+    compare("odd", &[1, 6, 6, 5], &[7, 3, 3, 5], [false; 2], |engine, x, w| engine.conv2d(x, w, None, same));
 }

@@ -94,7 +94,7 @@ recipe! {
         vae_tile: u32 = "vae-tile", "0", integer(0, 8192),
             "Side of the tiles in which pictures are encoded, in pixels: less memory, and latents that differ a little. 512 suits 1024. 0: whole pictures.";
         precision: Precision = "precision", "single", Kind::Choice(Precision::WORDS),
-            "How the base's frozen weights are held: single (4 bytes each), or half (2 bytes; products are still computed in single).";
+            "How the base's frozen weights are held: single (4 bytes each), half (2 bytes), or bf16 (2 bytes, and the fastest on processors that multiply bf16, though what they multiply is rounded, too).";
         checkpoint_every: u32 = "checkpoint-every", "200", integer(0, 1_000_000),
             "Steps between checkpoints from which a run can resume. 0: only at the end.";
         sample_every: u32 = "sample-every", "0", integer(0, 1_000_000),

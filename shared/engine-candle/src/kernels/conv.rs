@@ -8,7 +8,7 @@ use super::raw::{
     Matrix, build, build_with, product, product_by_columns, product_fresh, product_into, zeros,
 };
 use super::weights::{Decoded, DecodedTransposed, Weights, band};
-use super::{linear, par_rows, simd, winograd};
+use super::{bf16, linear, par_rows, simd, winograd};
 
 /// Sizes of a convolution of `[B, height, width, inputs]` with `[outputs, kernel.0, kernel.1, inputs]`.
 #[derive(Clone, Copy)]
@@ -101,6 +101,9 @@ pub(crate) fn forward(x: &[f32], w: Weights<'_>, b: Option<&[f32]>, shape: &Conv
     if shape.is_linear() {
         return linear::forward(x, w, b, shape.inputs, shape.outputs);
     }
+    if let Some((unit, w)) = w.in_bf16(shape.kernel[1] * shape.inputs) {
+        return bf16::conv(unit, x, w, b, shape);
+    }
     let w = match w {
         Weights::F32(w) => w,
         half => return forward_half(x, half, b, shape),
@@ -160,6 +163,9 @@ pub(crate) fn input_gradient(dy: &[f32], w: Weights<'_>, shape: &ConvShape) -> V
     }
     let positions = shape.batch * shape.output[0] * shape.output[1];
     let turned = shape.geometry.stride == 1 && shape.kernel[0] == shape.kernel[1];
+    if turned && let Some((unit, w)) = w.in_bf16(shape.outputs) {
+        return bf16::conv_turned(unit, dy, w, &shape.transposed());
+    }
     // Turning the weights is a pass over all of them, so it pays where there are more positions than weights to each.
     if !turned || positions <= shape.outputs {
         return gathered_gradient(dy, w, shape);
@@ -205,10 +211,12 @@ fn gathered_gradient(dy: &[f32], w: Weights<'_>, shape: &ConvShape) -> Vec<f32> 
     let dx: Vec<Vec<f32>> = dy
         .par_chunks(positions * outputs)
         .map(|dy| {
+            let in_bf16 = w.in_bf16(outputs).map(|(unit, w)| bf16::by_rows(unit, dy, w, outputs, patch));
             let dy = Matrix::new(dy, positions, outputs);
-            let patches = match w {
-                Weights::F32(w) => product(dy, Matrix::new(w, outputs, patch), None),
-                _ => build(positions * patch, positions * patch, |_, patches| {
+            let patches = match (in_bf16, w) {
+                (Some(patches), _) => patches,
+                (None, Weights::F32(w)) => product(dy, Matrix::new(w, outputs, patch), None),
+                (None, _) => build(positions * patch, positions * patch, |_, patches| {
                     product_by_columns(patches, dy, patch, band(outputs), None, &decoded)
                 }),
             };

@@ -1,5 +1,6 @@
 //! Linear layers.
 
+use super::bf16;
 use super::raw::{Matrix, build, product, product_by_columns};
 use super::weights::{Decoded, DecodedTransposed, Weights, band};
 
@@ -11,6 +12,9 @@ pub(crate) fn forward(
     inputs: usize,
     outputs: usize,
 ) -> Vec<f32> {
+    if let Some((unit, w)) = w.in_bf16(inputs) {
+        return bf16::linear(unit, x, w, b, inputs, outputs);
+    }
     let rows = x.len() / inputs;
     let x = Matrix::new(x, rows, inputs);
     if let Weights::F32(w) = w {
@@ -22,6 +26,9 @@ pub(crate) fn forward(
 
 /// Gradient of the input: `dy [M, O] * w [O, I]`.
 pub(crate) fn input_gradient(dy: &[f32], w: Weights<'_>, inputs: usize, outputs: usize) -> Vec<f32> {
+    if let Some((unit, w)) = w.in_bf16(outputs) {
+        return bf16::by_rows(unit, dy, w, outputs, inputs);
+    }
     let rows = dy.len() / outputs;
     let dy = Matrix::new(dy, rows, outputs);
     if let Weights::F32(w) = w {

@@ -4,7 +4,7 @@ use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use rayon::prelude::*;
 
-use super::raw::{Matrix, RightSide};
+use super::raw::{Bf16Unit, Matrix, RightSide};
 use super::{par_rows, simd};
 
 /// Values that a thread decodes at a time: they stay in its cache for the product.
@@ -31,6 +31,13 @@ impl Weights<'_> {
             Self::Bf16(values) => values.len(),
             Self::F16(values) => values.len(),
         }
+    }
+
+    /// The values, where they are in bf16 and the processor multiplies such values. It does so in pairs: `length`, of what is summed, has to
+    /// be even.
+    pub(crate) fn in_bf16(&self, length: usize) -> Option<(Bf16Unit, &[bf16])> {
+        let Self::Bf16(values) = self else { return None };
+        Bf16Unit::detect().filter(|_| length > 0 && length.is_multiple_of(2)).map(|unit| (unit, *values))
     }
 
     /// Whether no value is infinite or not a number.

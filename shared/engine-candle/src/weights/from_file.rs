@@ -188,13 +188,8 @@ impl Parameters<CandleEngine> for FileWeights {
             });
         }
         let dtype = match (self.precision, kind, value.dtype()) {
-            (Precision::Half, kind, own) if held_in_half(kind) => {
-                if own == DType::F16 {
-                    DType::F16
-                } else {
-                    DType::BF16
-                }
-            }
+            (Precision::Half, kind, DType::F16) if held_in_half(kind) => DType::F16,
+            (Precision::Half | Precision::Bf16, kind, _) if held_in_half(kind) => DType::BF16,
             _ => DType::F32,
         };
         let value =

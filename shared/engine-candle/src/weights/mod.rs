@@ -55,8 +55,13 @@ pub enum Precision {
     /// As `f32`.
     #[default]
     Single,
-    /// In two bytes: those of a file in half precision as they are, others rounded to bf16. Products are computed in `f32`.
+    /// In two bytes: those of a file in half precision as they are, others rounded to bf16.
     Half,
+    /// In two bytes, all rounded to bf16.
+    ///
+    /// With such weights, of a file or rounded, a processor that has instructions for it (AVX-512 BF16) multiplies bf16 values, so what goes into
+    /// a product is rounded, too; sums are `f32`. Others, and products with weights in f16, are computed in `f32`.
+    Bf16,
 }
 
 impl Precision {
@@ -64,7 +69,7 @@ impl Precision {
     #[must_use]
     pub fn bytes_of(self, kind: ParameterKind) -> usize {
         match (self, kind) {
-            (Self::Half, kind) if held_in_half(kind) => 2,
+            (Self::Half | Self::Bf16, kind) if held_in_half(kind) => 2,
             _ => 4,
         }
     }

@@ -171,7 +171,7 @@ pub(crate) fn product_by_columns<'a>(
 
 /// A result that threads write side by side, each its own columns.
 #[derive(Clone, Copy)]
-struct Columns(*mut f32);
+pub(super) struct Columns(pub(super) *mut f32);
 
 // SAFETY: the pointer is only used to write columns that no other thread touches.
 unsafe impl Sync for Columns {}
@@ -180,10 +180,10 @@ unsafe impl Send for Columns {}
 
 impl Columns {
     /// # Safety
-    /// `column` must lie inside the result.
-    unsafe fn at(self, column: usize) -> *mut f32 {
+    /// `place` must lie inside the result.
+    pub(super) unsafe fn at(self, place: usize) -> *mut f32 {
         // SAFETY: the caller's word.
-        unsafe { self.0.add(column) }
+        unsafe { self.0.add(place) }
     }
 }
 
