@@ -29,14 +29,13 @@ impl RightSide<'_> {
         panel.resize(2 * pairs * left.taps.len(), NOTHING);
         match *self {
             Self::InColumns { w, length } => {
-                for (half, first) in [first, first + LANES].into_iter().enumerate() {
-                    let columns = (columns.saturating_sub(half * LANES)).min(LANES);
-                    // SAFETY: the columns lie in `w`, and there are two lines for each pair of a column.
-                    unsafe {
-                        let w =
-                            w.as_ptr().add(first.min(first + columns) * length * usize::from(columns > 0));
-                        transpose(w, length, columns, panel.as_mut_ptr().add(half));
-                    }
+                for half in 0..2 {
+                    let first = first + half * LANES;
+                    let columns = columns.saturating_sub(half * LANES).min(LANES);
+                    // No values where the second half has no columns.
+                    let w = w.get(first * length..(first + columns) * length).unwrap_or_default();
+                    // SAFETY: there are two lines for each pair of a column, of which this is the first or the second.
+                    unsafe { transpose(w, length, panel.as_mut_ptr().add(half)) };
                 }
             }
             Self::InRows { w, bases, stride } => {
@@ -53,17 +52,17 @@ impl RightSide<'_> {
 /// of each column, and zeros for columns that are not there.
 ///
 /// # Safety
-/// `columns * length` values must be readable at `w`, `length` lines writable at `to`, of which every second one is written.
+/// `length` lines less one must be writable at `to`, of which every second one is written.
 #[target_feature(enable = "avx512f")]
-unsafe fn transpose(w: *const bf16, length: usize, columns: usize, to: *mut Line) {
+unsafe fn transpose(w: &[bf16], length: usize, to: *mut Line) {
     let pairs = length / 2;
     for start in (0..pairs).step_by(LANES) {
         let count = LANES.min(pairs - start);
         let mask = (((1u32 << count) - 1) & 0xffff) as __mmask16;
         let mut rows = [_mm512_setzero_si512(); LANES];
-        for (column, row) in rows.iter_mut().enumerate().take(columns) {
-            // SAFETY: the masked load reads `count` pairs from `start` on of a column that is there.
-            *row = unsafe { _mm512_maskz_loadu_epi32(mask, w.add(column * length).cast::<i32>().add(start)) };
+        for (column, row) in w.chunks_exact(length).zip(&mut rows) {
+            // SAFETY: the masked load reads `count` pairs of the column from `start` on.
+            *row = unsafe { _mm512_maskz_loadu_epi32(mask, column.as_ptr().cast::<i32>().add(start)) };
         }
         let turned = turn(rows);
         for (pair, line) in turned.iter().enumerate().take(count) {
