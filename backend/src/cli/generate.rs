@@ -74,7 +74,8 @@ pub(super) struct Arguments {
     /// Folder for the pictures.
     #[arg(long)]
     out: PathBuf,
-    /// How the base's weights are held: single, or half the memory [default: as in training, or single].
+    /// How the base's weights are held: single, or in half the memory: half, or bf16, the fastest on processors that multiply bf16
+    /// [default: as in training, or single].
     #[arg(long, value_parser = precision_words())]
     precision: Option<String>,
     /// Decode pictures in tiles of so many pixels, which takes less memory; colours may differ a little between them.
