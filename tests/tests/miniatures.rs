@@ -137,6 +137,7 @@ fn a_benchmark_resumes_and_counts() {
     let shop = Workshop::new();
     let out = shop.path("benchmark");
     let (detector, embedder) = (shipped("owlv2-toybox"), shipped("dinov2-toybox"));
+    let reader = shipped("reader-toybox");
     let common = [
         "benchmark",
         "--base",
@@ -147,6 +148,8 @@ fn a_benchmark_resumes_and_counts() {
         &detector,
         "--embedder",
         &embedder,
+        "--reader",
+        &reader,
         "--prompts",
         "1",
         "--seeds",
@@ -165,6 +168,8 @@ fn a_benchmark_resumes_and_counts() {
         assert!(found["success"].as_f64().is_some_and(|share| (0.0..=1.0).contains(&share)), "{first}");
         assert_eq!(found["success_interval"].as_array().map(Vec::len), Some(2));
         assert_eq!(found["pictures"], 2);
+        assert!(found["placed"].as_f64().is_some_and(|share| (0.0..=1.0).contains(&share)), "{first}");
+        assert!(found["right_and_placed"].as_f64() <= found["success"].as_f64(), "{first}");
     }
     assert!(shop.bytes("benchmark/benchmark.html").starts_with(b"<!DOCTYPE html>"));
     assert!(shop.bytes("benchmark/methods.svg").starts_with(b"<svg"));
@@ -173,9 +178,12 @@ fn a_benchmark_resumes_and_counts() {
     let mut known: Value = serde_json::from_slice(&std::fs::read(&cell).expect("a cell")).expect("json");
     for picture in known["pictures"].as_array_mut().expect("pictures") {
         picture["score"] = 1.0.into();
+        picture["sureness"] = 0.49.into();
     }
+    known["pictures"][0]["sureness"] = 0.51.into();
     std::fs::write(&cell, known.to_string()).expect("a cell");
-    assert_eq!(json(&arguments("1"))["methods"]["mudi"]["success"], 1.0);
+    let again = &json(&arguments("1"))["methods"]["mudi"];
+    assert_eq!(["success", "placed", "right_and_placed"].map(|key| &again[key]), [1.0, 0.5, 0.5]);
     refused(&arguments("2"), &["settings", "--out"]);
     // Further pairs, side by side, do not change the ones that are there, nor depend on who makes them.
     let three = |jobs| json(&[&of("1", "3")[..], &["--jobs", jobs]].concat());
@@ -234,6 +242,19 @@ fn a_base_is_probed() {
     refused(&[&small[..], &["--reader", &none]].concat(), &["config.json", "toybox reader"]);
     let other = shipped("dinov2-toybox");
     refused(&[&small[..], &["--reader", &other]].concat(), &["dinov2", "toybox reader"]);
+}
+
+#[test]
+fn places_are_told_from_two_that_are_joined() {
+    let (base, reader) = (shipped("pocket"), shipped("reader-toybox"));
+    let small = ["probe", "place", "--base", &base, "--reader", &reader, "--pairs", "12"];
+    let found = json(&small);
+    let settings = found["settings"].as_array().expect("settings");
+    let names: Vec<_> = settings.iter().map(|row| row["setting"].as_str().unwrap_or_default()).collect();
+    assert_eq!(names, ["whole", "joined", "joined_elsewhere", "elsewhere"]);
+    let placed = |at: usize| settings[at]["placed"]["value"].as_f64().expect("a share");
+    assert!(placed(0) > 0.9 && (1..4).all(|at| placed(at) < 0.1), "{found}");
+    assert!((1..4).all(|at| settings[at]["auroc"].as_f64() > Some(0.95)), "{found}");
 }
 
 #[test]
