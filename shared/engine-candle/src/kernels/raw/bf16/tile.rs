@@ -117,8 +117,8 @@ unsafe fn tile<const R: usize>(
         for (half, sum) in sums.iter().enumerate() {
             // SAFETY: the mask leaves what lies behind the last column alone.
             unsafe {
-                _mm512_mask_storeu_ps(out.wrapping_add(row * stride + half * LANES), masks[half], *sum)
-            };
+                _mm512_mask_storeu_ps(out.wrapping_add(row * stride + half * LANES), masks[half], *sum);
+            }
         }
     }
 }

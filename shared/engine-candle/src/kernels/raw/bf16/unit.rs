@@ -1,6 +1,6 @@
 //! The processor's instructions for bf16 values (AVX-512 BF16), and products by them on all threads.
 
-use std::arch::x86_64::{__m256i, _mm256_storeu_si256, _mm512_cvtneps_pbh, _mm512_loadu_ps};
+use std::arch::x86_64::{__m256bh, __m256i, _mm256_storeu_si256, _mm512_cvtneps_pbh, _mm512_loadu_ps};
 
 use half::bf16;
 use rayon::prelude::*;
@@ -82,7 +82,10 @@ unsafe fn round(x: &[f32], out: &mut [bf16]) {
         // SAFETY: sixteen values follow `at` in both.
         unsafe {
             let rounded = _mm512_cvtneps_pbh(_mm512_loadu_ps(x.as_ptr().add(at)));
-            _mm256_storeu_si256(out.as_mut_ptr().add(at).cast(), std::mem::transmute::<_, __m256i>(rounded));
+            _mm256_storeu_si256(
+                out.as_mut_ptr().add(at).cast(),
+                std::mem::transmute::<__m256bh, __m256i>(rounded),
+            );
         }
     }
     for (out, x) in out[whole..].iter_mut().zip(&x[whole..]) {
