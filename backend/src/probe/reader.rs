@@ -160,16 +160,14 @@ fn places(said: &[f32]) -> Vec<f32> {
     places
 }
 
-/// How likely `place` is by the logits of all backgrounds.
+/// How likely `place` is among all places, by the logits of all backgrounds. Plain ground is none: what a large toy leaves of snow looks
+/// like it.
 fn likelihood(logits: &[f32], place: Background) -> f64 {
-    let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let places = || Background::ALL.iter().zip(logits).filter(|(other, _)| **other != Background::Simple);
+    let most = places().map(|(_, logit)| *logit).fold(f32::NEG_INFINITY, f32::max);
     let odds = |logit: f32| f64::from(logit - most).exp();
-    let all: f64 = logits.iter().copied().map(odds).sum();
-    Background::ALL
-        .iter()
-        .zip(logits)
-        .find(|(other, _)| **other == place)
-        .map_or(0.0, |(_, logit)| odds(*logit) / all)
+    let all: f64 = places().map(|(_, logit)| odds(*logit)).sum();
+    places().find(|(other, _)| **other == place).map_or(0.0, |(_, logit)| odds(*logit) / all)
 }
 
 /// The variant with the highest of `logits`.
@@ -244,7 +242,8 @@ mod tests {
     #[test]
     fn a_place_is_as_likely_as_its_logit_says() {
         let logits = places(&said(&[]));
-        let others = (Background::ALL.len() - 1) as f64 * (-1.5f64).exp();
+        // All other places, without plain ground.
+        let others = (Background::ALL.len() - 2) as f64 * (-1.5f64).exp();
         assert!((likelihood(&logits, Background::Beach) - 1.0 / (1.0 + others)).abs() < 1e-6);
         assert!(likelihood(&logits, Background::Snow) < 0.1);
     }
