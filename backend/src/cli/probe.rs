@@ -60,20 +60,13 @@ struct Base {
     quiet: bool,
 }
 
-/// Detect-and-Compare on rendered scenes that are right, mixed by degrees, duplicated, swapped, or lack a toy: how well it tells
-/// the right ones from the others.
+/// Rendered scenes, and what is said of them.
 #[derive(clap::Args)]
-struct Metric {
-    /// Folder with OWLv2.
-    #[arg(long, default_value = Miniature::Owlv2.folder())]
-    detector: PathBuf,
-    /// Folder with DINOv2 or DreamSim.
-    #[arg(long, default_value = Miniature::Dinov2.folder())]
-    embedder: PathBuf,
+struct Scenes {
     /// Base model whose autoencoder softens the scenes.
     #[arg(long, default_value = "pocket")]
     base: PathBuf,
-    /// Pairs of similar held-out toys, ten scenes each, and as many groups of three, four and five, two scenes each.
+    /// Pairs of similar held-out toys.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     pairs: u64,
     /// Seed of the pairs.
@@ -87,28 +80,29 @@ struct Metric {
     quiet: bool,
 }
 
+/// Detect-and-Compare on rendered scenes that are right, mixed by degrees, duplicated, swapped, or lack a toy: how well it tells
+/// the right ones from the others. Each pair is shown in ten scenes; of three, four and five toys there are as many groups as pairs, in two scenes each.
+#[derive(clap::Args)]
+struct Metric {
+    /// Folder with OWLv2.
+    #[arg(long, default_value = Miniature::Owlv2.folder())]
+    detector: PathBuf,
+    /// Folder with DINOv2 or DreamSim.
+    #[arg(long, default_value = Miniature::Dinov2.folder())]
+    embedder: PathBuf,
+    #[command(flatten)]
+    scenes: Scenes,
+}
+
 /// Whether a picture is set, all of it, in the place that was asked for: how well that is read of rendered scenes that are one place,
-/// two places joined in the middle, or another place.
+/// two places joined in the middle, or another place. Each pair is shown in six scenes.
 #[derive(clap::Args)]
 struct Place {
     /// Folder of the probe classifier.
     #[arg(long, default_value = Miniature::Reader.folder())]
     reader: PathBuf,
-    /// Base model whose autoencoder softens the scenes.
-    #[arg(long, default_value = "pocket")]
-    base: PathBuf,
-    /// Pairs of similar held-out toys, six scenes each.
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=100_000))]
-    pairs: u64,
-    /// Seed of the pairs.
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
-    /// Print the result as JSON.
-    #[arg(long)]
-    json: bool,
-    /// No progress bar.
-    #[arg(long)]
-    quiet: bool,
+    #[command(flatten)]
+    scenes: Scenes,
 }
 
 /// The networks that see: boxes, masks, identities.
@@ -192,24 +186,22 @@ fn vision(arguments: &Vision) -> Result<(), Failure> {
     print(arguments.json, &object, &table(&rows))
 }
 
-fn metric(arguments: &Metric) -> Result<(), Failure> {
-    let embedder = vision_folder(&arguments.embedder);
-    let eyes = Arc::new(Eyes::load(&vision_folder(&arguments.detector), &[&embedder])?);
+fn metric(Metric { detector, embedder, scenes }: &Metric) -> Result<(), Failure> {
+    let eyes = Arc::new(Eyes::load(&vision_folder(detector), &[&vision_folder(embedder)])?);
     // Of two, three, four and five toys.
-    let bar = bar(arguments.json || arguments.quiet, 4 * arguments.pairs).with_message("groups");
-    let base = base_folder(&arguments.base);
-    let found = probe::metric(&eyes, &base, arguments.pairs, arguments.seed, || bar.inc(1))?;
+    let bar = bar(scenes.json || scenes.quiet, 4 * scenes.pairs).with_message("groups");
+    let found = probe::metric(&eyes, &base_folder(&scenes.base), scenes.pairs, scenes.seed, || bar.inc(1))?;
     bar.finish_and_clear();
-    print(arguments.json, &serde_json::to_value(&found)?, &metric_table(&found))
+    print(scenes.json, &serde_json::to_value(&found)?, &metric_table(&found))
 }
 
-fn place(arguments: &Place) -> Result<(), Failure> {
-    let bar = bar(arguments.json || arguments.quiet, arguments.pairs).with_message("pairs");
-    let (reader, base) = (vision_folder(&arguments.reader), base_folder(&arguments.base));
-    let rows = probe::place(&reader, &base, arguments.pairs, arguments.seed, || bar.inc(1))?;
+fn place(Place { reader, scenes }: &Place) -> Result<(), Failure> {
+    let bar = bar(scenes.json || scenes.quiet, scenes.pairs).with_message("pairs");
+    let (reader, base) = (vision_folder(reader), base_folder(&scenes.base));
+    let rows = probe::place(&reader, &base, scenes.pairs, scenes.seed, || bar.inc(1))?;
     bar.finish_and_clear();
-    let object = serde_json::json!({ "seed": arguments.seed, "settings": rows });
-    print(arguments.json, &object, &place_table(&rows))
+    let object = serde_json::json!({ "seed": scenes.seed, "settings": rows });
+    print(scenes.json, &object, &place_table(&rows))
 }
 
 fn place_table(rows: &[Settled]) -> String {
