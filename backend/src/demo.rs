@@ -15,7 +15,7 @@ use mudi_toybox::{DataSetError, Naming, photo_set, similar_pair, write_data_set}
 
 use crate::base::{Base, BaseError, Source};
 use crate::dataset::{Dataset, DatasetError};
-use crate::evaluate::{EvaluateError, Eyes, Judge, RIGHT};
+use crate::evaluate::{EvaluateError, Eyes, Judge, right_from};
 use crate::files::{WriteError, create_folder};
 use crate::generate::{GenerateError, Placing, Settings, Start, layout_start, pictures};
 use crate::plan::peak_memory;
@@ -255,20 +255,20 @@ fn judging() -> String {
     format!(
         "Each picture was judged by Detect-and-Compare with the small networks that ship: OWLv2 looks for toys, DINOv2 compares \
          what it finds with the photos. The score is 1 minus the distance from what the photos themselves say, and 0 where there \
-         are not exactly two. From {RIGHT} on a picture counts as right; that was decided on rendered scenes whose truth is known."
+         are not exactly two. From {} on a picture counts as right; that was decided on rendered scenes whose truth is known.",
+        right_from(2)
     )
 }
 
 fn score(judge: &Judge, image: &RgbImage) -> Result<PictureScore, EvaluateError> {
     let judged = judge.judge(Path::new("picture"), image)?;
-    let score = judged.score();
     let words = match judged.found.len() {
         2 => "two found".to_owned(),
         0 => "none found".to_owned(),
         1 => "only one found".to_owned(),
         more => format!("{more} found"),
     };
-    Ok(PictureScore { score, right: score >= RIGHT, words })
+    Ok(PictureScore { score: judged.score(), right: judged.is_right(), words })
 }
 
 fn subjects(dataset: &Dataset, size: u32) -> Vec<SubjectCard> {

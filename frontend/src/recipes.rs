@@ -1,5 +1,6 @@
 //! Recipes as the page offers them: three choices, every parameter, and what differs between two runs.
 
+use mudi_domain::prompt::{self, Noun};
 use mudi_domain::recipe::{PARAMETERS, Parameter, Recipe};
 
 /// One of the three choices.
@@ -22,19 +23,26 @@ pub const PRESETS: [Preset; 3] = [
 /// The model that ships with the studio, in miniature: it has a recipe of its own, and learns in half the steps.
 const SMALL: &str = "pocket";
 
+/// What prompts for a base model count subjects as.
+#[must_use]
+pub fn noun(base: &str) -> Noun {
+    if base == SMALL { Noun::Toys } else { Noun::Objects }
+}
+
 impl Preset {
-    /// The recipe of this choice for a base model, with samples of `prompt` on the way.
+    /// The recipe of this choice for a base model and subjects of these names, with samples on the way that show all of them.
     #[must_use]
-    pub fn recipe(self, base: &str, prompt: &str) -> Recipe {
+    pub fn recipe(self, base: &str, names: &[String]) -> Recipe {
         let mut recipe = if base == SMALL {
             Recipe::for_pocket(self.steps / 2)
         } else {
             Recipe { steps: self.steps, ..Recipe::default() }
         };
+        recipe = recipe.for_subjects(names.len());
         recipe.checkpoint_every = 50;
-        if !prompt.is_empty() {
+        if !names.is_empty() {
             recipe.sample_every = recipe.steps / 3;
-            recipe.sample_prompts = vec![prompt.replace('|', " ")];
+            recipe.sample_prompts = vec![prompt::together(names, noun(base)).replace('|', " ")];
         }
         recipe
     }
@@ -79,14 +87,24 @@ mod tests {
     fn every_choice_is_a_recipe_that_can_be_trained() {
         for base in ["pocket", "sdxl"] {
             for preset in PRESETS {
-                let recipe = preset.recipe(base, "A photo of a|b.");
+                let recipe = preset.recipe(base, &["a|b".to_owned()]);
                 assert_eq!(recipe.validate(), Ok(()), "{base}: {}", preset.name);
                 assert!(recipe.sample_every > 0 && recipe.sample_every < recipe.steps);
-                assert_eq!(preset.recipe(base, "").sample_every, 0);
+                assert_eq!(preset.recipe(base, &[]).sample_every, 0);
             }
         }
-        assert_eq!(PRESETS[1].recipe("sdxl", "").learning_rate, Recipe::default().learning_rate);
-        assert_eq!(PRESETS[1].recipe("pocket", "").targets, Recipe::for_pocket(1).targets);
+        assert_eq!(PRESETS[1].recipe("sdxl", &[]).learning_rate, Recipe::default().learning_rate);
+        assert_eq!(PRESETS[1].recipe("pocket", &[]).targets, Recipe::for_pocket(1).targets);
+    }
+
+    #[test]
+    fn many_subjects_see_more_collages_and_are_counted_in_samples() {
+        let names: Vec<String> = ["a", "b", "c", "d"].map(str::to_owned).to_vec();
+        let (two, four) = (PRESETS[1].recipe("sdxl", &names[..2]), PRESETS[1].recipe("sdxl", &names));
+        assert!(four.segmix_probability > two.segmix_probability);
+        assert_eq!(two.sample_prompts, ["A photo of a and b."]);
+        assert_eq!(four.sample_prompts, ["4 objects: A photo of a, b, c and d."]);
+        assert_eq!(PRESETS[1].recipe("pocket", &names).sample_prompts, ["4 toys: A photo of a, b, c and d."]);
     }
 
     #[test]

@@ -221,6 +221,26 @@ fn networks_are_probed() {
 }
 
 #[test]
+fn the_score_tells_right_from_mixed() {
+    let (detector, embedder, base) = (shipped("owlv2-toybox"), shipped("dinov2-toybox"), shipped("pocket"));
+    let common = ["--detector", &detector, "--embedder", &embedder, "--base", &base];
+    let found = json(&[&["probe", "metric", "--pairs", "6"], &common[..]].concat());
+    let value = |of: &Value| of.as_f64().unwrap_or_else(|| panic!("no number: {found}"));
+    // Loose bounds, as of so few scenes.
+    assert!(value(&found["auroc"]) > 0.85 && value(&found["plain_auroc"]) < 0.8, "{found}");
+    let groups = found["groups"].as_array().expect("groups");
+    assert_eq!(groups.iter().map(|group| group["toys"].as_u64()).collect::<Vec<_>>(), [3, 4, 5].map(Some));
+    let mut before = value(&found["decided"][0]);
+    for group in groups {
+        assert!(value(&group["auroc"]) > 0.6, "{group}");
+        assert!(value(&group["as_strict"]) < 1.0, "{group}");
+        let from = value(&group["decided"][0]);
+        assert!(from < before, "{group}");
+        before = from;
+    }
+}
+
+#[test]
 fn a_base_is_probed() {
     let shop = Workshop::new();
     let (base, reader, out) = (shipped("pocket"), shipped("reader-toybox"), shop.path("pictures"));

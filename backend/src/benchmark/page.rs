@@ -6,7 +6,7 @@ use super::Options;
 use super::chart::bars;
 use super::results::{Results, Row};
 use super::ways::{GAMMA, Part};
-use crate::evaluate::RIGHT;
+use crate::evaluate::right_from;
 use crate::report::html::{Document, count, escape};
 
 /// Heading and words of a part.
@@ -19,7 +19,10 @@ fn words(part: Part) -> [&'static str; 2] {
         ],
         Part::Ablations => ["What each part does", "MuDI with a part taken away."],
         Part::Gamma => ["How strongly the layout counts", "γ = 0 is plain noise."],
-        Part::Subjects => ["More toys at once", "All toys of one kind, taught together."],
+        Part::Subjects => [
+            "More toys at once",
+            "All toys of one kind, described, taught together; layouts of more than three count with γ = 3.",
+        ],
     }
 }
 
@@ -54,13 +57,18 @@ pub(super) fn page(results: &Results, options: &Options) -> String {
     let command = escape(&results.command);
     let main = format!(
         "{parts}<section><h2>How it was measured</h2><p>Each picture was judged by Detect-and-Compare with the networks that ship. \
-         It counts as right from a score of {RIGHT} on, which was decided on rendered scenes whose truth is known (<code>mudi probe \
+         It counts as right from a score of {} on ({} for three toys, {} for \
+         four, {} for five), which was decided on rendered scenes whose truth is known (<code>mudi probe \
          metric</code>), not on these pictures. Detect-and-Compare looks at toys alone; where a picture is set is read by a classifier \
          that was trained on renders, from each half by itself, so that two places side by side do not count (<code>mudi probe \
          place</code>). Intervals hold the true share with 95 % confidence if pictures were independent; \
          those of one pair are not quite. Where nothing else is said, layouts count with γ = {GAMMA}, and toys \
          are named by an identifier, their colour and their kind: the descriptive class.</p><h3>The pairs</h3><ol>{toys}</ol><h3>How to repeat it</h3><pre tabindex=\"0\"><code>{command}</code></pre>\
-         </section>"
+         </section>",
+        right_from(2),
+        right_from(3),
+        right_from(4),
+        right_from(5)
     );
     let title = "Do the subjects stay themselves?";
     Document { title, style: "", skip: "Skip to the tables", header: &header, main: &main }.html()

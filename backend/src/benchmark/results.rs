@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::Options;
 use super::ways::Part;
-use crate::evaluate::RIGHT;
+use crate::evaluate::right_from;
 use crate::probe::reader::PLACED;
 
 /// One judged picture.
@@ -25,9 +25,9 @@ pub struct Picture {
 }
 
 impl Picture {
-    /// Whether it shows every toy once and unmixed.
-    fn is_right(&self) -> bool {
-        self.score >= RIGHT
+    /// Whether it shows each of so many toys once and unmixed.
+    fn is_right(&self, toys: usize) -> bool {
+        self.score >= right_from(toys)
     }
 
     /// Whether all of it is set in the place that was asked for.
@@ -56,6 +56,8 @@ pub struct Row {
     pub key: String,
     /// What it is.
     pub title: String,
+    /// How many toys its pictures should show.
+    pub toys: usize,
     /// Share of pictures that show every toy once and unmixed.
     pub success: Option<Estimate>,
     /// Share of pictures that are set, all of them, in the place that was asked for.
@@ -80,15 +82,16 @@ impl Row {
             part,
             key: key.to_owned(),
             title: title.to_owned(),
-            success: rate(&Picture::is_right),
+            toys,
+            success: rate(&|picture| picture.is_right(toys)),
             placed: rate(&Picture::is_placed),
-            whole: rate(&|picture| picture.is_right() && picture.is_placed()),
+            whole: rate(&|picture| picture.is_right(toys) && picture.is_placed()),
             score: Estimate::mean(&pictures.iter().map(|picture| picture.score).collect::<Vec<_>>()),
             counted: rate(&|picture| picture.found == toys),
             groups: cells
                 .iter()
                 .map(|cell| {
-                    let count = cell.pictures.iter().filter(|picture| picture.is_right()).count();
+                    let count = cell.pictures.iter().filter(|picture| picture.is_right(toys)).count();
                     count as f64 / cell.pictures.len().max(1) as f64
                 })
                 .collect(),
@@ -118,6 +121,8 @@ impl Results {
                 json!({
                     "title": row.title,
                     "part": row.part,
+                    "toys": row.toys,
+                    "threshold": right_from(row.toys),
                     "success": row.success.map(|estimate| estimate.value),
                     "success_interval": row.success.and_then(|estimate| estimate.interval),
                     "placed": row.placed.map(|estimate| estimate.value),
@@ -132,7 +137,7 @@ impl Results {
             );
         }
         json!({
-            "threshold": RIGHT, "pairs": options.pairs, "pair_seed": options.pair_seed, "prompts": options.prompts,
+            "threshold": right_from(2), "pairs": options.pairs, "pair_seed": options.pair_seed, "prompts": options.prompts,
             "seeds": options.seeds, "steps": options.steps, "toys": self.groups, "command": self.command,
             "methods": methods,
         })

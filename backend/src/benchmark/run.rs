@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::thread::{self, available_parallelism};
 
+use mudi_domain::prompt::{self, Noun};
 use mudi_domain::recipe::Method;
-use mudi_domain::{prompt, rng, segmix};
+use mudi_domain::{rng, segmix};
 use mudi_engine_candle::weights::Precision;
 use mudi_toybox::{Background, Toy, photo_set, similar_group, similar_pair, write_data_set};
 use rayon::ThreadPoolBuilder;
@@ -46,8 +47,7 @@ fn prompt(names: &[&str], place: Background, turn: usize) -> String {
     let mut named: Vec<String> = names.iter().map(|name| format!("a {name}")).collect();
     named.rotate_left(turn % names.len().max(1));
     let prompt = format!("A photo of {}{}.", prompt::list(&named), place.phrase());
-    // The words with which the base's captions count.
-    if names.len() > 2 { format!("{} toys: {prompt}", names.len()) } else { prompt }
+    if names.len() > 2 { prompt::counted(&prompt, names.len(), Noun::Toys) } else { prompt }
 }
 
 /// What is made once and used by many cells.

@@ -1,5 +1,6 @@
 //! What is compared: ways to teach toys, and ways to start pictures of them.
 
+use mudi_domain::layout::suited_gamma;
 use mudi_domain::recipe::Method;
 use mudi_toybox::{Background, Naming};
 
@@ -20,7 +21,7 @@ pub enum Part {
     Ablations,
     /// MuDI with other strengths of the layout.
     Gamma,
-    /// MuDI on two to five toys at once.
+    /// MuDI and Cut-Mix on two to five toys at once.
     Subjects,
 }
 
@@ -120,8 +121,15 @@ pub(super) fn ways(parts: &[Part]) -> Vec<Way> {
         ways.push(way(Part::Gamma, &key, &title, pair(Method::Mudi), gamma));
     }
     for toys in 2..=mudi_toybox::MAX_TOYS {
-        let teaching = Teaching { toys, ..pair(Method::Mudi) };
-        ways.push(way(Part::Subjects, &format!("subjects_{toys}"), &format!("{toys} toys"), teaching, GAMMA));
+        // The paper wants stronger layouts where there are many.
+        let gamma = if toys > 3 { suited_gamma(toys) } else { GAMMA };
+        for (key, name, method, gamma) in
+            [("subjects", "MuDI", Method::Mudi, gamma), ("cutmix_subjects", "Cut-Mix", Method::Cutmix, 0.0)]
+        {
+            let teaching = Teaching { toys, ..pair(method) };
+            let (key, title) = (format!("{key}_{toys}"), format!("{toys} toys, {name}"));
+            ways.push(way(Part::Subjects, &key, &title, teaching, gamma));
+        }
     }
     ways.retain(|way| parts.contains(&way.part));
     ways

@@ -13,7 +13,7 @@ use mudi::plan;
 use mudi::plan::peak_memory;
 use mudi::train::{LORA_FILE, RunInfo};
 use mudi_diffusion::schedule::SamplerKind;
-use mudi_domain::layout::Layout;
+use mudi_domain::layout::{Layout, suited_gamma};
 use mudi_domain::segmix;
 use mudi_engine_candle::lora::Attachment;
 use mudi_engine_candle::weights::{Precision, read_safetensors};
@@ -41,7 +41,7 @@ pub(super) struct Arguments {
     /// Layout to start from: a JSON file, or `random` for a random collage of the run's subjects.
     #[arg(long)]
     layout: Option<PathBuf>,
-    /// Strength of the layout: 2 suits two or three subjects, 3 more; 0 is plain sampling. Default 2 with a layout.
+    /// Strength of the layout: 2 suits two or three subjects, 3 more; 0 is plain sampling. By default what suits its subjects.
     #[arg(long)]
     gamma: Option<f32>,
     /// Size in pixels, WIDTHxHEIGHT or one number for both [default: as in training, or the base's own].
@@ -182,7 +182,6 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         guidance: arguments.guidance,
         sampler: arguments.sampler,
         karras: arguments.karras,
-        gamma: arguments.gamma.unwrap_or(if arguments.layout.is_some() { 2.0 } else { 0.0 }),
         lora_scale: arguments.lora_scale,
         ..Settings::for_base(&base)
     };
@@ -191,6 +190,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         settings.size = size;
     }
     let starts = starts(arguments, &base, info.as_ref(), settings.size[0])?;
+    let subjects = starts.first().and_then(|made| made.layout.as_ref()).map(|layout| layout.subjects.len());
+    settings.gamma = arguments.gamma.unwrap_or(subjects.map_or(0.0, suited_gamma));
     create_folder(&arguments.out)?;
     let begin = Instant::now();
     let mut written = Vec::with_capacity(starts.len());

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use mudi::base::Base as Model;
-use mudi::evaluate::{Eyes, RIGHT};
+use mudi::evaluate::Eyes;
 use mudi::pretrain::miniature::Miniature;
-use mudi::probe::{self, BaseOptions, BaseProbe, MetricProbe, Options, Row, Setting, Settled, Truth};
-use mudi_domain::statistics::Estimate;
+use mudi::probe::{
+    self, BaseOptions, BaseProbe, MetricProbe, Options, Row, Setting, Settled, Telling, Truth,
+};
 use mudi_engine_candle::weights::Precision;
 
 use super::{Failure, bar, base_folder, print, vision_folder};
@@ -236,26 +237,31 @@ fn metric_table(found: &MetricProbe) -> String {
         };
         line(name, sort.score.map(|score| score.value), sort.auroc, sort.plain_auroc);
     }
-    line("all that is not right".to_owned(), None, Some(found.auroc), Some(found.plain_auroc));
-    let (threshold, right, wrong) = found.threshold;
-    lines.push(format!(
-        "Best threshold here: {threshold:.3} ({:.1} % of the right ones are at or above it, {:.1} % of the others below).",
-        100.0 * right,
-        100.0 * wrong
-    ));
-    let (right, wrong) = found.decided;
-    lines.push(format!(
-        "The threshold that decides, {RIGHT}: {:.1} % and {:.1} %.",
-        100.0 * right,
-        100.0 * wrong
-    ));
-    for group in &found.groups {
-        let percent = |share: Option<Estimate>| share.map_or(0.0, |share| 100.0 * share.value);
+    let all = &found.telling;
+    line("all that is not right".to_owned(), None, Some(all.auroc), Some(all.plain_auroc));
+    let mut tell = |toys: usize, telling: &Telling| {
+        let percent = |(threshold, right, wrong): (f64, f64, f64)| {
+            format!("{threshold:.3} ({:.1} % and {:.1} %)", 100.0 * right, 100.0 * wrong)
+        };
         lines.push(format!(
-            "Right scenes of {} toys: {:.1} % are at or above it; in {:.1} % as many toys are found.",
+            "{toys} toys: AUROC {:.3} (plain {:.3}). The threshold that decides is {}, the best here {}.",
+            telling.auroc,
+            telling.plain_auroc,
+            percent(telling.decided),
+            percent(telling.threshold)
+        ));
+    };
+    tell(2, all);
+    for group in &found.groups {
+        tell(group.toys, &group.telling);
+    }
+    lines.push("In brackets: right scenes at or above it, and others below it.".to_owned());
+    for group in &found.groups {
+        lines.push(format!(
+            "{} toys: as strict as with two from {} on; in {} of the right scenes as many are found.",
             group.toys,
-            percent(group.right),
-            percent(group.counted)
+            group.as_strict.map_or("no score".to_owned(), |score| format!("{score:.3}")),
+            group.counted.map_or("none".to_owned(), |share| format!("{:.1} %", 100.0 * share.value))
         ));
     }
     lines.join("\n")

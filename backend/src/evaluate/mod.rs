@@ -14,7 +14,7 @@ mod tests;
 use std::path::PathBuf;
 
 use image::RgbImage;
-use mudi_domain::compare::{Comparison, Norm, Similarities};
+use mudi_domain::compare::{Comparison, Norm, Outcome, Similarities};
 use mudi_domain::geometry::UnitBox;
 use mudi_domain::statistics::Estimate;
 use serde::Serialize;
@@ -29,9 +29,20 @@ pub const HTML_NAME: &str = "evaluation.html";
 /// The numbers' file name.
 pub const JSON_NAME: &str = "evaluation.json";
 
-/// The score from which an image counts as right: decided on rendered scenes whose truth is known (`mudi probe metric`), before
-/// any method was judged by it. It belongs to the networks that ship.
-pub const RIGHT: f64 = 0.65;
+/// The score from which an image of so many subjects counts as right: decided on rendered scenes whose truth is known (`mudi probe
+/// metric`), not on generated pictures. It belongs to the networks that ship.
+///
+/// The matrices' distance adds up over `subjects` squared entries, so pictures of more subjects score less though each is drawn as
+/// well. The thresholds for three to five let as few scenes pass that are not right as that for two does.
+#[must_use]
+pub const fn right_from(subjects: usize) -> f64 {
+    match subjects {
+        0..=2 => 0.65,
+        3 => 0.6,
+        4 => 0.45,
+        _ => 0.25,
+    }
+}
 
 /// How images are judged.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -97,6 +108,22 @@ impl Judged {
     #[must_use]
     pub fn score(&self) -> f64 {
         self.verdicts.first().map_or(0.0, |verdict| verdict.comparison.score)
+    }
+
+    /// How many subjects it was compared with.
+    #[must_use]
+    pub fn subjects(&self) -> usize {
+        match self.verdicts.first().map(|verdict| &verdict.comparison.outcome) {
+            Some(Outcome::Matched { detection_of, .. }) => detection_of.len(),
+            Some(Outcome::Count { subjects, .. }) => *subjects,
+            None => 0,
+        }
+    }
+
+    /// Whether it counts as right: every subject once, and none mixed with another.
+    #[must_use]
+    pub fn is_right(&self) -> bool {
+        self.score() >= right_from(self.subjects())
     }
 }
 

@@ -57,6 +57,22 @@ fn html(evaluation: &Evaluation) -> String {
     page::page(evaluation, &cast, |image| image.prompt.is_some().then(|| RgbImage::new(20, 10)))
 }
 
+#[test]
+fn more_subjects_need_a_lower_score() {
+    assert!((0..7).all(|subjects| right_from(subjects) >= right_from(subjects + 1)));
+    let right = judged("right", &RIGHT, None);
+    assert!(right.is_right() && right.subjects() == 2);
+    let one = judged("one", &RIGHT[..1], None);
+    assert!(!one.is_right() && one.subjects() == 2);
+    // The same score of two and of four subjects.
+    let mut between = judged("between", &RIGHT, None);
+    between.verdicts[0].comparison.score = f64::midpoint(right_from(2), right_from(4));
+    assert!(!between.is_right());
+    between.verdicts[0].comparison.outcome =
+        Outcome::Matched { detection_of: vec![0, 1, 2, 3], distance: 0.45 };
+    assert!(between.is_right() && between.subjects() == 4);
+}
+
 const RIGHT: [[f32; 2]; 2] = [[0.6, 0.8], [1.0, 0.0]];
 
 #[test]

@@ -41,9 +41,33 @@ pub(super) fn best_threshold(right: &[f64], wrong: &[f64]) -> Option<(f64, f64, 
     candidates.map(judged).max_by(|a, b| (a.1 + a.2).total_cmp(&(b.1 + b.2)))
 }
 
+/// The smallest threshold that at most a share of `passing` of the scores is at or above: midway between the two scores that it
+/// separates. `None` where there are no scores, or where no threshold between two of them is so high.
+pub(super) fn threshold_passed_by(scores: &[f64], passing: f64) -> Option<f64> {
+    let mut sorted = scores.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    // Shares of whole scores, that rounding must not turn into one less.
+    let pass = (passing * sorted.len() as f64 + 1e-9).floor() as usize;
+    let first = sorted.len().checked_sub(pass)?;
+    let below = sorted[..first].last()?;
+    sorted[first..].iter().find(|score| *score > below).map(|above| f64::midpoint(*below, *above))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn as_many_pass_as_may() {
+        let scores = [0.0, 0.3, 0.1, 0.5];
+        assert_eq!(threshold_passed_by(&scores, 0.25), Some(0.4));
+        assert_eq!(threshold_passed_by(&scores, 0.5), Some(0.2));
+        assert_eq!(threshold_passed_by(&scores, 0.0), None);
+        assert_eq!(threshold_passed_by(&scores, 1.0), None);
+        // Equal scores pass together or not at all.
+        assert_eq!(threshold_passed_by(&[0.0, 0.0, 0.0, 1.0], 0.5), Some(0.5));
+        assert_eq!(threshold_passed_by(&[], 0.5), None);
+    }
 
     #[test]
     fn worked_out_by_hand() {

@@ -1,5 +1,5 @@
-//! Detect-and-Compare against truth: scenes of two similar toys that are right, mixed by known degrees, duplicated, missing or
-//! swapped.
+//! Detect-and-Compare against truth: scenes of two to five similar toys that are right, mixed by known degrees, duplicated, missing
+//! or swapped.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,9 +17,9 @@ use rand::seq::SliceRandom;
 use serde::Serialize;
 
 use super::ProbeError;
-use super::auroc::{auroc, best_threshold};
+use super::auroc::{auroc, best_threshold, threshold_passed_by};
 use crate::dataset::{Dataset, Digests, Photo, SubjectData};
-use crate::evaluate::{Eyes, Judge, RIGHT};
+use crate::evaluate::{Eyes, Judge, right_from};
 use crate::pretrain::miniature::softener::Softener;
 
 /// Side of the scenes, in pixels.
@@ -41,7 +41,7 @@ const TRAITS: [fn(&mut Toy, &Toy); 4] = [
     },
 ];
 
-/// What a scene shows of two toys.
+/// What a scene shows of two toys, or of two of more, the others being right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Truth {
@@ -57,7 +57,7 @@ pub enum Truth {
     Missing,
 }
 
-/// What each pair is shown as; right ones as often as they are needed to be told from the others.
+/// What each pair or group is shown as; right ones as often as they are needed to be told from the others.
 const SHOWN: [Truth; 10] = [
     Truth::Right,
     Truth::Right,
@@ -72,14 +72,16 @@ const SHOWN: [Truth; 10] = [
 ];
 
 impl Truth {
-    /// What to draw for the toys of a pair.
-    fn cast(self, toys: &[Toy; 2], stream: &mut Stream) -> Vec<Toy> {
+    /// What to draw for at least two toys.
+    fn cast(self, toys: &[Toy], stream: &mut Stream) -> Vec<Toy> {
         let mut traits = TRAITS;
         traits.shuffle(stream);
-        let mut shown = toys.clone();
-        let which = stream.random_range(0..2);
+        let mut shown = toys.to_vec();
+        // Toys are in a random order, so that the next one is any other.
+        let which = stream.random_range(0..toys.len());
+        let other = (which + 1) % toys.len();
         let mut take = |count: usize| {
-            traits.iter().take(count).for_each(|take| take(&mut shown[which], &toys[1 - which]));
+            traits.iter().take(count).for_each(|take| take(&mut shown[which], &toys[other]));
         };
         match self {
             Self::Right => {}
@@ -87,13 +89,15 @@ impl Truth {
             Self::Duplicated => take(TRAITS.len()),
             Self::Swapped => {
                 for take in traits.iter().take(stream.random_range(1..=2)) {
-                    take(&mut shown[0], &toys[1]);
-                    take(&mut shown[1], &toys[0]);
+                    take(&mut shown[which], &toys[other]);
+                    take(&mut shown[other], &toys[which]);
                 }
             }
-            Self::Missing => return vec![toys[which].clone()],
+            Self::Missing => {
+                shown.remove(other);
+            }
         }
-        shown.to_vec()
+        shown
     }
 }
 
@@ -110,31 +114,42 @@ pub struct Sort {
     pub plain_auroc: Option<f64>,
 }
 
-/// Detect-and-Compare against truth.
+/// How well scores tell right scenes of one number of toys from others.
 #[derive(Clone, Debug, Serialize)]
-pub struct MetricProbe {
-    /// Every sort of scene.
-    pub sorts: Vec<Sort>,
-    /// How well the score tells right scenes from all others.
+pub struct Telling {
+    /// Of the Detect-and-Compare score, against all others.
     pub auroc: f64,
-    /// The same of the plain multi-subject similarity.
+    /// Of the plain multi-subject similarity.
     pub plain_auroc: f64,
     /// The threshold that tells them best, with the share of right scenes at or above it and that of others below it.
     pub threshold: (f64, f64, f64),
-    /// The same shares for the threshold that this program decides by, [`RIGHT`](crate::evaluate::RIGHT).
-    pub decided: (f64, f64),
-    /// Right scenes of three, four and five toys.
+    /// The same of the threshold that this program decides by, [`right_from`].
+    pub decided: (f64, f64, f64),
+}
+
+/// Detect-and-Compare against truth.
+#[derive(Clone, Debug, Serialize)]
+pub struct MetricProbe {
+    /// Every sort of scene of two toys.
+    pub sorts: Vec<Sort>,
+    /// All scenes of two toys.
+    #[serde(flatten)]
+    pub telling: Telling,
+    /// Scenes of three, four and five toys.
     pub groups: Vec<Group>,
 }
 
-/// How many scenes that show a group of similar toys as they are count as right: what no way to draw them can be expected to exceed.
+/// Scenes of a group of more than two toys.
 #[derive(Clone, Debug, Serialize)]
 pub struct Group {
     /// How many toys.
     pub toys: usize,
-    /// The share of scenes at or above [`RIGHT`](crate::evaluate::RIGHT).
-    pub right: Option<Estimate>,
-    /// The share of scenes in which exactly so many toys are found.
+    /// How well they are told. The share of right scenes that count as right is what no way to draw them can be expected to exceed.
+    #[serde(flatten)]
+    pub telling: Telling,
+    /// The threshold from which as few of the scenes that are not right pass as do of two toys': what [`right_from`] was read from.
+    pub as_strict: Option<f64>,
+    /// The share of right scenes in which exactly so many toys are found.
     pub counted: Option<Estimate>,
 }
 
@@ -158,6 +173,15 @@ pub(crate) fn references(toys: &[Toy], seed: u64) -> Result<Dataset, ProbeError>
     Ok(Dataset { folder: "rendered".into(), subjects, digests: Digests::default() })
 }
 
+/// A judged scene.
+struct Scored {
+    truth: Truth,
+    score: f64,
+    plain: f64,
+    /// How many toys were found.
+    found: usize,
+}
+
 /// Judges scenes of `pairs` pairs of held-out toys, and of as many groups of three, four and five, with the networks `eyes`. The
 /// scenes are softened by the autoencoder of `base`, as pictures that it generates are. `judged` hears of each pair and each group.
 ///
@@ -171,78 +195,96 @@ pub fn metric(
     mut judged: impl FnMut(),
 ) -> Result<MetricProbe, ProbeError> {
     let softener = Softener::load(base)?;
-    let mut scores: Vec<(Truth, f64, f64)> = Vec::new();
-    for pair in 0..pairs {
-        let stream = &mut rng::stream(seed, "metric pair", pair);
-        let (first, second) = similar_pair(stream);
-        let toys = [first, second];
-        let judge = Judge::new(eyes.clone(), references(&toys, seed ^ pair)?, eyes.options())?;
-        let mut scenes: Vec<RgbImage> = Vec::new();
-        for truth in SHOWN {
-            let mut cast = truth.cast(&toys, stream);
-            cast.shuffle(stream);
-            let place = Background::random_place(stream);
-            let scene = Scene::compose(stream, SIDE, place, cast);
-            scenes.push(scene.render().image);
+    let mut scenes = |count: usize| {
+        let mut scored = Vec::new();
+        for index in 0..pairs {
+            scored.extend(group(eyes, &softener, count, index, seed)?);
+            judged();
         }
-        for (truth, image) in SHOWN.iter().zip(softener.soften(&scenes)?) {
-            let judged = judge.judge(Path::new("scene"), &image)?;
-            let plain = judged.verdicts.first().map_or(0.0, |verdict| verdict.multi_subject_similarity);
-            scores.push((*truth, judged.score(), plain));
-        }
-        judged();
-    }
-    let groups = (3..=MAX_TOYS).map(|count| group(eyes, &softener, count, pairs, seed, &mut judged));
-    let groups = groups.collect::<Result<_, _>>()?;
-    Ok(summary(&scores, groups))
+        Ok::<_, ProbeError>(scored)
+    };
+    let of_pairs = scenes(2)?;
+    let telling = telling(&of_pairs, 2);
+    let passing = 1.0 - telling.decided.2;
+    let groups = (3..=MAX_TOYS).map(|count| {
+        let scored = scenes(count)?;
+        let right: Vec<&Scored> = scored.iter().filter(|scene| scene.truth == Truth::Right).collect();
+        let counted = right.iter().filter(|scene| scene.found == count).count();
+        Ok(Group {
+            toys: count,
+            telling: self::telling(&scored, count),
+            as_strict: threshold_passed_by(&scores(&scored, |truth| truth != Truth::Right).0, passing),
+            counted: Estimate::rate(counted, right.len()),
+        })
+    });
+    let groups = groups.collect::<Result<_, ProbeError>>()?;
+    Ok(MetricProbe { sorts: sorts(&of_pairs), telling, groups })
 }
 
-/// Two scenes of each of `groups` groups of `count` toys.
+/// All scenes of one group of `count` toys.
 fn group(
     eyes: &Arc<Eyes>,
     softener: &Softener,
     count: usize,
-    groups: u64,
+    index: u64,
     seed: u64,
-    judged: &mut impl FnMut(),
-) -> Result<Group, ProbeError> {
-    const SCENES: usize = 2;
-    let (mut right, mut counted) = (0, 0);
-    for group in 0..groups {
-        let stream = &mut rng::stream(seed, &format!("metric group of {count}"), group);
-        let toys = similar_group(stream, count);
-        let judge = Judge::new(eyes.clone(), references(&toys, seed ^ group)?, eyes.options())?;
-        let scenes: Vec<RgbImage> = std::iter::repeat_with(|| {
-            let mut cast = toys.clone();
-            cast.shuffle(stream);
-            let place = Background::random_place(stream);
-            Scene::compose(stream, SIDE, place, cast).render().image
+) -> Result<Vec<Scored>, ProbeError> {
+    let (stream, toys) = if count == 2 {
+        let mut stream = rng::stream(seed, "metric pair", index);
+        let (first, second) = similar_pair(&mut stream);
+        (stream, vec![first, second])
+    } else {
+        let mut stream = rng::stream(seed, &format!("metric group of {count}"), index);
+        let toys = similar_group(&mut stream, count);
+        (stream, toys)
+    };
+    let mut stream = stream;
+    let judge = Judge::new(eyes.clone(), references(&toys, seed ^ index)?, eyes.options())?;
+    let scenes: Vec<RgbImage> = SHOWN
+        .iter()
+        .map(|truth| {
+            let mut cast = truth.cast(&toys, &mut stream);
+            cast.shuffle(&mut stream);
+            let place = Background::random_place(&mut stream);
+            Scene::compose(&mut stream, SIDE, place, cast).render().image
         })
-        .take(SCENES)
         .collect();
-        for image in softener.soften(&scenes)? {
-            let judged = judge.judge(Path::new("scene"), &image)?;
-            right += usize::from(judged.score() >= RIGHT);
-            counted += usize::from(judged.found.len() == count);
-        }
-        judged();
-    }
-    let of = groups as usize * SCENES;
-    Ok(Group { toys: count, right: Estimate::rate(right, of), counted: Estimate::rate(counted, of) })
+    let judged = SHOWN.iter().zip(softener.soften(&scenes)?).map(|(&truth, image)| {
+        let judged = judge.judge(Path::new("scene"), &image)?;
+        let plain = judged.verdicts.first().map_or(0.0, |verdict| verdict.multi_subject_similarity);
+        Ok(Scored { truth, score: judged.score(), plain, found: judged.found.len() })
+    });
+    judged.collect()
 }
 
-fn summary(scores: &[(Truth, f64, f64)], groups: Vec<Group>) -> MetricProbe {
-    let of = |is: &dyn Fn(Truth) -> bool| -> (Vec<f64>, Vec<f64>) {
-        scores.iter().filter(|(truth, ..)| is(*truth)).map(|(_, score, plain)| (*score, *plain)).unzip()
+/// Scores and plain similarities of the scenes whose truth `is` so.
+fn scores(scored: &[Scored], is: impl Fn(Truth) -> bool) -> (Vec<f64>, Vec<f64>) {
+    scored.iter().filter(|scene| is(scene.truth)).map(|scene| (scene.score, scene.plain)).unzip()
+}
+
+fn telling(scored: &[Scored], toys: usize) -> Telling {
+    let right = scores(scored, |truth| truth == Truth::Right);
+    let wrong = scores(scored, |truth| truth != Truth::Right);
+    let share = |of: &[f64], is: &dyn Fn(f64) -> bool| {
+        of.iter().filter(|score| is(**score)).count() as f64 / of.len().max(1) as f64
     };
-    let right = of(&|truth| truth == Truth::Right);
-    let wrong = of(&|truth| truth != Truth::Right);
+    let from = right_from(toys);
+    Telling {
+        auroc: auroc(&right.0, &wrong.0).unwrap_or(0.5),
+        plain_auroc: auroc(&right.1, &wrong.1).unwrap_or(0.5),
+        threshold: best_threshold(&right.0, &wrong.0).unwrap_or((from, 0.0, 0.0)),
+        decided: (from, share(&right.0, &|score| score >= from), share(&wrong.0, &|score| score < from)),
+    }
+}
+
+fn sorts(scored: &[Scored]) -> Vec<Sort> {
+    let right = scores(scored, |truth| truth == Truth::Right);
     let mut truths: Vec<Truth> = SHOWN.to_vec();
     truths.dedup();
-    let sorts = truths
+    truths
         .into_iter()
         .map(|truth| {
-            let these = of(&|other| other == truth);
+            let these = scores(scored, |other| other == truth);
             let told = |a: &[f64], b: &[f64]| if truth == Truth::Right { None } else { auroc(a, b) };
             Sort {
                 truth,
@@ -251,18 +293,7 @@ fn summary(scores: &[(Truth, f64, f64)], groups: Vec<Group>) -> MetricProbe {
                 plain_auroc: told(&right.1, &these.1),
             }
         })
-        .collect();
-    let share = |of: &[f64], is: &dyn Fn(f64) -> bool| {
-        of.iter().filter(|score| is(**score)).count() as f64 / of.len().max(1) as f64
-    };
-    MetricProbe {
-        sorts,
-        auroc: auroc(&right.0, &wrong.0).unwrap_or(0.5),
-        plain_auroc: auroc(&right.1, &wrong.1).unwrap_or(0.5),
-        threshold: best_threshold(&right.0, &wrong.0).unwrap_or((RIGHT, 0.0, 0.0)),
-        decided: (share(&right.0, &|score| score >= RIGHT), share(&wrong.0, &|score| score < RIGHT)),
-        groups,
-    }
+        .collect()
 }
 
 #[cfg(test)]
@@ -283,6 +314,15 @@ mod tests {
             let changed: Vec<usize> = (0..2).filter(|&i| mixed[i] != toys[i]).collect();
             assert_eq!(changed.len(), 1);
             assert_ne!(mixed[changed[0]], toys[1 - changed[0]]);
+        }
+        let many = similar_group(stream, 4);
+        for _ in 0..20 {
+            let one = Truth::Mixed(2).cast(&many, stream);
+            assert_eq!((0..4).filter(|&i| one[i] != many[i]).count(), 1);
+            let two = Truth::Swapped.cast(&many, stream);
+            assert_eq!((0..4).filter(|&i| two[i] != many[i]).count(), 2);
+            let rest = Truth::Missing.cast(&many, stream);
+            assert!(rest.len() == 3 && rest.iter().all(|toy| many.contains(toy)));
         }
         let swapped = Truth::Swapped.cast(&toys, stream);
         assert!(swapped[0] != toys[0] && swapped[1] != toys[1] && swapped[0] != toys[1]);

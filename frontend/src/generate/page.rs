@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
 use mudi_domain::api::{Access, Base, Image, Job, JobEvent, JobKind, Page, Stored};
-use mudi_domain::layout::Layout;
+use mudi_domain::layout::{Layout, suited_gamma};
 use mudi_domain::prompt;
 use uuid::Uuid;
 
@@ -13,6 +13,7 @@ use super::live::LivePictures;
 use super::wish::{Start, Wish};
 use crate::api::{self, Answer, Loaded};
 use crate::frame::the_project;
+use crate::recipes::noun;
 use crate::training::{Progress, Work};
 use crate::widgets::{PageTitle, shown};
 
@@ -64,18 +65,19 @@ pub(crate) fn Generate() -> impl IntoView {
         let newest = offer.done().next().map(|run| run.id);
         if newest.is_some() {
             wish.start.set(Start::Random);
+            wish.gamma.set(suited_gamma(offer.subjects.len()));
         }
         wish.run.set(wanted.filter(|id| offer.done().any(|run| run.id == *id)).or(newest));
         wish.base.set(offer.bases.first().map(|base| base.name.clone()).unwrap_or_default());
         if let Some(layout) = offer.layouts.iter().find(|known| Some(known.id) == layout) {
             wish.start.set(Start::Saved(layout.id));
-            wish.gamma.set(gamma.unwrap_or(2.0));
+            wish.gamma.set(gamma.unwrap_or(suited_gamma(layout.value.subjects.len())));
         }
-        let names: Vec<&str> = offer.subjects.iter().map(|subject| subject.name.as_str()).collect();
+        let names: Vec<String> = offer.subjects.iter().map(|subject| format!("a {}", subject.name)).collect();
         if !names.is_empty() {
-            let names: Vec<String> = names.iter().map(|name| format!("a {name}")).collect();
-            let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            wish.prompt.set(prompt::collage(&names).replace(", simple background", ""));
+            let run = offer.runs.iter().find(|run| Some(run.id) == wish.run.get_untracked());
+            let base = run.map_or_else(|| wish.base.get_untracked(), |run| run.base.clone());
+            wish.prompt.set(prompt::together(&names, noun(&base)));
         }
     });
     let runs = Signal::derive(move || offer.value().map(|offer| offer.runs).unwrap_or_default());

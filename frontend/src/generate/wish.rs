@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 use mudi_domain::api::{Image, LayoutChoice, NewImages};
-use mudi_domain::layout::Layout;
+use mudi_domain::layout::{Layout, suited_gamma};
 use uuid::Uuid;
 
 /// Seeds are drawn below this, so that they are short enough to be told to somebody.
@@ -121,8 +121,9 @@ impl Wish {
         }
         match serde_json::from_value::<Layout>(image.parameters["layout"].clone()) {
             Ok(layout) => {
+                let suited = suited_gamma(layout.subjects.len());
                 self.start.set(Start::Own(layout));
-                self.gamma.set(number("gamma").unwrap_or(2.0) as f32);
+                self.gamma.set(number("gamma").map_or(suited, |gamma| gamma as f32));
             }
             Err(_) => self.start.set(Start::Noise),
         }

@@ -5,7 +5,7 @@ use leptos::task::spawn_local;
 use leptos_router::components::A;
 use leptos_router::hooks::use_params_map;
 use mudi_domain::api::{Access, NewStored, Stored, SubjectSummary};
-use mudi_domain::layout::Layout;
+use mudi_domain::layout::{Layout, suited_gamma};
 use mudi_domain::segmix::Options;
 use mudi_editor::layout::{Message, SHEET};
 
@@ -60,7 +60,8 @@ fn Designing(
     bench.send(Message::Escape);
     let keeping = Keeping::new(&stored, the.path_now(&format!("layouts/{}", stored.id)));
     let may_edit = the.allows(Access::Editor);
-    let (size, help, strength) = (RwSignal::new(512_u32), RwSignal::new(false), RwSignal::new(2.0_f64));
+    let suited = f64::from(suited_gamma(stored.value.subjects.len()));
+    let (size, help, strength) = (RwSignal::new(512_u32), RwSignal::new(false), RwSignal::new(suited));
     if may_edit {
         keep(bench, keeping);
     }

@@ -3,7 +3,7 @@
 
 use leptos::prelude::*;
 use mudi_domain::api::{Access, PreviewModel, Stored, SubjectSummary};
-use mudi_domain::layout::Layout;
+use mudi_domain::layout::{Layout, suited_gamma};
 use mudi_domain::segmix::Options;
 use mudi_domain::subject::SubjectId;
 use mudi_editor::layout::{Message, SHEET};
@@ -89,10 +89,10 @@ fn Playing(opened: Opened) -> impl IntoView {
         }
         .into_any();
     };
+    let strength = RwSignal::new(f64::from(suited_gamma(first.subjects.len())));
     let bench = Bench::new(first, Cutouts::new(the.path_now(""), subjects, sources), law);
     // Everything that is on the canvas is wanted at once.
     bench.send(Message::Escape);
-    let strength = RwSignal::new(2.0_f64);
     let live = model.map(|model| Live::new(bench, the.path_now(""), model, strength));
     if let Some(live) = live {
         live.start();

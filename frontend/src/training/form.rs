@@ -5,7 +5,6 @@ use leptos::prelude::*;
 use leptos::task::spawn_local;
 use leptos_router::hooks::use_navigate;
 use mudi_domain::api::{Base, NewRun, Run, Stored, SubjectSummary};
-use mudi_domain::prompt;
 use mudi_domain::recipe::{PARAMETERS, Parameter, Recipe};
 use uuid::Uuid;
 
@@ -44,21 +43,19 @@ pub(super) fn NewRunForm(
 ) -> impl IntoView {
     let the = the_project();
     let navigate = StoredValue::new(use_navigate());
-    let names: Vec<&str> = subjects.iter().map(|subject| subject.name.as_str()).collect();
-    // What the samples on the way show: all subjects in one picture.
-    let sample = prompt::collage(&names).replace(", simple background", "");
-    let sample = StoredValue::new(if names.is_empty() { String::new() } else { sample });
+    let names: Vec<String> = subjects.iter().map(|subject| subject.name.clone()).collect();
+    let names = StoredValue::new(names);
     let last = runs.last().map(|run| run.base.clone());
     let known = |name: &String| bases.iter().any(|base| base.name == *name);
     let first = last.filter(known).or(bases.first().map(|base| base.name.clone())).unwrap_or_default();
     let base = RwSignal::new(first.clone());
     let name = RwSignal::new(format!("Run {}", runs.len() + 1));
     let chosen = RwSignal::new(Some(Chosen::Preset(0)));
-    let all = Texts(RwSignal::new(texts(&PRESETS[0].recipe(&first, &sample.get_value()))));
+    let all = Texts(RwSignal::new(texts(&PRESETS[0].recipe(&first, &names.get_value()))));
     let (busy, fault) = (RwSignal::new(false), RwSignal::new(None::<String>));
     let choose = move |place: usize| {
         chosen.set(Some(Chosen::Preset(place)));
-        all.0.set(texts(&PRESETS[place].recipe(&base.get_untracked(), &sample.get_value())));
+        all.0.set(texts(&PRESETS[place].recipe(&base.get_untracked(), &names.get_value())));
     };
     let kept = Loaded::new(move || {
         let path = the.path("recipes");

@@ -125,6 +125,12 @@ fn name_photo(photo: Option<usize>) -> String {
     photo.map_or_else(|| "a photo".to_owned(), |index| format!("photo {index} (counted from 0)"))
 }
 
+/// The strength (gamma) of a layout that suits so many subjects: 2 for two or three, 3 for more (MuDI, section 4.2).
+#[must_use]
+pub const fn suited_gamma(subjects: usize) -> f32 {
+    if subjects > 3 { 3.0 } else { 2.0 }
+}
+
 impl Layout {
     /// A layout of these placements.
     #[must_use]

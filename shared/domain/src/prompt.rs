@@ -10,6 +10,8 @@ pub enum Noun {
     Objects,
     /// `3 animals:`
     Animals,
+    /// `3 toys:`, as the captions of the base that ships count.
+    Toys,
 }
 
 /// `prompt` behind a count of its subjects, for example `4 objects: A photo of ...` (MuDI, for many subjects).
@@ -20,8 +22,18 @@ pub fn counted(prompt: &str, subjects: usize, noun: Noun) -> String {
         (Noun::Objects, _) => "objects",
         (Noun::Animals, 1) => "animal",
         (Noun::Animals, _) => "animals",
+        (Noun::Toys, 1) => "toy",
+        (Noun::Toys, _) => "toys",
     };
     format!("{subjects} {noun}: {prompt}")
+}
+
+/// The prompt that asks for all of `names` in one picture, counted where they are more than two: `A photo of a and b.`,
+/// `3 objects: A photo of a, b and c.`
+#[must_use]
+pub fn together<S: AsRef<str>>(names: &[S], noun: Noun) -> String {
+    let prompt = format!("A photo of {}.", list(names));
+    if names.len() > 2 { counted(&prompt, names.len(), noun) } else { prompt }
 }
 
 /// The caption of a photo of one subject for which the data set gives none: `A photo of {name}.`
@@ -77,6 +89,8 @@ mod tests {
         assert_eq!(collage(&["a", "b", "c"]), "A photo of a, b and c, simple background.");
         assert_eq!(collage(&[]), "A photo of , simple background.");
         assert_eq!(collage(&["a"]), "A photo of a, simple background.");
+        assert_eq!(together(&["a", "b"], Noun::Objects), "A photo of a and b.");
+        assert_eq!(together(&["a", "b", "c"], Noun::Toys), "3 toys: A photo of a, b and c.");
         assert_eq!(prior("corgi"), "A photo of corgi, simple background, full body shot.");
         assert_eq!(counted("A photo.", 4, Noun::Animals), "4 animals: A photo.");
         assert_eq!(counted("A photo.", 1, Noun::Objects), "1 object: A photo.");

@@ -20,6 +20,9 @@ pub use parameter::{Kind, Parameter};
 pub use table::{PARAMETERS, Recipe};
 pub use value::{LearningSchedule, Method, Optimizer, Precision, Regularization, RelativeSizes};
 
+/// The least share of collages where there are more than three subjects.
+const CROWDED: f64 = 0.5;
+
 impl Recipe {
     /// What suits the pocket model that ships, two toys and `steps` from a few hundred on: in MuDI's own recipe it learns too little.
     ///
@@ -52,6 +55,13 @@ impl Recipe {
             gradient_checkpointing: false,
             ..Self::default()
         }
+    }
+
+    /// The same for so many subjects: more than three need more collages (MuDI, section 4.1, which leaves open how many).
+    #[must_use]
+    pub fn for_subjects(self, subjects: usize) -> Self {
+        let least = if subjects > 3 { CROWDED } else { 0.0 };
+        Self { segmix_probability: self.segmix_probability.max(least), ..self }
     }
 
     /// The table's entry for `name`; names are in kebab case, and `_` counts as `-`.

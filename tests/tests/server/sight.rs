@@ -248,7 +248,7 @@ fn images_are_judged_once() {
         assert!(!score["explanation"].as_str().unwrap_or_default().is_empty(), "{score}");
         assert_eq!(
             score["right"].as_bool(),
-            score["score"].as_f64().map(|score| score > mudi::evaluate::RIGHT)
+            score["score"].as_f64().map(|score| score >= mudi::evaluate::right_from(2))
         );
     }
     assert!(images[2].get("score").is_none());

@@ -4,14 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use mudi_domain::api::{ImageScore, JobEvent, NewEvaluation};
-use mudi_domain::compare::Outcome;
 use uuid::Uuid;
 
 use super::photos;
 use super::worker::{Stopped, Work};
 use crate::dataset::Dataset;
 use crate::dataset::decode::decode;
-use crate::evaluate::{Eyes, Judge, Judged, RIGHT};
+use crate::evaluate::{Eyes, Judge, Judged};
 use crate::server::store::StoreError;
 
 /// Of two boxes that share more of both together than this only the surer one counts: the names of similar subjects find the
@@ -67,17 +66,11 @@ fn score(work: &Work<'_>, judge: &Judge, image: Uuid) -> Result<(), Stopped> {
 
 fn summary(judged: &Judged) -> ImageScore {
     let verdict = judged.verdicts.first();
-    let subjects = match verdict.map(|verdict| &verdict.comparison.outcome) {
-        Some(Outcome::Matched { detection_of, .. }) => detection_of.len(),
-        Some(Outcome::Count { subjects, .. }) => *subjects,
-        None => 0,
-    };
-    let score = judged.score();
     ImageScore {
-        score,
-        right: score > RIGHT,
+        score: judged.score(),
+        right: judged.is_right(),
         detected: u32::try_from(judged.found.len()).unwrap_or(u32::MAX),
-        subjects: u32::try_from(subjects).unwrap_or(u32::MAX),
+        subjects: u32::try_from(judged.subjects()).unwrap_or(u32::MAX),
         explanation: verdict.map(|verdict| verdict.explanation.clone()).unwrap_or_default(),
     }
 }

@@ -6,7 +6,7 @@ use image::RgbImage;
 use indexmap::IndexMap;
 use mudi_domain::api::{JobEvent, Latents, LayoutChoice, NewImages};
 use mudi_domain::cutout::Cutout;
-use mudi_domain::layout::Layout;
+use mudi_domain::layout::{Layout, suited_gamma};
 use mudi_domain::segmix;
 use mudi_domain::subject::SubjectId;
 use mudi_engine_candle::weights::Precision;
@@ -171,13 +171,17 @@ impl<'a> Maker<'a> {
                 .and_then(|dataset| dataset.cutouts())
                 .map_err(|error| Stopped::of("photos", &error))?;
         }
-        let with_layout = request.layout != LayoutChoice::None;
+        let suited = match &request.layout {
+            LayoutChoice::None => 0.0,
+            LayoutChoice::Random => suited_gamma(cutouts.len()),
+            LayoutChoice::Fixed(layout) => suited_gamma(layout.subjects.len()),
+        };
         let mut settings = Settings {
             steps: request.steps as usize,
             guidance: request.guidance,
             sampler: request.sampler.parse().map_err(|error| Stopped::of("request", &error))?,
             karras: request.karras,
-            gamma: request.gamma.unwrap_or(if with_layout { 2.0 } else { 0.0 }),
+            gamma: request.gamma.unwrap_or(suited),
             lora_scale: request.lora_scale,
             interrupt: work.interrupt.clone(),
             ..Settings::for_base(&base)

@@ -93,7 +93,7 @@ pub struct NewImages {
     pub negative: String,
     /// Where the images start.
     pub layout: LayoutChoice,
-    /// Strength of the layout, -20 to 100; 2 with a layout where none is given.
+    /// Strength of the layout, -20 to 100; where none is given 2 with a layout of up to three subjects, 3 with one of more.
     #[cfg_attr(feature = "openapi", schema(minimum = -20, maximum = 100))]
     pub gamma: Option<f32>,
     /// Steps of the sampler, 1 to 1000.

@@ -36,6 +36,18 @@ fn the_pocket_models_recipe_can_be_trained() {
 }
 
 #[test]
+fn more_than_three_subjects_see_more_collages() {
+    let share = |share, subjects| {
+        Recipe { segmix_probability: share, ..Recipe::default() }.for_subjects(subjects).segmix_probability
+    };
+    assert_eq!(
+        [0, 1, 2, 3, 4, 8].map(|subjects| share(0.3, subjects)),
+        [0.3, 0.3, 0.3, 0.3, CROWDED, CROWDED]
+    );
+    assert_eq!(share(0.9, 4), 0.9);
+}
+
+#[test]
 fn values_are_set_by_name() {
     let mut recipe = Recipe::default();
     recipe.set("learning_rate", " 2e-5 ").unwrap();
