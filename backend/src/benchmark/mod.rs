@@ -45,6 +45,8 @@ pub struct Options {
     pub out: PathBuf,
     /// Parts of the benchmark.
     pub parts: Vec<Part>,
+    /// Of [`Part::Subjects`] only groups of so many toys, 2 to [`MAX_TOYS`](mudi_toybox::MAX_TOYS); empty for all.
+    pub toys: Vec<usize>,
     /// Groups of similar toys.
     pub pairs: u64,
     /// Which groups: others for another seed.

@@ -71,7 +71,7 @@ struct Bench<'a> {
 pub fn run(options: &Options, mut progress: impl FnMut(&str, u64, u64)) -> Result<Results, BenchmarkError> {
     create_folder(&options.out.join("cells"))?;
     settings::check(options)?;
-    let ways = ways(&options.parts);
+    let ways = ways(&options.parts, &options.toys);
     let each = options.prompts as u64 * options.seeds;
     let all = options.pairs * (ways.len() as u64 * each + teachings(&ways) * u64::from(options.steps));
     let workers = options.workers.min(options.pairs as usize).max(1);

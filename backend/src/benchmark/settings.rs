@@ -133,6 +133,7 @@ mod tests {
             reader: folder.join("reader"),
             out: folder.to_owned(),
             parts: Vec::new(),
+            toys: Vec::new(),
             pairs: 1,
             pair_seed: 3,
             prompts: 1,

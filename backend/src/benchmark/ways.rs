@@ -67,8 +67,8 @@ pub(super) struct Way {
     pub(super) gamma: f32,
 }
 
-/// All rows of the parts, in the order of the tables.
-pub(super) fn ways(parts: &[Part]) -> Vec<Way> {
+/// All rows of the parts, in the order of the tables; of [`Part::Subjects`] only those of `toys`, where it names any.
+pub(super) fn ways(parts: &[Part], toys: &[usize]) -> Vec<Way> {
     // Without a descriptive class nothing but the identifier tells the toys apart: there methods mix. With it, every method can
     // lean on what the base knows of colours.
     let pair = |method| Teaching::pair(method, Naming::Described);
@@ -120,7 +120,8 @@ pub(super) fn ways(parts: &[Part]) -> Vec<Way> {
         let (key, title) = (format!("gamma_{gamma}"), format!("γ = {gamma}"));
         ways.push(way(Part::Gamma, &key, &title, pair(Method::Mudi), gamma));
     }
-    for toys in 2..=mudi_toybox::MAX_TOYS {
+    let asked = |count: &usize| toys.is_empty() || toys.contains(count);
+    for toys in (2..=mudi_toybox::MAX_TOYS).filter(asked) {
         // The paper wants stronger layouts where there are many.
         let gamma = if toys > 3 { suited_gamma(toys) } else { GAMMA };
         for (key, name, method, gamma) in
@@ -133,4 +134,20 @@ pub(super) fn ways(parts: &[Part]) -> Vec<Way> {
     }
     ways.retain(|way| parts.contains(&way.part));
     ways
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_of_some_sizes_can_be_left_out() {
+        let sizes = |toys: &[usize]| -> Vec<usize> {
+            ways(&[Part::Subjects], toys).iter().map(|way| way.teaching.toys).collect()
+        };
+        assert_eq!(sizes(&[]), [2, 2, 3, 3, 4, 4, 5, 5]);
+        assert_eq!(sizes(&[5, 3]), [3, 3, 5, 5]);
+        // Other parts are of pairs.
+        assert_eq!(ways(&[Part::Gamma], &[3]).len(), 5);
+    }
 }

@@ -6,6 +6,7 @@ use std::thread::available_parallelism;
 use mudi::benchmark::{self, HTML_NAME, MOST_PROMPTS, Options, Part, Results};
 use mudi::pretrain::miniature::Miniature;
 use mudi_domain::statistics::Estimate;
+use mudi_toybox::MAX_TOYS;
 
 use super::{Failure, bar, base_folder, print, vision_folder};
 
@@ -31,6 +32,9 @@ pub(super) struct Arguments {
     /// Only these parts; may be given several times.
     #[arg(long = "part", value_enum)]
     parts: Vec<PartName>,
+    /// In the part `subjects` only so many toys; may be given several times.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(2..=MAX_TOYS as u64))]
+    toys: Vec<u64>,
     /// Groups of similar held-out toys.
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     pairs: u64,
@@ -83,6 +87,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         embedder: vision_folder(&arguments.embedder),
         reader: vision_folder(&arguments.reader),
         out: arguments.out.clone(),
+        toys: arguments.toys.iter().map(|&toys| toys as usize).collect(),
         parts: if named.is_empty() { Part::ALL.to_vec() } else { named },
         pairs: arguments.pairs,
         pair_seed: arguments.pair_seed,

@@ -3,6 +3,7 @@
 use std::iter;
 
 use image::RgbImage;
+use mudi_domain::compare::score_text;
 
 use super::chart::loss_chart;
 use super::html::{
@@ -139,8 +140,8 @@ fn score(score: &PictureScore) -> String {
     let (class, mark) = if score.right { ("right", "✓") } else { ("wrong", "✗") };
     let words = escape(&score.words);
     format!(
-        "<small class=\"score {class}\" title=\"{words}\">{mark} {:.2}<span> {words}</span></small>",
-        score.score
+        "<small class=\"score {class}\" title=\"{words}\">{mark} {}<span> {words}</span></small>",
+        score_text(score.score)
     )
 }
 

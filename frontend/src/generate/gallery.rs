@@ -3,6 +3,7 @@
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use mudi_domain::api::{Access, Image, Job, NewEvaluation, Run};
+use mudi_domain::compare::score_text;
 use uuid::Uuid;
 
 use super::compare::Compare;
@@ -44,8 +45,9 @@ fn judge_button(group: &[Image], asked: Callback<Job>) -> Option<impl IntoView +
 /// What Detect-and-Compare says of a picture.
 fn score_tag(image: &Image) -> Option<impl IntoView + use<>> {
     image.score.clone().map(|score| {
-        let class = if score.right { "tag good picture-score" } else { "tag warns picture-score" };
-        view! { <span class=class title=score.explanation>{format!("D&C {:.2}", score.score)}</span> }
+        let (class, mark) =
+            if score.right { ("tag good picture-score", "✓") } else { ("tag warns picture-score", "✗") };
+        view! { <span class=class title=score.explanation>{format!("{mark} D&C {}", score_text(score.score))}</span> }
     })
 }
 

@@ -3,6 +3,7 @@
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use mudi_domain::api::{Access, Image};
+use mudi_domain::compare::score_text;
 
 use super::download::save_bare;
 use super::gallery::{described, picture_path};
@@ -64,10 +65,14 @@ pub(super) fn Viewer(image: Image, wish: Wish, changed: Callback<()>, close: Cal
         }
     });
     let score = image.score.clone().map(|score| {
-        let class = if score.right { "notice" } else { "notice warns" };
+        let (class, counts) = if score.right {
+            ("notice", "each subject once, unmixed")
+        } else {
+            ("notice warns", "not every subject once and unmixed")
+        };
         view! {
             <div class=class>
-                <p>{format!("Detect-and-Compare: {:.2}. {}", score.score, score.explanation)}</p>
+                <p>{format!("Detect-and-Compare: {}, {counts} ({}).", score_text(score.score), score.explanation)}</p>
             </div>
         }
     });

@@ -45,7 +45,7 @@ pub struct Image {
 pub struct ImageScore {
     /// At most 1, which is right; 0 where the number of detections is not that of subjects.
     pub score: f64,
-    /// Whether it is right: the score is above the threshold that was fixed on scenes whose truth is known.
+    /// Whether it is right: the score reaches the threshold that was fixed, for so many subjects, on scenes whose truth is known.
     pub right: bool,
     /// How many subjects were detected.
     pub detected: u32,

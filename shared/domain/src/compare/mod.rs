@@ -31,6 +31,13 @@ mod tests;
 /// A matrix of similarities, row by row; each is a cosine, -1..=1.
 pub type Similarities = Vec<Vec<f64>>;
 
+/// A score as a reader sees it: two digits, rounded down, so that one just below a threshold does not look as if it were at it.
+#[must_use]
+pub fn score_text(score: f64) -> String {
+    // 0.29 is a little less than 29 hundredths as a binary fraction.
+    format!("{:.2}", (score * 100.0 + 1e-9).floor() / 100.0)
+}
+
 /// Why references and detections cannot be compared.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CompareError {

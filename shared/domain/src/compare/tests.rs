@@ -42,6 +42,14 @@ fn trio() -> References {
 }
 
 #[test]
+fn scores_are_shown_rounded_down() {
+    assert_eq!(
+        [0.6498, 0.65, 0.29, 1.0, 0.0, -0.333].map(score_text),
+        ["0.64", "0.65", "0.29", "1.00", "0.00", "-0.34"]
+    );
+}
+
+#[test]
 fn two_subjects_right() {
     let references = pair();
     assert_matrix(references.similarities(), &[&[1.0, 0.6], &[0.6, 1.0]]);
