@@ -229,16 +229,14 @@ fn group(
     index: u64,
     seed: u64,
 ) -> Result<Vec<Scored>, ProbeError> {
-    let (stream, toys) = if count == 2 {
-        let mut stream = rng::stream(seed, "metric pair", index);
+    let name = if count == 2 { "metric pair".to_owned() } else { format!("metric group of {count}") };
+    let mut stream = rng::stream(seed, &name, index);
+    let toys = if count == 2 {
         let (first, second) = similar_pair(&mut stream);
-        (stream, vec![first, second])
+        vec![first, second]
     } else {
-        let mut stream = rng::stream(seed, &format!("metric group of {count}"), index);
-        let toys = similar_group(&mut stream, count);
-        (stream, toys)
+        similar_group(&mut stream, count)
     };
-    let mut stream = stream;
     let judge = Judge::new(eyes.clone(), references(&toys, seed ^ index)?, eyes.options())?;
     let scenes: Vec<RgbImage> = SHOWN
         .iter()
