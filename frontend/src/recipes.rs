@@ -42,7 +42,7 @@ impl Preset {
         recipe.checkpoint_every = 50;
         if !names.is_empty() {
             recipe.sample_every = recipe.steps / 3;
-            recipe.sample_prompts = vec![prompt::together(names, noun(base)).replace('|', " ")];
+            recipe.sample_prompts = vec![prompt::together(names, "", noun(base)).replace('|', " ")];
         }
         recipe
     }

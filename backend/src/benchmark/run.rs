@@ -46,8 +46,7 @@ fn toys(options: &Options, group: u64, count: usize) -> Vec<Toy> {
 fn prompt(names: &[&str], place: Background, turn: usize) -> String {
     let mut named: Vec<String> = names.iter().map(|name| format!("a {name}")).collect();
     named.rotate_left(turn % names.len().max(1));
-    let prompt = format!("A photo of {}{}.", prompt::list(&named), place.phrase());
-    if names.len() > 2 { prompt::counted(&prompt, names.len(), Noun::Toys) } else { prompt }
+    prompt::together(&named, place.phrase(), Noun::Toys)
 }
 
 /// What is made once and used by many cells.
@@ -184,8 +183,12 @@ fn teachings(ways: &[Way]) -> u64 {
 }
 
 fn command(options: &Options) -> String {
+    let all = Part::ALL.iter().all(|part| options.parts.contains(part));
+    let parts = options.parts.iter().filter(|_| !all).map(|part| format!(" --part {}", part.word()));
+    let toys = options.toys.iter().map(|toys| format!(" --toys {toys}"));
+    let only: String = parts.chain(toys).collect();
     format!(
-        "mudi benchmark --pairs {} --pair-seed {} --prompts {} --seeds {} --steps {}",
+        "mudi benchmark --pairs {} --pair-seed {} --prompts {} --seeds {} --steps {}{only}",
         options.pairs, options.pair_seed, options.prompts, options.seeds, options.steps
     )
 }
@@ -195,14 +198,9 @@ fn write(options: &Options, results: &Results) -> Result<(), BenchmarkError> {
     text.push('\n');
     write_atomically(&options.out.join(JSON_NAME), text.as_bytes())?;
     write_atomically(&options.out.join(HTML_NAME), page(results, options).as_bytes())?;
-    for (part, name) in [
-        (Part::Methods, "methods"),
-        (Part::Ablations, "ablations"),
-        (Part::Gamma, "gamma"),
-        (Part::Subjects, "subjects"),
-    ] {
+    for part in Part::ALL {
         if let Some(chart) = chart(results, part) {
-            write_atomically(&options.out.join(format!("{name}.svg")), chart.as_bytes())?;
+            write_atomically(&options.out.join(format!("{}.svg", part.word())), chart.as_bytes())?;
         }
     }
     Ok(())

@@ -28,6 +28,16 @@ pub enum Part {
 impl Part {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Methods, Self::Ablations, Self::Gamma, Self::Subjects];
+
+    /// What the command line calls it.
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::Methods => "methods",
+            Self::Ablations => "ablations",
+            Self::Gamma => "gamma",
+            Self::Subjects => "subjects",
+        }
+    }
 }
 
 /// How toys are taught.

@@ -77,7 +77,7 @@ pub(crate) fn Generate() -> impl IntoView {
         if !names.is_empty() {
             let run = offer.runs.iter().find(|run| Some(run.id) == wish.run.get_untracked());
             let base = run.map_or_else(|| wish.base.get_untracked(), |run| run.base.clone());
-            wish.prompt.set(prompt::together(&names, noun(&base)));
+            wish.prompt.set(prompt::together(&names, "", noun(&base)));
         }
     });
     let runs = Signal::derive(move || offer.value().map(|offer| offer.runs).unwrap_or_default());

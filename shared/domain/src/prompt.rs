@@ -29,10 +29,10 @@ pub fn counted(prompt: &str, subjects: usize, noun: Noun) -> String {
 }
 
 /// The prompt that asks for all of `names` in one picture, counted where they are more than two: `A photo of a and b.`,
-/// `3 objects: A photo of a, b and c.`
+/// `3 objects: A photo of a, b and c in the snow.` The words of `place` follow the names and begin with a space; they may be none.
 #[must_use]
-pub fn together<S: AsRef<str>>(names: &[S], noun: Noun) -> String {
-    let prompt = format!("A photo of {}.", list(names));
+pub fn together<S: AsRef<str>>(names: &[S], place: &str, noun: Noun) -> String {
+    let prompt = format!("A photo of {}{place}.", list(names));
     if names.len() > 2 { counted(&prompt, names.len(), noun) } else { prompt }
 }
 
@@ -89,8 +89,8 @@ mod tests {
         assert_eq!(collage(&["a", "b", "c"]), "A photo of a, b and c, simple background.");
         assert_eq!(collage(&[]), "A photo of , simple background.");
         assert_eq!(collage(&["a"]), "A photo of a, simple background.");
-        assert_eq!(together(&["a", "b"], Noun::Objects), "A photo of a and b.");
-        assert_eq!(together(&["a", "b", "c"], Noun::Toys), "3 toys: A photo of a, b and c.");
+        assert_eq!(together(&["a", "b"], "", Noun::Objects), "A photo of a and b.");
+        assert_eq!(together(&["a", "b", "c"], " here", Noun::Toys), "3 toys: A photo of a, b and c here.");
         assert_eq!(prior("corgi"), "A photo of corgi, simple background, full body shot.");
         assert_eq!(counted("A photo.", 4, Noun::Animals), "4 animals: A photo.");
         assert_eq!(counted("A photo.", 1, Noun::Objects), "1 object: A photo.");
