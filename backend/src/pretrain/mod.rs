@@ -12,6 +12,7 @@ pub(crate) mod earlier;
 mod export;
 pub(crate) mod learner;
 pub mod miniature;
+mod pool;
 mod stage;
 pub(crate) mod state;
 mod vae;
@@ -46,7 +47,7 @@ pub struct Options {
     pub steps: u64,
     /// Steps of the autoencoder's decoder alone, at the end.
     pub decoder_steps: u64,
-    /// Pictures that the denoiser learns from.
+    /// Pictures of each size that the denoiser learns from.
     pub pool: u64,
     /// Steps between checkpoints.
     pub checkpoint_every: u64,
@@ -203,8 +204,8 @@ pub fn run(options: &Options) -> Result<(), PretrainError> {
     let factor = factor.map(|config| config.scaling_factor);
     let pool_path = options.run.join("pool.safetensors");
     let pool = match factor {
-        Some(factor) if options.steps == 0 => diffusion::Pool::none(factor),
-        factor => diffusion::Pool::make(options, &encoder, factor, &pool_path, &progress)?,
+        Some(factor) if options.steps == 0 => pool::Pool::none(factor),
+        factor => pool::Pool::make(options, &encoder, factor, &pool_path, &progress)?,
     };
     let scaling_factor = pool.scaling_factor;
     let diffusion_options = Options { steps: finished(options.steps), ..options.clone() };
