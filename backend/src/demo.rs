@@ -104,8 +104,8 @@ const SAMPLING_STEPS: usize = 20;
 const GAMMAS: [f32; 3] = [0.0, 1.0, 2.0];
 
 /// How toys are taught here and in the benchmark.
-pub(crate) fn recipe(seed: u64, steps: u32, method: Method) -> Recipe {
-    Recipe { method, seed, ..Recipe::for_pocket(steps) }
+pub(crate) fn recipe(seed: u64, steps: u32, method: Method, toys: usize) -> Recipe {
+    Recipe { method, seed, ..Recipe::for_pocket(steps, toys) }
 }
 
 fn explanation(method: Method) -> &'static str {
@@ -196,7 +196,7 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
             base: options.base.clone(),
             vae: None,
             out: options.out.join("runs").join(method.word()),
-            recipe: recipe(options.seed, options.steps, method),
+            recipe: recipe(options.seed, options.steps, method, toys.len()),
             resume: false,
             stop_after: None,
             masks: None,
@@ -303,7 +303,7 @@ fn grid(
     let mut starts = Vec::new();
     let mut layouts: Vec<RgbImage> = Vec::new();
     let cutouts = dataset.cutouts()?;
-    let law = segmix::Options::from(&recipe(options.seed, options.steps, method));
+    let law = segmix::Options::from(&recipe(options.seed, options.steps, method, dataset.subjects.len()));
     for &seed in &seeds {
         if method == Method::Mudi {
             let (start, canvas, _) =
@@ -333,6 +333,6 @@ mod tests {
     #[test]
     fn all_layers_of_the_blocks_learn() {
         let all = [&DEFAULT_TARGETS[..], &FURTHER_TARGETS].concat();
-        assert_eq!(recipe(0, 9, Method::Mudi).targets, all);
+        assert_eq!(recipe(0, 9, Method::Mudi, 2).targets, all);
     }
 }

@@ -34,11 +34,10 @@ impl Preset {
     #[must_use]
     pub fn recipe(self, base: &str, names: &[String]) -> Recipe {
         let mut recipe = if base == SMALL {
-            Recipe::for_pocket(self.steps / 2)
+            Recipe::for_pocket(self.steps / 2, names.len())
         } else {
-            Recipe { steps: self.steps, ..Recipe::default() }
+            Recipe { steps: self.steps, ..Recipe::default() }.for_subjects(names.len())
         };
-        recipe = recipe.for_subjects(names.len());
         recipe.checkpoint_every = 50;
         if !names.is_empty() {
             recipe.sample_every = recipe.steps / 3;
@@ -94,7 +93,7 @@ mod tests {
             }
         }
         assert_eq!(PRESETS[1].recipe("sdxl", &[]).learning_rate, Recipe::default().learning_rate);
-        assert_eq!(PRESETS[1].recipe("pocket", &[]).targets, Recipe::for_pocket(1).targets);
+        assert_eq!(PRESETS[1].recipe("pocket", &[]).targets, Recipe::for_pocket(1, 2).targets);
     }
 
     #[test]

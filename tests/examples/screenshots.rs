@@ -23,7 +23,7 @@ fn main() {
     let recipe = Recipe {
         sample_every: EVERY,
         sample_prompts: vec![prompt.to_owned()],
-        ..Recipe::for_pocket(4 * EVERY)
+        ..Recipe::for_pocket(4 * EVERY, 2)
     };
     let run =
         client.post(&format!("{path}/runs"), &json!({ "name": "Run 1", "base": "pocket", "recipe": recipe }));

@@ -249,7 +249,8 @@ fn memory_does_not_grow_from_picture_to_picture() {
     assert_eq!(taken[1..], [taken[1]; 3], "{taken:?}");
 
     // What is told before anything is loaded is about that, and not less.
-    let [needs, _] = plan::preview(&Source::open(&pocket()).expect("pocket")).expect("its configurations");
+    let [needs, _] =
+        plan::preview(&Source::open(&pocket()).expect("pocket"), None).expect("its configurations");
     let adapter = &painter.engine().gpu().adapter;
     let value = painter.engine().settings().storage.bytes();
     let limits = Limits { value, largest: Some(adapter.largest_tensor), memory: None, own: false };

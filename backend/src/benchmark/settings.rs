@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use mudi_domain::recipe::{Method, PARAMETERS, Recipe};
+use mudi_toybox::MAX_TOYS;
 use serde::{Deserialize, Serialize};
 
 use super::{BenchmarkError, Options};
@@ -23,8 +24,8 @@ struct BenchmarkSettings {
     pair_seed: u64,
     prompts: usize,
     seeds: u64,
-    /// Of MuDI; the other methods' differ from it in nothing but the method.
-    recipe: Recipe,
+    /// Of MuDI, for two toys and more; the other methods' differ from it in nothing but the method.
+    recipes: Vec<Recipe>,
     /// SHA-256 of the files that the networks are made of, vocabularies too, by network and path.
     files: BTreeMap<String, String>,
 }
@@ -47,7 +48,7 @@ impl BenchmarkSettings {
             pair_seed: options.pair_seed,
             prompts: options.prompts,
             seeds: options.seeds,
-            recipe: recipe(0, options.steps, Method::Mudi),
+            recipes: (2..=MAX_TOYS).map(|toys| recipe(0, options.steps, Method::Mudi, toys)).collect(),
             files,
         })
     }
@@ -59,11 +60,13 @@ impl BenchmarkSettings {
             ("prompts", self.prompts.to_string()),
             ("seeds", self.seeds.to_string()),
         ];
-        let recipe = PARAMETERS.iter().map(|parameter| {
+        let recipes = self.recipes.iter().flat_map(|recipe| {
             // The table's own names are known.
-            (parameter.name, self.recipe.get(parameter.name).unwrap_or_default())
+            PARAMETERS
+                .iter()
+                .map(|parameter| (parameter.name, recipe.get(parameter.name).unwrap_or_default()))
         });
-        numbers.into_iter().chain(recipe).collect()
+        numbers.into_iter().chain(recipes).collect()
     }
 
     /// The first thing that is not the same, in words that a reader of the command line knows.

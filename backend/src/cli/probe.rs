@@ -44,6 +44,9 @@ struct Base {
     /// Seed of prompts and pictures.
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// Side of the pictures in pixels; by default the base's own.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(32..=2048))]
+    size: Option<u32>,
     /// Steps of the sampler.
     #[arg(long, default_value_t = 25, value_parser = clap::value_parser!(u64).range(1..=1000))]
     steps: u64,
@@ -156,6 +159,7 @@ fn base(arguments: &Base) -> Result<(), Failure> {
     let options = BaseOptions {
         prompts: arguments.prompts,
         seed: arguments.seed,
+        side: arguments.size.map(|side| side as usize),
         steps: arguments.steps as usize,
         guidance: arguments.guidance,
         pictures: arguments.pictures.clone(),
@@ -165,7 +169,7 @@ fn base(arguments: &Base) -> Result<(), Failure> {
         probe::base(&model, &vision_folder(&arguments.reader), &options, || bar.inc(1))?;
     bar.finish_and_clear();
     let text = format!("Drawn\n{}\n\nRendered\n{}", table(&pictures), table(&renders));
-    let object = serde_json::json!({ "seed": options.seed, "pictures": pictures, "renders": renders });
+    let object = serde_json::json!({ "seed": options.seed, "size": options.side, "pictures": pictures, "renders": renders });
     print(arguments.json, &object, &text)
 }
 

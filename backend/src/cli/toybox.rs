@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use mudi_domain::recipe::Recipe;
 use mudi_domain::rng;
 use mudi_toybox::{Naming, Toy, photo_set, similar_group, write_data_set};
 
@@ -19,9 +20,9 @@ pub(super) struct Arguments {
     /// Seed.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Side of the photos in pixels.
-    #[arg(long, default_value_t = 96, value_parser = clap::value_parser!(u32).range(32..=2048))]
-    size: u32,
+    /// Side of the photos in pixels; by default that of the pictures that `pocket` shows so many toys in.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(32..=2048))]
+    size: Option<u32>,
     /// Name toys by their kind alone (`olis bear`), not by colour and kind: the harder case.
     #[arg(long)]
     plain_names: bool,
@@ -37,7 +38,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut stream = rng::stream(arguments.seed, "toybox", 0);
     let toys = similar_group(&mut stream, usize::from(arguments.subjects));
     let naming = if arguments.plain_names { Naming::Kind } else { Naming::Described };
-    let photos = photo_set(&toys, naming, usize::from(arguments.photos), arguments.seed, arguments.size);
+    let size = arguments.size.unwrap_or(Recipe::pocket_side(toys.len()));
+    let photos = photo_set(&toys, naming, usize::from(arguments.photos), arguments.seed, size);
     write_data_set(&arguments.out, &toys, naming, &photos)?;
     let phrases: Vec<String> = toys.iter().map(Toy::phrase).collect();
     let object = serde_json::json!({ "out": arguments.out, "photos": photos.len(), "toys": phrases });

@@ -39,8 +39,8 @@ pub const fn right_from(subjects: usize) -> f64 {
     match subjects {
         0..=2 => 0.65,
         3 => 0.6,
-        4 => 0.45,
-        _ => 0.25,
+        4 => 0.5,
+        _ => 0.4,
     }
 }
 

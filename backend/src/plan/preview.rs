@@ -10,21 +10,18 @@ use super::counting::{CountingEngine, F32};
 use super::passes::{decoding, encoding, unet};
 use crate::base::{BaseError, Source};
 
-/// What a base takes where it paints one picture of its own size with guidance, and what its decoder alone takes.
+/// What a base takes where it paints one picture of `side` pixels (of its own size, by default) with guidance, and what its decoder alone takes.
 ///
 /// # Errors
 /// A folder without configurations, or with ones that are not supported.
-pub fn preview(base: &Source) -> Result<[PreviewNeeds; 2], BaseError> {
+pub fn preview(base: &Source, side: Option<usize>) -> Result<[PreviewNeeds; 2], BaseError> {
     let configs = Configs::read(base)?;
-    let latent = configs.side() / configs.reduction();
+    let side = side.unwrap_or(configs.side());
+    let latent = side / configs.reduction();
     let engine = CountingEngine::of_gpu();
     let sampling = unet(&configs, engine.clone())?.sampling(&configs, 2, [latent; 2])?;
-    let coding = encoding(&configs, engine.clone(), configs.side())?.max(decoding(
-        &configs,
-        engine.clone(),
-        [latent; 2],
-        None,
-    )?);
+    let coding =
+        encoding(&configs, engine.clone(), side)?.max(decoding(&configs, engine.clone(), [latent; 2], None)?);
     let mut weights = Shapes::default();
     for shapes in configs.shapes()? {
         weights.made.extend(shapes.made);

@@ -22,13 +22,21 @@ const PROMPTS: [&str; 6] = [
     "a brown dog and a grey cat in the garden",
     "a yellow spotted bear and a purple robot on the beach",
 ];
+/// What the grid of larger pictures shows.
+const CROWDS: [&str; 3] = [
+    "a red bear, a blue bear and a green bear in the garden",
+    "4 toys: a purple penguin, a yellow penguin, a red penguin and a teal penguin in the snow",
+    "5 toys: a brown dog, a grey cat, a pink rabbit, a green robot and a yellow striped bear in the forest",
+];
 const SEEDS: u64 = 6;
 
 /// Writes `README.md` and its pictures into `options.out`, where the model is already.
 pub(super) fn write(options: &Options, states: States<'_>) -> Result<(), PretrainError> {
     let base = Base::load(&options.out, Precision::Single)?;
     let folder = &options.out;
-    write_png(&folder.join("samples.png"), &samples(&base)?)?;
+    let [small, large] = [&data::SIZES[0], &data::SIZES[1]].map(|size| size.side);
+    write_png(&folder.join("samples.png"), &samples(&base, &PROMPTS, small)?)?;
+    write_png(&folder.join("crowds.png"), &samples(&base, &CROWDS, large)?)?;
     write_png(&folder.join("reconstructions.png"), &reconstructions(&base)?)?;
     let all = [("autoencoder", states.vae), ("denoiser", states.diffusion), ("decoder", states.decoder)];
     // Of a stage that an earlier run made, the chart stays.
@@ -39,11 +47,11 @@ pub(super) fn write(options: &Options, states: States<'_>) -> Result<(), Pretrai
     Ok(write_atomically(&folder.join("README.md"), text(options, states)?.as_bytes())?)
 }
 
-fn samples(base: &Base) -> Result<RgbImage, PretrainError> {
-    let settings = Settings::for_base(base);
+fn samples(base: &Base, prompts: &[&str], side: usize) -> Result<RgbImage, PretrainError> {
+    let settings = Settings { size: [side, side], ..Settings::for_base(base) };
     let starts: Vec<Start> = (0..SEEDS).map(|seed| Start { seed, ..Start::default() }).collect();
     let mut rows = Vec::new();
-    for prompt in PROMPTS {
+    for prompt in prompts {
         let texts = base.encode_pair(prompt, "")?;
         rows.push(pictures(base, &texts, &settings, &starts, |_| {})?);
     }
@@ -105,7 +113,10 @@ fn text(options: &Options, States { vae, decoder, diffusion }: States<'_>) -> Re
     // The learning rate follows from the planned steps, so the command names those.
     let early = if steps < options.steps { ", written before its end" } else { "" };
     let example = data::scene(seed, 0).caption(&mut rng::stream(seed, "card", 0));
-    let prompts: Vec<String> = PROMPTS.iter().map(|prompt| format!("\"{prompt}\"")).collect();
+    let quoted = |prompts: &[&str]| -> String {
+        prompts.iter().map(|prompt| format!("\"{prompt}\"")).collect::<Vec<_>>().join(", ")
+    };
+    let [small, large] = &data::SIZES;
     Ok(format!(
         "---
 license: mit
@@ -114,7 +125,7 @@ pipeline_tag: text-to-image
 ---
 # Pocket: SDXL's architecture in miniature, for toys
 
-A text-to-image model of plush toys and robots, {side} x {side} pixels, small enough to be trained and personalized on a laptop's
+A text-to-image model of plush toys and robots, {side} x {side} pixels or, for three toys and more, {large} x {large}, small enough to be trained and personalized on a laptop's
 processor. It exists to show and test personalization; it draws nothing else. The folder is in diffusers' layout
 (`StableDiffusionXLPipeline`), weights in half precision: two CLIP text encoders, a UNet with {unet:.1} million parameters, an
 autoencoder with {autoencoder:.1} million ({side} x {side} pixels to {latent} x {latent} x {channels}).
@@ -131,8 +142,8 @@ text encoders keep rare words apart; a tenth of the captions is empty. The ident
 ## Training
     mudi pretrain --seed {seed}{from} --vae-steps {planned_vae} --steps {planned} --decoder-steps {planned_decoder} --pool {pool}
 
-The autoencoder saw {vae_steps} batches of 24 crops, the text encoders and the UNet, together, {steps} batches of 32 pictures out of
-{pool}{early}. Then the decoder alone saw {decoder_steps} batches of crops. Mean loss of the last hundred steps: autoencoder {vae_loss}, denoiser {loss},
+The autoencoder saw {vae_steps} batches of 24 crops, the text encoders and the UNet, together, {steps} batches out of
+{pool} pictures of each size: in turn {small_batch} of {side} x {side} pixels and twice {large_batch} of {large} x {large}{early}. Then the decoder alone saw {decoder_steps} batches of crops. Mean loss of the last hundred steps: autoencoder {vae_loss}, denoiser {loss},
 decoder {decoder_loss} (by another measure). The weights are running averages.
 
 ![Loss of the autoencoder](loss-autoencoder.svg)
@@ -143,6 +154,10 @@ decoder {decoder_loss} (by another measure). The weights are running averages.
 Twenty Euler steps, guidance 5, seeds 0 to {last}. Rows: {prompts}.
 
 ![Samples](samples.png)
+
+The same at {large} x {large} pixels: {crowds}.
+
+![Crowds](crowds.png)
 
 What the autoencoder makes of pictures that it has not seen:
 
@@ -160,6 +175,10 @@ What the autoencoder makes of pictures that it has not seen:
         vae_loss = recent(&vae.losses),
         loss = recent(&diffusion.losses),
         last = SEEDS - 1,
-        prompts = prompts.join(", "),
+        prompts = quoted(&PROMPTS),
+        crowds = quoted(&CROWDS),
+        small_batch = small.batch,
+        large_batch = large.batch,
+        large = large.side,
     ))
 }

@@ -183,8 +183,8 @@ pub fn run(options: &Options) -> Result<(), PretrainError> {
     let vae_path = options.run.join("vae.safetensors");
     let diffusion_path = options.run.join("diffusion.safetensors");
     if options.export_only {
-        for path in [&vae_path, &diffusion_path] {
-            if !path.exists() {
+        for (path, steps) in [(&vae_path, options.vae_steps), (&diffusion_path, options.steps)] {
+            if steps > 0 && !path.exists() {
                 return Err(PretrainError::NoCheckpoint { path: path.clone() });
             }
         }

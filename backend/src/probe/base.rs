@@ -25,6 +25,8 @@ pub struct BaseOptions {
     pub prompts: u64,
     /// Seed of prompts and pictures.
     pub seed: u64,
+    /// Side of the pictures in pixels; the base's own by default.
+    pub side: Option<usize>,
     /// Sampler's steps.
     pub steps: usize,
     /// Classifier-free guidance scale.
@@ -113,7 +115,7 @@ pub fn base(
     }
     let (mut pictured, mut rendered) = (Tally::default(), Tally::default());
     for index in 0..options.prompts {
-        let scene = scene(options.seed, index, model.resolution() as u32);
+        let scene = scene(options.seed, index, options.side.unwrap_or(model.resolution()) as u32);
         let asked: Vec<(Kind, Color)> = scene.toys.iter().map(|(toy, _)| (toy.kind, toy.color)).collect();
         let asked = (asked.as_slice(), scene.background);
         let prompt = scene.description();
@@ -140,7 +142,13 @@ fn scene(seed: u64, index: u64, size: u32) -> Scene {
 }
 
 fn draw(model: &Base, prompt: &str, options: &BaseOptions, index: u64) -> Result<RgbImage, ProbeError> {
-    let settings = Settings { steps: options.steps, guidance: options.guidance, ..Settings::for_base(model) };
+    let side = options.side.unwrap_or(model.resolution());
+    let settings = Settings {
+        size: [side, side],
+        steps: options.steps,
+        guidance: options.guidance,
+        ..Settings::for_base(model)
+    };
     let seed = rng::stream(options.seed, "base probe picture", index).random();
     let start = Start { seed, ..Start::default() };
     let texts = model.encode_pair(prompt, "")?;

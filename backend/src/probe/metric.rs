@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use image::RgbImage;
 use mudi_domain::mask::Mask;
+use mudi_domain::recipe::Recipe;
 use mudi_domain::rng::{self, Stream};
 use mudi_domain::statistics::Estimate;
 use mudi_domain::subject::{Subject, SubjectId};
@@ -22,8 +23,6 @@ use crate::dataset::{Dataset, Digests, Photo, SubjectData};
 use crate::evaluate::{Eyes, Judge, right_from};
 use crate::pretrain::miniature::softener::Softener;
 
-/// Side of the scenes, in pixels.
-const SIDE: u32 = 96;
 /// Photos of each toy.
 const PHOTOS: usize = 5;
 /// What a toy has that another may take over: coat, pattern, what it wears, and all that no caption names.
@@ -161,7 +160,7 @@ pub(crate) fn references(toys: &[Toy], seed: u64) -> Result<Dataset, ProbeError>
         let subject = Subject::new(id, &subject_name(index, toy, Naming::Kind))?;
         subjects.push(SubjectData { subject, photos: Vec::new() });
     }
-    for photo in photo_set(toys, Naming::Kind, PHOTOS, seed, SIDE) {
+    for photo in photo_set(toys, Naming::Kind, PHOTOS, seed, Recipe::pocket_side(toys.len())) {
         let Some(mask) = photo.rendered.masks.into_iter().next() else { continue };
         subjects[photo.subject].photos.push(Photo {
             path: format!("photo {}", photo.caption).into(),
@@ -244,7 +243,7 @@ fn group(
             let mut cast = truth.cast(&toys, &mut stream);
             cast.shuffle(&mut stream);
             let place = Background::random_place(&mut stream);
-            Scene::compose(&mut stream, SIDE, place, cast).render().image
+            Scene::compose(&mut stream, Recipe::pocket_side(count), place, cast).render().image
         })
         .collect();
     let judged = SHOWN.iter().zip(softener.soften(&scenes)?).map(|(&truth, image)| {

@@ -27,8 +27,7 @@ pub(crate) struct Known {
     pub(crate) side: usize,
     pub(crate) reduction: usize,
     pub(crate) files: Vec<PreviewFile>,
-    /// What all of it takes of a device, and what its decoder alone takes.
-    pub(crate) needs: [PreviewNeeds; 2],
+    folder: PathBuf,
     paths: BTreeMap<String, PathBuf>,
     stamps: Vec<Stamp>,
 }
@@ -91,7 +90,6 @@ impl Known {
         let unet: UNetConfig = read_config(&folder.join("unet"))?;
         let vae: VaeConfig = read_config(&folder.join("vae"))?;
         let reduction = vae.reduction();
-        let needs = plan::preview(&Source::open(folder)?)?;
         let mut files = Vec::new();
         let mut paths = BTreeMap::new();
         for stamp in &stamps {
@@ -102,7 +100,12 @@ impl Known {
             files.push(PreviewFile { name, bytes: stamp.bytes, sha256 });
         }
         let side = unet.sample_size.unwrap_or(64) * reduction;
-        Ok(Self { name: name.to_owned(), side, reduction, files, needs, paths, stamps })
+        Ok(Self { name: name.to_owned(), side, reduction, files, folder: folder.to_owned(), paths, stamps })
+    }
+
+    /// What all of it takes of a device for pictures of `side` pixels, and what its decoder alone takes.
+    pub(crate) fn needs(&self, side: usize) -> Result<[PreviewNeeds; 2], PreviewError> {
+        Ok(plan::preview(&Source::open(&self.folder)?, Some(side))?)
     }
 
     /// The file with this content.

@@ -19,7 +19,7 @@ use crate::widgets::Slider;
 /// How long after the last change the canvas is made, in milliseconds.
 const CALM: u32 = 250;
 /// Sides of the canvas that can be looked at, in pixels.
-const SIZES: [u32; 4] = [96, 512, 768, 1024];
+const SIZES: [u32; 5] = [96, 144, 512, 768, 1024];
 /// The side of the canvas in the pictures of noise, in pixels.
 const NOISE: u32 = 256;
 /// The side of the squares that are averaged there.

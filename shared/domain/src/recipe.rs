@@ -24,7 +24,14 @@ pub use value::{LearningSchedule, Method, Optimizer, Precision, Regularization, 
 const CROWDED: f64 = 0.5;
 
 impl Recipe {
-    /// What suits the pocket model that ships, two toys and `steps` from a few hundred on: in MuDI's own recipe it learns too little.
+    /// Side in pixels of the pictures that show so many toys by the pocket model that ships: of those sizes that it has learnt the one
+    /// in which each of them keeps its face.
+    #[must_use]
+    pub const fn pocket_side(subjects: usize) -> u32 {
+        if subjects > 2 { 144 } else { 96 }
+    }
+
+    /// What suits the pocket model that ships, so many toys and `steps` from a few hundred on: in MuDI's own recipe it learns too little.
     ///
     /// Attention is a small part of that model, and its finest level has none, so all layers learn. A high rate that falls to
     /// nothing does what a lower one cannot in so few steps. A loss that counts all timesteps alike is drowned by the least noisy ones,
@@ -33,7 +40,7 @@ impl Recipe {
     /// more room; smaller margins make up for the overlap. Its text encoder is small, too: where collages name their subjects without
     /// articles and prompts with them, who is named first may be drawn twice.
     #[must_use]
-    pub fn for_pocket(steps: u32) -> Self {
+    pub fn for_pocket(steps: u32, subjects: usize) -> Self {
         let further = ["ff.net.0.proj", "ff.net.2", "proj_in", "proj_out", "conv1", "conv2"];
         let mut targets = Self::default().targets;
         targets.extend(further.map(str::to_owned));
@@ -53,11 +60,14 @@ impl Recipe {
             articles: 0.5,
             regularization: Regularization::None,
             gradient_checkpointing: false,
+            // Where it is the base's own it need not be said.
+            resolution: if subjects > 2 { Self::pocket_side(subjects) } else { 0 },
             ..Self::default()
         }
+        .for_subjects(subjects)
     }
 
-    /// The same for so many subjects: more than three need more collages (MuDI, section 4.1, which leaves open how many).
+    /// This recipe for so many subjects: more than three need more collages (MuDI, section 4.1, which leaves open how many).
     #[must_use]
     pub fn for_subjects(self, subjects: usize) -> Self {
         let least = if subjects > 3 { CROWDED } else { 0.0 };

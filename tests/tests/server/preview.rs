@@ -71,3 +71,21 @@ fn what_the_model_of_previews_takes_is_told_before_it_is_fetched() {
     );
     assert_eq!(larger["needs"]["weights"], needs["weights"]);
 }
+
+#[test]
+fn previews_are_as_large_as_the_pictures_that_were_learnt() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::start(&folder.path().join("data"), &["--preview", "sdxl-tiny"]);
+    let studio = Studio::full(server.client());
+    let number = |value: &Value| value.as_u64().expect("a number");
+    let own = studio.get("preview");
+    let side = 2 * number(&own["side"]);
+    let run = studio.train(2, &json!({ "resolution": side }));
+    studio.done(&run["job"]);
+    let trained = studio.get("preview");
+    assert_eq!(trained["lora"]["run"], run["id"], "{trained}");
+    assert_eq!(number(&trained["side"]), side);
+    let needed = |told: &Value| number(&told["needs"]["largest_activation"]);
+    assert_eq!(needed(&trained), 4 * needed(&own));
+    assert_eq!(trained["decoder"], own["decoder"]);
+}

@@ -9,7 +9,7 @@ use uuid::Uuid;
 pub struct PreviewModel {
     /// The base model.
     pub name: String,
-    /// Side of the square pictures that it makes, in pixels.
+    /// Side of the square pictures that it makes, in pixels: as the LoRA was trained, or the base's own.
     pub side: u32,
     /// Pixels that one latent stands for, in each direction.
     pub reduction: u32,

@@ -29,10 +29,11 @@ fn the_defaults_are_the_papers() {
 
 #[test]
 fn the_pocket_models_recipe_can_be_trained() {
-    let recipe = Recipe::for_pocket(600);
+    let recipe = Recipe::for_pocket(600, 2);
     assert_eq!(recipe.validate(), Ok(()));
     assert_eq!(recipe.steps, 600);
     assert!(Recipe::default().targets.iter().all(|target| recipe.targets.contains(target)));
+    assert!(Recipe::for_pocket(600, 3).resolution > recipe.resolution);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
-use mudi_domain::api::{JobState, PreviewLora, PreviewModel};
+use mudi_domain::api::{JobState, PreviewLora, PreviewModel, Run};
 use tower_http::compression::CompressionLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -51,11 +51,18 @@ async fn model(
     Params(project): Params<Uuid>,
 ) -> Result<Json<PreviewModel>, ApiError> {
     let known = look(&server).await?;
-    let lora = newest_lora(&server, project, &known.name).await?;
-    let [needs, decoder] = known.needs;
+    let newest = newest_run(&server, project, &known.name).await?;
+    let trained = newest.as_ref().map(|run| run.recipe.resolution as usize).filter(|&side| side > 0);
+    let side = trained.unwrap_or(known.side);
+    let lora = match newest {
+        Some(run) => Some(lora_of(&server, project, run).await?),
+        None => None,
+    };
+    let looked = known.clone();
+    let [needs, decoder] = tokio::task::spawn_blocking(move || looked.needs(side)).await??;
     Ok(Json(PreviewModel {
         name: known.name.clone(),
-        side: u32::try_from(known.side).unwrap_or(u32::MAX),
+        side: u32::try_from(side).unwrap_or(u32::MAX),
         reduction: u32::try_from(known.reduction).unwrap_or(u32::MAX),
         files: known.files.clone(),
         lora,
@@ -64,26 +71,28 @@ async fn model(
     }))
 }
 
-/// The LoRA of the newest finished run on `base`.
-async fn newest_lora(server: &App, project: Uuid, base: &str) -> Result<Option<PreviewLora>, ApiError> {
+/// The newest finished run on `base`.
+async fn newest_run(server: &App, project: Uuid, base: &str) -> Result<Option<Run>, ApiError> {
     let mut newest = None;
     let mut after = None;
     loop {
         let page = server.store.runs(project, list_range(after, Some(500))?).await?;
-        let finished = |run: &&mudi_domain::api::Run| run.state == JobState::Done && run.base == base;
+        let finished = |run: &&Run| run.state == JobState::Done && run.base == base;
         newest = page.items.iter().rfind(finished).cloned().or(newest);
         match page.next {
             // It is the id of the last run.
             Some(next) => {
                 after = Some(next.parse().map_err(|_| ApiError::internal("a page's end is no id"))?);
             }
-            None => break,
+            None => return Ok(newest),
         }
     }
-    let Some(run) = newest else { return Ok(None) };
+}
+
+async fn lora_of(server: &App, project: Uuid, run: Run) -> Result<PreviewLora, ApiError> {
     let path = server.store.run_folder(project, run.id).join(TRAINED).join(LORA_FILE);
     let bytes = tokio::fs::metadata(&path).await?.len();
-    Ok(Some(PreviewLora { run: run.id, name: run.name, alpha: run.recipe.alpha, bytes }))
+    Ok(PreviewLora { run: run.id, name: run.name, alpha: run.recipe.alpha, bytes })
 }
 
 /// A file of that model, by the SHA-256 of its content: what has been fetched once never changes.
