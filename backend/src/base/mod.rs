@@ -13,6 +13,7 @@ use image::RgbImage;
 use mudi_diffusion::schedule::NoiseSchedule;
 use mudi_diffusion::unet::{AddedConditioning, UNet, UNetInput};
 use mudi_diffusion::{Component, Engine};
+use mudi_domain::recipe::Recipe;
 use mudi_engine_candle::CandleEngine;
 use mudi_engine_candle::lora::{self, Attachment};
 use mudi_engine_candle::weights::Precision;
@@ -130,6 +131,12 @@ impl Base {
     pub fn resolution(&self) -> usize {
         let latent = self.unet.config.sample_size.unwrap_or(64);
         latent * self.vae.config.reduction()
+    }
+
+    /// Side of the square pictures that `recipe` teaches it, in pixels: the recipe's, or its own.
+    #[must_use]
+    pub fn side_for(&self, recipe: &Recipe) -> usize {
+        if recipe.resolution == 0 { self.resolution() } else { recipe.resolution as usize }
     }
 
     /// Height and width of latents for a picture.

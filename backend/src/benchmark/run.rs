@@ -7,7 +7,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::{self, available_parallelism};
 
 use mudi_domain::prompt::{self, Noun};
-use mudi_domain::recipe::{Method, Recipe};
+use mudi_domain::recipe::Method;
 use mudi_domain::{rng, segmix};
 use mudi_engine_candle::weights::Precision;
 use mudi_toybox::{Background, Toy, photo_set, similar_group, similar_pair, write_data_set};
@@ -225,7 +225,8 @@ impl Bench<'_> {
         }
         if !photos.exists() {
             let toys = toys(self.options, group, teaching.toys);
-            let size = Recipe::pocket_side(teaching.toys);
+            let size =
+                self.base.side_for(&recipe(group, self.options.steps, teaching.method, teaching.toys)) as u32;
             let set = photo_set(&toys, teaching.naming, PHOTOS, self.options.pair_seed ^ group, size);
             write_data_set(&photos, &toys, teaching.naming, &set)?;
         }
@@ -299,16 +300,17 @@ impl Bench<'_> {
         gamma: f32,
         cell: &mut Cell,
     ) -> Result<(), BenchmarkError> {
-        let size = Recipe::pocket_side(dataset.subjects.len()) as usize;
+        // The method changes nothing in what is taken from it.
+        let recipe = recipe(0, self.options.steps, Method::Mudi, dataset.subjects.len());
+        let side = self.base.side_for(&recipe);
         let settings = Settings {
-            size: [size, size],
+            size: [side, side],
             gamma,
             interrupt: self.interrupt.clone(),
             ..Settings::for_base(&self.base)
         };
         let cutouts = dataset.cutouts()?;
-        // The method changes nothing in it.
-        let law = segmix::Options::from(&recipe(0, self.options.steps, Method::Mudi, dataset.subjects.len()));
+        let law = segmix::Options::from(&recipe);
         let mut starts = Vec::new();
         for &seed in seeds {
             starts.push(if gamma > 0.0 {

@@ -159,7 +159,7 @@ fn base(arguments: &Base) -> Result<(), Failure> {
     let options = BaseOptions {
         prompts: arguments.prompts,
         seed: arguments.seed,
-        side: arguments.size.map(|side| side as usize),
+        side: arguments.size.map_or(model.resolution(), |side| side as usize),
         steps: arguments.steps as usize,
         guidance: arguments.guidance,
         pictures: arguments.pictures.clone(),
@@ -169,7 +169,9 @@ fn base(arguments: &Base) -> Result<(), Failure> {
         probe::base(&model, &vision_folder(&arguments.reader), &options, || bar.inc(1))?;
     bar.finish_and_clear();
     let text = format!("Drawn\n{}\n\nRendered\n{}", table(&pictures), table(&renders));
-    let object = serde_json::json!({ "seed": options.seed, "size": options.side, "pictures": pictures, "renders": renders });
+    let object = serde_json::json!({
+        "seed": options.seed, "size": options.side, "pictures": pictures, "renders": renders,
+    });
     print(arguments.json, &object, &text)
 }
 

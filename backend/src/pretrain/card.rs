@@ -34,9 +34,9 @@ const SEEDS: u64 = 6;
 pub(super) fn write(options: &Options, states: States<'_>) -> Result<(), PretrainError> {
     let base = Base::load(&options.out, Precision::Single)?;
     let folder = &options.out;
-    let [small, large] = [&data::SIZES[0], &data::SIZES[1]].map(|size| size.side);
-    write_png(&folder.join("samples.png"), &samples(&base, &PROMPTS, small)?)?;
-    write_png(&folder.join("crowds.png"), &samples(&base, &CROWDS, large)?)?;
+    let [small, large] = &data::SIZES;
+    write_png(&folder.join("samples.png"), &samples(&base, &PROMPTS, small.side)?)?;
+    write_png(&folder.join("crowds.png"), &samples(&base, &CROWDS, large.side)?)?;
     write_png(&folder.join("reconstructions.png"), &reconstructions(&base)?)?;
     let all = [("autoencoder", states.vae), ("denoiser", states.diffusion), ("decoder", states.decoder)];
     // Of a stage that an earlier run made, the chart stays.

@@ -25,8 +25,8 @@ pub struct BaseOptions {
     pub prompts: u64,
     /// Seed of prompts and pictures.
     pub seed: u64,
-    /// Side of the pictures in pixels; the base's own by default.
-    pub side: Option<usize>,
+    /// Side of the pictures in pixels.
+    pub side: usize,
     /// Sampler's steps.
     pub steps: usize,
     /// Classifier-free guidance scale.
@@ -115,7 +115,7 @@ pub fn base(
     }
     let (mut pictured, mut rendered) = (Tally::default(), Tally::default());
     for index in 0..options.prompts {
-        let scene = scene(options.seed, index, options.side.unwrap_or(model.resolution()) as u32);
+        let scene = scene(options.seed, index, options.side as u32);
         let asked: Vec<(Kind, Color)> = scene.toys.iter().map(|(toy, _)| (toy.kind, toy.color)).collect();
         let asked = (asked.as_slice(), scene.background);
         let prompt = scene.description();
@@ -142,9 +142,8 @@ fn scene(seed: u64, index: u64, size: u32) -> Scene {
 }
 
 fn draw(model: &Base, prompt: &str, options: &BaseOptions, index: u64) -> Result<RgbImage, ProbeError> {
-    let side = options.side.unwrap_or(model.resolution());
     let settings = Settings {
-        size: [side, side],
+        size: [options.side; 2],
         steps: options.steps,
         guidance: options.guidance,
         ..Settings::for_base(model)

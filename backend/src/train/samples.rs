@@ -109,7 +109,7 @@ impl Samples {
         priors: Vec<Prior>,
         captions: Arc<Captions>,
     ) -> Result<Self, TrainError> {
-        let size = if recipe.resolution == 0 { base.resolution() } else { recipe.resolution as usize };
+        let size = base.side_for(recipe);
         base.latent_size(size, size)?;
         let mut subjects = Vec::new();
         for data in &dataset.subjects {
