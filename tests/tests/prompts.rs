@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use mudi::train;
-use mudi_domain::recipe::{Recipe, Regularization};
+use mudi_domain::recipe::{Method, Recipe, Regularization};
 use mudi_tests::workshop::{Workshop, ok, refs, refused};
 
 /// The pixels of a small picture.
@@ -87,47 +87,79 @@ fn sizes_tiles_and_devices_are_chosen() {
     refuse(&["--lora", "x.safetensors:99"], &["99", "20"]);
 }
 
-#[test]
-fn collages_have_articles_as_often_as_the_recipe_says() {
-    let shop = Workshop::new();
-    let toys = shop.toys();
-    let captions = |articles: f64| -> Vec<String> {
-        let mut captions = Vec::new();
-        let recipe = Recipe {
+/// The captions of the samples of one step by `recipe`, a dozen collages, in the order in which they are shown.
+fn captions(
+    shop: &Workshop,
+    photos: &str,
+    name: &str,
+    recipe: Recipe,
+) -> Result<Vec<String>, train::TrainError> {
+    let mut captions = Vec::new();
+    let options = train::Options {
+        photos: photos.into(),
+        base: shop.base.clone().into(),
+        vae: None,
+        out: shop.path(name).into(),
+        recipe: Recipe {
             steps: 1,
             rank: 1,
             batch: 12,
             segmix_probability: 1.0,
             regularization: Regularization::None,
-            articles,
-            ..Recipe::default()
-        };
-        let options = train::Options {
-            photos: toys.clone().into(),
-            base: shop.base.clone().into(),
-            vae: None,
-            out: shop.path(&format!("articles-{articles}")).into(),
-            recipe,
-            resume: false,
-            stop_after: None,
-            masks: None,
-            interrupt: mudi::interrupt::Interrupt::default(),
-            memory: None,
-            device: mudi::device::Device::default(),
-        };
-        train::run(&options, |event| {
-            if let train::Progress::Shown(_, pictures) = event {
-                captions.extend(pictures.iter().map(|picture| picture.caption.clone()));
-            }
-        })
-        .expect("a step");
-        captions
+            ..recipe
+        },
+        resume: false,
+        stop_after: None,
+        masks: None,
+        interrupt: mudi::interrupt::Interrupt::default(),
+        memory: None,
+        device: mudi::device::Device::default(),
     };
+    train::run(&options, |event| {
+        if let train::Progress::Shown(_, pictures) = event {
+            captions.extend(pictures.iter().map(|picture| picture.caption.clone()));
+        }
+    })?;
+    Ok(captions)
+}
+
+#[test]
+fn collages_have_articles_as_often_as_the_recipe_says() {
+    let shop = Workshop::new();
+    let toys = shop.toys();
     let with = |captions: &[String]| captions.iter().filter(|caption| caption.contains(" and a ")).count();
     for (articles, expected) in [(0.0, 0..=0), (0.5, 1..=11), (1.0, 12..=12)] {
-        let captions = captions(articles);
+        let recipe = Recipe { articles, ..Recipe::default() };
+        let captions = captions(&shop, &toys, &format!("articles-{articles}"), recipe).expect("a step");
         assert_eq!(captions.len(), 12);
         assert!(expected.contains(&with(&captions)), "{articles}: {captions:?}");
         assert!(captions.iter().all(|caption| caption.ends_with(", simple background.")), "{captions:?}");
     }
+}
+
+#[test]
+fn collages_show_as_many_subjects_as_the_recipe_says() {
+    let shop = Workshop::new();
+    let four = shop.path("four");
+    ok(&["toybox", "--subjects", "4", "--photos", "2", "--seed", "4", "--size", "64", "--out", &four]);
+    // How many subjects each of the dozen shows.
+    let shown = |name: &str, recipe: Recipe| -> Vec<usize> {
+        let captions = captions(&shop, &four, name, recipe).expect("a step");
+        captions
+            .iter()
+            .map(|caption| 1 + caption.matches(" and ").count() + caption.matches(", ").count() - 1)
+            .collect()
+    };
+    let most = |collage_subjects| Recipe { collage_subjects, ..Recipe::default() };
+    assert_eq!(shown("pairs", most(2)), [2; 12]);
+    let threes = shown("threes", most(3));
+    assert!(
+        threes.contains(&2) && threes.contains(&3) && threes.iter().all(|count| [2, 3].contains(count)),
+        "{threes:?}"
+    );
+    // There are only four.
+    let all = shown("all", most(8));
+    assert!((2..=4).all(|count| all.contains(&count)) && all.iter().all(|count| *count <= 4), "{all:?}");
+    // Cut-Mix halves the canvas, whatever the recipe says.
+    assert_eq!(shown("halves", Recipe { method: Method::Cutmix, ..most(4) }), [2; 12]);
 }

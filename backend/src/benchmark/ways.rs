@@ -132,8 +132,8 @@ pub(super) fn ways(parts: &[Part], toys: &[usize]) -> Vec<Way> {
     }
     let asked = |count: &usize| toys.is_empty() || toys.contains(count);
     for toys in (2..=mudi_toybox::MAX_TOYS).filter(asked) {
-        // The paper wants stronger layouts where there are many.
-        let gamma = if toys > 3 { suited_gamma(toys) } else { GAMMA };
+        // The paper wants stronger layouts where there are many; two are also a row of the other parts.
+        let gamma = if toys > 2 { suited_gamma(toys) } else { GAMMA };
         for (key, name, method, gamma) in
             [("subjects", "MuDI", Method::Mudi, gamma), ("cutmix_subjects", "Cut-Mix", Method::Cutmix, 0.0)]
         {

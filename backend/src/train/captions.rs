@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use itertools::Itertools as _;
 use mudi_domain::prompt;
 use mudi_domain::recipe::{Recipe, Regularization};
 use mudi_engine_candle::weights::Precision;
@@ -29,6 +30,16 @@ pub(super) fn classes(dataset: &Dataset) -> Vec<&str> {
     classes
 }
 
+/// Every choice of so many of `names` as a collage may show, in every order from left to right.
+fn orders<'a>(names: &[&'a str], recipe: &Recipe) -> Result<Vec<Vec<&'a str>>, TrainError> {
+    let most = recipe.most_together(names.len());
+    let possible = Recipe::most_encodable(names.len());
+    if most > possible {
+        return Err(TrainError::ManyOrders { subjects: names.len(), shown: most, possible });
+    }
+    Ok((2..=most).flat_map(|count| names.iter().copied().permutations(count)).collect())
+}
+
 impl Captions {
     /// Loads the text encoders and encodes every text that the run will need of the base. Lets the encoders go, or gives them back
     /// where they learn; sample prompts are encoded by them then.
@@ -47,12 +58,10 @@ impl Captions {
             .collect();
         if recipe.collage_probability() > 0.0 {
             let names: Vec<&str> = dataset.subjects.iter().map(|data| data.subject.name()).collect();
-            for (index, left) in names.iter().enumerate() {
-                for (_, right) in names.iter().enumerate().filter(|(other, _)| *other != index) {
-                    captions.push(prompt::pair(left, right));
-                    if recipe.articles > 0.0 {
-                        captions.push(prompt::pair_with_articles(left, right));
-                    }
+            for names in orders(&names, recipe)? {
+                captions.push(prompt::collage(&names));
+                if recipe.articles > 0.0 {
+                    captions.push(prompt::collage_with_articles(&names));
                 }
             }
         }
@@ -123,4 +132,31 @@ impl Captions {
 
 fn unknown(caption: &str) -> TrainError {
     TrainError::Caption { caption: caption.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NAMES: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
+
+    fn of(names: usize, collage_subjects: u32) -> Result<Vec<Vec<&'static str>>, TrainError> {
+        orders(&NAMES[..names], &Recipe { collage_subjects, ..Recipe::default() })
+    }
+
+    #[test]
+    fn names_stand_in_every_order() {
+        assert_eq!(of(3, 2).unwrap().len(), 6);
+        let three = of(3, 3).unwrap();
+        assert_eq!(three.len(), 12);
+        assert!(three.contains(&vec!["c", "a"]) && three.contains(&vec!["c", "a", "b"]));
+        assert!(of(1, 5).unwrap().is_empty());
+    }
+
+    #[test]
+    fn more_orders_than_can_be_encoded_are_refused() {
+        assert_eq!(of(8, 2).unwrap().len(), 56);
+        assert_eq!(of(8, 4).unwrap_err().to_string().matches("up to 4 of 8 subjects").count(), 1);
+        assert!(of(8, 8).unwrap_err().to_string().contains("set collage-subjects to 3"));
+    }
 }

@@ -34,6 +34,19 @@ pub enum TrainError {
     /// A collage cannot be made.
     #[error("a collage cannot be made: {0}")]
     Collage(#[from] mudi_domain::collage::CollageError),
+    /// The names of many subjects can stand in too many orders.
+    #[error(
+        "collages of up to {shown} of {subjects} subjects can name them in too many orders, each of which is a text to encode; \
+         set collage-subjects to {possible}"
+    )]
+    ManyOrders {
+        /// How many there are.
+        subjects: usize,
+        /// How many a collage may show.
+        shown: usize,
+        /// How many it could.
+        possible: usize,
+    },
     /// A file cannot be written.
     #[error(transparent)]
     Write(#[from] WriteError),

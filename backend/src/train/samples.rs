@@ -13,6 +13,7 @@ use mudi_domain::segmix;
 use mudi_domain::{cutmix, subject::Subject};
 use mudi_engine_candle::part_of;
 use rand::Rng;
+use rand::seq::index;
 
 use super::buckets::bucket;
 use super::captions::Captions;
@@ -138,7 +139,7 @@ impl Samples {
     }
 
     /// A subject drawn uniformly, one of its photos, and what the sample shows of it: the photo, or a collage with
-    /// another subject (MuDI, section 4.1).
+    /// another subject, or several (MuDI, section 4.1).
     fn shown(&self, stream: &mut Stream) -> Result<Shown, TrainError> {
         let first = stream.random_range(0..self.subjects.len());
         let photo = pick(stream, &self.subjects[first].photos);
@@ -150,33 +151,44 @@ impl Samples {
             let picture = TrainingPicture { image, caption, is_collage: false };
             return Ok(Shown { picture, latent: photo.latent.clone(), mask, size: photo.size });
         }
-        let other = (first + stream.random_range(1..self.subjects.len())) % self.subjects.len();
-        let other_photo = pick(stream, &self.subjects[other].photos);
-        let pair = [(first, photo), (other, other_photo)];
+        let mut shown = vec![(first, photo)];
+        for index in self.company(stream, first) {
+            shown.push((index, pick(stream, &self.subjects[index].photos)));
+        }
         let id = |index: usize| self.subjects[index].subject.id().clone();
         let size = self.size as u32;
         let collage: Collage = if self.recipe.method == Method::Cutmix {
-            cutmix::compose(stream, size, pair.map(|(index, photo)| (id(index), &photo.image)))?
+            let [one, other] = [0, 1].map(|at| (id(shown[at].0), &shown[at].1.image));
+            cutmix::compose(stream, size, [one, other])?
         } else {
-            let items = pair.map(|(index, photo)| (id(index), &photo.cutout));
+            let items: Vec<_> = shown.iter().map(|(index, photo)| (id(*index), &photo.cutout)).collect();
             segmix::compose(stream, size, &items, &segmix::Options::from(&self.recipe))?
         };
         let names: Vec<&str> =
-            collage.left_to_right.iter().map(|&at| self.subjects[pair[at].0].subject.name()).collect();
+            collage.left_to_right.iter().map(|&at| self.subjects[shown[at].0].subject.name()).collect();
         // Nothing is drawn where there are none, as in runs of earlier recipes.
         let articles = self.recipe.articles > 0.0 && stream.random_bool(self.recipe.articles);
-        let caption = if articles { prompt::pair_with_articles } else { prompt::pair };
+        let caption = if articles { prompt::collage_with_articles } else { prompt::collage };
         let [h, w] = self.base.latent_size(self.size, self.size)?;
         Ok(Shown {
             latent: self.base.encode_images(&[&collage.image])?,
             mask: collage.union.to_latent(w as u32, h as u32),
             size: [self.size, self.size],
-            picture: TrainingPicture {
-                image: collage.image,
-                caption: caption(names[0], names[1]),
-                is_collage: true,
-            },
+            picture: TrainingPicture { image: collage.image, caption: caption(&names), is_collage: true },
         })
+    }
+
+    /// Who shares a collage with the subject `first`: at least one other, each choice as likely.
+    fn company(&self, stream: &mut Stream, first: usize) -> Vec<usize> {
+        let count = self.subjects.len();
+        let other = |distance: usize| (first + distance) % count;
+        let most = self.recipe.most_together(count);
+        // Nothing else is drawn where there are pairs only, as in runs of earlier recipes.
+        if most == 2 {
+            return vec![other(stream.random_range(1..count))];
+        }
+        let further = stream.random_range(1..most);
+        index::sample(stream, count - 1, further).into_iter().map(|distance| other(distance + 1)).collect()
     }
 
     /// The batch of pass `index` (steps times accumulation, plus the pass within the step).

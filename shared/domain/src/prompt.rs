@@ -42,24 +42,19 @@ pub fn photo(name: &str) -> String {
     format!("A photo of {name}.")
 }
 
-/// The caption of a Seg-Mix collage of two: `A photo of {left} and {right}, simple background.`
+/// The caption of a Seg-Mix collage, its names from left to right: `A photo of a, b and c, simple background.`
 ///
 /// The words on the background keep its white out of the identities (MuDI, section 4.1).
 #[must_use]
-pub fn pair(left: &str, right: &str) -> String {
-    collage(&[left, right])
-}
-
-/// The same with articles: `A photo of a {left} and a {right}, simple background.`
-#[must_use]
-pub fn pair_with_articles(left: &str, right: &str) -> String {
-    pair(&format!("a {left}"), &format!("a {right}"))
-}
-
-/// The caption of a collage, its names from left to right: `A photo of a, b and c, simple background.`
-#[must_use]
 pub fn collage(names: &[&str]) -> String {
     format!("A photo of {}, simple background.", list(names))
+}
+
+/// The same with articles: `A photo of a a, a b and a c, simple background.`
+#[must_use]
+pub fn collage_with_articles(names: &[&str]) -> String {
+    let names: Vec<String> = names.iter().map(|name| format!("a {name}")).collect();
+    format!("A photo of {}, simple background.", list(&names))
 }
 
 /// Names as a sentence lists them: `a, b and c`.
@@ -84,8 +79,11 @@ mod tests {
 
     #[test]
     fn captions_are_the_papers() {
-        assert_eq!(pair("olis corgi", "hta dog"), "A photo of olis corgi and hta dog, simple background.");
-        assert_eq!(pair_with_articles("b", "c"), "A photo of a b and a c, simple background.");
+        assert_eq!(
+            collage(&["olis corgi", "hta dog"]),
+            "A photo of olis corgi and hta dog, simple background."
+        );
+        assert_eq!(collage_with_articles(&["b", "c"]), "A photo of a b and a c, simple background.");
         assert_eq!(collage(&["a", "b", "c"]), "A photo of a, b and c, simple background.");
         assert_eq!(collage(&[]), "A photo of , simple background.");
         assert_eq!(collage(&["a"]), "A photo of a, simple background.");

@@ -15,11 +15,15 @@ mod table;
 mod tests;
 mod value;
 
+use crate::collage::MAX_SUBJECTS;
+
 pub use error::RecipeError;
 pub use parameter::{Kind, Parameter};
 pub use table::{PARAMETERS, Recipe};
 pub use value::{LearningSchedule, Method, Optimizer, Precision, Regularization, RelativeSizes};
 
+/// The most orders of names that a run's collages may have: the texts of all are encoded before it begins, and SDXL's take 0.6 MB each.
+const MAX_ORDERS: usize = 2000;
 /// The least share of collages where there are more than three subjects.
 const CROWDED: f64 = 0.5;
 
@@ -55,7 +59,10 @@ impl Recipe {
             batch: 3,
             // A short run must see enough collages.
             segmix_probability: 0.5,
-            max_width: 0.7,
+            // Two of three toys that wide would hide the third.
+            max_width: if subjects > 2 { 0.4 } else { 0.7 },
+            // It has to see all of them at once, where the paper's base needs pairs only.
+            collage_subjects: Self::most_encodable(subjects) as u32,
             margin: 64,
             articles: 0.5,
             regularization: Regularization::None,
@@ -158,6 +165,27 @@ impl Recipe {
     #[must_use]
     pub fn collage_probability(&self) -> f64 {
         if self.method == Method::Dreambooth { 0.0 } else { self.segmix_probability }
+    }
+
+    /// The most of so many subjects that collages can show: as a caption names them from left to right, the texts to encode soon are too
+    /// many. All of up to six, 4 of seven, 3 of eight to thirteen, 2 of more.
+    #[must_use]
+    pub fn most_encodable(subjects: usize) -> usize {
+        let mut orders = 0usize;
+        let fits = |shown: &usize| {
+            orders = orders.saturating_add(
+                (0..*shown).fold(1, |count: usize, taken| count.saturating_mul(subjects - taken)),
+            );
+            orders <= MAX_ORDERS
+        };
+        (2..=subjects.min(MAX_SUBJECTS)).take_while(fits).last().unwrap_or(2)
+    }
+
+    /// How many of so many subjects a collage may show: `collage-subjects`, but 2 for Cut-Mix, and all at most.
+    #[must_use]
+    pub fn most_together(&self, subjects: usize) -> usize {
+        let most = if self.method == Method::Cutmix { 2 } else { self.collage_subjects as usize };
+        most.min(subjects).max(2)
     }
 
     /// The work of a step, in pictures that go through the denoiser forward and back; good for the ratio of two recipes' times where the

@@ -2,6 +2,8 @@
 
 use serde_json::Value as Json;
 
+use crate::collage::MAX_SUBJECTS;
+
 use super::parameter::{Kind, Parameter};
 use super::value::{LearningSchedule, Method, Optimizer, Precision, Regularization, RelativeSizes, Value};
 
@@ -141,6 +143,8 @@ recipe! {
     "Collages" {
         segmix_probability: f64 = "segmix-probability", "0.3", number(0.0, 1.0),
             "Share of the samples that are collages (Seg-Mix, or Cut-Mix by that method). More than three subjects need more.";
+        collage_subjects: u32 = "collage-subjects", "2", integer(2, MAX_SUBJECTS as u64),
+            "How many subjects a Seg-Mix collage shows at most; each number from two on is as likely. Two suffice for large models, also for many subjects; small ones need to see them all.";
         min_scale: f64 = "min-scale", "0.75", number(0.1, 1.0),
             "The smallest size of a subject in a collage, as a fraction of the largest that fits.";
         max_width: f64 = "max-width", "0.5", number(0.1, 1.0),

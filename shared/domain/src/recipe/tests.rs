@@ -37,6 +37,20 @@ fn the_pocket_models_recipe_can_be_trained() {
 }
 
 #[test]
+fn collages_show_as_many_as_their_captions_can_name() {
+    let most = [0, 1, 2, 3, 5, 6, 7, 8, 11, 13, 14, 50].map(Recipe::most_encodable);
+    assert_eq!(most, [2, 2, 2, 3, 5, 6, 4, 3, 3, 3, 2, 2]);
+    for subjects in 2..20 {
+        let recipe = Recipe::for_pocket(600, subjects);
+        assert_eq!(recipe.validate(), Ok(()));
+        assert_eq!(recipe.most_together(subjects), Recipe::most_encodable(subjects));
+        assert_eq!(Recipe { method: Method::Cutmix, ..recipe }.most_together(subjects), 2);
+    }
+    // The paper's recipe shows pairs.
+    assert_eq!(Recipe::default().most_together(5), 2);
+}
+
+#[test]
 fn more_than_three_subjects_see_more_collages() {
     let share = |share, subjects| {
         Recipe { segmix_probability: share, ..Recipe::default() }.for_subjects(subjects).segmix_probability
