@@ -23,7 +23,7 @@ pub use table::{PARAMETERS, Recipe};
 pub use value::{LearningSchedule, Method, Optimizer, Precision, Regularization, RelativeSizes};
 
 /// The most orders of names that a run's collages may have: the texts of all are encoded before it begins, and SDXL's take 0.6 MB each.
-const MAX_ORDERS: usize = 2000;
+const MAX_ORDERS: usize = 400;
 /// The least share of collages where there are more than three subjects.
 const CROWDED: f64 = 0.5;
 
@@ -167,8 +167,8 @@ impl Recipe {
         if self.method == Method::Dreambooth { 0.0 } else { self.segmix_probability }
     }
 
-    /// The most of so many subjects that collages can show: as a caption names them from left to right, the texts to encode soon are too
-    /// many. All of up to six, 4 of seven, 3 of eight to thirteen, 2 of more.
+    /// The most of so many subjects that a collage can show: captions name them from left to right, and each order is a text to encode.
+    /// All of up to five, 3 of six to eight, 2 of more.
     #[must_use]
     pub fn most_encodable(subjects: usize) -> usize {
         let mut orders = 0usize;
