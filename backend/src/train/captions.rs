@@ -49,8 +49,6 @@ impl Captions {
         dataset: &Dataset,
         recipe: &Recipe,
     ) -> Result<(Self, Option<TextEncoders>), TrainError> {
-        let engine = source.engine();
-        let encoders = TextEncoders::load(engine, source, precision)?;
         let mut captions: Vec<String> = dataset
             .subjects
             .iter()
@@ -65,6 +63,8 @@ impl Captions {
                 }
             }
         }
+        let engine = source.engine();
+        let encoders = TextEncoders::load(engine, source, precision)?;
         let mut priors = HashMap::new();
         if recipe.regularization == Regularization::Prior {
             for class in classes(dataset) {

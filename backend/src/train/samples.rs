@@ -168,13 +168,13 @@ impl Samples {
             collage.left_to_right.iter().map(|&at| self.subjects[shown[at].0].subject.name()).collect();
         // Nothing is drawn where there are none, as in runs of earlier recipes.
         let articles = self.recipe.articles > 0.0 && stream.random_bool(self.recipe.articles);
-        let caption = if articles { prompt::collage_with_articles } else { prompt::collage };
+        let caption = if articles { prompt::collage_with_articles(&names) } else { prompt::collage(&names) };
         let [h, w] = self.base.latent_size(self.size, self.size)?;
         Ok(Shown {
             latent: self.base.encode_images(&[&collage.image])?,
             mask: collage.union.to_latent(w as u32, h as u32),
             size: [self.size, self.size],
-            picture: TrainingPicture { image: collage.image, caption: caption(&names), is_collage: true },
+            picture: TrainingPicture { image: collage.image, caption, is_collage: true },
         })
     }
 

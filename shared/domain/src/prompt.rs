@@ -46,7 +46,7 @@ pub fn photo(name: &str) -> String {
 ///
 /// The words on the background keep its white out of the identities (MuDI, section 4.1).
 #[must_use]
-pub fn collage(names: &[&str]) -> String {
+pub fn collage<S: AsRef<str>>(names: &[S]) -> String {
     format!("A photo of {}, simple background.", list(names))
 }
 
@@ -54,7 +54,7 @@ pub fn collage(names: &[&str]) -> String {
 #[must_use]
 pub fn collage_with_articles(names: &[&str]) -> String {
     let names: Vec<String> = names.iter().map(|name| format!("a {name}")).collect();
-    format!("A photo of {}, simple background.", list(&names))
+    collage(&names)
 }
 
 /// Names as a sentence lists them: `a, b and c`.
@@ -85,7 +85,7 @@ mod tests {
         );
         assert_eq!(collage_with_articles(&["b", "c"]), "A photo of a b and a c, simple background.");
         assert_eq!(collage(&["a", "b", "c"]), "A photo of a, b and c, simple background.");
-        assert_eq!(collage(&[]), "A photo of , simple background.");
+        assert_eq!(collage::<&str>(&[]), "A photo of , simple background.");
         assert_eq!(collage(&["a"]), "A photo of a, simple background.");
         assert_eq!(together(&["a", "b"], "", Noun::Objects), "A photo of a and b.");
         assert_eq!(together(&["a", "b", "c"], " here", Noun::Toys), "3 toys: A photo of a, b and c here.");
