@@ -173,6 +173,33 @@ fn a_benchmark_resumes_and_counts() {
     }
     assert!(shop.bytes("benchmark/benchmark.html").starts_with(b"<!DOCTYPE html>"));
     assert!(shop.bytes("benchmark/methods.svg").starts_with(b"<svg"));
+    assert_eq!(first["toys"]["2"].as_array().map(Vec::len), Some(1));
+    // The pictures are there to be looked at, and whoever judges them finds the same.
+    let page = String::from_utf8(shop.bytes("benchmark/benchmark.html")).expect("text");
+    assert_eq!(page.matches("src=\"data:image/png;base64,").count(), 6, "one of each way");
+    let size = |file: &str| image::image_dimensions(shop.path(file)).expect("a picture");
+    let (width, height) = size("benchmark/pictures/0-mudi-kind-2-1/0-0000.png");
+    assert_eq!(size("benchmark/methods.webp"), (width + 8, 6 * (height + 4) + 4), "a row for each way");
+    let told = json(&[
+        "evaluate",
+        "--photos",
+        &shop.path("benchmark/runs/0-mudi-kind-2/toys"),
+        "--images",
+        &shop.path("benchmark/pictures/0-mudi-kind-2-1"),
+        "--detector",
+        &detector,
+        "--embedder",
+        &embedder,
+        "--quiet",
+    ]);
+    let cell = shop.bytes("benchmark/cells/0-mudi-kind-2-1.json");
+    let cell: Value = serde_json::from_slice(&cell).expect("json");
+    let judged: Vec<&Value> = told["images"].as_array().expect("images").iter().collect();
+    assert_eq!(judged.len(), 2, "{told}");
+    for (image, picture) in judged.iter().zip(cell["pictures"].as_array().expect("pictures")) {
+        assert_eq!(image["verdicts"][0]["score"], picture["score"], "{told} {cell}");
+        assert_eq!(image["prompt"], picture["prompt"], "{told} {cell}");
+    }
     // A cell that is there counts, and is not made again.
     let cell = shop.path("benchmark/cells/0-mudi-kind-2-1.json");
     let mut known: Value = serde_json::from_slice(&std::fs::read(&cell).expect("a cell")).expect("json");

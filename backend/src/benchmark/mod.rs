@@ -2,10 +2,12 @@
 //! from the same prompts and seeds, each judged by Detect-and-Compare.
 //!
 //! A benchmark is a list of cells (a group of toys, a way to teach them, a way to start), each with a file of its own in the
-//! output folder. What is there is not made again, so the same command resumes.
+//! output folder, and a folder of its pictures. What is there is not made again, so the same command resumes.
 
+mod cells;
 mod chart;
 mod page;
+mod pictures;
 mod results;
 mod run;
 mod settings;
@@ -13,7 +15,7 @@ mod ways;
 
 use std::path::PathBuf;
 
-pub use results::{Cell, Picture, Results, Row};
+pub use results::{Cell, Example, Picture, Results, Row};
 pub use run::run;
 pub use ways::Part;
 

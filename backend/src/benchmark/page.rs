@@ -4,6 +4,7 @@ use mudi_domain::statistics::Estimate;
 
 use super::Options;
 use super::chart::bars;
+use super::pictures;
 use super::results::{Results, Row};
 use super::ways::{GAMMA, Part};
 use crate::evaluate::right_from;
@@ -43,13 +44,14 @@ fn short(title: &str) -> &str {
 }
 
 pub(super) fn page(results: &Results, options: &Options) -> String {
-    let parts: String = Part::ALL.iter().map(|part| section(results, *part)).collect();
-    let toys: String =
-        results.groups.iter().map(|toys| format!("<li>{}</li>", escape(&toys.join("; ")))).collect();
+    let parts: String = Part::ALL.iter().map(|part| section(results, options, *part)).collect();
+    let groups: String = results.groups.iter().map(|(size, groups)| list(*size, groups)).collect();
+    let pairs_alone = results.groups.keys().all(|size| *size == 2);
+    let [group, of_these] = if pairs_alone { ["pair", "pairs"] } else { ["group", "groups"] };
     let header = format!(
         "<p class=\"lead\">{} of similar toys that neither the base model nor the judging networks were trained on, {}, {} each, {} \
          training steps a method.</p>",
-        count(options.pairs as usize, "pair", "pairs"),
+        count(options.pairs as usize, group, of_these),
         count(options.prompts, "prompt", "prompts"),
         count(options.seeds as usize, "picture", "pictures"),
         options.steps
@@ -62,8 +64,8 @@ pub(super) fn page(results: &Results, options: &Options) -> String {
          metric</code>), not on these pictures. Detect-and-Compare looks at toys alone; where a picture is set is read by a classifier \
          that was trained on renders, from each half by itself, so that two places side by side do not count (<code>mudi probe \
          place</code>). Intervals hold the true share with 95 % confidence if pictures were independent; \
-         those of one pair are not quite. Where nothing else is said, layouts count with γ = {GAMMA}, and toys \
-         are named by an identifier, their colour and their kind: the descriptive class.</p><h3>The pairs</h3><ol>{toys}</ol><h3>How to repeat it</h3><pre tabindex=\"0\"><code>{command}</code></pre>\
+         those of one group are not quite. Where nothing else is said, layouts count with γ = {GAMMA}, and toys \
+         are named by an identifier, their colour and their kind: the descriptive class.</p>{groups}<h3>How to repeat it</h3><pre tabindex=\"0\"><code>{command}</code></pre>\
          </section>",
         right_from(2),
         right_from(3),
@@ -74,7 +76,14 @@ pub(super) fn page(results: &Results, options: &Options) -> String {
     Document { title, style: "", skip: "Skip to the tables", header: &header, main: &main }.html()
 }
 
-fn section(results: &Results, part: Part) -> String {
+/// The groups of so many toys.
+fn list(size: usize, groups: &[Vec<String>]) -> String {
+    let toys: String = groups.iter().map(|toys| format!("<li>{}</li>", escape(&toys.join("; ")))).collect();
+    let title = if size == 2 { "The pairs".to_owned() } else { format!("The groups of {size}") };
+    format!("<h3>{title}</h3><ol>{toys}</ol>")
+}
+
+fn section(results: &Results, options: &Options, part: Part) -> String {
     let Some(chart) = chart(results, part) else { return String::new() };
     let [title, explanation] = words(part);
     let rows: String = results.rows.iter().filter(|row| row.part == part).map(row).collect();
@@ -82,7 +91,8 @@ fn section(results: &Results, part: Part) -> String {
         "<section><h2>{title}</h2><p>{explanation}</p>{chart}<table class=\"times\"><thead><tr><th scope=\"col\">Way</th>\
          <th scope=\"col\">Right</th><th scope=\"col\">In the place asked for</th><th scope=\"col\">Both</th>\
          <th scope=\"col\">Right number of toys</th><th scope=\"col\">Mean score</th></tr></thead>\
-         <tbody>{rows}</tbody></table></section>"
+         <tbody>{rows}</tbody></table>{}</section>",
+        pictures::table(results, part, &options.out)
     )
 }
 

@@ -1,11 +1,14 @@
 //! What was measured.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
 use mudi_domain::statistics::Estimate;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::Options;
-use super::ways::Part;
+use super::ways::{Part, Way};
 use crate::evaluate::right_from;
 use crate::probe::reader::PLACED;
 
@@ -26,12 +29,12 @@ pub struct Picture {
 
 impl Picture {
     /// Whether it shows each of so many toys once and unmixed.
-    fn is_right(&self, toys: usize) -> bool {
+    pub(super) fn is_right(&self, toys: usize) -> bool {
         self.score >= right_from(toys)
     }
 
     /// Whether all of it is set in the place that was asked for.
-    fn is_placed(&self) -> bool {
+    pub(super) fn is_placed(&self) -> bool {
         self.sureness >= PLACED
     }
 }
@@ -45,6 +48,15 @@ pub struct Cell {
     pub toys: Vec<String>,
     /// The pictures.
     pub pictures: Vec<Picture>,
+}
+
+/// A picture that is shown.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Example {
+    /// Its file, below the output folder; folders of earlier versions have none.
+    pub file: PathBuf,
+    /// How it was judged.
+    pub picture: Picture,
 }
 
 /// One row of a table: all groups in one way.
@@ -70,18 +82,22 @@ pub struct Row {
     pub counted: Option<Estimate>,
     /// Of each group the share of right pictures.
     pub groups: Vec<f64>,
+    /// Of the first group the first picture of each prompt.
+    #[serde(skip)]
+    pub examples: Vec<Example>,
 }
 
 impl Row {
-    pub(super) fn of(part: Part, key: &str, title: &str, toys: usize, cells: &[Cell]) -> Self {
+    pub(super) fn of(way: &Way, cells: &[Cell], examples: Vec<Example>) -> Self {
+        let toys = way.teaching.toys;
         let pictures: Vec<&Picture> = cells.iter().flat_map(|cell| &cell.pictures).collect();
         let rate = |is: &dyn Fn(&Picture) -> bool| {
             Estimate::rate(pictures.iter().filter(|picture| is(picture)).count(), pictures.len())
         };
         Self {
-            part,
-            key: key.to_owned(),
-            title: title.to_owned(),
+            part: way.part,
+            key: way.key.clone(),
+            title: way.title.clone(),
             toys,
             success: rate(&|picture| picture.is_right(toys)),
             placed: rate(&Picture::is_placed),
@@ -95,6 +111,7 @@ impl Row {
                     count as f64 / cell.pictures.len().max(1) as f64
                 })
                 .collect(),
+            examples,
         }
     }
 }
@@ -104,8 +121,8 @@ impl Row {
 pub struct Results {
     /// Every row, in the order of the tables.
     pub rows: Vec<Row>,
-    /// The toys of each group of two, in words.
-    pub groups: Vec<Vec<String>>,
+    /// The toys of each group, in words, by how many toys the groups have.
+    pub groups: BTreeMap<usize, Vec<Vec<String>>>,
     /// The command that repeats it.
     pub command: String,
 }

@@ -3,6 +3,7 @@
 pub mod chart;
 pub(crate) mod html;
 mod page;
+pub(crate) mod pictures;
 pub mod sheet;
 #[cfg(test)]
 mod tests;

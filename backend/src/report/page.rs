@@ -3,12 +3,10 @@
 use std::iter;
 
 use image::RgbImage;
-use mudi_domain::compare::score_text;
 
 use super::chart::loss_chart;
-use super::html::{
-    Document, count, duration, escape, list, memory, overlay, picture, subject_class, thumbnail,
-};
+use super::html::{Document, count, duration, escape, list, memory, overlay, subject_class, thumbnail};
+use super::pictures::{self, Shown};
 use super::{Grid, MethodSection, PictureScore, Report, SubjectCard, verdict};
 
 /// The whole page.
@@ -106,7 +104,7 @@ fn comparison(report: &Report) -> String {
             })
         })
         .collect();
-    let table = picture_table("compare", "Side by side", &rows);
+    let table = by_seed("compare", "Side by side", &rows);
     let prompt = escape(prompt);
     format!(
         r#"<section id="compare" aria-labelledby="compare-title">
@@ -135,60 +133,33 @@ struct PictureRow<'a> {
     scores: &'a [PictureScore],
 }
 
-/// What stands below a judged picture.
-fn score(score: &PictureScore) -> String {
-    let (class, mark) = if score.right { ("right", "✓") } else { ("wrong", "✗") };
-    let words = escape(&score.words);
-    format!(
-        "<small class=\"score {class}\" title=\"{words}\">{mark} {}<span> {words}</span></small>",
-        score_text(score.score)
-    )
+impl<'a> PictureRow<'a> {
+    /// Its pictures in the columns of `seeds`.
+    fn under(&self, seeds: &[u64]) -> pictures::Row<'a> {
+        let cell = |seed: &u64| {
+            let index = self.seeds.iter().position(|other| other == seed)?;
+            let (image, score) = (self.pictures.get(index)?, self.scores.get(index).cloned());
+            Some(Shown { image, about: format!("{}, seed {seed}", self.about), score })
+        };
+        pictures::Row {
+            class: self.class,
+            label: self.label.clone(),
+            cells: seeds.iter().map(cell).collect(),
+        }
+    }
 }
 
 /// Rows of pictures with a column for each seed that any of them has.
-///
-/// The roles repeat what the elements mean because narrow screens lay the table out as a grid, which would hide it.
-fn picture_table(class: &str, name: &str, rows: &[PictureRow<'_>]) -> String {
+fn by_seed(class: &str, name: &str, rows: &[PictureRow<'_>]) -> String {
     let mut seeds: Vec<u64> = Vec::new();
     for &seed in rows.iter().flat_map(|row| row.seeds) {
         if !seeds.contains(&seed) {
             seeds.push(seed);
         }
     }
-    if seeds.is_empty() {
-        return "<p class=\"quiet\">No pictures.</p>".to_owned();
-    }
-    let head: String = seeds
-        .iter()
-        .map(|seed| format!("<th role=\"columnheader\" scope=\"col\">seed {seed}</th>"))
-        .collect();
-    let mut body = String::new();
-    for row in rows {
-        let found = |seed: &u64| row.seeds.iter().position(|other| other == seed);
-        let cell = |seed: &u64| {
-            let index = found(seed);
-            let judged = index.and_then(|index| row.scores.get(index)).map_or(String::new(), score);
-            let image = index.and_then(|index| row.pictures.get(index));
-            image.map_or_else(
-                || "<span class=\"missing\">none</span>".to_owned(),
-                |image| picture(image, &format!("{}, seed {seed}", row.about)) + &judged,
-            )
-        };
-        let cells: String =
-            seeds.iter().map(|seed| format!("<td role=\"cell\">{}</td>", cell(seed))).collect();
-        body += &format!(
-            "<tr role=\"row\" class=\"{}\"><th role=\"rowheader\" scope=\"row\">{}</th>{cells}</tr>\n",
-            row.class, row.label
-        );
-    }
-    let (columns, name) = (seeds.len(), escape(name));
-    format!(
-        r#"<div class="wide" role="region" aria-label="{name}" tabindex="0">
-<table class="pictures {class}" role="table" aria-label="{name}" style="--n:{columns}">
-<thead role="rowgroup"><tr role="row"><td class="corner" role="cell"></td>{head}</tr></thead>
-<tbody role="rowgroup">{body}</tbody>
-</table></div>"#
-    )
+    let rows: Vec<pictures::Row<'_>> = rows.iter().map(|row| row.under(&seeds)).collect();
+    let columns: Vec<String> = seeds.iter().map(|seed| format!("seed {seed}")).collect();
+    pictures::table(class, name, &columns, &rows)
 }
 
 /// Every subject with its photos and masks.
@@ -283,7 +254,7 @@ fn grid_part(method: &MethodSection, grid: &Grid) -> String {
     }));
     let number = grid.rows.iter().map(|row| row.images.len()).sum();
     let made = format!("{} in {}", count(number, "picture", "pictures"), duration(grid.seconds));
-    let table = picture_table("", &format!("{}: pictures from {noise}", method.name), &rows);
+    let table = by_seed("", &format!("{}: pictures from {noise}", method.name), &rows);
     format!("<h3>Pictures from {noise}</h3><p class=\"quiet\">{made}</p>{table}")
 }
 
