@@ -78,7 +78,7 @@ pub(super) fn Form(offer: Offer, wish: Wish, asked: Callback<Job>) -> impl IntoV
                     .then(|| view! { <div class="row" role="group" aria-label="Put a subject into the prompt">{chips}</div> })}
             </div>
             {models}
-            <StartField layouts=offer.layouts wish />
+            <StartField layouts=offer.layouts subjects=offer.subjects.len() wish />
             <div class="columns">
                 <SeedField wish />
                 <Number id="count" label="Pictures" least=1.0 most=64.0 step="1" value=Signal::derive(move || f64::from(wish.count.get())) set=Callback::new(move |n: f64| wish.count.set(n as u32)) />
@@ -158,7 +158,7 @@ fn chip(place: usize, subject: &SubjectSummary, wish: Wish) -> impl IntoView + u
 
 /// Where the pictures start, and how strongly.
 #[component]
-fn StartField(layouts: Vec<Stored<Layout>>, wish: Wish) -> impl IntoView {
+fn StartField(layouts: Vec<Stored<Layout>>, subjects: usize, wish: Wish) -> impl IntoView {
     let the = the_project();
     let key = move || match wish.start.get() {
         Start::Noise => "noise".to_owned(),
@@ -166,14 +166,21 @@ fn StartField(layouts: Vec<Stored<Layout>>, wish: Wish) -> impl IntoView {
         Start::Saved(id) => id.to_string(),
         Start::Own(_) => "own".to_owned(),
     };
-    let choose = move |event: web_sys::Event| match event_target_value(&event).as_str() {
-        "noise" => wish.start.set(Start::Noise),
-        "random" => wish.start.set(Start::Random),
-        "own" => {}
-        id => {
-            if let Ok(id) = id.parse() {
-                wish.start.set(Start::Saved(id));
-            }
+    let sizes: Vec<(Uuid, usize)> =
+        layouts.iter().map(|layout| (layout.id, layout.value.subjects.len())).collect();
+    let in_layout = move |start: &Start| match start {
+        Start::Noise | Start::Random => subjects,
+        Start::Saved(id) => sizes.iter().find(|(known, _)| known == id).map_or(subjects, |(_, size)| *size),
+        Start::Own(layout) => layout.subjects.len(),
+    };
+    let choose = move |event: web_sys::Event| {
+        let start = match event_target_value(&event).as_str() {
+            "noise" => Some(Start::Noise),
+            "random" => Some(Start::Random),
+            id => id.parse().ok().map(Start::Saved),
+        };
+        if let Some(start) = start {
+            wish.start_from(start, &in_layout);
         }
     };
     let option = move |value: String, name: String| {

@@ -64,6 +64,16 @@ impl Wish {
         }
     }
 
+    /// Starts from elsewhere. A strength that nobody has moved goes with the number of subjects in the layout, which `subjects` tells.
+    pub(super) fn start_from(self, start: Start, subjects: impl Fn(&Start) -> usize) {
+        let suited = |start: &Start| suited_gamma(subjects(start));
+        let before = self.start.with_untracked(suited);
+        if (self.gamma.get_untracked() - before).abs() < f32::EPSILON {
+            self.gamma.set(suited(&start));
+        }
+        self.start.set(start);
+    }
+
     /// What to ask the server for; `layouts` are those that are saved.
     pub(super) fn request(self, layouts: &[(Uuid, Layout)]) -> NewImages {
         let layout = match self.start.get_untracked() {

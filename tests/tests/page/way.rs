@@ -34,6 +34,9 @@ fn from_an_empty_studio_to_a_shared_picture() {
     mask_all(&client, &project);
 
     train(&owner);
+    let everybody = json!({ "name": "Everybody twice", "value": four_discs() });
+    let saved = client.post(&format!("/api/projects/{project}/layouts"), &everybody);
+    assert_eq!(saved["name"], "Everybody twice");
     generate(&owner);
     shared(&owner, &server.address);
     assert_eq!(refusals(&owner.complaints()), Vec::<String>::new());
@@ -126,6 +129,22 @@ fn train(owner: &Browser) {
     owner.until("three sheets of samples", "return document.querySelectorAll('.sheet').length === 3");
 }
 
+/// A layout that shows each of two subjects twice.
+fn four_discs() -> serde_json::Value {
+    let disc = |subject: &str, x: f64| json!({ "subject": subject, "x": x, "y": 0.4, "width": 0.2 });
+    json!({ "version": 1, "subjects": [disc("a", 0.0), disc("b", 0.25), disc("a", 0.5), disc("b", 0.75)] })
+}
+
+/// Chooses where pictures start: by the beginning of an option's words.
+fn start_from(owner: &Browser, words: &str) {
+    owner.run(&format!(
+        "const e = document.querySelector('#start');
+         e.value = [...e.options].find(o => o.text.startsWith({})).value;
+         e.dispatchEvent(new Event('change'))",
+        json!(words)
+    ));
+}
+
 fn generate(owner: &Browser) {
     owner.press("Generate with it");
     owner.until(
@@ -135,9 +154,18 @@ fn generate(owner: &Browser) {
     owner.press("Steps, guidance, sampler");
     owner.write("#steps", "2");
     owner.write("#count", "2");
+    // The strength suits the number of subjects in the layout, until somebody moves it.
+    owner.sees("(gamma): 2.0");
+    start_from(owner, "Layout “Everybody");
+    owner.sees("(gamma): 3.0");
+    start_from(owner, "A random layout");
+    owner.sees("(gamma): 2.0");
     owner.run(
-        "const e = document.querySelector('#start'); e.value = 'random'; e.dispatchEvent(new Event('change'))",
+        "const e = document.querySelector('#gamma'); e.value = '1.5'; e.dispatchEvent(new Event('input'))",
     );
+    start_from(owner, "Layout “Everybody");
+    owner.sees("(gamma): 1.5");
+    start_from(owner, "A random layout");
     owner.press("Generate 2 pictures");
     owner.until("two pictures", "return document.querySelectorAll('.picture img').length === 2");
     owner.run("document.querySelectorAll('.picture-choose').forEach(e => e.click())");
