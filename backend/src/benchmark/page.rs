@@ -10,6 +10,9 @@ use super::ways::{GAMMA, Part};
 use crate::evaluate::right_from;
 use crate::report::html::{Document, count, escape};
 
+/// What the page adds to the style of reports: these tables have many columns.
+const STYLE: &str = ".ways{max-width:none;overflow-wrap:normal}.ways tbody th{min-width:12rem}\n";
+
 /// Heading and words of a part.
 fn words(part: Part) -> [&'static str; 2] {
     match part {
@@ -73,7 +76,7 @@ pub(super) fn page(results: &Results, options: &Options) -> String {
         right_from(5)
     );
     let title = "Do the subjects stay themselves?";
-    Document { title, style: "", skip: "Skip to the tables", header: &header, main: &main }.html()
+    Document { title, style: STYLE, skip: "Skip to the tables", header: &header, main: &main }.html()
 }
 
 /// The groups of so many toys.
@@ -88,10 +91,10 @@ fn section(results: &Results, options: &Options, part: Part) -> String {
     let [title, explanation] = words(part);
     let rows: String = results.rows.iter().filter(|row| row.part == part).map(row).collect();
     format!(
-        "<section><h2>{title}</h2><p>{explanation}</p>{chart}<table class=\"times\"><thead><tr><th scope=\"col\">Way</th>\
+        "<section><h2>{title}</h2><p>{explanation}</p>{chart}<div class=\"wide\" role=\"region\" aria-label=\"{title}, in numbers\" tabindex=\"0\"><table class=\"times ways\"><thead><tr><th scope=\"col\">Way</th>\
          <th scope=\"col\">Right</th><th scope=\"col\">In the place asked for</th><th scope=\"col\">Both</th>\
          <th scope=\"col\">Right number of toys</th><th scope=\"col\">Mean score</th></tr></thead>\
-         <tbody>{rows}</tbody></table>{}</section>",
+         <tbody>{rows}</tbody></table></div>{}</section>",
         pictures::table(results, part, &options.out)
     )
 }
