@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use image::RgbImage;
 use mudi_domain::prompt::{self, Noun};
 use mudi_domain::recipe::Method;
 use mudi_domain::{rng, segmix};
@@ -18,7 +17,7 @@ use crate::dataset::Dataset;
 use crate::demo::recipe;
 use crate::evaluate::{Eyes, Judge};
 use crate::files::{create_folder, write_atomically};
-use crate::generate::{self, Parameters, Placing, SOFTWARE, Settings, Start, layout_start, write_png};
+use crate::generate::{self, Parameters, Placing, Settings, Start, layout_start, write_png};
 use crate::interrupt::Interrupt;
 use crate::probe::reader::Reader;
 use crate::train::{self, LORA_FILE};
@@ -29,7 +28,7 @@ const PHOTOS: usize = 5;
 const TOGETHER: usize = 5;
 
 /// The toys of a group.
-pub(super) fn toys(options: &Options, group: u64, count: usize) -> Vec<Toy> {
+fn toys(options: &Options, group: u64, count: usize) -> Vec<Toy> {
     let stream = &mut rng::stream(options.pair_seed, "benchmark group", group * 10 + count as u64);
     if count == 2 {
         let (first, second) = similar_pair(stream);
@@ -197,46 +196,36 @@ impl<'a> Bench<'a> {
         };
         let cutouts = dataset.cutouts()?;
         let law = segmix::Options::from(&recipe);
-        let mut starts = Vec::new();
+        let (mut starts, mut layouts) = (Vec::new(), Vec::new());
         for &seed in seeds {
-            starts.push(if gamma > 0.0 {
-                layout_start(&self.base, &cutouts, Placing::Random(&law), settings.size[0], seed)?.0
+            let (start, layout) = if gamma > 0.0 {
+                let placing = Placing::Random(&law);
+                let (start, _, layout) = layout_start(&self.base, &cutouts, placing, side, seed)?;
+                (start, Some(layout))
             } else {
-                Start { seed, ..Start::default() }
-            });
+                (Start { seed, ..Start::default() }, None)
+            };
+            starts.push(start);
+            layouts.push(layout);
         }
         let texts = self.base.encode_pair(&asked.prompt, prompt::NEGATIVE)?;
         let images = generate::pictures(&self.base, &texts, &settings, &starts, |_| {})?;
-        let judged = |(&seed, image): (&u64, &RgbImage)| {
+        let base = self.options.base.file_name().unwrap_or_default().to_string_lossy();
+        let mut drawn = Vec::new();
+        for ((&seed, layout), image) in seeds.iter().zip(layouts).zip(&images) {
+            let parameters = Parameters::of(&settings, &asked.prompt, prompt::NEGATIVE, &base);
             let file = self.options.out.join(pictures::file(asked.cell, asked.number, seed));
-            write_png(&file, image, Some(&self.parameters(asked, &settings, seed)))?;
+            write_png(&file, image, Some(&Parameters { seed, layout, ..parameters }))?;
             let judged = judge.judge(&file, image)?;
-            Ok(Picture {
+            drawn.push(Picture {
                 prompt: asked.prompt.clone(),
                 seed,
                 score: judged.score(),
                 found: judged.found.len(),
                 sureness: self.reader.sureness(image, asked.place)?,
-            })
-        };
-        seeds.iter().zip(&images).map(judged).collect()
-    }
-
-    /// What a picture's file says of how it was made.
-    fn parameters(&self, asked: &Asked<'_>, settings: &Settings, seed: u64) -> Parameters {
-        Parameters {
-            prompt: asked.prompt.clone(),
-            negative_prompt: prompt::NEGATIVE.to_owned(),
-            seed,
-            steps: settings.steps,
-            sampler: settings.sampler.to_string(),
-            guidance: settings.guidance,
-            gamma: settings.gamma,
-            layout: None,
-            base: self.options.base.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-            loras: Vec::new(),
-            software: SOFTWARE,
+            });
         }
+        Ok(drawn)
     }
 }
 

@@ -4,7 +4,7 @@ use mudi_domain::statistics::Estimate;
 
 use super::Options;
 use super::chart::bars;
-use super::pictures;
+use super::pictures::{self, Strip};
 use super::results::{Results, Row};
 use super::ways::{GAMMA, Part};
 use crate::evaluate::right_from;
@@ -46,8 +46,9 @@ fn short(title: &str) -> &str {
     title.split(" (").next().unwrap_or(title)
 }
 
-pub(super) fn page(results: &Results, options: &Options) -> String {
-    let parts: String = Part::ALL.iter().map(|part| section(results, options, *part)).collect();
+pub(super) fn page(results: &Results, options: &Options, strips: &[Vec<Strip<'_>>]) -> String {
+    let parts: String =
+        Part::ALL.iter().zip(strips).map(|(part, strips)| section(results, *part, strips)).collect();
     let groups: String = results.groups.iter().map(|(size, groups)| list(*size, groups)).collect();
     let pairs_alone = results.groups.keys().all(|size| *size == 2);
     let [group, of_these] = if pairs_alone { ["pair", "pairs"] } else { ["group", "groups"] };
@@ -86,7 +87,7 @@ fn list(size: usize, groups: &[Vec<String>]) -> String {
     format!("<h3>{title}</h3><ol>{toys}</ol>")
 }
 
-fn section(results: &Results, options: &Options, part: Part) -> String {
+fn section(results: &Results, part: Part, strips: &[Strip<'_>]) -> String {
     let Some(chart) = chart(results, part) else { return String::new() };
     let [title, explanation] = words(part);
     let rows: String = results.rows.iter().filter(|row| row.part == part).map(row).collect();
@@ -95,7 +96,7 @@ fn section(results: &Results, options: &Options, part: Part) -> String {
          <th scope=\"col\">Right</th><th scope=\"col\">In the place asked for</th><th scope=\"col\">Both</th>\
          <th scope=\"col\">Right number of toys</th><th scope=\"col\">Mean score</th></tr></thead>\
          <tbody>{rows}</tbody></table></div>{}</section>",
-        pictures::table(results, part, &options.out)
+        pictures::table(strips)
     )
 }
 

@@ -1,14 +1,15 @@
 //! The pictures themselves: files for whoever wants to look or to judge again, and the first of each prompt side by side.
 
-use std::io::Cursor;
+use std::io::{self, Cursor};
 use std::path::{Path, PathBuf};
 
 use image::{ImageFormat, RgbImage};
 
 use super::results::{Example, Results, Row};
 use super::ways::{PLACES, Part};
+use crate::files::{WriteError, write_atomically};
 use crate::report::PictureScore;
-use crate::report::html::{count, escape};
+use crate::report::html::{count, escape, shrunk};
 use crate::report::pictures::{self, Shown};
 use crate::report::sheet::sheet;
 
@@ -20,15 +21,15 @@ pub(super) fn file(cell: &str, prompt: usize, seed: u64) -> PathBuf {
     ["pictures", cell, &format!("{prompt}-{seed:04}.png")].iter().collect()
 }
 
-/// A row and the pixels of its examples; none of a file that is not there, as in folders that are older than these files.
-struct Strip<'a> {
+/// A row and the pixels of its examples, scaled down where they are large; none of a file that is not there, as in folders that are older than these files.
+pub(super) struct Strip<'a> {
     row: &'a Row,
     pixels: Vec<Option<RgbImage>>,
 }
 
 /// The strips of a part's rows that have a picture.
-fn strips<'a>(results: &'a Results, part: Part, out: &Path) -> Vec<Strip<'a>> {
-    let load = |example: &Example| Some(image::open(out.join(&example.file)).ok()?.into_rgb8());
+pub(super) fn strips<'a>(results: &'a Results, part: Part, out: &Path) -> Vec<Strip<'a>> {
+    let load = |example: &Example| Some(shrunk(&image::open(out.join(&example.file)).ok()?.into_rgb8()));
     let of_part = results.rows.iter().filter(|row| row.part == part);
     of_part
         .map(|row| Strip { row, pixels: row.examples.iter().map(load).collect() })
@@ -65,8 +66,7 @@ fn judged(row: &Row, example: &Example, place: &str) -> PictureScore {
 }
 
 /// The part's examples as a table of the page, a row for each way; empty where there are no pictures.
-pub(super) fn table(results: &Results, part: Part, out: &Path) -> String {
-    let strips = strips(results, part, out);
+pub(super) fn table(strips: &[Strip<'_>]) -> String {
     let columns = strips.iter().map(|strip| strip.pixels.len()).max().unwrap_or(0);
     let Some(first) = strips.first().and_then(|strip| strip.row.examples.first()) else {
         return String::new();
@@ -76,18 +76,19 @@ pub(super) fn table(results: &Results, part: Part, out: &Path) -> String {
     let places: Vec<String> = PLACES.iter().take(columns).map(|place| place.phrase().to_owned()).collect();
     let table = pictures::table("compare", "The first pictures", &places, &rows);
     format!(
-        "<h3>The first pictures</h3><p class=\"quiet\">Of the first group, of each prompt (<q>{prompt}</q> and the other places) the one \
-         with the first seed. All others lie in the folder <code>pictures</code> beside this page, and <code>mudi evaluate</code> judges \
+        "<h3>The first pictures</h3><p class=\"quiet\">Of the first group, of each prompt, as <q>{prompt}</q>, the one with the first \
+         seed. All others lie in the folder <code>pictures</code> beside this page, and <code>mudi evaluate</code> judges \
          them again.</p><div class=\"card\">{table}</div>"
     )
 }
 
-/// The same pictures as one, without words: a row for each way, in the order of the table. None where a picture is not there.
-pub(super) fn picture(results: &Results, part: Part, out: &Path) -> Option<Vec<u8>> {
-    let whole = |strip: Strip<'_>| strip.pixels.into_iter().collect();
-    let rows: Option<Vec<Vec<RgbImage>>> = strips(results, part, out).into_iter().map(whole).collect();
-    let rows = rows.filter(|rows| !rows.is_empty())?;
+/// Writes the same pictures as one, without words: a row for each way, in the order of the table. Nothing where one is not there.
+pub(super) fn write_sheet(strips: &[Strip<'_>], path: &Path) -> Result<(), WriteError> {
+    let rows: Option<Vec<Vec<RgbImage>>> =
+        strips.iter().map(|strip| strip.pixels.iter().cloned().collect()).collect();
+    let Some(rows) = rows.filter(|rows| !rows.is_empty()) else { return Ok(()) };
     let mut webp = Cursor::new(Vec::new());
-    sheet(&rows, MARGIN).write_to(&mut webp, ImageFormat::WebP).ok()?;
-    Some(webp.into_inner())
+    let encoded = sheet(&rows, MARGIN).write_to(&mut webp, ImageFormat::WebP);
+    encoded.map_err(|error| WriteError { path: path.to_owned(), source: io::Error::other(error) })?;
+    write_atomically(path, webp.get_ref())
 }

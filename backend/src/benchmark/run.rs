@@ -1,13 +1,13 @@
 //! All cells, side by side where there are processors for it, and what is written of them.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::thread::{self, available_parallelism};
 
-use mudi_toybox::Toy;
 use rayon::ThreadPoolBuilder;
 
-use super::cells::{Bench, cell_name, toys};
+use super::cells::{Bench, cell_name};
 use super::page::{chart, page};
 use super::pictures;
 use super::results::{Cell, Example, Picture, Results, Row};
@@ -107,20 +107,14 @@ fn work(
 /// The tables' rows, of all groups' cells.
 fn results(options: &Options, ways: &[Way], mut groups: Vec<(u64, Vec<Cell>)>) -> Results {
     groups.sort_by_key(|(group, _)| *group);
-    let rows = ways.iter().enumerate().map(|(at, way)| {
+    let mut results = Results { rows: Vec::new(), groups: BTreeMap::new(), command: command(options) };
+    for (at, way) in ways.iter().enumerate() {
         let cells: Vec<Cell> = groups.iter().map(|(_, cells)| cells[at].clone()).collect();
-        Row::of(way, &cells, examples(options, way, &cells))
-    });
-    Results {
-        rows: rows.collect(),
-        groups: ways.iter().map(|way| (way.teaching.toys, named(options, way.teaching.toys))).collect(),
-        command: command(options),
+        results.rows.push(Row::of(way, &cells, examples(options, way, &cells)));
+        let named = || cells.iter().map(|cell| cell.toys.clone()).collect();
+        results.groups.entry(way.teaching.toys).or_insert_with(named);
     }
-}
-
-/// The toys of each group of `count`, in words.
-fn named(options: &Options, count: usize) -> Vec<Vec<String>> {
-    (0..options.pairs).map(|group| toys(options, group, count).iter().map(Toy::phrase).collect()).collect()
+    results
 }
 
 /// Of the first group the first picture of each prompt.
@@ -159,14 +153,13 @@ fn write(options: &Options, results: &Results) -> Result<(), BenchmarkError> {
     let mut text = serde_json::to_string_pretty(&results.json(options))?;
     text.push('\n');
     write_atomically(&options.out.join(JSON_NAME), text.as_bytes())?;
-    write_atomically(&options.out.join(HTML_NAME), page(results, options).as_bytes())?;
-    for part in Part::ALL {
+    let strips = Part::ALL.map(|part| pictures::strips(results, part, &options.out));
+    write_atomically(&options.out.join(HTML_NAME), page(results, options, &strips).as_bytes())?;
+    for (part, strips) in Part::ALL.into_iter().zip(&strips) {
         if let Some(chart) = chart(results, part) {
             write_atomically(&options.out.join(format!("{}.svg", part.word())), chart.as_bytes())?;
         }
-        if let Some(picture) = pictures::picture(results, part, &options.out) {
-            write_atomically(&options.out.join(format!("{}.webp", part.word())), &picture)?;
-        }
+        pictures::write_sheet(strips, &options.out.join(format!("{}.webp", part.word())))?;
     }
     Ok(())
 }

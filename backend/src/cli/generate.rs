@@ -8,7 +8,7 @@ use mudi::base::{Base, Source, precision};
 use mudi::dataset::Dataset;
 use mudi::device::Device;
 use mudi::files::create_folder;
-use mudi::generate::{Parameters, Placing, SOFTWARE, Settings, Start, layout_start, pictures, write_png};
+use mudi::generate::{Parameters, Placing, Settings, Start, layout_start, pictures, write_png};
 use mudi::plan;
 use mudi::plan::peak_memory;
 use mudi::train::{LORA_FILE, RunInfo};
@@ -193,6 +193,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let subjects = starts.first().and_then(|made| made.layout.as_ref()).map(|layout| layout.subjects.len());
     settings.gamma = arguments.gamma.unwrap_or(subjects.map_or(0.0, suited_gamma));
     create_folder(&arguments.out)?;
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
     let begin = Instant::now();
     let mut written = Vec::with_capacity(starts.len());
     let bar = bar(arguments.quiet, (starts.len().div_ceil(BATCH) * settings.steps) as u64);
@@ -202,17 +203,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         for (index, (image, made)) in images.iter().zip(group).enumerate() {
             let number = chunk * BATCH + index;
             let parameters = Parameters {
-                prompt: arguments.prompt.clone(),
-                negative_prompt: arguments.negative.clone(),
                 seed: made.start.seed,
-                steps: settings.steps,
-                sampler: settings.sampler.to_string(),
-                guidance: settings.guidance,
-                gamma: settings.gamma,
                 layout: made.layout.clone(),
-                base: folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
                 loras: arguments.changes.names(),
-                software: SOFTWARE,
+                ..Parameters::of(&settings, &arguments.prompt, &arguments.negative, &name)
             };
             let parameters = (!arguments.no_metadata).then_some(&parameters);
             let file = arguments.out.join(format!("{number:04}.png"));

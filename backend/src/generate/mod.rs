@@ -5,7 +5,7 @@ pub(crate) mod picture;
 mod start;
 
 pub use approximate::colours;
-pub use picture::{Parameters, SOFTWARE, encode_png, write_png};
+pub use picture::{Parameters, encode_png, write_png};
 pub use start::{Placing, Start, layout_start};
 
 use image::RgbImage;

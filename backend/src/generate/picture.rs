@@ -5,6 +5,7 @@ use std::path::Path;
 use image::RgbImage;
 use serde::Serialize;
 
+use super::Settings;
 use crate::files::{WriteError, write_atomically};
 
 /// What a picture was made with, written into its PNG as `parameters`.
@@ -36,8 +37,28 @@ pub struct Parameters {
     pub software: &'static str,
 }
 
+impl Parameters {
+    /// Those of a picture that was sampled with `settings`, from the seed 0 and without layout or LoRAs where nothing else is said.
+    #[must_use]
+    pub fn of(settings: &Settings, prompt: &str, negative_prompt: &str, base: &str) -> Self {
+        Self {
+            prompt: prompt.to_owned(),
+            negative_prompt: negative_prompt.to_owned(),
+            seed: 0,
+            steps: settings.steps,
+            sampler: settings.sampler.to_string(),
+            guidance: settings.guidance,
+            gamma: settings.gamma,
+            layout: None,
+            base: base.to_owned(),
+            loras: Vec::new(),
+            software: SOFTWARE,
+        }
+    }
+}
+
 /// The program, as pictures name it.
-pub const SOFTWARE: &str = concat!("MuDI Studio ", env!("CARGO_PKG_VERSION"));
+const SOFTWARE: &str = concat!("MuDI Studio ", env!("CARGO_PKG_VERSION"));
 
 /// The keyword of the text chunk.
 const KEYWORD: &str = "parameters";

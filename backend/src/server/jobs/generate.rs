@@ -17,8 +17,7 @@ use super::{TRAINED, bases, photos};
 use crate::base::{Base, BaseError, Source, Texts, precision};
 use crate::dataset::Dataset;
 use crate::generate::{
-    GenerateError, Parameters, Placing, SOFTWARE, Settings, Start, colours, encode_png, layout_start,
-    pictures,
+    GenerateError, Parameters, Placing, Settings, Start, colours, encode_png, layout_start, pictures,
 };
 use crate::models;
 use crate::plan;
@@ -281,18 +280,7 @@ impl<'a> Maker<'a> {
     }
 
     fn parameters(&self, seed: u64, layout: Option<Layout>) -> Parameters {
-        Parameters {
-            prompt: self.request.prompt.clone(),
-            negative_prompt: self.request.negative.clone(),
-            seed,
-            steps: self.settings.steps,
-            sampler: self.settings.sampler.to_string(),
-            guidance: self.settings.guidance,
-            gamma: self.settings.gamma,
-            layout,
-            base: self.base_name.to_owned(),
-            loras: Vec::new(),
-            software: SOFTWARE,
-        }
+        let NewImages { prompt, negative, .. } = self.request;
+        Parameters { seed, layout, ..Parameters::of(&self.settings, prompt, negative, self.base_name) }
     }
 }
