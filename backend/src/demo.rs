@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use image::RgbImage;
-use mudi_domain::prompt;
 use mudi_domain::recipe::{Method, Recipe};
 use mudi_domain::{rng, segmix};
 use mudi_engine_candle::weights::Precision;
@@ -181,7 +180,7 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
         masks: made.words(),
         judging: judging(),
         prompts: prompts.clone(),
-        negative_prompt: prompt::NEGATIVE.to_owned(),
+        negative_prompt: base.negative_prompt.to_owned(),
         command: format!(
             "mudi demo --seed {} --steps {} --count {}",
             options.seed, options.steps, options.count
@@ -316,7 +315,7 @@ fn grid(
     }
     let mut rows = Vec::new();
     for prompt in prompts {
-        let texts = base.encode_pair(prompt, mudi_domain::prompt::NEGATIVE)?;
+        let texts = base.encode_pair(prompt, base.negative_prompt)?;
         let images = pictures(base, &texts, &settings, &starts, |_| step())?;
         rows.push(GridRow { prompt: prompt.clone(), images, seeds: seeds.clone(), scores: Vec::new() });
     }

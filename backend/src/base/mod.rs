@@ -46,6 +46,8 @@ pub struct Base {
     pub schedule: NoiseSchedule,
     /// The text encoders, where they are in memory.
     pub text: Option<TextEncoders>,
+    /// What guidance leads away from where nothing else is asked for; see [`Source::negative_prompt`].
+    pub negative_prompt: &'static str,
 }
 
 impl Base {
@@ -103,11 +105,12 @@ impl Base {
         let engine = source.engine().clone();
         let unet_config = source.unet_config()?;
         let schedule = source.schedule()?;
+        let negative_prompt = source.negative_prompt()?;
         let vae = Vae::load(&engine, source, precision)?;
         let unet = source
             .load(&engine, Component::Unet, precision, |parameters| UNet::new(unet_config, parameters))?;
         crate::allocator::give_back();
-        Ok(Self { engine, path: source.path().to_owned(), unet, vae, schedule, text: None })
+        Ok(Self { engine, path: source.path().to_owned(), unet, vae, schedule, text: None, negative_prompt })
     }
 
     /// Attaches a LoRA to the networks that are in memory. What it has for text encoders that are not is of no use any more: texts are

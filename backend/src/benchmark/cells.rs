@@ -208,12 +208,12 @@ impl<'a> Bench<'a> {
             starts.push(start);
             layouts.push(layout);
         }
-        let texts = self.base.encode_pair(&asked.prompt, prompt::NEGATIVE)?;
+        let texts = self.base.encode_pair(&asked.prompt, self.base.negative_prompt)?;
         let images = generate::pictures(&self.base, &texts, &settings, &starts, |_| {})?;
         let base = self.options.base.file_name().unwrap_or_default().to_string_lossy();
         let mut drawn = Vec::new();
         for ((&seed, layout), image) in seeds.iter().zip(layouts).zip(&images) {
-            let parameters = Parameters::of(&settings, &asked.prompt, prompt::NEGATIVE, &base);
+            let parameters = Parameters::of(&settings, &asked.prompt, self.base.negative_prompt, &base);
             let file = self.options.out.join(pictures::file(asked.cell, asked.number, seed));
             write_png(&file, image, Some(&Parameters { seed, layout, ..parameters }))?;
             let judged = judge.judge(&file, image)?;

@@ -13,6 +13,7 @@ use super::pictures;
 use super::results::{Cell, Example, Picture, Results, Row};
 use super::ways::{Part, Teaching, Way, ways};
 use super::{BenchmarkError, HTML_NAME, JSON_NAME, Options, settings};
+use crate::base::Source;
 use crate::files::{create_folder, write_atomically};
 use crate::interrupt::Interrupt;
 
@@ -26,7 +27,7 @@ use crate::interrupt::Interrupt;
 /// [`BenchmarkError`]; cells that are done stay.
 pub fn run(options: &Options, mut progress: impl FnMut(&str, u64, u64)) -> Result<Results, BenchmarkError> {
     create_folder(&options.out.join("cells"))?;
-    settings::check(options)?;
+    settings::check(options, Source::open(&options.base)?.negative_prompt()?)?;
     let ways = ways(&options.parts, &options.toys);
     let each = options.prompts as u64 * options.seeds;
     let all = options.pairs * (ways.len() as u64 * each + teachings(&ways) * u64::from(options.steps));

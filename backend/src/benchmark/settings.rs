@@ -24,6 +24,8 @@ struct BenchmarkSettings {
     pair_seed: u64,
     prompts: usize,
     seeds: u64,
+    /// What guidance leads away from.
+    negative_prompt: String,
     /// Of MuDI, for two toys and more; the other methods' differ from it in nothing but the method.
     recipes: Vec<Recipe>,
     /// SHA-256 of the files that the networks are made of, vocabularies too, by network and path.
@@ -31,7 +33,7 @@ struct BenchmarkSettings {
 }
 
 impl BenchmarkSettings {
-    fn of(options: &Options) -> Result<Self, BenchmarkError> {
+    fn of(options: &Options, negative_prompt: &str) -> Result<Self, BenchmarkError> {
         let mut files = BTreeMap::new();
         for (network, path) in [
             ("base", &options.base),
@@ -48,6 +50,7 @@ impl BenchmarkSettings {
             pair_seed: options.pair_seed,
             prompts: options.prompts,
             seeds: options.seeds,
+            negative_prompt: negative_prompt.to_owned(),
             recipes: (2..=MAX_TOYS).map(|toys| recipe(0, options.steps, Method::Mudi, toys)).collect(),
             files,
         })
@@ -55,10 +58,11 @@ impl BenchmarkSettings {
 
     /// What the command line and the recipe say, by name, in one order.
     fn told(&self) -> Vec<(&'static str, String)> {
-        let numbers = [
+        let asked = [
             ("pair seed", self.pair_seed.to_string()),
             ("prompts", self.prompts.to_string()),
             ("seeds", self.seeds.to_string()),
+            ("negative prompt", format!("“{}”", self.negative_prompt)),
         ];
         let recipes = self.recipes.iter().flat_map(|recipe| {
             // The table's own names are known.
@@ -66,7 +70,7 @@ impl BenchmarkSettings {
                 .iter()
                 .map(|parameter| (parameter.name, recipe.get(parameter.name).unwrap_or_default()))
         });
-        numbers.into_iter().chain(recipes).collect()
+        asked.into_iter().chain(recipes).collect()
     }
 
     /// The first thing that is not the same, in words that a reader of the command line knows.
@@ -101,13 +105,14 @@ fn network_files(path: &Path) -> Result<Vec<PathBuf>, ModelsError> {
     Ok(files)
 }
 
-/// Notes with what the folder is made, or compares with what it was begun with. More pairs and parts may be added later.
+/// Notes with what the folder is made, or compares with what it was begun with. More pairs and parts may be added later. `negative_prompt`:
+/// what guidance leads away from.
 ///
 /// # Errors
 /// [`BenchmarkError::Other`], with the first thing that differs.
-pub(super) fn check(options: &Options) -> Result<(), BenchmarkError> {
+pub(super) fn check(options: &Options, negative_prompt: &str) -> Result<(), BenchmarkError> {
     let path = options.out.join(FILE);
-    let settings = BenchmarkSettings::of(options)?;
+    let settings = BenchmarkSettings::of(options, negative_prompt)?;
     let Ok(text) = std::fs::read_to_string(&path) else {
         let mut text = serde_json::to_string_pretty(&settings)?;
         text.push('\n');
@@ -147,21 +152,23 @@ mod tests {
     }
 
     fn said(options: &Options) -> String {
-        check(options).unwrap_err().to_string()
+        check(options, "").unwrap_err().to_string()
     }
 
     #[test]
     fn a_folder_takes_cells_of_one_recipe_and_of_one_set_of_weights() {
         let folder = tempfile::tempdir().unwrap();
         let options = options(folder.path(), 40);
-        check(&options).unwrap();
-        check(&Options { pairs: 3, workers: 2, ..options.clone() }).unwrap();
+        check(&options, "").unwrap();
+        check(&Options { pairs: 3, workers: 2, ..options.clone() }, "").unwrap();
+        let other = check(&options, "sticker").unwrap_err().to_string();
+        assert!(other.contains("negative prompt “”, now “sticker”"), "{other}");
         assert!(said(&Options { seeds: 2, ..options.clone() }).contains("seeds 1, now 2"));
         assert!(said(&Options { steps: 50, ..options.clone() }).contains("steps 40, now 50"));
         std::fs::write(options.detector.join("model.safetensors"), "others").unwrap();
         assert!(said(&options).contains("another detector/model.safetensors"));
         std::fs::write(options.detector.join("model.safetensors"), "detector").unwrap();
-        check(&options).unwrap();
+        check(&options, "").unwrap();
         std::fs::write(options.base.join("merges.txt"), "a b").unwrap();
         assert!(said(&options).contains("another base/merges.txt"));
     }

@@ -35,9 +35,9 @@ pub(super) struct Arguments {
     /// What to draw.
     #[arg(long)]
     prompt: String,
-    /// What not to draw.
-    #[arg(long, default_value = mudi_domain::prompt::NEGATIVE)]
-    negative: String,
+    /// What not to draw [default: `sticker, collage.` where these are words of the base's vocabulary, else nothing].
+    #[arg(long)]
+    negative: Option<String>,
     /// Layout to start from: a JSON file, or `random` for a random collage of the run's subjects.
     #[arg(long)]
     layout: Option<PathBuf>,
@@ -169,11 +169,15 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let available = || plan::available_memory().filter(|_| arguments.device.is_cpu());
     plan::check(&source, job, arguments.memory.map(super::bytes).or_else(available))?;
     let lora = arguments.run.as_deref().map(|run| attachment(&source, run)).transpose()?;
+    let negative = match &arguments.negative {
+        Some(negative) => negative,
+        None => source.negative_prompt()?,
+    };
     let (mut base, texts) = Base::for_prompt(
         &source,
         precision,
         &arguments.prompt,
-        &arguments.negative,
+        negative,
         lora.as_ref().map(|lora| (lora, arguments.lora_scale)),
     )?;
     base.vae.tile = arguments.vae_tile;
@@ -206,7 +210,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
                 seed: made.start.seed,
                 layout: made.layout.clone(),
                 loras: arguments.changes.names(),
-                ..Parameters::of(&settings, &arguments.prompt, &arguments.negative, &name)
+                ..Parameters::of(&settings, &arguments.prompt, negative, &name)
             };
             let parameters = (!arguments.no_metadata).then_some(&parameters);
             let file = arguments.out.join(format!("{number:04}.png"));

@@ -26,6 +26,7 @@ pub(crate) struct Known {
     pub(crate) name: String,
     pub(crate) side: usize,
     pub(crate) reduction: usize,
+    pub(crate) negative: &'static str,
     pub(crate) files: Vec<PreviewFile>,
     folder: PathBuf,
     paths: BTreeMap<String, PathBuf>,
@@ -100,7 +101,17 @@ impl Known {
             files.push(PreviewFile { name, bytes: stamp.bytes, sha256 });
         }
         let side = unet.sample_size.unwrap_or(64) * reduction;
-        Ok(Self { name: name.to_owned(), side, reduction, files, folder: folder.to_owned(), paths, stamps })
+        let negative = Source::open(folder)?.negative_prompt()?;
+        Ok(Self {
+            name: name.to_owned(),
+            side,
+            reduction,
+            negative,
+            files,
+            folder: folder.to_owned(),
+            paths,
+            stamps,
+        })
     }
 
     /// What all of it takes of a device for pictures of `side` pixels, and what its decoder alone takes.

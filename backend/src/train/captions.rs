@@ -76,8 +76,9 @@ impl Captions {
         let mut prompts = HashMap::new();
         let learn = recipe.trains_text_encoders();
         if recipe.sample_every > 0 && !learn {
+            let negative = source.negative_prompt()?;
             for text in &recipe.sample_prompts {
-                prompts.insert(text.clone(), encoders.encode_pair(engine, text, prompt::NEGATIVE, 1.0)?);
+                prompts.insert(text.clone(), encoders.encode_pair(engine, text, negative, 1.0)?);
             }
         }
         captions.sort_unstable();

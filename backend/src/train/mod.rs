@@ -24,7 +24,6 @@ pub use error::TrainError;
 pub(crate) use identifiers::in_pieces;
 use loss::in_parts;
 use mudi_diffusion::Component;
-use mudi_domain::prompt::NEGATIVE;
 use mudi_domain::recipe::{self, Recipe};
 use mudi_domain::rng;
 use mudi_engine_candle::lora::{Adaptation, Learning};
@@ -279,7 +278,7 @@ fn write_samples(base: &Base, captions: &Captions, options: &Options, step: u64)
     for prompt in &recipe.sample_prompts {
         let encoded;
         let texts = if base.text.is_some() {
-            encoded = base.encode_pair(prompt, NEGATIVE)?;
+            encoded = base.encode_pair(prompt, base.negative_prompt)?;
             &encoded
         } else {
             captions.prompt(prompt)?

@@ -31,6 +31,19 @@ impl Offer {
     pub(super) fn done(&self) -> impl Iterator<Item = &Run> {
         self.runs.iter().rev().filter(|run| run.state == JobState::Done)
     }
+
+    /// The base that is drawn with: the run's, or the one that is chosen by itself.
+    pub(super) fn base_of(&self, wish: Wish) -> String {
+        let run = self.runs.iter().find(|run| Some(run.id) == wish.run.get_untracked());
+        run.map_or_else(|| wish.base.get_untracked(), |run| run.base.clone())
+    }
+
+    /// The negative prompt that suits that base.
+    pub(super) fn negative_for(&self, wish: Wish) -> String {
+        let name = self.base_of(wish);
+        let base = self.bases.iter().find(|base| base.name == name);
+        base.map(|base| base.negative.clone()).unwrap_or_default()
+    }
 }
 
 /// Asks for pictures.
@@ -112,15 +125,11 @@ fn models(offer: &Offer, wish: Wish) -> impl IntoView + use<> {
         let own = key.clone();
         view! { <option value=key selected=move || value() == own>{name}</option> }
     };
+    let offer = offer.clone();
     let choose = move |event: web_sys::Event| {
         let key = event_target_value(&event);
-        match key.strip_prefix("base:") {
-            Some(base) => {
-                wish.run.set(None);
-                wish.base.set(base.to_owned());
-            }
-            None => wish.run.set(key.parse().ok()),
-        }
+        let base = key.strip_prefix("base:").map(str::to_owned);
+        wish.draw_with(key.parse().ok(), base, |wish| offer.negative_for(wish));
     };
     view! {
         <div class="field">
@@ -338,6 +347,7 @@ fn Details(wish: Wish) -> impl IntoView {
                         id="negative"
                         rows="2"
                         maxlength="1000"
+                        placeholder="Nothing in particular"
                         prop:value=wish.negative
                         on:input=move |event| wish.negative.set(event_target_value(&event))
                     ></textarea>

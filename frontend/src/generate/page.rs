@@ -69,15 +69,14 @@ pub(crate) fn Generate() -> impl IntoView {
         }
         wish.run.set(wanted.filter(|id| offer.done().any(|run| run.id == *id)).or(newest));
         wish.base.set(offer.bases.first().map(|base| base.name.clone()).unwrap_or_default());
+        wish.negative.set(offer.negative_for(wish));
         if let Some(layout) = offer.layouts.iter().find(|known| Some(known.id) == layout) {
             wish.start.set(Start::Saved(layout.id));
             wish.gamma.set(gamma.unwrap_or(suited_gamma(layout.value.subjects.len())));
         }
         let names: Vec<String> = offer.subjects.iter().map(|subject| format!("a {}", subject.name)).collect();
         if !names.is_empty() {
-            let run = offer.runs.iter().find(|run| Some(run.id) == wish.run.get_untracked());
-            let base = run.map_or_else(|| wish.base.get_untracked(), |run| run.base.clone());
-            wish.prompt.set(prompt::together(&names, "", noun(&base)));
+            wish.prompt.set(prompt::together(&names, "", noun(&offer.base_of(wish))));
         }
     });
     let runs = Signal::derive(move || offer.value().map(|offer| offer.runs).unwrap_or_default());

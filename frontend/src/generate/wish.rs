@@ -50,7 +50,7 @@ impl Wish {
             run: RwSignal::new(None),
             base: RwSignal::new(String::new()),
             prompt: RwSignal::new(String::new()),
-            negative: RwSignal::new(default.negative),
+            negative: RwSignal::new(String::new()),
             start: RwSignal::new(Start::Noise),
             gamma: RwSignal::new(2.0),
             steps: RwSignal::new(default.steps),
@@ -74,6 +74,19 @@ impl Wish {
         self.start.set(start);
     }
 
+    /// Draws with another run, or with another base alone. What not to draw goes with the base, of which `suited` tells, until somebody has
+    /// written something else.
+    pub(super) fn draw_with(self, run: Option<Uuid>, base: Option<String>, suited: impl Fn(Self) -> String) {
+        let untouched = self.negative.get_untracked() == suited(self);
+        self.run.set(run);
+        if let Some(base) = base {
+            self.base.set(base);
+        }
+        if untouched {
+            self.negative.set(suited(self));
+        }
+    }
+
     /// What to ask the server for; `layouts` are those that are saved.
     pub(super) fn request(self, layouts: &[(Uuid, Layout)]) -> NewImages {
         let layout = match self.start.get_untracked() {
@@ -91,7 +104,7 @@ impl Wish {
             base: run.is_none().then(|| self.base.get_untracked()),
             run,
             prompt: self.prompt.get_untracked(),
-            negative: self.negative.get_untracked(),
+            negative: Some(self.negative.get_untracked()),
             layout: if run.is_some() { layout } else { LayoutChoice::None },
             steps: self.steps.get_untracked(),
             guidance: self.guidance.get_untracked(),

@@ -1,7 +1,10 @@
 //! The sentences that MuDI puts around subjects.
 
-/// The negative prompt of MuDI's inference: it keeps the look of a collage out of the image (MuDI, section 4.2).
+/// The negative prompt of MuDI's inference: it keeps the look of a collage out of the image (MuDI, section 4.2). For bases that know
+/// its words: guidance away from what means nothing to a base leads anywhere (`docs/decisions/0017-negative-prompt.md`).
 pub const NEGATIVE: &str = "sticker, collage.";
+/// The words of [`NEGATIVE`].
+pub const NEGATIVE_WORDS: [&str; 2] = ["sticker", "collage"];
 
 /// What a prompt counts its subjects as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

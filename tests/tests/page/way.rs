@@ -166,6 +166,17 @@ fn generate(owner: &Browser) {
     start_from(owner, "Layout “Everybody");
     owner.sees("(gamma): 1.5");
     start_from(owner, "A random layout");
+    // Pocket has no words for what the paper keeps away.
+    let negative = || owner.run("return document.querySelector('#negative').value");
+    assert_eq!(negative(), "");
+    owner.write("#negative", "hats");
+    owner.run(
+        "const e = document.querySelector('#model'); e.value = 'base:pocket'; e.dispatchEvent(new Event('change'))",
+    );
+    assert_eq!(negative(), "hats", "what somebody has written stays");
+    owner.run(
+        "const e = document.querySelector('#model'); e.value = e.options[0].value; e.dispatchEvent(new Event('change'))",
+    );
     owner.press("Generate 2 pictures");
     owner.until("two pictures", "return document.querySelectorAll('.picture img').length === 2");
     owner.run("document.querySelectorAll('.picture-choose').forEach(e => e.click())");

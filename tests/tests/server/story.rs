@@ -159,6 +159,7 @@ fn generated(studio: &Studio, run: &str) -> String {
     assert_eq!(numbers, (0..5).map(Some).collect::<Vec<_>>());
     assert_eq!(images[3]["seed"], 10, "seeds count up");
     assert_eq!(images[0]["parameters"]["prompt"], "olis brown bear and hta blue robot");
+    assert_eq!(images[0]["parameters"]["negative_prompt"], "", "the vocabulary lacks the paper's words");
     let id = text(&images[0]["id"]);
     let picture = studio.bytes(&format!("images/{id}/picture"));
     assert!(String::from_utf8_lossy(&picture).contains("olis brown bear"), "the file tells what made it");

@@ -19,6 +19,7 @@ use mudi_diffusion::tokenizer::Tokenizer;
 use mudi_diffusion::unet::UNetConfig;
 use mudi_diffusion::vae::VaeConfig;
 use mudi_diffusion::{Component, Parameters};
+use mudi_domain::prompt;
 use mudi_engine_candle::CandleEngine;
 use mudi_engine_candle::lora::{self, Attachment, LoraFile, Stack};
 use mudi_engine_candle::weights::{FileWeights, Precision};
@@ -218,6 +219,17 @@ impl Source {
         }
     }
 
+    /// What guidance leads away from where nothing else is asked for: MuDI's negative prompt where each of its words is a token of the
+    /// base's vocabulary, the empty text otherwise.
+    ///
+    /// # Errors
+    /// [`BaseError`], naming the tokenizer's file.
+    pub fn negative_prompt(&self) -> Result<&'static str, BaseError> {
+        let tokenizer = self.tokenizer(Component::TextEncoder)?;
+        let known = |word: &&str| tokenizer.count(word).is_ok_and(|tokens| tokens == 1);
+        Ok(if prompt::NEGATIVE_WORDS.iter().all(known) { prompt::NEGATIVE } else { "" })
+    }
+
     /// The weights of a network, with all LoRAs.
     ///
     /// # Errors
@@ -269,5 +281,23 @@ impl Source {
     /// [`BaseError`], naming the file.
     pub fn layers(&self) -> Result<Layers, BaseError> {
         Ok(lora::layers(&self.unet_config()?, &self.text_configs()?)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_words_of_the_vocabulary_are_kept_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let tokenizer = folder.path().join("tokenizer");
+        std::fs::create_dir(&tokenizer).unwrap();
+        for (name, text) in vocabulary::files(false).unwrap() {
+            std::fs::write(tokenizer.join(name), text).unwrap();
+        }
+        let suited = |path: &Path| Source::open(path).unwrap().negative_prompt().unwrap();
+        assert_eq!(suited(folder.path()), "sticker, collage.");
+        assert_eq!(suited(concat!(env!("CARGO_MANIFEST_DIR"), "/../models/pocket").as_ref()), "");
     }
 }

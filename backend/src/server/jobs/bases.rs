@@ -2,6 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use mudi_domain::api::Base;
+
+use crate::base::Source;
+
 /// The names of the base models in `folder`, sorted.
 pub(crate) fn names(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
@@ -15,6 +19,16 @@ pub(crate) fn names(folder: &Path) -> Vec<String> {
         .collect();
     names.sort();
     names
+}
+
+/// The base models in `folder`, by name.
+pub(crate) fn all(folder: &Path) -> Vec<Base> {
+    let base = |name: String| {
+        // What is wrong with a base is said where it is used; that must not hide the others.
+        let suited = Source::open(&folder.join(&name)).and_then(|source| source.negative_prompt());
+        Base { name, negative: suited.unwrap_or_default().to_owned() }
+    };
+    names(folder).into_iter().map(base).collect()
 }
 
 /// The folder or file of the base model `name`; otherwise what is wrong, for the user.

@@ -118,12 +118,15 @@ fn ready(
     let bytes = plan::all_weights(&source, held).map_err(failed)?;
     let key = Key::of(folder, held).map_err(|error| Stopped::of("base", &error))?;
     let lora = lora.map(|path| source.attachment(path)).transpose().map_err(adapted)?;
+    let negative = match &request.negative {
+        Some(negative) => negative,
+        None => source.negative_prompt().map_err(failed)?,
+    };
     let whole = |mut base: Base, key: Key| -> Result<Ready, Stopped> {
         if let Some(lora) = &lora {
             base.attach(lora).map_err(adapted)?;
         }
-        let texts =
-            base.encode_pair_with(&request.prompt, &request.negative, request.lora_scale).map_err(failed)?;
+        let texts = base.encode_pair_with(&request.prompt, negative, request.lora_scale).map_err(failed)?;
         Ok(Ready { base, kept_as: Some((key, bytes)), texts })
     };
     if let Some(base) = work.models.take(&key) {
@@ -137,8 +140,7 @@ fn ready(
         return whole(Base::from_source(&source, held).map_err(failed)?, key);
     }
     let lora = lora.as_ref().map(|lora| (lora, request.lora_scale));
-    let (base, texts) =
-        Base::for_prompt(&source, held, &request.prompt, &request.negative, lora).map_err(failed)?;
+    let (base, texts) = Base::for_prompt(&source, held, &request.prompt, negative, lora).map_err(failed)?;
     Ok(Ready { base, kept_as: None, texts })
 }
 
@@ -281,6 +283,7 @@ impl<'a> Maker<'a> {
 
     fn parameters(&self, seed: u64, layout: Option<Layout>) -> Parameters {
         let NewImages { prompt, negative, .. } = self.request;
+        let negative = negative.as_deref().unwrap_or(self.base.negative_prompt);
         Parameters { seed, layout, ..Parameters::of(&self.settings, prompt, negative, self.base_name) }
     }
 }

@@ -280,7 +280,7 @@ impl Live {
         let latent = side / reduction;
         Wish {
             prompt: self.prompt.get_untracked(),
-            negative: prompt::NEGATIVE.to_owned(),
+            negative: self.model.with_value(|model| model.negative.clone()),
             canvas: Some(Canvas {
                 side,
                 pixels: collage.image.as_raw().clone(),

@@ -5,7 +5,6 @@ use uuid::Uuid;
 
 use super::Time;
 use crate::layout::Layout;
-use crate::prompt;
 
 /// A generated image.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -89,8 +88,9 @@ pub struct NewImages {
     pub base: Option<String>,
     /// What to draw; at most 1000 characters.
     pub prompt: String,
-    /// What not to draw; at most 1000 characters.
-    pub negative: String,
+    /// What not to draw; at most 1000 characters. Where none is given, what suits the base: `sticker, collage.` where these are words of its
+    /// vocabulary, otherwise nothing.
+    pub negative: Option<String>,
     /// Where the images start.
     pub layout: LayoutChoice,
     /// Strength of the layout, -20 to 100; where none is given 2 with a layout of up to three subjects, 3 with one of more.
@@ -123,7 +123,7 @@ impl Default for NewImages {
             run: None,
             base: None,
             prompt: String::new(),
-            negative: prompt::NEGATIVE.to_owned(),
+            negative: None,
             layout: LayoutChoice::None,
             gamma: None,
             steps: 25,

@@ -13,6 +13,8 @@ pub struct PreviewModel {
     pub side: u32,
     /// Pixels that one latent stands for, in each direction.
     pub reduction: u32,
+    /// The negative prompt that suits it.
+    pub negative: String,
     /// Its files, to be had under `/api/projects/{project}/preview/files/{sha256}`.
     pub files: Vec<PreviewFile>,
     /// The LoRA of the newest finished run on this base, if there is one; to be had as that run's weights.

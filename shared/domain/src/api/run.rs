@@ -12,6 +12,8 @@ use crate::recipe::Recipe;
 pub struct Base {
     /// What runs call it.
     pub name: String,
+    /// The negative prompt that suits it.
+    pub negative: String,
 }
 
 /// A training run. It keeps the photos, masks and captions that the project had when it was made.

@@ -119,7 +119,7 @@ async fn evaluate(
 
 fn check(new: &NewImages) -> Result<(), ApiError> {
     line("prompt", &new.prompt, 1, 1000)?;
-    line("negative", &new.negative, 0, 1000)?;
+    line("negative", new.negative.as_deref().unwrap_or_default(), 0, 1000)?;
     let numbers =
         [("gamma", new.gamma.unwrap_or(0.0)), ("guidance", new.guidance), ("lora_scale", new.lora_scale)];
     for (name, value) in numbers {

@@ -64,6 +64,7 @@ async fn model(
         name: known.name.clone(),
         side: u32::try_from(side).unwrap_or(u32::MAX),
         reduction: u32::try_from(known.reduction).unwrap_or(u32::MAX),
+        negative: known.negative.to_owned(),
         files: known.files.clone(),
         lora,
         needs,

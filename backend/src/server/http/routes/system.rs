@@ -51,6 +51,6 @@ async fn describe() -> Json<utoipa::openapi::OpenApi> {
     responses((status = 200, body = Page<Base>)))]
 async fn list_bases(State(server): State<App>) -> Result<Json<Page<Base>>, ApiError> {
     let folder = server.settings.models.clone();
-    let names = tokio::task::spawn_blocking(move || bases::names(&folder)).await?;
-    Ok(Json(Page { items: names.into_iter().map(|name| Base { name }).collect(), next: None }))
+    let items = tokio::task::spawn_blocking(move || bases::all(&folder)).await?;
+    Ok(Json(Page { items, next: None }))
 }
