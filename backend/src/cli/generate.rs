@@ -35,7 +35,7 @@ pub(super) struct Arguments {
     /// What to draw.
     #[arg(long)]
     prompt: String,
-    /// What not to draw [default: `sticker, collage.` where these are words of the base's vocabulary, else nothing].
+    /// What not to draw [default: `sticker, collage.` where the base's vocabulary has words for that, else nothing].
     #[arg(long)]
     negative: Option<String>,
     /// Layout to start from: a JSON file, or `random` for a random collage of the run's subjects.

@@ -3,8 +3,8 @@
 /// The negative prompt of MuDI's inference: it keeps the look of a collage out of the image (MuDI, section 4.2). For bases that know
 /// its words: guidance away from what means nothing to a base leads anywhere (`docs/decisions/0017-negative-prompt.md`).
 pub const NEGATIVE: &str = "sticker, collage.";
-/// The words of [`NEGATIVE`].
-pub const NEGATIVE_WORDS: [&str; 2] = ["sticker", "collage"];
+/// The word of [`NEGATIVE`] by which such a base is known: a token of CLIP's vocabulary, which has `collage` in two only.
+pub const NEGATIVE_WORD: &str = "sticker";
 
 /// What a prompt counts its subjects as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -219,15 +219,18 @@ impl Source {
         }
     }
 
-    /// What guidance leads away from where nothing else is asked for: MuDI's negative prompt where each of its words is a token of the
-    /// base's vocabulary, the empty text otherwise.
+    /// What guidance leads away from where nothing else is asked for: MuDI's negative prompt where the base's vocabulary has a word for
+    /// it, as CLIP's has, the empty text otherwise.
     ///
     /// # Errors
-    /// [`BaseError`], naming the tokenizer's file.
+    /// [`BaseError`], naming the vocabulary's file.
     pub fn negative_prompt(&self) -> Result<&'static str, BaseError> {
-        let tokenizer = self.tokenizer(Component::TextEncoder)?;
-        let known = |word: &&str| tokenizer.count(word).is_ok_and(|tokens| tokens == 1);
-        Ok(if prompt::NEGATIVE_WORDS.iter().all(known) { prompt::NEGATIVE } else { "" })
+        let known = match &self.place {
+            Place::Folder(folder) => folder::has_word(&folder.join("tokenizer"), prompt::NEGATIVE_WORD)?,
+            // Checkpoint files were trained with CLIP's.
+            Place::File(_) => true,
+        };
+        Ok(if known { prompt::NEGATIVE } else { "" })
     }
 
     /// The weights of a network, with all LoRAs.

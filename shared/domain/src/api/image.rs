@@ -88,8 +88,8 @@ pub struct NewImages {
     pub base: Option<String>,
     /// What to draw; at most 1000 characters.
     pub prompt: String,
-    /// What not to draw; at most 1000 characters. Where none is given, what suits the base: `sticker, collage.` where these are words of its
-    /// vocabulary, otherwise nothing.
+    /// What not to draw; at most 1000 characters. Where none is given, what suits the base: `sticker, collage.` where its vocabulary has words for
+    /// that, otherwise nothing.
     pub negative: Option<String>,
     /// Where the images start.
     pub layout: LayoutChoice,
