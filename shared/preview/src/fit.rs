@@ -161,6 +161,7 @@ mod tests {
             name: "sd15".to_owned(),
             side: 512,
             reduction: 8,
+            negative: String::new(),
             files: FILES.into_iter().filter(|name| !name.contains("_2/")).map(file).collect(),
             lora: None,
             needs,
