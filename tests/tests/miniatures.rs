@@ -221,7 +221,24 @@ fn a_benchmark_resumes_and_counts() {
         std::fs::remove_file(shop.path(&format!("benchmark/cells/{group}-mudi-kind-2-1.json")))
             .expect("a cell");
     }
+    std::fs::remove_dir_all(shop.path("benchmark/pictures/1-mudi-kind-2-1")).expect("pictures");
+    std::fs::write(shop.path("benchmark/pictures/2-mudi-kind-2-1/0-0000.png"), "half").expect("a file");
     assert_eq!(three("1"), side_by_side);
+    // Pictures that an interrupted run has left are judged as they are.
+    let other = shop.path("benchmark/cells/1-mudi-kind-2-1.json");
+    let sureness = || {
+        let cell: Value = serde_json::from_slice(&std::fs::read(&other).expect("a cell")).expect("json");
+        [0, 1].map(|at| cell["pictures"][at]["sureness"].as_f64())
+    };
+    let [first, second] = sureness();
+    let picture = |seed| shop.path(&format!("benchmark/pictures/1-mudi-kind-2-1/0-000{seed}.png"));
+    std::fs::rename(picture(0), picture(2)).expect("a picture");
+    std::fs::rename(picture(1), picture(0)).expect("a picture");
+    std::fs::rename(picture(2), picture(1)).expect("a picture");
+    std::fs::remove_file(&other).expect("a cell");
+    three("1");
+    assert_ne!(first, second);
+    assert_eq!(sureness(), [second, first]);
     std::fs::write(&cell, "{").expect("a cell");
     refused(&arguments("1"), &["0-mudi-kind-2-1.json", "remove it"]);
     refused(&[&of("1", "3")[..], &["--jobs", "2"]].concat(), &["0-mudi-kind-2-1.json"]);

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use image::RgbImage;
 use mudi_domain::prompt::{self, Noun};
 use mudi_domain::recipe::Method;
 use mudi_domain::{rng, segmix};
@@ -165,7 +166,7 @@ impl<'a> Bench<'a> {
                     prompt: prompt(&names, *place, at + turn),
                     place: *place,
                 };
-                cell.pictures.extend(self.draw(&judge, &dataset, &asked, seeds, way.gamma)?);
+                cell.pictures.extend(self.judged(&judge, &dataset, &asked, seeds, way.gamma)?);
                 tell(&way.title, seeds.len() as u64);
             }
         }
@@ -176,8 +177,8 @@ impl<'a> Bench<'a> {
         Ok(cell)
     }
 
-    /// Draws, keeps and judges the pictures of some seeds.
-    fn draw(
+    /// The pictures of some seeds, judged: those that an interrupted run has left, or new ones.
+    fn judged(
         &self,
         judge: &Judge,
         dataset: &Dataset,
@@ -185,6 +186,37 @@ impl<'a> Bench<'a> {
         seeds: &[u64],
         gamma: f32,
     ) -> Result<Vec<Picture>, BenchmarkError> {
+        let file = |&seed: &u64| self.options.out.join(pictures::file(asked.cell, asked.number, seed));
+        let files: Vec<PathBuf> = seeds.iter().map(file).collect();
+        // A file that cannot be read is drawn again.
+        let kept = files.iter().map(|file| Some(image::open(file).ok()?.into_rgb8())).collect();
+        let images = match kept {
+            Some(images) => images,
+            None => self.draw(dataset, asked, seeds, gamma, &files)?,
+        };
+        let mut pictures = Vec::new();
+        for ((&seed, file), image) in seeds.iter().zip(&files).zip(&images) {
+            let judged = judge.judge(file, image)?;
+            pictures.push(Picture {
+                prompt: asked.prompt.clone(),
+                seed,
+                score: judged.score(),
+                found: judged.found.len(),
+                sureness: self.reader.sureness(image, asked.place)?,
+            });
+        }
+        Ok(pictures)
+    }
+
+    /// Draws the pictures of some seeds and writes them to `files`.
+    fn draw(
+        &self,
+        dataset: &Dataset,
+        asked: &Asked<'_>,
+        seeds: &[u64],
+        gamma: f32,
+        files: &[PathBuf],
+    ) -> Result<Vec<RgbImage>, BenchmarkError> {
         // The method changes nothing in what is taken from it.
         let recipe = recipe(0, self.options.steps, Method::Mudi, dataset.subjects.len());
         let side = self.base.side_for(&recipe);
@@ -208,24 +240,15 @@ impl<'a> Bench<'a> {
             starts.push(start);
             layouts.push(layout);
         }
-        let texts = self.base.encode_pair(&asked.prompt, self.base.negative_prompt)?;
+        let negative = self.base.negative_prompt;
+        let texts = self.base.encode_pair(&asked.prompt, negative)?;
         let images = generate::pictures(&self.base, &texts, &settings, &starts, |_| {})?;
         let base = self.options.base.file_name().unwrap_or_default().to_string_lossy();
-        let mut drawn = Vec::new();
-        for ((&seed, layout), image) in seeds.iter().zip(layouts).zip(&images) {
-            let parameters = Parameters::of(&settings, &asked.prompt, self.base.negative_prompt, &base);
-            let file = self.options.out.join(pictures::file(asked.cell, asked.number, seed));
-            write_png(&file, image, Some(&Parameters { seed, layout, ..parameters }))?;
-            let judged = judge.judge(&file, image)?;
-            drawn.push(Picture {
-                prompt: asked.prompt.clone(),
-                seed,
-                score: judged.score(),
-                found: judged.found.len(),
-                sureness: self.reader.sureness(image, asked.place)?,
-            });
+        for (((&seed, layout), image), file) in seeds.iter().zip(layouts).zip(&images).zip(files) {
+            let parameters = Parameters::of(&settings, &asked.prompt, negative, &base);
+            write_png(file, image, Some(&Parameters { seed, layout, ..parameters }))?;
         }
-        Ok(drawn)
+        Ok(images)
     }
 }
 
