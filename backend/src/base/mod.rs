@@ -68,8 +68,8 @@ impl Base {
         Ok(Self { text: Some(text), ..Self::without_text(source, precision)? })
     }
 
-    /// Encodes a prompt and what guidance leads away from, lets the text encoders go, and loads the rest of a base model: so
-    /// less has to be in memory at a time. A LoRA is attached to all of it; its scale is multiplied by the number beside it where the
+    /// Encodes a prompt and what guidance leads away from (the base's own where none is given), lets the text encoders go, and loads the
+    /// rest of a base model: so less has to be in memory at a time. A LoRA is attached to all of it; its scale is multiplied by the number beside it where the
     /// prompt is encoded.
     ///
     /// # Errors
@@ -78,7 +78,7 @@ impl Base {
         source: &Source,
         precision: Precision,
         prompt: &str,
-        negative: &str,
+        negative: Option<&str>,
         lora: Option<(&Attachment, f32)>,
     ) -> Result<(Self, Texts), BaseError> {
         let engine = source.engine();
@@ -87,6 +87,7 @@ impl Base {
             encoders.attach(lora)?;
         }
         let scale = lora.map_or(1.0, |(_, scale)| scale);
+        let negative = negative.map_or_else(|| source.negative_prompt(), Ok)?;
         let texts = encoders.encode_pair(engine, prompt, negative, scale)?;
         drop(encoders);
         crate::allocator::give_back();

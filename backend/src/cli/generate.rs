@@ -169,18 +169,15 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let available = || plan::available_memory().filter(|_| arguments.device.is_cpu());
     plan::check(&source, job, arguments.memory.map(super::bytes).or_else(available))?;
     let lora = arguments.run.as_deref().map(|run| attachment(&source, run)).transpose()?;
-    let negative = match &arguments.negative {
-        Some(negative) => negative,
-        None => source.negative_prompt()?,
-    };
     let (mut base, texts) = Base::for_prompt(
         &source,
         precision,
         &arguments.prompt,
-        negative,
+        arguments.negative.as_deref(),
         lora.as_ref().map(|lora| (lora, arguments.lora_scale)),
     )?;
     base.vae.tile = arguments.vae_tile;
+    let negative = arguments.negative.as_deref().unwrap_or(base.negative_prompt);
     let mut settings = Settings {
         steps: arguments.steps,
         guidance: arguments.guidance,

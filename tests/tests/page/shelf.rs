@@ -4,20 +4,37 @@ use std::path::{Path, PathBuf};
 
 use image::{GrayImage, Luma, Rgb, RgbImage};
 use mudi_tests::served::{Client, Server};
+use mudi_tests::workshop::copy_folder;
 use serde_json::{Value, json};
 
 /// The owner's password.
 pub(crate) const PASSWORD: &str = "correct horse battery";
 
-/// A server on the models that ship.
+/// The models that ship.
+fn shipped() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../models")
+}
+
+/// A server on the models that ship, or on those that [`models_and_another`] has laid out.
 pub(crate) fn serve(folder: &Path, further: &[&str]) -> Server {
-    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models").display().to_string();
+    let own = folder.join("models");
+    let models = if own.exists() { own } else { shipped() }.display().to_string();
     let flags = [&["--models", &models], further].concat();
     let server = Server::start(&folder.join("data"), &flags);
     let page = server.client().get("/").well();
     let text = String::from_utf8_lossy(&page.bytes).into_owned();
     assert!(text.contains("wasm"), "the program was built without its page; run `cargo xtask page` first");
     server
+}
+
+/// The models that ship, and `worldly`, which is no more than a vocabulary with a word of the paper's negative prompt.
+pub(crate) fn models_and_another(folder: &Path) {
+    let models = folder.join("models");
+    copy_folder(&shipped(), &models);
+    let vocabulary = models.join("worldly").join("tokenizer");
+    std::fs::create_dir_all(&vocabulary).expect("a folder");
+    std::fs::write(vocabulary.join("vocab.json"), r#"{ "sticker</w>": 0 }"#).expect("a file");
+    std::fs::write(models.join("worldly").join("model_index.json"), "{}").expect("a file");
 }
 
 /// A server that takes nobody for the owner who has not signed in, with its password.

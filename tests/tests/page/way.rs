@@ -3,11 +3,12 @@
 use mudi_tests::browser::Browser;
 use serde_json::json;
 
-use super::shelf::{PASSWORD, mask_all, photos, serve_abroad};
+use super::shelf::{PASSWORD, mask_all, models_and_another, photos, serve_abroad};
 
 #[test]
 fn from_an_empty_studio_to_a_shared_picture() {
     let folder = tempfile::tempdir().expect("a folder");
+    models_and_another(folder.path());
     let server = serve_abroad(folder.path());
     let owner = Browser::open(&server.address);
 
@@ -166,17 +167,20 @@ fn generate(owner: &Browser) {
     start_from(owner, "Layout “Everybody");
     owner.sees("(gamma): 1.5");
     start_from(owner, "A random layout");
-    // Pocket has no words for what the paper keeps away.
+    // What not to draw goes with the model, until somebody writes something: pocket has no words for what the paper keeps away.
     let negative = || owner.run("return document.querySelector('#negative').value");
+    let choose = |model: &str| {
+        owner.run(&format!(
+            "const e = document.querySelector('#model'); e.value = {model}; e.dispatchEvent(new Event('change'))"
+        ));
+        negative()
+    };
     assert_eq!(negative(), "");
+    assert_eq!(choose("'base:worldly'"), "sticker, collage.");
+    assert_eq!(choose("'base:pocket'"), "");
     owner.write("#negative", "hats");
-    owner.run(
-        "const e = document.querySelector('#model'); e.value = 'base:pocket'; e.dispatchEvent(new Event('change'))",
-    );
-    assert_eq!(negative(), "hats", "what somebody has written stays");
-    owner.run(
-        "const e = document.querySelector('#model'); e.value = e.options[0].value; e.dispatchEvent(new Event('change'))",
-    );
+    assert_eq!(choose("'base:worldly'"), "hats");
+    assert_eq!(choose("e.options[0].value"), "hats");
     owner.press("Generate 2 pictures");
     owner.until("two pictures", "return document.querySelectorAll('.picture img').length === 2");
     owner.run("document.querySelectorAll('.picture-choose').forEach(e => e.click())");

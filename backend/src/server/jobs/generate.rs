@@ -118,14 +118,11 @@ fn ready(
     let bytes = plan::all_weights(&source, held).map_err(failed)?;
     let key = Key::of(folder, held).map_err(|error| Stopped::of("base", &error))?;
     let lora = lora.map(|path| source.attachment(path)).transpose().map_err(adapted)?;
-    let negative = match &request.negative {
-        Some(negative) => negative,
-        None => source.negative_prompt().map_err(failed)?,
-    };
     let whole = |mut base: Base, key: Key| -> Result<Ready, Stopped> {
         if let Some(lora) = &lora {
             base.attach(lora).map_err(adapted)?;
         }
+        let negative = request.negative.as_deref().unwrap_or(base.negative_prompt);
         let texts = base.encode_pair_with(&request.prompt, negative, request.lora_scale).map_err(failed)?;
         Ok(Ready { base, kept_as: Some((key, bytes)), texts })
     };
@@ -140,7 +137,8 @@ fn ready(
         return whole(Base::from_source(&source, held).map_err(failed)?, key);
     }
     let lora = lora.as_ref().map(|lora| (lora, request.lora_scale));
-    let (base, texts) = Base::for_prompt(&source, held, &request.prompt, negative, lora).map_err(failed)?;
+    let (base, texts) = Base::for_prompt(&source, held, &request.prompt, request.negative.as_deref(), lora)
+        .map_err(failed)?;
     Ok(Ready { base, kept_as: None, texts })
 }
 
