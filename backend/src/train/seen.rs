@@ -59,6 +59,11 @@ pub(crate) fn write_shown(out: &Path, step: u64, pictures: &[TrainingPicture]) -
     Ok(())
 }
 
+/// Whether `path`, in a run's folder, is one of the pictures that the next ones take the place of.
+pub(crate) fn is_shown(path: &str) -> bool {
+    path.strip_prefix(FOLDER).is_some_and(|rest| rest.starts_with('/') && rest.ends_with(".png"))
+}
+
 /// What was shown last in the run in the folder `out`; `None` before anything was.
 pub(crate) fn read_shown(out: &Path) -> Option<Shown> {
     serde_json::from_slice(&std::fs::read(note(out)).ok()?).ok()

@@ -78,6 +78,9 @@ impl Work {
 pub(crate) fn Progress(
     /// The job.
     work: Work,
+    /// Told when a job that was over goes on: who follows it has to begin anew.
+    #[prop(optional)]
+    revived: Option<Callback<()>>,
 ) -> impl IntoView {
     let the = the_project();
     let toasts = expect_context::<Toasts>();
@@ -85,8 +88,10 @@ pub(crate) fn Progress(
     let act = move |what: &'static str| {
         move |_| {
             let path = the.path_now(&format!("jobs/{}/{what}", job.with_untracked(|job| job.id)));
+            let over = job.with_untracked(|job| job.state.is_over());
             spawn_local(async move {
                 match api::post::<Job>(&path, &()).await {
+                    Ok(_) if over => drop(revived.map(|revived| revived.run(()))),
                     Ok(changed) => drop(job.try_update(|job| job.state = changed.state)),
                     Err(error) => toasts.fault(&error),
                 }
@@ -98,7 +103,14 @@ pub(crate) fn Progress(
     let state = work.state();
     let buttons = move || {
         let state = state.get();
-        if !the.allows(Access::Editor) || state.is_over() {
+        if !the.allows(Access::Editor) {
+            return None;
+        }
+        if state == JobState::Failed && revived.is_some() {
+            let again = view! { <button class="button" on:click=act("resume")><Icon sign=Sign::Play /> "Try again"</button> };
+            return Some(again.into_any());
+        }
+        if state.is_over() {
             return None;
         }
         let goes = matches!(state, JobState::Queued | JobState::Running);
@@ -109,10 +121,11 @@ pub(crate) fn Progress(
             view! { <button class="button" on:click=act("resume")><Icon sign=Sign::Play /> "Resume"</button> }
                 .into_any()
         };
-        Some(view! {
+        let both = view! {
             {first}
             <button class="button danger" on:click=act("cancel")><Icon sign=Sign::Stop /> "Cancel"</button>
-        })
+        };
+        Some(both.into_any())
     };
     view! {
         <div class="stack">

@@ -46,13 +46,24 @@ pub(crate) fn RunPage() -> impl IntoView {
     });
     view! {
         <div class="page">
-            {shown(loaded, |(run, job, metrics)| view! { <Live run job metrics /> })}
+            {shown(
+                loaded,
+                move |(run, job, metrics)| {
+                    view! { <Live run job metrics again=Callback::new(move |()| loaded.reload()) /> }
+                },
+            )}
         </div>
     }
 }
 
 #[component]
-fn Live(run: Run, job: Job, metrics: Vec<Metric>) -> impl IntoView {
+fn Live(
+    run: Run,
+    job: Job,
+    metrics: Vec<Metric>,
+    /// Reads all of it anew.
+    again: Callback<()>,
+) -> impl IntoView {
     let the = the_project();
     let id = run.id;
     let known: BTreeMap<u64, f64> = metrics.iter().map(|metric| (metric.step, metric.loss)).collect();
@@ -133,7 +144,7 @@ fn Live(run: Run, job: Job, metrics: Vec<Metric>) -> impl IntoView {
             <div class="actions">{done}</div>
         </div>
         <section class="card stack" aria-label="Progress of the run">
-            <Progress work />
+            <Progress work revived=again />
             <LossChart losses=curve steps />
         </section>
         <SeenNow run=id seen />

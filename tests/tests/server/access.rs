@@ -309,6 +309,11 @@ fn sessions_and_links_end_at_once() {
 
     // A listener is cut off when the link is revoked.
     let made = studio.post("links", &json!({ "access": "viewer", "label": "for Ann" }));
+    // Whoever tries an own link stays the owner.
+    let tried = owner.json("POST", "/api/session", &json!({ "link": made["secret"] })).well();
+    assert_eq!(tried.header("set-cookie"), "");
+    assert_eq!(owner.get("/api/session").value()["access"], "owner");
+    owner.json("POST", "/api/session", &json!({ "link": "guess" })).problem(401, "wrong_secret");
     let viewer = signed_in(&client, &json!({ "link": made["secret"] }));
     assert_eq!(viewer.get("/api/projects").value()["items"][0]["access"], "viewer");
     let run = studio.train(100_000, &json!({ "checkpoint-every": 1000 }));

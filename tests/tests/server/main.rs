@@ -5,6 +5,7 @@ mod copies;
 mod crash;
 mod forecast;
 mod input;
+mod kept;
 mod latents;
 mod load;
 mod preview;

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::{Packer, Unpacker};
 use crate::dataset::decode::{MAX_BYTES, decode};
 use crate::server::Server;
+use crate::server::http::extract::{LONGEST_CAPTION, one_line};
 use crate::server::http::problem::ApiError;
 use crate::server::media::{self, MediaError, ReadyPhoto};
 use crate::server::store::{NewPhoto, Range, StoreError, digest};
@@ -49,7 +50,18 @@ impl Packed {
     fn metadata(&mut self) -> Result<Metadata, ApiError> {
         let text = String::from_utf8(self.read(FILE_NAME, MAX_TEXT)?)
             .map_err(|_| ApiError::bad_file(format!("{FILE_NAME} is not UTF-8; save it as such")))?;
-        Metadata::parse(&text).map_err(|error| ApiError::bad_file(error.to_string()))
+        let mut metadata = Metadata::parse(&text).map_err(|error| ApiError::bad_file(error.to_string()))?;
+        for photo in &mut metadata.photos {
+            photo.text = one_line(&photo.text);
+            let length = photo.text.chars().count();
+            if length > LONGEST_CAPTION {
+                return Err(ApiError::bad_file(format!(
+                    "the text of {} in {FILE_NAME} has {length} characters; write at most {LONGEST_CAPTION}",
+                    photo.file_name
+                )));
+            }
+        }
+        Ok(metadata)
     }
 
     /// A photo and its mask, ready to be kept, and the digest of the photo's file.
@@ -129,7 +141,7 @@ pub(in crate::server) async fn import(
 
 /// The last step of a path, as the name of a photo.
 fn file_name(path: &str) -> String {
-    path.rsplit('/').next().unwrap_or_default().chars().take(200).collect()
+    one_line(path.rsplit('/').next().unwrap_or_default()).chars().take(200).collect()
 }
 
 /// Writes the project's subjects and photos as a zipped data folder to `path`.

@@ -125,13 +125,27 @@ pub(crate) fn name(text: &str) -> Result<String, ApiError> {
     line("name", text, 1, 200)
 }
 
+/// The longest caption, in characters. Text encoders read far fewer.
+pub(crate) const LONGEST_CAPTION: usize = 1000;
+
+/// A text on one line, as captions are: line breaks and other control characters become spaces.
+pub(crate) fn one_line(text: &str) -> String {
+    let parts = text.split(char::is_control).map(str::trim).filter(|part| !part.is_empty());
+    parts.collect::<Vec<_>>().join(" ")
+}
+
 /// A line of text without white space around it.
 pub(crate) fn line(field: &str, text: &str, least: usize, most: usize) -> Result<String, ApiError> {
     let text = text.trim();
     let length = text.chars().count();
-    if !(least..=most).contains(&length) || text.chars().any(char::is_control) {
+    if !(least..=most).contains(&length) {
         return Err(ApiError::refused(format!(
             "`{field}` has {length} characters; write {least} to {most} on one line"
+        )));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(ApiError::refused(format!(
+            "`{field}` has a line break or another control character; write it on one line"
         )));
     }
     Ok(text.to_owned())

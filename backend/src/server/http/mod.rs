@@ -18,9 +18,9 @@ mod upload;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::middleware::{from_fn, from_fn_with_state};
-use axum::response::IntoResponse;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
 pub(crate) use counters::Counters;
 pub(crate) use guard::Guard;
 use listener::{Patient, Peer};
@@ -50,10 +50,26 @@ pub(crate) async fn serve(listener: TcpListener, server: App, mut stopped: watch
     }
 }
 
+/// Brings what changes something to its end, where whoever asked for it has gone, too: half a deletion or half an import would stay
+/// until the next start.
+async fn whole(request: Request, next: Next) -> Response {
+    if request.method().is_safe() {
+        return next.run(request).await;
+    }
+    match tokio::spawn(next.run(request)).await {
+        Ok(response) => response,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(error) => ApiError::from(error).into_response(),
+        },
+    }
+}
+
 fn router(server: App) -> Router {
     let (routes, _) = routes::all().split_for_parts();
     routes
         .method_not_allowed_fallback(async || ApiError::method("this route has other methods"))
+        .route_layer(from_fn(whole))
         .route_layer(from_fn_with_state(server.clone(), gate::gate))
         .merge(reference::routes())
         .fallback(page::page)
@@ -64,4 +80,38 @@ fn router(server: App) -> Router {
         .layer(from_fn_with_state(server.clone(), counters::count))
         .layer(from_fn(headers::careful))
         .with_state(server)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Duration;
+
+    use axum::body::Body;
+    use axum::routing::delete;
+    use tokio::time::{sleep, timeout};
+    use tower::Service;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_has_begun_ends_without_whoever_asked_for_it() {
+        let done = Arc::new(AtomicBool::new(false));
+        let seen = done.clone();
+        let slow = async move || {
+            sleep(Duration::from_millis(100)).await;
+            seen.store(true, Ordering::SeqCst);
+        };
+        let mut router: Router = Router::new().route("/", delete(slow)).layer(from_fn(whole));
+        let request = Request::delete("/").body(Body::empty()).unwrap();
+        let asking = tokio::spawn(router.call(request));
+        sleep(Duration::from_millis(20)).await;
+        asking.abort();
+        let ended = async {
+            while !done.load(Ordering::SeqCst) {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(Duration::from_secs(10), ended).await.unwrap();
+    }
 }

@@ -76,7 +76,7 @@ pub(super) fn run(work: &Work<'_>) -> Result<(), Stopped> {
             }
         }
         Err(TrainError::Interrupted) => Err(Stopped::Interrupted),
-        Err(error) => Err(fault(work, &error)),
+        Err(error) => Err(fault(&error)),
     }
 }
 
@@ -111,7 +111,7 @@ fn relocate(options: &Options) -> Result<(), Stopped> {
     write_atomically(&path, (text + "\n").as_bytes()).map_err(|error| Stopped::of("run", &error))
 }
 
-fn fault(work: &Work<'_>, error: &TrainError) -> Stopped {
+fn fault(error: &TrainError) -> Stopped {
     let code = match error {
         TrainError::Dataset(_) | TrainError::ChangedFiles { .. } => "photos",
         TrainError::Base(crate::base::BaseError::TooLarge(_)) => "memory",
@@ -120,13 +120,5 @@ fn fault(work: &Work<'_>, error: &TrainError) -> Stopped {
         TrainError::Diverged { .. } => "diverged",
         _ => "failed",
     };
-    match Stopped::of(code, error) {
-        // Where the server keeps its files is nobody's business.
-        Stopped::Fault(mut fault) => {
-            let folder = work.server.settings.data.display().to_string();
-            fault.detail = fault.detail.replace(&folder, "");
-            Stopped::Fault(fault)
-        }
-        stopped => stopped,
-    }
+    Stopped::of(code, error)
 }

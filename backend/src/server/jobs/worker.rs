@@ -162,24 +162,34 @@ fn work(server: &Server, handle: &Handle, claim: &Claim, device: Device, models:
 }
 
 async fn settle(server: &Server, claim: &Claim, result: &Result<(), Stopped>) -> Result<(), StoreError> {
-    let (state, fault) = match result {
-        Ok(()) => (JobState::Done, None),
-        Err(Stopped::Interrupted) => match server.store.wanted(claim.id).await? {
-            // The server stops: the job goes on when it starts again.
-            Wanted::Run => (JobState::Queued, None),
-            Wanted::Pause => (JobState::Paused, None),
-            Wanted::Cancel => (JobState::Cancelled, None),
-        },
-        Err(Stopped::Full) => {
-            let fault = JobFault { code: "disk_full".to_owned(), detail: StoreError::Full.to_string() };
-            (JobState::Waiting, Some(fault))
-        }
-        Err(Stopped::Fault(fault)) => (JobState::Failed, Some(fault.clone())),
-    };
-    tracing::info!(job = %claim.id, state = state.word(), "a job stops");
-    if !server.store.settle(claim.id, state, fault.as_ref()).await? {
+    let full = || JobFault { code: "disk_full".to_owned(), detail: StoreError::Full.to_string() };
+    let settled = server.store.settle(claim.id, |wanted| match (result, wanted) {
+        (Ok(()), _) => (JobState::Done, None),
+        (Err(Stopped::Fault(fault)), _) => (JobState::Failed, Some(without_places(server, fault))),
+        (Err(Stopped::Interrupted | Stopped::Full), Wanted::Cancel) => (JobState::Cancelled, None),
+        (Err(Stopped::Interrupted), Wanted::Pause) => (JobState::Paused, None),
+        // It has no checkpoint of its last steps, and whoever wants it paused shall know.
+        (Err(Stopped::Full), Wanted::Pause) => (JobState::Paused, Some(full())),
+        // The server stops: the job goes on when it starts again.
+        (Err(Stopped::Interrupted), Wanted::Run) => (JobState::Queued, None),
+        (Err(Stopped::Full), Wanted::Run) => (JobState::Waiting, Some(full())),
+    });
+    let Some((state, fault)) = settled.await? else {
         // It was deleted while it ran.
         return server.store.sweep(claim.project).await;
-    }
+    };
+    tracing::info!(job = %claim.id, state = state.word(), "a job stops");
     server.queue.note(&server.store, claim.id, &JobEvent::State { state, fault }).await
+}
+
+/// The fault as whoever has a link may read it: where the server keeps its files and models is nobody's business.
+fn without_places(server: &Server, fault: &JobFault) -> JobFault {
+    let mut fault = fault.clone();
+    for folder in [&server.settings.data, &server.settings.models] {
+        let folder = folder.display().to_string();
+        if folder.len() > 1 {
+            fault.detail = fault.detail.replace(&folder, "");
+        }
+    }
+    fault
 }

@@ -13,6 +13,12 @@ pub enum StoreError {
         /// The folder.
         path: PathBuf,
     },
+    /// The data folder has files, and no database that knows them.
+    #[error("{}: is not empty, and no mudi.sqlite beside it says whose it is; name an empty folder as --data, or put mudi.sqlite back from its backup", path.display())]
+    NotOurs {
+        /// The folder with files.
+        path: PathBuf,
+    },
     /// The data folder cannot be opened.
     #[error("{}: the data folder cannot be opened ({source}); check its permissions", path.display())]
     Open {

@@ -69,7 +69,8 @@ impl Row {
 }
 
 impl Store {
-    /// Adds images of a job together, and returns their ids. Those of numbers that are there already stay as they are.
+    /// Adds images of a job together, and returns their ids. Those of numbers that are there already stay as they are. A `run` that
+    /// has been deleted meanwhile is none.
     pub(crate) async fn add_images(
         &self,
         project: Uuid,
@@ -84,7 +85,7 @@ impl Store {
             let done = sqlx::query(
                 "insert into images (id, project, job, run, number, file, thumbnail, canvas, width, height, seed,
                     parameters, created)
-                 select ?, ?, id, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? from jobs where id = ?
+                 select ?, ?, id, (select id from runs where id = ?), ?, ?, ?, ?, ?, ?, ?, ?, ? from jobs where id = ?
                  on conflict (job, number) do nothing",
             )
             .bind(id)

@@ -36,6 +36,17 @@ pub(crate) enum Wanted {
     Cancel,
 }
 
+impl Wanted {
+    /// What the column says.
+    fn of(word: &str) -> Self {
+        match word {
+            "run" => Self::Run,
+            "pause" => Self::Pause,
+            _ => Self::Cancel,
+        }
+    }
+}
+
 #[derive(sqlx::FromRow)]
 struct Row {
     id: Uuid,
@@ -207,28 +218,36 @@ impl Store {
         Ok(())
     }
 
-    /// Ends the worker's work on a job. Returns whether there still is such a job.
+    /// Ends the worker's work on a job: `becomes` says what it is now, by what is wanted of it. Nobody can want anything else
+    /// in between. Returns the new state; `None` where the job was deleted.
     pub(crate) async fn settle(
         &self,
         job: Uuid,
-        state: JobState,
-        fault: Option<&JobFault>,
-    ) -> Result<bool, StoreError> {
+        becomes: impl FnOnce(Wanted) -> (JobState, Option<JobFault>),
+    ) -> Result<Option<(JobState, Option<JobFault>)>, StoreError> {
+        let mut changes = self.begin().await?;
+        let word: Option<String> = sqlx::query_scalar("select wanted from jobs where id = ?")
+            .bind(job)
+            .fetch_optional(&mut *changes)
+            .await?;
+        let Some(word) = word else { return Ok(None) };
+        let (state, fault) = becomes(Wanted::of(&word));
         let now = now();
-        let done = sqlx::query(
+        sqlx::query(
             "update jobs set state = ?2, wanted = 'run', fault_code = ?3, fault_detail = ?4, finished = ?5,
                 retry = ?6, heartbeat = ?7 where id = ?1",
         )
         .bind(job)
         .bind(state.word())
-        .bind(fault.map(|fault| fault.code.as_str()))
-        .bind(fault.map(|fault| fault.detail.as_str()))
+        .bind(fault.as_ref().map(|fault| fault.code.as_str()))
+        .bind(fault.as_ref().map(|fault| fault.detail.as_str()))
         .bind(state.is_over().then_some(now))
         .bind((state == JobState::Waiting).then_some(now + RETRY))
         .bind(now)
-        .execute(&self.writer)
+        .execute(&mut *changes)
         .await?;
-        Ok(done.rows_affected() > 0)
+        changes.commit().await?;
+        Ok(Some((state, fault)))
     }
 
     /// What shall become of a job; [`Wanted::Cancel`] where it was deleted.
@@ -237,11 +256,7 @@ impl Store {
             .bind(job)
             .fetch_optional(&self.writer)
             .await?;
-        Ok(match word.as_deref() {
-            Some("run") => Wanted::Run,
-            Some("pause") => Wanted::Pause,
-            _ => Wanted::Cancel,
-        })
+        Ok(word.map_or(Wanted::Cancel, |word| Wanted::of(&word)))
     }
 
     /// Pauses or cancels a job. One that waits is so at once; of one that runs the worker has to be told.
@@ -277,13 +292,15 @@ impl Store {
         Ok(job)
     }
 
-    /// Puts a paused job back into the queue, at the place of its age. One that is still halting will be there by itself.
+    /// Puts a paused job, or a training that has failed, back into the queue, at the place of its age. One that is still halting
+    /// will be there by itself.
     pub(crate) async fn resume(&self, project: Uuid, id: Uuid) -> Result<Job, StoreError> {
         let done = sqlx::query(
-            "update jobs set wanted = 'run', fault_code = null, fault_detail = null,
+            "update jobs set wanted = 'run', fault_code = null, fault_detail = null, finished = null,
                 state = case state when 'running' then 'running' else 'queued' end
              where id = ? and project = ?
-                and (state in ('paused', 'waiting') or (state = 'running' and wanted = 'pause'))",
+                and (state in ('paused', 'waiting') or (state = 'running' and wanted = 'pause')
+                    or (state = 'failed' and kind = 'train'))",
         )
         .bind(id)
         .bind(project)

@@ -17,8 +17,10 @@ mod subjects;
 mod sweep;
 mod whole;
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -26,7 +28,7 @@ use sqlx::sqlite::{
     SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
 use sqlx::{Sqlite, SqlitePool, Transaction};
-use tokio::sync::{RwLock, RwLockReadGuard};
+use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 use uuid::Uuid;
 
 pub(crate) use access::Grants;
@@ -45,6 +47,10 @@ use crate::files::create_folder;
 
 /// The database's file in the data folder.
 const DATABASE: &str = "mudi.sqlite";
+/// The folder of the projects' folders.
+const PROJECTS: &str = "projects";
+/// The folder of files that come or go.
+const INCOMING: &str = "incoming";
 /// Connections that only read.
 const READERS: u32 = 4;
 
@@ -55,16 +61,29 @@ pub(crate) struct Store {
     readers: SqlitePool,
     blobs: Blobs,
     folder: PathBuf,
-    /// Held for reading from a file's writing to its row's, and for writing while files without rows are removed.
-    files: RwLock<()>,
+    locks: Locks,
     _lock: File,
+}
+
+/// A lock for each project, held for reading from a file's writing to its row's, and for writing while files without rows are
+/// removed. Projects share no file, so that one which is being imported keeps nobody waiting in another.
+#[derive(Default)]
+struct Locks(Mutex<HashMap<Uuid, Arc<RwLock<()>>>>);
+
+impl Locks {
+    fn of(&self, project: Uuid) -> Arc<RwLock<()>> {
+        let mut locks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those that nobody holds or waits for.
+        locks.retain(|_, lock| Arc::strong_count(lock) > 1);
+        locks.entry(project).or_default().clone()
+    }
 }
 
 /// Keeps a project's files that have no row yet from being removed.
 pub(crate) struct Keeping<'a> {
     store: &'a Store,
     project: Uuid,
-    _files: RwLockReadGuard<'a, ()>,
+    _files: OwnedRwLockReadGuard<()>,
 }
 
 impl Keeping<'_> {
@@ -82,11 +101,20 @@ impl Store {
     /// crash has left.
     ///
     /// # Errors
-    /// A folder that cannot be used, or that another server uses; a database of a newer version.
+    /// A folder that cannot be used, that another server uses, or that has files without a database, which may be anybody's; a
+    /// database of a newer version.
     pub(crate) async fn open(folder: &Path) -> Result<Self, StoreError> {
-        let projects = folder.join("projects");
+        let [projects, incoming] = [PROJECTS, INCOMING].map(|name| folder.join(name));
+        // Whatever no row names is cleared away: without rows, all of it.
+        if !folder.join(DATABASE).exists() {
+            for path in [&projects, &incoming] {
+                if !sweep::entries(path)?.is_empty() {
+                    return Err(StoreError::NotOurs { path: path.clone() });
+                }
+            }
+        }
         create_folder(&projects)?;
-        create_folder(&folder.join("incoming"))?;
+        create_folder(&incoming)?;
         let lock_path = folder.join("lock");
         let lock = File::create(&lock_path)
             .map_err(|source| crate::files::WriteError { path: lock_path, source })?;
@@ -115,8 +143,8 @@ impl Store {
             .connect_with(options.pragma("query_only", "on"))
             .await?;
         let blobs = Blobs::open(&projects)?;
-        let files = RwLock::new(());
-        let store = Self { writer, readers, blobs, folder: folder.to_owned(), files, _lock: lock };
+        let locks = Locks::default();
+        let store = Self { writer, readers, blobs, folder: folder.to_owned(), locks, _lock: lock };
         store.recover().await?;
         Ok(store)
     }
@@ -128,7 +156,7 @@ impl Store {
 
     /// Begins to keep files of a project that has no row yet, to be added by [`Self::add_project`].
     pub(crate) async fn keeping_new(&self, project: Uuid) -> Keeping<'_> {
-        Keeping { store: self, project, _files: self.files.read().await }
+        Keeping { store: self, project, _files: self.locks.of(project).read_owned().await }
     }
 
     /// Begins to keep files of `project` whose rows are still to be written.
@@ -145,12 +173,12 @@ impl Store {
 
     /// The folder of files that are being uploaded.
     pub(crate) fn incoming(&self) -> PathBuf {
-        self.folder.join("incoming")
+        self.folder.join(INCOMING)
     }
 
     /// The folder of everything of a project.
     fn project_folder(&self, project: Uuid) -> PathBuf {
-        self.folder.join("projects").join(project.to_string())
+        self.folder.join(PROJECTS).join(project.to_string())
     }
 
     /// The folder of a project's files.

@@ -181,6 +181,20 @@ impl Store {
         if run.state == JobState::Running {
             return Err(StoreError::Conflict("the run is being trained; cancel its job first".into()));
         }
+        let used: bool = sqlx::query_scalar(
+            "select exists (select 1 from jobs where project = ? and run = ? and id <> ?
+                and state not in ('done', 'failed', 'cancelled'))",
+        )
+        .bind(project)
+        .bind(id)
+        .bind(run.job)
+        .fetch_one(&self.writer)
+        .await?;
+        if used {
+            return Err(StoreError::Conflict(
+                "pictures are being made with the run; wait for them, or cancel them first".into(),
+            ));
+        }
         let done = sqlx::query("delete from jobs where id = ? and state <> 'running'")
             .bind(run.job)
             .execute(&self.writer)

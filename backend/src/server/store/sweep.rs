@@ -24,15 +24,26 @@ impl Store {
             .bind(super::now())
             .execute(&self.writer)
             .await?;
-        for name in entries(&self.incoming())? {
-            remove(&self.incoming().join(name)).await?;
+        let ours = |folder: &Path, name: &str| {
+            let ours = name.parse::<Uuid>().ok();
+            if ours.is_none() {
+                tracing::warn!(folder = %folder.display(), name, "a file or folder that is not of this program; it stays");
+            }
+            ours
+        };
+        let folder = self.incoming();
+        for name in entries(&folder)? {
+            if ours(&folder, &name).is_some() {
+                remove(&folder.join(name)).await?;
+            }
         }
         let known: Vec<Uuid> = sqlx::query_scalar("select id from projects").fetch_all(&self.readers).await?;
-        let folder = self.folder.join("projects");
+        let folder = self.folder.join(super::PROJECTS);
         for name in entries(&folder)? {
-            match name.parse().ok().filter(|project| known.contains(project)) {
-                Some(project) => self.sweep(project).await?,
-                None => remove(&folder.join(name)).await?,
+            match ours(&folder, &name) {
+                Some(project) if known.contains(&project) => self.sweep(project).await?,
+                Some(_) => remove(&folder.join(name)).await?,
+                None => {}
             }
         }
         Ok(())
@@ -40,7 +51,8 @@ impl Store {
 
     /// Removes the files and run folders of `project` that no row names, and its folder where the project is gone.
     pub(crate) async fn sweep(&self, project: Uuid) -> Result<(), StoreError> {
-        let _alone = self.files.write().await;
+        let lock = self.locks.of(project);
+        let _alone = lock.write().await;
         let exists: bool = sqlx::query_scalar("select exists (select 1 from projects where id = ?)")
             .bind(project)
             .fetch_one(&self.readers)
@@ -75,7 +87,8 @@ impl Store {
 
     /// Removes those of `files` that no row names any more.
     pub(super) async fn release(&self, project: Uuid, files: &[String]) -> Result<(), StoreError> {
-        let _alone = self.files.write().await;
+        let lock = self.locks.of(project);
+        let _alone = lock.write().await;
         for file in files {
             let named: bool =
                 sqlx::query_scalar("select exists (select 1 from files where project = ? and file = ?)")
@@ -92,7 +105,7 @@ impl Store {
 }
 
 /// The names in a folder; none where there is no folder.
-fn entries(folder: &Path) -> Result<Vec<String>, StoreError> {
+pub(super) fn entries(folder: &Path) -> Result<Vec<String>, StoreError> {
     let failed = |source| StoreError::Read { path: folder.to_owned(), source };
     let found = match std::fs::read_dir(folder) {
         Ok(found) => found,

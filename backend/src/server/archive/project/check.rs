@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use super::{FORMAT, Manifest, Trained, VERSION};
-use crate::server::http::extract::line;
+use crate::server::http::extract::{line, one_line};
 use crate::server::http::problem::ApiError;
 use crate::server::store::{Document, ProjectRows};
 
@@ -49,9 +49,9 @@ pub(super) fn rows(rows: &mut ProjectRows, trained: &mut [Trained]) -> Result<()
     if subjects.len() != rows.subjects.len() || subjects.len() > MAX_SUBJECTS {
         return Err(wrong(format!("it has {} subjects, of {} ids", rows.subjects.len(), subjects.len())));
     }
-    for row in &rows.photos {
+    for row in &mut rows.photos {
         line("name", &row.name, 0, 200)?;
-        line("caption", &row.caption, 0, 1000)?;
+        row.caption = one_line(&row.caption);
         if !subjects.contains(row.subject.as_str()) {
             return Err(wrong(format!("a photo is of subject {:?}, which is not there", row.subject)));
         }

@@ -11,7 +11,7 @@ use crate::server::archive::Packer;
 use crate::server::http::problem::ApiError;
 use crate::server::jobs::TRAINED;
 use crate::server::store::StoreError;
-use crate::train::{CHECKPOINT_FILE, PRIORS_FILE, RunInfo, START_FILE};
+use crate::train::{CHECKPOINT_FILE, PRIORS_FILE, RunInfo, START_FILE, is_shown};
 
 /// Writes the project as a zip to `path`. A run that is being trained is packed as of its last checkpoint, and is paused in
 /// the archive.
@@ -21,7 +21,9 @@ pub(in crate::server) async fn pack(server: &Server, project: Uuid, path: &Path)
     for run in &rows.runs {
         let folder = server.store.run_folder(project, run.id).join(TRAINED);
         let job = rows.jobs.iter().find(|job| job.id == run.job);
-        let over = job.and_then(|job| JobState::from_word(&job.state)).is_some_and(JobState::is_over);
+        let state = job.and_then(|job| JobState::from_word(&job.state));
+        // One that has failed may go on.
+        let over = state.is_some_and(|state| state.is_over() && state != JobState::Failed);
         let id = run.id;
         let found = tokio::task::spawn_blocking(move || list(&folder, over)).await??;
         trained.extend(found.into_iter().map(|path| Trained { run: id, path }));
@@ -32,11 +34,18 @@ pub(in crate::server) async fn pack(server: &Server, project: Uuid, path: &Path)
         }
     }
     let mut packer = Packer::create(path)?;
-    for file in &trained {
-        let folder = server.store.run_folder(project, file.run).join(TRAINED);
-        let bytes = tokio::fs::read(folder.join(&file.path)).await?;
+    let listed = std::mem::take(&mut trained);
+    for file in listed {
+        let path = server.store.run_folder(project, file.run).join(TRAINED).join(&file.path);
+        let bytes = match tokio::fs::read(&path).await {
+            Ok(bytes) => bytes,
+            // Training shows the next pictures in place of these.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && is_shown(&file.path) => continue,
+            Err(source) => return Err(StoreError::Read { path, source }.into()),
+        };
         let bytes = if file.path == START_FILE { without_places(&bytes)? } else { bytes };
         packer = packer.add(file.name(), bytes.into()).await?;
+        trained.push(file);
     }
     for file in rows.files() {
         let bytes = server.store.blobs().read(project, file).await?;

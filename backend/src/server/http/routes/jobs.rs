@@ -73,7 +73,7 @@ async fn pause(
     halt(&server, project, id, Wanted::Pause).await
 }
 
-/// Lets a paused job go on, from its checkpoint.
+/// Lets a paused job go on, from its checkpoint; a training that has failed, too.
 #[utoipa::path(post, path = "/api/projects/{project}/jobs/{job}/resume", tag = "jobs",
     security(("session" = ["editor"])), responses((status = 200, body = Job)))]
 async fn resume(

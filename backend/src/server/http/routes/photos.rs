@@ -17,16 +17,15 @@ use uuid::Uuid;
 use super::tagged;
 use crate::dataset::decode::decode;
 use crate::server::http::App;
-use crate::server::http::extract::{Body, IfMatch, Params, Search, line, list_range, name, version};
+use crate::server::http::extract::{
+    Body, IfMatch, LONGEST_CAPTION, Params, Search, line, list_range, name, version,
+};
 use crate::server::http::files::file;
 use crate::server::http::openapi::Octets;
 use crate::server::http::problem::ApiError;
 use crate::server::http::upload::receive;
 use crate::server::media::{self, MediaError};
 use crate::server::store::NewPhoto;
-
-/// The longest caption, in characters.
-pub(crate) const CAPTION: usize = 1000;
 
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -131,7 +130,7 @@ async fn change(
     headers: HeaderMap,
     Body(change): Body<PhotoChange>,
 ) -> Result<Response, ApiError> {
-    let caption = line("caption", &change.caption, 0, CAPTION)?;
+    let caption = line("caption", &change.caption, 0, LONGEST_CAPTION)?;
     let photo = server.store.caption_photo(project, id, version(&headers)?, &caption).await?;
     Ok(tagged(photo.version, photo))
 }

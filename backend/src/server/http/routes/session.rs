@@ -37,9 +37,9 @@ async fn read(
     }))
 }
 
-/// Signs in with the owner's password or a link's secret. A session may hold several links.
+/// Signs in with the owner's password or a link's secret. A session may hold several links; the owner's stays as it is.
 #[utoipa::path(post, path = "/api/session", tag = "session", security(("session" = ["nobody"])),
-    request_body = NewSession, responses((status = 204, description = "The cookie is set")))]
+    request_body = NewSession, responses((status = 204, description = "The cookie is set, where one is needed")))]
 async fn open(
     State(server): State<App>,
     Extension(caller): Extension<Caller>,
@@ -63,6 +63,10 @@ async fn open(
             ApiError::wrong_secret("the link is wrong, was revoked or has expired; ask the owner for another")
         })?),
     };
+    // Whoever is the owner may do all that a link allows, and stays the owner.
+    if link.is_some() && caller.grants.owner {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
     // A link is added to the links that are held; a password begins anew, so that no earlier token becomes the owner's.
     let known = caller.token.filter(|_| link.is_some() && !caller.grants.projects.is_empty());
     let token = known.map_or_else(secret, Ok)?;

@@ -1,0 +1,141 @@
+//! What users have made outlives faults, deletions and full disks.
+
+use std::process::Command;
+
+use mudi_tests::served::Server;
+use mudi_tests::workshop::{program, refused};
+use serde_json::{Value, json};
+
+use super::input::zipped;
+use super::studio::{Studio, photo, text};
+
+#[test]
+fn a_folder_of_somebody_else_is_refused_and_stays() {
+    for place in ["projects/thesis/draft.tex", "incoming/letter.txt"] {
+        let home = tempfile::tempdir().expect("a folder");
+        let file = home.path().join(place);
+        std::fs::create_dir_all(file.parent().expect("a folder")).expect("folders");
+        std::fs::write(&file, "mine").expect("a file");
+        let data = home.path().display().to_string();
+        refused(&["serve", "--data", &data, "--listen", "127.0.0.1:0"], &["mudi.sqlite", "--data"]);
+        assert_eq!(std::fs::read(&file).expect("the file"), b"mine", "{place}");
+    }
+    // Beside a database what is not the program's stays, too.
+    let data = tempfile::tempdir().expect("a folder");
+    drop(Server::start(data.path(), &[]));
+    let note = data.path().join("projects/note.txt");
+    std::fs::write(&note, "mine").expect("a file");
+    drop(Server::start(data.path(), &[]));
+    assert!(note.exists());
+}
+
+#[test]
+fn a_training_that_failed_goes_on_from_its_checkpoint() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    let server = Server::start(&data, &[]);
+    let mut studio = Studio::full(server.client());
+    let run = studio.train(300, &json!({}));
+    let job = text(&run["job"]);
+    let path = studio.path(&format!("jobs/{job}"));
+    studio.client.until(&path, |job| job["step"].as_u64() > Some(4));
+    studio.post(&format!("jobs/{job}/pause"), &Value::Null);
+    let paused = studio.client.until(&path, |job| job["state"] == "paused");
+    drop(server);
+
+    let server = Server::start(&data, &["--memory", "0.02"]);
+    studio.client = server.client();
+    studio.post(&format!("jobs/{job}/resume"), &Value::Null);
+    let failed = studio.client.until(&path, |job| job["state"] == "failed");
+    assert_eq!(failed["fault"]["code"], "memory", "{failed}");
+    // Its file can be brought to a machine with more.
+    let archive = studio.bytes("archive");
+    drop(server);
+
+    let server = Server::start(&data, &[]);
+    studio.client = server.client();
+    let moved = studio.client.send("POST", "/api/projects/import", Some(&archive)).value();
+    let moved = Studio { client: studio.client.clone(), id: text(&moved["id"]) };
+    for studio in [&studio, &moved] {
+        let run = &studio.list("runs")[0];
+        let job = text(&run["job"]);
+        studio.post(&format!("jobs/{job}/resume"), &Value::Null);
+        let done = studio.done(&run["job"]);
+        assert!(done.get("fault").is_none() && done["steps"] == 300, "{done}");
+    }
+    let metrics = |studio: &Studio| {
+        let id = text(&studio.list("runs")[0]["id"]);
+        (studio.bytes(&format!("runs/{id}/metrics")), studio.bytes(&format!("runs/{id}/weights")))
+    };
+    assert!(metrics(&studio) == metrics(&moved));
+    assert!(paused["step"].as_u64() < Some(300), "it was paused before its end");
+    // Only trainings go on.
+    let done = text(&run["job"]);
+    studio.client.send("POST", &studio.path(&format!("jobs/{done}/resume")), None).problem(409, "conflict");
+}
+
+#[test]
+fn a_run_stays_while_pictures_are_made_with_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::start(&folder.path().join("data"), &[]);
+    let studio = Studio::full(server.client());
+    let run = studio.train(2, &json!({}));
+    studio.done(&run["job"]);
+    let path = studio.path(&format!("runs/{}", text(&run["id"])));
+    let job = studio.generate(&text(&run["id"]), 64);
+    let fault = studio.client.send("DELETE", &path, None).problem(409, "conflict");
+    assert!(fault.contains("pictures are being made"), "{fault}");
+    let job = text(&job["id"]);
+    studio.post(&format!("jobs/{job}/cancel"), &Value::Null);
+    studio.client.until(&studio.path(&format!("jobs/{job}")), |job| job["state"] == "cancelled");
+    studio.client.delete(&path);
+}
+
+/// A checkpoint that cannot be written keeps nobody from cancelling or pausing.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_does_not_stop_a_halt() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = Command::new("bash");
+    command.args(["-c", r#"trap "" XFSZ && ulimit -S -f 1000 && exec "$@""#, "bash"]).arg(program());
+    let server = Server::start_as(command, &folder.path().join("data"), &[]);
+    let studio = Studio::full(server.client());
+    for (word, state, fault) in
+        [("pause", "paused", json!("disk_full")), ("cancel", "cancelled", Value::Null)]
+    {
+        let run = studio.train(100_000, &json!({ "rank": 64, "checkpoint-every": 100_000 }));
+        let path = studio.path(&format!("jobs/{}", text(&run["job"])));
+        studio.client.until(&path, |job| job["step"].as_u64() > Some(1));
+        studio.client.send("POST", &format!("{path}/{word}"), None).well();
+        let job = studio.client.until(&path, |job| job["state"] != "running");
+        assert_eq!((&job["state"], &job["fault"]["code"]), (&json!(state), &fault), "{job}");
+        let _ = studio.client.send("POST", &format!("{path}/cancel"), None);
+    }
+}
+
+#[test]
+fn captions_of_any_data_folder_can_be_taken_home_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::start(&folder.path().join("data"), &[]);
+    let zip = |caption: &str| {
+        let lines = [
+            json!({ "id": { "a": "olis bear" } }),
+            json!({ "id": "a", "file_name": "a.png", "text": caption }),
+        ];
+        let text = lines.map(|line| line.to_string()).join("\n");
+        zipped(&[("metadata.jsonl", text.as_bytes()), ("a.png", &photo(0, 0))])
+    };
+    let studio = Studio::new(server.client());
+    let send = |caption: &str| studio.client.send("POST", &studio.path("dataset"), Some(&zip(caption)));
+    let fault = send(&"long ".repeat(300)).problem(422, "bad_file");
+    assert!(fault.contains("a.png") && fault.contains("1499"), "{fault}");
+    assert!(studio.list("photos").is_empty() && studio.list("subjects").is_empty(), "nothing is kept");
+
+    send("olis bear\r\n on a table").well();
+    assert_eq!(studio.list("photos")[0]["caption"], "olis bear on a table");
+    let archive = studio.bytes("archive");
+    studio.client.send("POST", "/api/projects/import", Some(&archive)).well();
+    let change = studio.path(&format!("photos/{}", text(&studio.list("photos")[0]["id"])));
+    let fault = studio.client.json("PATCH", &change, &json!({ "caption": "a\nb" })).problem(422, "refused");
+    assert!(fault.contains("line break"), "{fault}");
+}
