@@ -11,10 +11,20 @@ const BARS: [f64; 2] = [250.0, 620.0];
 const ROW: f64 = 30.0;
 const AXIS: f64 = 26.0;
 
-/// A bar for each named share, 0..=1, with a line for its 95 % interval. The picture brings its own styles, so that it can stand
-/// alone.
-pub(super) fn bars(label: &str, rows: &[(String, Option<Estimate>)]) -> String {
+/// A named share.
+pub(super) struct Bar {
+    pub(super) name: String,
+    /// 0..=1.
+    pub(super) share: Option<Estimate>,
+    /// That of each group.
+    pub(super) groups: Vec<f64>,
+}
+
+/// A bar for each share, with a line for its 95 % interval and a dot for each group. The picture brings its own styles, so that it
+/// can stand alone.
+pub(super) fn bars(label: &str, rows: &[Bar]) -> String {
     const STYLE: &str = "text{font:13px system-ui,sans-serif;fill:#55524a}.share{fill:#7fae98}.interval{stroke:#2d2b27;stroke-width:1.5}\
+        .group{fill:#fffefb;fill-opacity:.75;stroke:#2d2b27}\
         .grid{stroke:#ddd8cc}";
     let height = ROW * rows.len() as f64 + AXIS;
     let at = |share: f64| BARS[0] + share.clamp(0.0, 1.0) * (BARS[1] - BARS[0]);
@@ -30,7 +40,7 @@ pub(super) fn bars(label: &str, rows: &[(String, Option<Estimate>)]) -> String {
             100.0 * share
         );
     }
-    for (index, (name, share)) in rows.iter().enumerate() {
+    for (index, Bar { name, share, groups }) in rows.iter().enumerate() {
         let middle = ROW * (index as f64 + 0.5);
         body += &format!(
             "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
@@ -52,6 +62,10 @@ pub(super) fn bars(label: &str, rows: &[(String, Option<Estimate>)]) -> String {
                 at(high)
             );
         }
+        for &group in groups {
+            body +=
+                &format!("<circle class=\"group\" cx=\"{:.1}\" cy=\"{middle:.1}\" r=\"3.5\"/>", at(group));
+        }
     }
     let label = escape(label);
     format!(
@@ -66,9 +80,13 @@ mod tests {
 
     #[test]
     fn every_row_has_its_bar() {
-        let rows = [("<a>".to_owned(), Estimate::rate(3, 4)), ("b".to_owned(), None)];
+        let rows = [
+            Bar { name: "<a>".to_owned(), share: Estimate::rate(3, 4), groups: vec![0.5, 1.0] },
+            Bar { name: "b".to_owned(), share: None, groups: Vec::new() },
+        ];
         let svg = bars("Success", &rows);
         assert_eq!(svg.matches("class=\"share\"").count(), 1);
+        assert_eq!(svg.matches("class=\"group\"").count(), 2);
         assert!(svg.contains("&lt;a&gt;") && svg.contains("aria-label=\"Success\""));
         // Three quarters of the way.
         assert!(svg.contains(&format!("width=\"{:.1}\"", 0.75 * (BARS[1] - BARS[0]))));

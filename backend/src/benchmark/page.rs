@@ -3,7 +3,7 @@
 use mudi_domain::statistics::Estimate;
 
 use super::Options;
-use super::chart::bars;
+use super::chart::{Bar, bars};
 use super::pictures::{self, Strip};
 use super::results::{Results, Row};
 use super::ways::{GAMMA, Part};
@@ -32,12 +32,12 @@ fn words(part: Part) -> [&'static str; 2] {
 
 /// The SVG picture of a part, as a file of its own.
 pub(super) fn chart(results: &Results, part: Part) -> Option<String> {
-    let rows: Vec<(String, Option<Estimate>)> = results
-        .rows
-        .iter()
-        .filter(|row| row.part == part)
-        .map(|row| (short(&row.title).to_owned(), row.success))
-        .collect();
+    let bar = |row: &Row| Bar {
+        name: short(&row.title).to_owned(),
+        share: row.success,
+        groups: row.groups.clone(),
+    };
+    let rows: Vec<Bar> = results.rows.iter().filter(|row| row.part == part).map(bar).collect();
     (!rows.is_empty()).then(|| bars(&format!("{}: share of right pictures", words(part)[0]), &rows))
 }
 
@@ -67,14 +67,16 @@ pub(super) fn page(results: &Results, options: &Options, strips: &[Vec<Strip<'_>
          four, {} for five), which was decided on rendered scenes whose truth is known (<code>mudi probe \
          metric</code>), not on these pictures. Detect-and-Compare looks at toys alone; where a picture is set is read by a classifier \
          that was trained on renders, from each half by itself, so that two places side by side do not count (<code>mudi probe \
-         place</code>). Intervals hold the true share with 95 % confidence if pictures were independent; \
-         those of one group are not quite. Where nothing else is said, layouts count with γ = {GAMMA}, and toys \
+         place</code>). Intervals hold the share that other groups would have with 95 % confidence: \
+         pictures of one group resemble each other, so how groups differ decides, and no interval is narrower than if pictures were independent. Of \
+         fewer than {} groups they are those of independent pictures. The dots are the groups. Where nothing else is said, layouts count with γ = {GAMMA}, and toys \
          are named by an identifier, their colour and their kind: the descriptive class.</p>{groups}<h3>How to repeat it</h3><pre tabindex=\"0\"><code>{command}</code></pre>\
          </section>",
         right_from(2),
         right_from(3),
         right_from(4),
-        right_from(5)
+        right_from(5),
+        Estimate::FEW_GROUPS
     );
     let title = "Do the subjects stay themselves?";
     Document { title, style: STYLE, skip: "Skip to the tables", header: &header, main: &main }.html()

@@ -90,10 +90,13 @@ pub struct Row {
 impl Row {
     pub(super) fn of(way: &Way, cells: &[Cell], examples: Vec<Example>) -> Self {
         let toys = way.teaching.toys;
-        let pictures: Vec<&Picture> = cells.iter().flat_map(|cell| &cell.pictures).collect();
         let rate = |is: &dyn Fn(&Picture) -> bool| {
-            Estimate::rate(pictures.iter().filter(|picture| is(picture)).count(), pictures.len())
+            let count = |cell: &Cell| {
+                (cell.pictures.iter().filter(|picture| is(picture)).count(), cell.pictures.len())
+            };
+            Estimate::rate_of_groups(&cells.iter().map(count).collect::<Vec<_>>())
         };
+        let scores = |cell: &Cell| cell.pictures.iter().map(|picture| picture.score).collect::<Vec<_>>();
         Self {
             part: way.part,
             key: way.key.clone(),
@@ -102,7 +105,7 @@ impl Row {
             success: rate(&|picture| picture.is_right(toys)),
             placed: rate(&Picture::is_placed),
             whole: rate(&|picture| picture.is_right(toys) && picture.is_placed()),
-            score: Estimate::mean(&pictures.iter().map(|picture| picture.score).collect::<Vec<_>>()),
+            score: Estimate::mean_of_groups(&cells.iter().map(scores).collect::<Vec<_>>()),
             counted: rate(&|picture| picture.found == toys),
             groups: cells
                 .iter()

@@ -14,12 +14,12 @@ use super::{Failure, base_folder, print};
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// Folder of a finished `mudi train` run.
-    #[arg(long, conflicts_with_all = ["lora", "base"], required_unless_present = "lora")]
+    #[arg(long, conflicts_with = "lora", required_unless_present = "lora")]
     run: Option<PathBuf>,
     /// A LoRA's file instead of a run, of any tool; --base says what it is for.
     #[arg(long, requires = "base")]
     lora: Option<PathBuf>,
-    /// With --lora: the base model.
+    /// The base model: with --lora what it is for, with --run where the run's base is now.
     #[arg(long)]
     base: Option<PathBuf>,
     /// peft: for diffusers and PEFT. kohya: for ComfyUI, and kohya's tools.
@@ -49,7 +49,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
                     format!("{run}: this run has not finished; go on with `mudi train --resume`").into()
                 );
             }
-            (lora, RunInfo::load(run)?.base)
+            (lora, arguments.base.as_deref().map_or(RunInfo::load(run)?.base, base_folder))
         }
         (None, Some(lora), Some(base)) => (lora.clone(), base_folder(base)),
         _ => return Err("name a --run, or a --lora and its --base".into()),

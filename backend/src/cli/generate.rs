@@ -25,11 +25,15 @@ use super::{Failure, bar, print};
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// Folder of a finished `mudi train` run.
-    #[arg(long, conflicts_with = "base", required_unless_present = "base")]
+    #[arg(long, required_unless_present = "base")]
     run: Option<PathBuf>,
-    /// Base model instead of a run: a folder in diffusers' layout, a checkpoint file, or `pocket`.
+    /// Base model instead of a run, or with --run where the run's base is now: a folder in diffusers' layout, a checkpoint file, or
+    /// `pocket`.
     #[arg(long)]
     base: Option<PathBuf>,
+    /// Where the run's photos are now, for layouts [default: where they were in training].
+    #[arg(long, requires = "run")]
+    photos: Option<PathBuf>,
     #[command(flatten)]
     changes: Changes,
     /// What to draw.
@@ -38,7 +42,7 @@ pub(super) struct Arguments {
     /// What not to draw [default: `sticker, collage.` where the base's vocabulary has words for that, else nothing].
     #[arg(long)]
     negative: Option<String>,
-    /// Layout to start from: a JSON file, or `random` for a random collage of the run's subjects.
+    /// Layout to start from: a JSON file, or `random` for a random collage of the run's subjects that the prompt names.
     #[arg(long)]
     layout: Option<PathBuf>,
     /// Strength of the layout: 2 suits two or three subjects, 3 more; 0 is plain sampling. By default what suits its subjects.
@@ -50,7 +54,7 @@ pub(super) struct Arguments {
     /// Steps of the sampler.
     #[arg(long, default_value_t = 25)]
     steps: usize,
-    /// Classifier-free guidance scale; 1 leaves it out.
+    /// Classifier-free guidance scale; 1 and less leave it out, as turbo models are to be used.
     #[arg(long, default_value_t = 5.0)]
     guidance: f32,
     /// ddim, euler, euler-ancestral or dpmpp-2m.
@@ -132,19 +136,19 @@ fn precision_words() -> clap::builder::PossibleValuesParser {
 const BATCH: usize = 4;
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    for (name, value) in [
-        ("--gamma", arguments.gamma.unwrap_or(0.0)),
-        ("--guidance", arguments.guidance),
-        ("--lora-scale", arguments.lora_scale),
+    for (name, value, least) in [
+        ("--gamma", arguments.gamma.unwrap_or(0.0), -20.0),
+        ("--guidance", arguments.guidance, 0.0),
+        ("--lora-scale", arguments.lora_scale, -20.0),
     ] {
-        if !value.is_finite() || !(-20.0..=100.0).contains(&value) {
-            return Err(format!("{name} {value}: must be a number from -20 to 100").into());
+        if !(least..=100.0).contains(&value) {
+            return Err(format!("{name} {value}: must be a number from {least} to 100").into());
         }
     }
     let info = arguments.run.as_deref().map(RunInfo::load).transpose()?;
-    let folder = match (&info, &arguments.base) {
-        (Some(info), _) => info.base.clone(),
-        (None, Some(base)) => base.clone(),
+    let folder = match (&arguments.base, &info) {
+        (Some(base), _) => base.clone(),
+        (None, Some(info)) => info.base.clone(),
         (None, None) => return Err("name a --run or a --base".into()),
     };
     let recipe = info.as_ref().map(|info| &info.recipe);
@@ -259,9 +263,12 @@ fn starts(
             .collect(),
         Some(layout) => {
             let info = info.ok_or("--layout needs a --run: its subjects are what the layout places")?;
-            let cutouts = Dataset::load(&info.photos)?.cutouts()?;
+            let dataset = Dataset::load(arguments.photos.as_ref().unwrap_or(&info.photos))?;
             let law = segmix::Options::from(&info.recipe);
-            let fixed = if layout.as_os_str() == "random" {
+            let is_random = layout.as_os_str() == "random";
+            let cutouts =
+                if is_random { dataset.cutouts_for(&arguments.prompt)? } else { dataset.cutouts()? };
+            let fixed = if is_random {
                 None
             } else {
                 let text = std::fs::read_to_string(layout)

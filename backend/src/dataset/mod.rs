@@ -105,6 +105,21 @@ impl Dataset {
             })
             .collect()
     }
+
+    /// The same of the subjects that `prompt` names, which a random layout for it shall place; of all where it names none.
+    ///
+    /// # Errors
+    /// As [`Self::cutouts`].
+    pub fn cutouts_for(&self, prompt: &str) -> Result<IndexMap<SubjectId, Vec<Cutout>>, DatasetError> {
+        let mut cutouts = self.cutouts()?;
+        let is_named = |data: &&SubjectData| data.subject.is_named_in(prompt);
+        let named: Vec<&SubjectId> =
+            self.subjects.iter().filter(is_named).map(|data| data.subject.id()).collect();
+        if !named.is_empty() {
+            cutouts.retain(|subject, _| named.contains(&subject));
+        }
+        Ok(cutouts)
+    }
 }
 
 /// Reads and parses the folder's text.

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use image::RgbImage;
-use mudi_domain::compare::{Embedding, References};
+use mudi_domain::compare::{Embedding, Norm, References};
 use mudi_domain::statistics::Estimate;
 use mudi_domain::subject::Subject;
 use mudi_vision::owl::suppress;
@@ -56,6 +56,15 @@ impl Eyes {
     }
 }
 
+impl Eyes {
+    /// Whether [`right_from`](super::right_from) says something about their scores: detector and first embedder are the miniatures of
+    /// one world, on whose scenes those thresholds were fixed.
+    fn are_calibrated(&self) -> bool {
+        let known = self.detector.classes();
+        known.is_some() && self.embedders.first().is_some_and(|embedder| embedder.classes() == known)
+    }
+}
+
 /// Photos and networks, ready to judge images.
 pub struct Judge {
     eyes: Arc<Eyes>,
@@ -102,6 +111,12 @@ impl Judge {
         let references = references.into_iter().map(References::new).collect::<Result<Vec<_>, _>>()?;
         let subjects = data.subjects.into_iter().map(|data| data.subject).collect();
         Ok(Self { eyes, questions, references, subjects, cast, options })
+    }
+
+    /// Whether a score tells that an image is right. Those of other networks, and of other norms, have no known threshold.
+    #[must_use]
+    pub fn is_calibrated(&self) -> bool {
+        self.eyes.are_calibrated() && self.options.norm == Norm::default()
     }
 
     /// Judges one image; `file` is what the result calls it.

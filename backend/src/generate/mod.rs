@@ -156,7 +156,8 @@ pub fn sample(
     }
     let [h, w] = base.latent_size(settings.size[0], settings.size[1])?;
     let each = h * w * base.vae.config.latent_channels;
-    let guided = settings.guidance != 1.0;
+    // Less than the prompt alone is no guidance: turbo models are published with a scale of 0, which means that.
+    let guided = settings.guidance > 1.0;
     let positive = repeated(positive, batch);
     let text = if guided { joined(&repeated(other, batch), &positive) } else { positive };
     let mut sampler = Sampler::new(settings.sampler, &base.schedule, settings.steps, settings.karras)?;

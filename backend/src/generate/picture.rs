@@ -21,6 +21,9 @@ pub struct Parameters {
     pub steps: usize,
     /// The sampler's name.
     pub sampler: String,
+    /// Karras' spacing of noise levels, where it was asked for.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub karras: bool,
     /// Classifier-free guidance scale.
     pub guidance: f32,
     /// Strength of the layout.
@@ -30,6 +33,9 @@ pub struct Parameters {
     pub layout: Option<mudi_domain::layout::Layout>,
     /// The base model's name.
     pub base: String,
+    /// Strength of the run's LoRA, where it was not 1.
+    #[serde(skip_serializing_if = "is_one")]
+    pub lora_scale: f32,
     /// LoRAs besides a run's, each with its weight.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub loras: Vec<String>,
@@ -47,14 +53,21 @@ impl Parameters {
             seed: 0,
             steps: settings.steps,
             sampler: settings.sampler.to_string(),
+            karras: settings.karras,
             guidance: settings.guidance,
             gamma: settings.gamma,
             layout: None,
             base: base.to_owned(),
+            lora_scale: settings.lora_scale,
             loras: Vec::new(),
             software: SOFTWARE,
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+fn is_one(scale: &f32) -> bool {
+    *scale == 1.0
 }
 
 /// The program, as pictures name it.
@@ -119,10 +132,12 @@ mod tests {
             seed: 1,
             steps: 2,
             sampler: "ddim".to_owned(),
+            karras: false,
             guidance: 5.0,
             gamma: 0.0,
             layout: None,
             base: "pocket".to_owned(),
+            lora_scale: 1.0,
             loras: Vec::new(),
             software: SOFTWARE,
         };

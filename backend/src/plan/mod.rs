@@ -190,6 +190,16 @@ pub fn plan(base: &Source, job: Job<'_>) -> Result<Plan, BaseError> {
                 encoding(&configs, CountingEngine::new(half), tile.map_or(side, |tile| tile.min(side)))?;
             let collages = recipe.collage_probability() > 0.0;
             plan.activations = if collages { step + encoding } else { step.max(encoding) };
+            if recipe.sample_every > 0 && !recipe.sample_prompts.is_empty() {
+                let base = passes::unet(&configs, CountingEngine::new(half))?;
+                let drawing = base.sampling(&configs, 2, latent)?.max(decoding(
+                    &configs,
+                    CountingEngine::new(half),
+                    latent,
+                    tile,
+                )?);
+                plan.activations = plan.activations.max(drawing);
+            }
             // The base draws the prior images, before all that.
             if prior {
                 let count = PRIOR_BATCH.min(recipe.prior_images as usize).max(1);

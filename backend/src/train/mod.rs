@@ -31,7 +31,7 @@ use mudi_engine_candle::{AdamW, AdamW8, AdamWConfig, Gradients, Optimizer, Prodi
 pub(crate) use prior::BATCH as PRIOR_BATCH;
 use samples::{Batch, Samples};
 pub use seen::TrainingPicture;
-pub(crate) use seen::{read_shown, shown_file, write_shown};
+pub(crate) use seen::{is_shown, read_shown, shown_file, write_shown};
 use state::RunFolder;
 pub(crate) use state::{CHECKPOINT_FILE, PRIORS_FILE, START_FILE};
 pub use state::{LORA_FILE, Metric, RunInfo, read_metrics};
@@ -270,8 +270,12 @@ fn ahead(source: &Arc<Samples>, first: u64, last: u64) -> Receiver<Result<Batch,
 /// A grid of samples: a row for each of the recipe's prompts.
 fn write_samples(base: &Base, captions: &Captions, options: &Options, step: u64) -> Result<(), TrainError> {
     let recipe = &options.recipe;
-    let settings =
-        Settings { guidance: 5.0, interrupt: options.interrupt.clone(), ..Settings::for_base(base) };
+    let settings = Settings {
+        guidance: 5.0,
+        size: [base.side_for(recipe); 2],
+        interrupt: options.interrupt.clone(),
+        ..Settings::for_base(base)
+    };
     let starts: Vec<Start> =
         (0..4).map(|seed| Start { seed: recipe.seed.wrapping_add(seed), ..Start::default() }).collect();
     let mut rows = Vec::new();
@@ -283,7 +287,9 @@ fn write_samples(base: &Base, captions: &Captions, options: &Options, step: u64)
         } else {
             captions.prompt(prompt)?
         };
-        rows.push(pictures(base, texts, &settings, &starts, |_| {})?);
+        // One by one: a run that just fits into memory shall not end at its first sample.
+        let drawn = starts.chunks(1).map(|start| pictures(base, texts, &settings, start, |_| {}));
+        rows.push(drawn.collect::<Result<Vec<_>, _>>()?.concat());
     }
     create_folder(&options.out.join("samples"))?;
     let mut bytes = std::io::Cursor::new(Vec::new());

@@ -91,6 +91,12 @@ impl Detector {
         Ok(Self { engine, owl, processor, tokenizer, classes, habits })
     }
 
+    /// The nouns that it knows, where it was not trained on the language at large.
+    #[must_use]
+    pub fn classes(&self) -> Option<&[String]> {
+        self.classes.as_deref()
+    }
+
     /// How it is asked and read, where its folder says so.
     #[must_use]
     pub fn habits(&self) -> Option<&Habits> {

@@ -10,7 +10,7 @@ use mudi_engine_candle::{CandleEngine, Tensor, on_pool};
 use mudi_vision::dino::{Dinov2, Dinov2Config, mean_state};
 use mudi_vision::dreamsim::{DreamSim, DreamSimConfig};
 use mudi_vision::preprocess::{Pixels, Processor, Size};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{ModelType, VisionError, dreamsim, file, processor};
 use crate::base;
@@ -45,6 +45,15 @@ pub struct Embedder {
     engine: CandleEngine,
     network: Network,
     processor: Processor,
+    classes: Option<Vec<String>>,
+}
+
+/// What `config.json` says besides the network's sizes: the nouns of what it tells apart, where those are few. Transformers has no
+/// such field.
+#[derive(Deserialize)]
+struct Knowledge {
+    #[serde(default)]
+    known_classes: Option<Vec<String>>,
 }
 
 impl Embedder {
@@ -65,8 +74,9 @@ impl Embedder {
             }
         }
         let path = file(folder, "config.json", NETWORKS)?;
+        let Knowledge { known_classes } = base::read_config(folder)?;
         match base::read_config::<ModelType>(folder)?.model_type.as_str() {
-            "dinov2" => Self::dinov2(folder),
+            "dinov2" => Ok(Self { classes: known_classes, ..Self::dinov2(folder)? }),
             "dreamsim" => Self::dreamsim(folder, &base::read_config(folder)?),
             other => Err(VisionError::OtherNetwork { path, found: other.to_owned(), network: NETWORKS }),
         }
@@ -82,7 +92,13 @@ impl Embedder {
         })?;
         let processor =
             processor(folder, Processor::from_json)?.unwrap_or_else(|| square(side, Processor::dinov2()));
-        Ok(Self { folder: folder.to_owned(), engine, network: Network::Dinov2(Box::new(network)), processor })
+        Ok(Self {
+            folder: folder.to_owned(),
+            engine,
+            network: Network::Dinov2(Box::new(network)),
+            processor,
+            classes: None,
+        })
     }
 
     fn authors_dinov2(folder: &Path, path: &Path, config: Dinov2Config) -> Result<Self, VisionError> {
@@ -90,14 +106,26 @@ impl Embedder {
         let network =
             base::load_file(&engine, path, Precision::Single, |parameters| Dinov2::new(config, parameters))?;
         let processor = Processor::dinov2();
-        Ok(Self { folder: folder.to_owned(), engine, network: Network::Dinov2(Box::new(network)), processor })
+        Ok(Self {
+            folder: folder.to_owned(),
+            engine,
+            network: Network::Dinov2(Box::new(network)),
+            processor,
+            classes: None,
+        })
     }
 
     fn dreamsim(folder: &Path, config: &DreamSimConfig) -> Result<Self, VisionError> {
         let engine = CandleEngine::cpu();
         let network = Network::DreamSim(Box::new(dreamsim::load(&engine, folder, config)?));
         let processor = square(config.image_size, Processor::dreamsim());
-        Ok(Self { folder: folder.to_owned(), engine, network, processor })
+        Ok(Self { folder: folder.to_owned(), engine, network, processor, classes: None })
+    }
+
+    /// The nouns of what it tells apart, where it was not trained on pictures at large.
+    #[must_use]
+    pub fn classes(&self) -> Option<&[String]> {
+        self.classes.as_deref()
     }
 
     /// Which network it is.

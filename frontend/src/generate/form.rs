@@ -310,10 +310,10 @@ fn Details(wish: Wish) -> impl IntoView {
                     <Number
                         id="guidance"
                         label="Guidance"
-                        least=-20.0
+                        least=0.0
                         most=100.0
                         step="0.5"
-                        help="How closely to follow the prompt; 1 leaves it out."
+                        help="How closely to follow the prompt; 1 and less leave it out."
                         value=Signal::derive(move || rounded(wish.guidance.get()))
                         set=Callback::new(move |n: f64| wish.guidance.set(n as f32))
                     />

@@ -45,9 +45,12 @@ fn judge_button(group: &[Image], asked: Callback<Job>) -> Option<impl IntoView +
 /// What Detect-and-Compare says of a picture.
 fn score_tag(image: &Image) -> Option<impl IntoView + use<>> {
     image.score.clone().map(|score| {
-        let (class, mark) =
-            if score.right { ("tag good picture-score", "✓") } else { ("tag warns picture-score", "✗") };
-        view! { <span class=class title=score.explanation>{format!("{mark} D&C {}", score_text(score.score))}</span> }
+        let (class, mark) = match score.right {
+            Some(true) => ("tag good picture-score", "✓ "),
+            Some(false) => ("tag warns picture-score", "✗ "),
+            None => ("tag picture-score", ""),
+        };
+        view! { <span class=class title=score.explanation>{format!("{mark}D&C {}", score_text(score.score))}</span> }
     })
 }
 

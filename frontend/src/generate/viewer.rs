@@ -65,10 +65,10 @@ pub(super) fn Viewer(image: Image, wish: Wish, changed: Callback<()>, close: Cal
         }
     });
     let score = image.score.clone().map(|score| {
-        let (class, counts) = if score.right {
-            ("notice", "each subject once, unmixed")
-        } else {
-            ("notice warns", "not every subject once and unmixed")
+        let (class, counts) = match score.right {
+            Some(true) => ("notice", "each subject once, unmixed"),
+            Some(false) => ("notice warns", "not every subject once and unmixed"),
+            None => ("notice", "1 is each subject once, unmixed"),
         };
         view! {
             <div class=class>

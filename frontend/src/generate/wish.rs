@@ -142,6 +142,9 @@ impl Wish {
         if let Some(guidance) = number("guidance") {
             self.guidance.set(guidance as f32);
         }
+        // These are written only where they are not as usual.
+        self.karras.set(image.parameters["karras"].as_bool().unwrap_or(false));
+        self.scale.set(number("lora_scale").map_or(1.0, |scale| scale as f32));
         match serde_json::from_value::<Layout>(image.parameters["layout"].clone()) {
             Ok(layout) => {
                 let suited = suited_gamma(layout.subjects.len());

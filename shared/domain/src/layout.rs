@@ -238,12 +238,16 @@ impl Layout {
         let pieces = self
             .subjects
             .iter()
-            .map(|placement| {
+            .enumerate()
+            .map(|(position, placement)| {
                 let Placement { subject, photo, x, y, width, height, z, flip, rotation } = placement.clone();
                 let cutout = lookup(&subject, photo)
                     .ok_or_else(|| LayoutError::Missing { subject: subject.clone(), photo })?;
                 let proportion = f64::from(cutout.height()) / f64::from(cutout.width());
                 let height = height.unwrap_or(width * proportion);
+                if placement.is_outside(height) {
+                    return Err(LayoutError::Outside { position, subject });
+                }
                 let rect = UnitBox { x, y, width, height }.to_pixels(size, size);
                 Ok(Piece { subject, cutout, rect, turn: Turn { flip, degrees: rotation }, z })
             })
@@ -273,20 +277,21 @@ impl Placement {
                 });
             }
         }
-        let outside = |start: f64, extent: f64| start >= 1.0 || start + extent <= 0.0;
         let is_outside = match self.height {
-            Some(height) => {
-                let (across, down) = turned_extent(self.width, height, self.rotation);
-                outside(self.x + (self.width - across) / 2.0, across)
-                    || outside(self.y + (height - down) / 2.0, down)
-            }
-            // How far down it reaches is the cutout's business; and how far across, once it is turned.
-            None if self.rotation == 0.0 => outside(self.x, self.width) || self.y >= 1.0,
-            None => false,
+            Some(height) => self.is_outside(height),
+            // How far down it reaches is the cutout's business, and how far across, once it is turned: `render` knows.
+            None => self.rotation == 0.0 && (self.x >= 1.0 || self.x + self.width <= 0.0 || self.y >= 1.0),
         };
         if is_outside {
             return Err(LayoutError::Outside { position, subject: self.subject.clone() });
         }
         Ok(())
+    }
+
+    /// Whether all of it, of the given height, lies beside the canvas.
+    fn is_outside(&self, height: f64) -> bool {
+        let outside = |start: f64, extent: f64| start >= 1.0 || start + extent <= 0.0;
+        let (across, down) = turned_extent(self.width, height, self.rotation);
+        outside(self.x + (self.width - across) / 2.0, across) || outside(self.y + (height - down) / 2.0, down)
     }
 }

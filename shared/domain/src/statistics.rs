@@ -51,6 +51,44 @@ impl Estimate {
     }
 }
 
+impl Estimate {
+    /// Fewer groups than this say too little of how groups differ.
+    pub const FEW_GROUPS: usize = 3;
+
+    /// The share of successes in groups of trials, each given as successes and trials, for the truth about other such groups. Trials of
+    /// one group resemble each other: the interval is Student's over the groups' own shares, and nowhere narrower than
+    /// [`Self::rate`]'s of all trials, which it is alone where groups are [few](Self::FEW_GROUPS).
+    #[must_use]
+    pub fn rate_of_groups(groups: &[(usize, usize)]) -> Option<Self> {
+        let groups: Vec<(usize, usize)> = groups.iter().copied().filter(|(_, trials)| *trials > 0).collect();
+        let pooled = Self::rate(
+            groups.iter().map(|(successes, trials)| successes.min(trials)).sum(),
+            groups.iter().map(|(_, trials)| trials).sum(),
+        )?;
+        let shares: Vec<f64> =
+            groups.iter().map(|(successes, trials)| *successes.min(trials) as f64 / *trials as f64).collect();
+        let interval = match (pooled.interval, Self::mean(&shares).and_then(|mean| mean.interval)) {
+            (Some((low, high)), Some((least, most))) if groups.len() >= Self::FEW_GROUPS => {
+                Some((low.min(least).max(0.0), high.max(most).min(1.0)))
+            }
+            (pooled, _) => pooled,
+        };
+        Some(Self { interval, ..pooled })
+    }
+
+    /// The mean of values in groups, with Student's interval over the groups' own means; over all values where groups are
+    /// [few](Self::FEW_GROUPS).
+    #[must_use]
+    pub fn mean_of_groups(groups: &[Vec<f64>]) -> Option<Self> {
+        let pooled = Self::mean(&groups.concat())?;
+        let means: Vec<f64> = groups.iter().filter_map(|values| Some(Self::mean(values)?.value)).collect();
+        if means.len() < Self::FEW_GROUPS {
+            return Some(pooled);
+        }
+        Some(Self { interval: Self::mean(&means)?.interval, ..pooled })
+    }
+}
+
 /// The 97.5th percentile of Student's distribution with `freedom` degrees of freedom, at least 1.
 fn student(freedom: usize) -> f64 {
     // From here on the first term of the expansion in 1 / freedom is right to seven digits.
@@ -113,6 +151,33 @@ mod tests {
         assert_eq!(Estimate::mean(&[5.0]).unwrap().interval, None);
         assert_eq!(Estimate::mean(&[]), None);
         assert_eq!(Estimate::mean(&[1.0, f64::NAN]), None);
+    }
+
+    #[test]
+    fn groups_that_differ_leave_much_open() {
+        // Shares of 0.2, 0.5 and 0.8: a deviation of 0.3, so a reach of 4.303 * 0.3 / sqrt(3), beyond both ends.
+        let groups = [(10, 50), (25, 50), (40, 50)];
+        let estimate = Estimate::rate_of_groups(&groups).unwrap();
+        assert_eq!((estimate.value, estimate.count, estimate.interval), (0.5, 150, Some((0.0, 1.0))));
+        // Of two the deviation says too little.
+        assert_eq!(Estimate::rate_of_groups(&groups[..2]), Estimate::rate(35, 100));
+        // Groups that are alike by luck are no surer than trials that are independent.
+        assert_eq!(Estimate::rate_of_groups(&[(5, 10); 4]), Estimate::rate(20, 40));
+        let eight = [(40, 50), (42, 50), (44, 50), (38, 50), (40, 50), (42, 50), (44, 50), (38, 50)];
+        let (low, high) = Estimate::rate_of_groups(&eight).unwrap().interval.unwrap();
+        let (least, most) = Estimate::rate(328, 400).unwrap().interval.unwrap();
+        assert!(low <= least && most <= high && low > 0.7, "{low} {high}");
+        assert_eq!(Estimate::rate_of_groups(&[(0, 0)]), None);
+    }
+
+    #[test]
+    fn means_of_groups_count_groups() {
+        let groups = [vec![1.0, 1.0], vec![2.0, 2.0], vec![3.0, 3.0]];
+        let estimate = Estimate::mean_of_groups(&groups).unwrap();
+        assert_eq!((estimate.value, estimate.count), (2.0, 6));
+        assert_eq!(estimate.interval, Estimate::mean(&[1.0, 2.0, 3.0]).unwrap().interval);
+        assert_eq!(Estimate::mean_of_groups(&groups[..2]), Estimate::mean(&[1.0, 1.0, 2.0, 2.0]));
+        assert_eq!(Estimate::mean_of_groups(&[]), None);
     }
 
     #[test]

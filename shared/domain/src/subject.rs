@@ -159,6 +159,17 @@ impl Subject {
     pub fn class(&self) -> &str {
         self.name.split_once(' ').map_or("", |(_, rest)| rest)
     }
+
+    /// Whether a prompt speaks of this subject: whether its identifier stands in it as a word, in letters of any case.
+    #[must_use]
+    pub fn is_named_in(&self, prompt: &str) -> bool {
+        let (prompt, identifier) = (prompt.to_lowercase(), self.identifier().to_lowercase());
+        let joins = |character: Option<char>| character.is_some_and(char::is_alphanumeric);
+        prompt.match_indices(&identifier).any(|(start, found)| {
+            !joins(prompt[..start].chars().next_back())
+                && !joins(prompt[start + found.len()..].chars().next())
+        })
+    }
 }
 
 impl TryFrom<RawSubject> for Subject {
@@ -187,6 +198,18 @@ mod tests {
         let subject = named("  olis  brown teddy bear ").unwrap();
         assert_eq!(subject.name(), "olis brown teddy bear");
         assert_eq!((subject.identifier(), subject.class()), ("olis", "brown teddy bear"));
+    }
+
+    #[test]
+    fn a_prompt_names_it_by_a_whole_word() {
+        let subject = named("olis bear").unwrap();
+        for prompt in ["A photo of a olis bear.", "OLIS", "(olis:1.2) and snow"] {
+            assert!(subject.is_named_in(prompt), "{prompt}");
+        }
+        for prompt in ["", "A photo of a bear.", "a polis bear", "olisa"] {
+            assert!(!subject.is_named_in(prompt), "{prompt}");
+        }
+        assert!(named("sks-1 Katze").unwrap().is_named_in("a sks-1 Katze, äsks-1"));
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub struct Wish {
     pub karras: bool,
     /// Steps of the sampler.
     pub steps: usize,
-    /// Classifier-free guidance scale; 1 leaves it out.
+    /// Classifier-free guidance scale; 1 and less leave it out.
     pub guidance: f32,
     /// Multiplies the LoRA's own scale.
     pub lora_scale: f32,
@@ -118,7 +118,7 @@ impl<E: Readable> Painter<E> {
     /// # Errors
     /// Wishes that the model cannot fulfil; engine errors.
     pub fn begin(&mut self, wish: Wish) -> Result<Painting<E>, PreviewError> {
-        let guided = wish.guidance != 1.0;
+        let guided = wish.guidance > 1.0;
         let key = (wish.prompt.clone(), wish.negative.clone(), guided, wish.lora_scale);
         let text = match &self.text {
             Some((known, text)) if *known == key => text.clone(),
@@ -269,7 +269,7 @@ impl<E: Readable> Painter<E> {
     ) -> Result<E::Tensor, PreviewError> {
         let engine = &self.engine;
         let guidance = painting.wish.guidance;
-        let guided = guidance != 1.0;
+        let guided = guidance > 1.0;
         let batch = if guided { 2 } else { 1 };
         let reduction = self.model.vae.reduction() as f32;
         let [height, width] = painting.size.map(|length| length as f32 * reduction);

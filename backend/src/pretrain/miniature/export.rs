@@ -62,8 +62,6 @@ fn config(options: &Options) -> Result<Value, PretrainError> {
         Miniature::Owlv2 => {
             let tokenizer = load_tokenizer(&options.base.join("tokenizer"))?;
             let mut config = value(serde_json::to_value(architecture::owlv2(tokenizer.vocab_size())))?;
-            let known: Vec<&str> = Kind::ALL.iter().map(|kind| kind.name()).chain(["toy"]).collect();
-            config["known_classes"] = known.into();
             // Whatever is a toy is compared, and two boxes that share half of both together are of one toy. It is less sure of
             // itself than the published network: of 400 softened scenes of two similar held-out toys it finds exactly two in 388
             // at this threshold, in 342 at MuDI's.
@@ -75,9 +73,14 @@ fn config(options: &Options) -> Result<Value, PretrainError> {
             config["model_type"] = "sam".into();
             (config, "SamModel")
         }
+        // Its scores are read by thresholds from the detector's world, which these words name.
         Miniature::Dinov2 => (value(serde_json::to_value(architecture::dinov2()))?, "Dinov2Model"),
         Miniature::Reader => return value(serde_json::to_value(architecture::reader()?)),
     };
+    if matches!(options.network, Miniature::Owlv2 | Miniature::Dinov2) {
+        let known: Vec<&str> = Kind::ALL.iter().map(|kind| kind.name()).chain(["toy"]).collect();
+        config["known_classes"] = known.into();
+    }
     config["architectures"] = json!([class]);
     Ok(config)
 }

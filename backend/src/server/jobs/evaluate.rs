@@ -60,15 +60,16 @@ fn score(work: &Work<'_>, judge: &Judge, image: Uuid) -> Result<(), Stopped> {
     let pixels = decode(Path::new(&files.file), &bytes).map_err(|error| Stopped::of("failed", &error))?.rgb();
     let judged =
         judge.judge(Path::new(&files.file), &pixels).map_err(|error| Stopped::of("failed", &error))?;
-    work.wait(store.score_image(project, image, &summary(&judged)))?;
+    let score = summary(&judged, judge.is_calibrated());
+    work.wait(store.score_image(project, image, &score))?;
     work.wait(work.server.queue.note(store, work.claim.id, &JobEvent::Score { image }))
 }
 
-fn summary(judged: &Judged) -> ImageScore {
+fn summary(judged: &Judged, is_calibrated: bool) -> ImageScore {
     let verdict = judged.verdicts.first();
     ImageScore {
         score: judged.score(),
-        right: judged.is_right(),
+        right: is_calibrated.then(|| judged.is_right()),
         detected: u32::try_from(judged.found.len()).unwrap_or(u32::MAX),
         subjects: u32::try_from(judged.subjects()).unwrap_or(u32::MAX),
         explanation: verdict.map(|verdict| verdict.explanation.clone()).unwrap_or_default(),

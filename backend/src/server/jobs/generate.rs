@@ -167,7 +167,10 @@ impl<'a> Maker<'a> {
             && request.layout != LayoutChoice::None
         {
             cutouts = Dataset::load(&photos::lay_out(work, data)?)
-                .and_then(|dataset| dataset.cutouts())
+                .and_then(|dataset| match &request.layout {
+                    LayoutChoice::Random => dataset.cutouts_for(&request.prompt),
+                    _ => dataset.cutouts(),
+                })
                 .map_err(|error| Stopped::of("photos", &error))?;
         }
         let suited = match &request.layout {

@@ -44,8 +44,9 @@ pub struct Image {
 pub struct ImageScore {
     /// At most 1, which is right; 0 where the number of detections is not that of subjects.
     pub score: f64,
-    /// Whether it is right: the score reaches the threshold that was fixed, for so many subjects, on scenes whose truth is known.
-    pub right: bool,
+    /// Whether it is right: the score reaches the threshold that was fixed, for so many subjects, on scenes whose truth is known. Nothing
+    /// where no threshold is known for the networks that judged.
+    pub right: Option<bool>,
     /// How many subjects were detected.
     pub detected: u32,
     /// How many there are.
@@ -99,8 +100,8 @@ pub struct NewImages {
     /// Steps of the sampler, 1 to 1000.
     #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 1000))]
     pub steps: u32,
-    /// Classifier-free guidance scale, -20 to 100; 1 leaves it out.
-    #[cfg_attr(feature = "openapi", schema(minimum = -20, maximum = 100))]
+    /// Classifier-free guidance scale, 0 to 100; 1 and less leave it out.
+    #[cfg_attr(feature = "openapi", schema(minimum = 0, maximum = 100))]
     pub guidance: f32,
     /// ddim, euler, euler-ancestral or dpmpp-2m.
     pub sampler: String,

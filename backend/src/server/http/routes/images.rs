@@ -120,11 +120,16 @@ async fn evaluate(
 fn check(new: &NewImages) -> Result<(), ApiError> {
     line("prompt", &new.prompt, 1, 1000)?;
     line("negative", new.negative.as_deref().unwrap_or_default(), 0, 1000)?;
-    let numbers =
-        [("gamma", new.gamma.unwrap_or(0.0)), ("guidance", new.guidance), ("lora_scale", new.lora_scale)];
-    for (name, value) in numbers {
-        if !(-20.0..=100.0).contains(&value) {
-            return Err(ApiError::refused(format!("`{name}` is {value}; write a number from -20 to 100")));
+    let numbers = [
+        ("gamma", new.gamma.unwrap_or(0.0), -20.0),
+        ("guidance", new.guidance, 0.0),
+        ("lora_scale", new.lora_scale, -20.0),
+    ];
+    for (name, value, least) in numbers {
+        if !(least..=100.0).contains(&value) {
+            return Err(ApiError::refused(format!(
+                "`{name}` is {value}; write a number from {least} to 100"
+            )));
         }
     }
     for (name, value, most) in [("steps", new.steps, 1000), ("count", new.count, 64)] {
