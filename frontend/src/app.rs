@@ -3,8 +3,11 @@
 //! There are two programs, so that a first visit is small: the studio, and the workbench with the editors of masks and layouts,
 //! which are half of all code. Where an address is the other one's, the browser loads that.
 
+use gloo_timers::future::TimeoutFuture;
 use leptos::prelude::*;
+use leptos::task::spawn_local;
 use leptos_router::components::{A, ParentRoute, Route, Router, Routes};
+use leptos_router::hooks::use_location;
 use leptos_router::path;
 
 use crate::api::Connection;
@@ -19,6 +22,9 @@ use crate::session::{Gate, Visitor};
 use crate::share::Share;
 use crate::training::{RunPage, Training};
 use crate::widgets::Waiting;
+
+/// How often it is looked, every hundredth of a second, whether the browser has the router's address.
+const PATIENCE: u32 = 200;
 
 /// Puts the studio in the place of the loading page.
 pub fn start() {
@@ -112,11 +118,21 @@ fn Workbench() -> impl IntoView {
 #[component]
 fn Elsewhere() -> impl IntoView {
     let Loaded(first) = expect_context();
-    if path_now() == first {
+    // After a click on a link the router knows the new address before the browser does.
+    let wanted = use_location().pathname.get_untracked();
+    if wanted == first {
         return view! { <Nowhere /> }.into_any();
     }
-    // A browser that refuses leaves the address as it is; loading it by hand does the same.
-    let _ = browser::window().location().reload();
+    spawn_local(async move {
+        for _ in 0..PATIENCE {
+            if path_now() == wanted {
+                break;
+            }
+            TimeoutFuture::new(10).await;
+        }
+        // A browser that refuses leaves the address as it is; loading it by hand does the same.
+        let _ = browser::window().location().reload();
+    });
     view! {
         <div class="page">
             <Waiting />

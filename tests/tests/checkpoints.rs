@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use candle_core::DType;
+use candle_core::{DType, Device, Tensor};
 use mudi_engine_candle::weights::{NamedTensors, read_safetensors, to_safetensors};
 use mudi_tests::bases::{Family, write};
 use mudi_tests::golden::{fixture, tensors, values};
@@ -209,4 +209,16 @@ fn weights_that_are_no_numbers_are_named() {
     all.insert("conv_out.bias".to_owned(), large);
     save(&path, &all);
     refused(&["merge", "--base", &copy, "--out", &out], &["conv_out.bias", "--dtype"]);
+}
+
+#[test]
+fn noise_without_values_is_refused() {
+    let shop = Workshop::new();
+    let (noise, out) = (shop.path("noise.safetensors"), shop.path("never"));
+    for shape in [[1, 4, 0, 0], [1, 0, 16, 16]] {
+        let empty = Tensor::zeros(&shape, DType::F32, &Device::Cpu).expect("a tensor in memory");
+        save(&noise, &NamedTensors::from([("noise".to_owned(), empty)]));
+        let common = ["generate", "--base", &shop.base, "--prompt", "a bear", "--count", "1", "--out", &out];
+        refused(&[&common[..], &["--noise", &noise]].concat(), &["noise.safetensors", "[1, C, h, w]"]);
+    }
 }

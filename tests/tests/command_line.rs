@@ -70,33 +70,6 @@ fn a_resumed_run_gives_the_bytes_of_an_uninterrupted_one() {
 }
 
 #[test]
-fn generation_repeats_itself_and_keeps_its_parameters() {
-    let shop = Workshop::new();
-    shop.toys();
-    ok(&refs(&shop.train("run", &[])));
-    let generate = |out: &str, further: &[&str]| {
-        let (run, out) = (shop.path("run"), shop.path(out));
-        let arguments =
-            ["generate", "--run", &run, "--prompt", "olis and hta", "--steps", "3", "--count", "2"];
-        ok(&[&arguments[..], &["--quiet", "--out", &out], further].concat());
-    };
-    generate("a", &["--layout", "random", "--gamma", "2"]);
-    generate("b", &["--layout", "random", "--gamma", "2"]);
-    generate("plain", &[]);
-    generate("zero", &["--layout", "random", "--gamma", "0", "--no-metadata"]);
-    for file in ["0000.png", "0001.png", "0001.layout.png"] {
-        assert_eq!(shop.bytes(&format!("a/{file}")), shop.bytes(&format!("b/{file}")), "{file}");
-    }
-    let text = |name: &str| String::from_utf8_lossy(&shop.bytes(name)).into_owned();
-    assert!(text("a/0000.png").contains(r#""prompt":"olis and hta""#), "parameters are inside");
-    assert!(!text("zero/0000.png").contains("olis and hta"), "unless they are not wanted");
-    let pixels = |name: &str| image::load_from_memory(&shop.bytes(name)).expect("a picture").to_rgb8();
-    assert_eq!(pixels("zero/0000.png"), pixels("plain/0000.png"), "gamma 0 is plain sampling");
-    assert_ne!(pixels("a/0000.png"), pixels("plain/0000.png"), "gamma 2 is not");
-    assert_ne!(shop.bytes("a/0000.png"), shop.bytes("a/0001.png"), "each picture has its own seed");
-}
-
-#[test]
 fn forward_gives_the_golden_tensors() {
     let shop = Workshop::new();
     for network in ["unet", "text_encoder", "text_encoder_2", "vae_encoder", "vae_decoder"] {

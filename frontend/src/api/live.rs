@@ -3,7 +3,7 @@
 use gloo_timers::future::TimeoutFuture;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use mudi_domain::api::{Job, JobEvent};
+use mudi_domain::api::{Job, JobEvent, JobState};
 use uuid::Uuid;
 use wasm_bindgen::JsCast;
 use wasm_bindgen::closure::Closure;
@@ -13,6 +13,10 @@ use super::{Connection, get, of};
 
 /// How long the page waits before it listens anew, in milliseconds.
 const AGAIN: u32 = 1500;
+/// How long it waits before it asks again what has become of a job that waits, in milliseconds.
+const WAITING: u32 = 2000;
+/// How often in a row a stream is looked at whose job waits, before it is left.
+const CALM: u32 = 3;
 
 /// Listens to the events of a job until it is over or this is dropped. A connection that breaks goes on behind the last event
 /// that came: the browser says which one that was, and where it gives up, this does.
@@ -26,28 +30,50 @@ impl Drop for Listening {
     }
 }
 
-/// Tells `heard` each event of a job, from the first on.
-pub(crate) fn listen(project: Uuid, job: Uuid, heard: impl Fn(JobEvent) + Clone + 'static) -> Listening {
+/// Tells `heard` each event of a job, from the first on, and `found` what has become of it whenever that was asked. While it waits
+/// it is asked now and then: browsers hold six connections to a server, and as many streams would leave none.
+pub(crate) fn listen(
+    project: Uuid,
+    job: Uuid,
+    heard: impl Fn(JobEvent) + Clone + 'static,
+    found: impl Fn(Job) + 'static,
+) -> Listening {
     let alive = StoredValue::new(true);
     let last = StoredValue::new(0_i64);
     spawn_local(async move {
+        let mut streamed = false;
         while alive.try_get_value() == Some(true) {
-            stream(project, job, alive, last, heard.clone()).await;
-            // The stream has ended: because the job has, or because something broke.
-            match get::<Job>(&of(project, &format!("jobs/{job}"))).await {
-                Ok(found) if found.state.is_over() => {
-                    heard(JobEvent::State { state: found.state, fault: found.fault });
+            let pause = match get::<Job>(&of(project, &format!("jobs/{job}"))).await {
+                Ok(now) if now.state.is_over() && streamed => {
+                    heard(JobEvent::State { state: now.state, fault: now.fault });
                     return;
                 }
+                Ok(now) if waits(now.state) => {
+                    found(now);
+                    WAITING
+                }
+                Ok(_) => {
+                    stream(project, job, alive, last, heard.clone()).await;
+                    // It has ended, because the job has or waits, or because something broke.
+                    let broken = streamed;
+                    streamed = true;
+                    if broken { AGAIN } else { 0 }
+                }
                 Err(super::ApiError::Problem(_)) => return,
-                _ => TimeoutFuture::new(AGAIN).await,
-            }
+                Err(_) => AGAIN,
+            };
+            TimeoutFuture::new(pause).await;
         }
     });
     Listening { alive }
 }
 
-/// One stream of events, until the browser gives it up.
+/// Whether nothing happens to a job until something else has.
+fn waits(state: JobState) -> bool {
+    matches!(state, JobState::Queued | JobState::Paused | JobState::Waiting)
+}
+
+/// One stream of events, until the browser gives it up or the job waits.
 async fn stream(
     project: Uuid,
     job: Uuid,
@@ -56,6 +82,7 @@ async fn stream(
     heard: impl Fn(JobEvent) + 'static,
 ) {
     let after = last.try_get_value().unwrap_or_default();
+    let halted = StoredValue::new(false);
     let Ok(source) = EventSource::new(&of(project, &format!("jobs/{job}/events?after={after}"))) else {
         return;
     };
@@ -69,14 +96,20 @@ async fn stream(
         let data = event.data().as_string().unwrap_or_default();
         // An event of another version of the server is none that this page can show.
         if let Ok(event) = serde_json::from_str(&data) {
+            if let JobEvent::State { state, .. } = event {
+                halted.try_set_value(waits(state));
+            }
             heard(event);
         }
     });
     let broken = Closure::<dyn Fn()>::new(Connection::doubt);
     source.set_onmessage(Some(message.as_ref().unchecked_ref()));
     source.set_onerror(Some(broken.as_ref().unchecked_ref()));
-    while alive.try_get_value() == Some(true) && source.ready_state() != EventSource::CLOSED {
+    let mut calm = 0;
+    while alive.try_get_value() == Some(true) && source.ready_state() != EventSource::CLOSED && calm < CALM {
         TimeoutFuture::new(300).await;
+        // Of a job that was resumed earlier events say that it waits; the next ones come at once.
+        calm = if halted.try_get_value() == Some(true) { calm + 1 } else { 0 };
     }
     source.close();
 }

@@ -19,15 +19,33 @@ impl<T: Send + Sync + 'static> Clone for Loaded<T> {
 
 impl<T: Send + Sync + 'static> Copy for Loaded<T> {}
 
-impl<T: Clone + Send + Sync + 'static> Loaded<T> {
+impl<T: Clone + PartialEq + Send + Sync + 'static> Loaded<T> {
     /// Asks, and asks again whenever a signal that `ask` reads changes, or the server comes back.
     pub(crate) fn new<F: Future<Output = Answer<T>> + 'static>(ask: impl Fn() -> F + 'static) -> Self {
+        Self::asking(ask, |_| true)
+    }
+
+    /// The same of what is edited where it is shown: once it is there, the server's return does not exchange it.
+    pub(crate) fn to_edit<F: Future<Output = Answer<T>> + 'static>(ask: impl Fn() -> F + 'static) -> Self {
+        Self::asking(ask, |loaded| !loaded.is_known())
+    }
+
+    fn asking<F: Future<Output = Answer<T>> + 'static>(
+        ask: impl Fn() -> F + 'static,
+        on_return: impl Fn(Self) -> bool + 'static,
+    ) -> Self {
         let loaded = Self { answer: RwSignal::new(None), again: RwSignal::new(0) };
         let connection = expect_context::<Connection>();
+        Effect::new(move |before: Option<u32>| {
+            let times = connection.returned.get();
+            if before.is_some_and(|before| before != times) && on_return(loaded) {
+                loaded.reload();
+            }
+            times
+        });
         let asked = StoredValue::new(0_u32);
         Effect::new(move |_| {
             loaded.again.track();
-            connection.returned.track();
             let number = asked.get_value() + 1;
             asked.set_value(number);
             let answer = ask();
@@ -43,12 +61,21 @@ impl<T: Clone + Send + Sync + 'static> Loaded<T> {
     }
 
     fn settle(self, answer: Answer<T>) {
-        let known = self.answer.try_with_untracked(|known| matches!(known, Some(Ok(_))));
         // What was there is better than nothing while the server does not answer; the banner says so.
-        if known == Some(true) && matches!(answer, Err(ApiError::Offline)) {
+        if self.is_known() && matches!(answer, Err(ApiError::Offline)) {
+            return;
+        }
+        // What is shown stays as it is, with what is half written into it, where nothing else is to be shown.
+        let same = |known: &Option<Answer<T>>| matches!((known, &answer), (Some(Ok(known)), Ok(new)) if known == new);
+        if self.answer.try_with_untracked(same) == Some(true) {
             return;
         }
         self.answer.try_set(Some(answer));
+    }
+
+    /// Whether there is a value.
+    fn is_known(self) -> bool {
+        self.answer.try_with_untracked(|known| matches!(known, Some(Ok(_)))) == Some(true)
     }
 
     /// Asks again; until the answer comes the last one stays.

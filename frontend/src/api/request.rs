@@ -1,12 +1,17 @@
 //! Sending and receiving JSON.
 
-use gloo_net::http::{Method, RequestBuilder, Response};
+use gloo_net::http::{Method, Request, RequestBuilder, Response};
 use mudi_domain::api::{Page, Problem};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use wasm_bindgen::JsValue;
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
 
 use super::{Answer, ApiError, Connection};
+use crate::browser;
+
+/// Browsers let requests outlive the page whose bodies have at most 64 KiB together.
+const MOST_LASTING: usize = 32 << 10;
 
 /// Reads `path`.
 pub(crate) async fn get<T: DeserializeOwned>(path: &str) -> Answer<T> {
@@ -44,7 +49,7 @@ pub(crate) async fn put_empty(path: &str, body: &impl Serialize) -> Answer<()> {
     send(Method::PUT, path, None, Some(body)).await.map(drop)
 }
 
-/// Puts `body` in the place of what has the version `version`.
+/// Puts `body` in the place of what has the version `version`, by a request that outlives the page.
 pub(crate) async fn put<T: DeserializeOwned>(path: &str, version: i64, body: &impl Serialize) -> Answer<T> {
     json(send(Method::PUT, path, Some(version), Some(body)).await?).await
 }
@@ -72,6 +77,7 @@ async fn send(
     version: Option<i64>,
     body: Option<&impl Serialize>,
 ) -> Answer<Response> {
+    let method_lasts = method == Method::PUT;
     let mut request = RequestBuilder::new(path).method(method);
     if let Some(version) = version {
         request = request.header("If-Match", &format!("\"{version}\""));
@@ -80,12 +86,25 @@ async fn send(
     let sent = match body {
         Some(body) => {
             let text = serde_json::to_string(body).map_err(|error| unreadable(error.to_string()))?;
+            let lasts = method_lasts && text.len() < MOST_LASTING;
             let request = request.header("Content-Type", "application/json").body(JsValue::from(text));
-            request.map_err(|error| unreadable(error.to_string()))?.send().await
+            let request = request.map_err(|error| unreadable(error.to_string()))?;
+            if lasts { lasting(request).await } else { request.send().await }
         }
         None => request.send().await,
     };
     checked(sent).await
+}
+
+/// Sends a request that the browser brings to its end where the page is closed.
+async fn lasting(request: Request) -> Result<Response, gloo_net::Error> {
+    let failed = |error: JsValue| gloo_net::Error::GlooError(format!("{error:?}"));
+    let options = js_sys::Object::new();
+    js_sys::Reflect::set(&options, &"keepalive".into(), &JsValue::TRUE).map_err(failed)?;
+    let options: &web_sys::RequestInit = options.unchecked_ref();
+    let sent = browser::window().fetch_with_request_and_init(&request.into(), options);
+    let response = JsFuture::from(sent).await.map_err(failed)?;
+    Ok(Response::from(response.unchecked_into::<web_sys::Response>()))
 }
 
 /// The answer, unless it is none of success.

@@ -37,7 +37,7 @@ impl Deletions {
         self.pending.with(|pending| pending.iter().any(|hidden| hidden == path))
     }
 
-    /// Deletes `path` unless it is undone; `then` is called afterwards.
+    /// Deletes `path` unless it is undone; `then` is called afterwards, where the part of the page that owns it is still there.
     pub(crate) fn delete(self, path: String, text: impl Into<String>, then: Callback<()>) {
         let toasts = expect_context::<Toasts>();
         if self.pending.with_untracked(|pending| pending.contains(&path)) {
@@ -45,8 +45,8 @@ impl Deletions {
         }
         self.pending.update(|pending| pending.push(path.clone()));
         let restored = path.clone();
-        let undo = Callback::new(move |()| self.forget(&restored));
-        let gone = Callback::new(move |()| {
+        let undo = move || self.forget(&restored);
+        let gone = move || {
             let path = path.clone();
             spawn_local(async move {
                 if let Err(error) = api::delete(&path).await {
@@ -55,7 +55,7 @@ impl Deletions {
                 then.try_run(());
                 self.forget(&path);
             });
-        });
+        };
         toasts.undoable(text, undo, gone);
     }
 

@@ -1,5 +1,7 @@
 //! Short messages at the edge of the page, some of which can be undone.
 
+use std::sync::Arc;
+
 use gloo_timers::future::TimeoutFuture;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
@@ -12,6 +14,9 @@ const LASTS: u32 = 70;
 /// How long one with a fault stays.
 const FAULT_LASTS: u32 = 140;
 
+/// What a message does. It is nobody's part of the page: whoever asked for it may be gone when it is pressed.
+type Act = Arc<dyn Fn() + Send + Sync>;
+
 /// A message.
 #[derive(Clone)]
 struct Toast {
@@ -19,9 +24,9 @@ struct Toast {
     text: String,
     bad: bool,
     /// Takes back what the message tells.
-    undo: Option<Callback<()>>,
+    undo: Option<Act>,
     /// Called when it goes without having been undone.
-    gone: Option<Callback<()>>,
+    gone: Option<Act>,
 }
 
 /// The messages; there is one list for the page.
@@ -58,11 +63,16 @@ impl Toasts {
     }
 
     /// Tells of something that can be undone until the message goes; then `gone` is called.
-    pub(crate) fn undoable(self, text: impl Into<String>, undo: Callback<()>, gone: Callback<()>) {
-        self.add(text.into(), false, Some(undo), Some(gone));
+    pub(crate) fn undoable(
+        self,
+        text: impl Into<String>,
+        undo: impl Fn() + Send + Sync + 'static,
+        gone: impl Fn() + Send + Sync + 'static,
+    ) {
+        self.add(text.into(), false, Some(Arc::new(undo)), Some(Arc::new(gone)));
     }
 
-    fn add(self, text: String, bad: bool, undo: Option<Callback<()>>, gone: Option<Callback<()>>) {
+    fn add(self, text: String, bad: bool, undo: Option<Act>, gone: Option<Act>) {
         self.count.update_value(|count| *count += 1);
         let id = self.count.get_value();
         self.list.update(|list| list.push(Toast { id, text, bad, undo, gone }));
@@ -91,7 +101,7 @@ impl Toasts {
         let Some(toast) = found else { return };
         let call = if undone { toast.undo } else { toast.gone };
         if let Some(call) = call {
-            call.run(());
+            call();
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::widgets::{Icon, Sign};
 const SAMPLERS: [&str; 4] = ["euler", "ddim", "euler-ancestral", "dpmpp-2m"];
 
 /// What the form offers.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub(super) struct Offer {
     pub(super) bases: Vec<Base>,
     pub(super) runs: Vec<Run>,

@@ -30,7 +30,7 @@ pub(crate) fn LayoutPage() -> impl IntoView {
     let the = the_project();
     let params = use_params_map();
     let wanted = Memo::new(move |_| params.with(|params| params.get("layout").unwrap_or_default()));
-    let opened = Loaded::new(move || {
+    let opened = Loaded::to_edit(move || {
         let (project, wanted) = (the.path(""), wanted.get());
         async move { open(&project, &wanted).await }
     });

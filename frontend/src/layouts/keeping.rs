@@ -1,6 +1,7 @@
 //! Saving a layout, and what to do where somebody else has changed it meanwhile.
 
 use gloo_timers::callback::Interval;
+use leptos::ev;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use mudi_domain::api::{NewStored, Stored};
@@ -97,7 +98,25 @@ pub(super) fn keep(bench: Bench, keeping: Keeping) {
             save(bench, keeping);
         }
     }));
-    on_cleanup(move || save(bench, keeping));
+    // The page may never be seen again. What is sent then arrives where the page has gone, too.
+    let hidden = window_event_listener(ev::visibilitychange, move |_| {
+        if browser::document().hidden() {
+            save(bench, keeping);
+        }
+    });
+    let leaving =
+        window_event_listener(ev::Custom::<web_sys::Event>::new("pagehide"), move |_| save(bench, keeping));
+    let asked = window_event_listener(ev::beforeunload, move |event| {
+        if matches!(keeping.state.try_get_untracked(), Some(State::Failed(_) | State::Conflict)) {
+            event.prevent_default();
+        }
+    });
+    on_cleanup(move || {
+        hidden.remove();
+        leaving.remove();
+        asked.remove();
+        save(bench, keeping);
+    });
 }
 
 fn save(bench: Bench, keeping: Keeping) {

@@ -20,7 +20,7 @@ use crate::frame::the_project;
 use crate::widgets::{Dialog, Empty, Icon, PageTitle, Sheet, Sign, shown};
 
 /// What there is to play with.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 struct Opened {
     subjects: Vec<SubjectSummary>,
     sources: Sources,
@@ -36,7 +36,7 @@ struct Opened {
 #[component]
 pub(crate) fn PlayPage() -> impl IntoView {
     let the = the_project();
-    let opened = Loaded::new(move || {
+    let opened = Loaded::to_edit(move || {
         let (project, may_paint) = (the.path(""), the.allows(Access::Player));
         async move { open(&project, may_paint).await }
     });

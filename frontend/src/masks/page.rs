@@ -30,7 +30,7 @@ pub(crate) fn MaskPage() -> impl IntoView {
     let params = use_params_map();
     let wanted =
         Memo::new(move |_| params.with(|params| params.get("photo").and_then(|id| id.parse::<Uuid>().ok())));
-    let photos = Loaded::new(move || {
+    let photos = Loaded::to_edit(move || {
         let path = the.path("photos");
         async move { api::list::<Photo>(&path).await }
     });

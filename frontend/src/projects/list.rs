@@ -24,6 +24,7 @@ pub(crate) fn Projects() -> impl IntoView {
     let visitor = expect_context::<Visitor>();
     let deletions = expect_context::<Deletions>();
     let projects = Loaded::new(|| api::list::<Project>("/api/projects"));
+    let again = Callback::new(move |()| projects.reload());
     let naming = RwSignal::new(false);
     let busy = RwSignal::new(false);
     let open = opener();
@@ -82,7 +83,7 @@ pub(crate) fn Projects() -> impl IntoView {
                                 <ul class="grid">
                                     {found
                                         .into_iter()
-                                        .map(|project| view! { <Card project projects /> })
+                                        .map(|project| view! { <Card project projects again /> })
                                         .collect_view()}
                                 </ul>
                             }
@@ -177,13 +178,17 @@ fn NameForm(
 }
 
 #[component]
-fn Card(project: Project, projects: Loaded<Vec<Project>>) -> impl IntoView {
+fn Card(
+    project: Project,
+    projects: Loaded<Vec<Project>>,
+    /// Reads the list anew. It is the list's own: a card that is deleted goes at once.
+    again: Callback<()>,
+) -> impl IntoView {
     let deletions = expect_context::<Deletions>();
     let toasts = expect_context::<Toasts>();
     let renaming = RwSignal::new(false);
     let (id, name) = (project.id, StoredValue::new(project.name.clone()));
     let version = project.version;
-    let again = Callback::new(move |()| projects.reload());
     let remove = move |_| {
         deletions.delete(api::of(id, ""), format!("“{}” is deleted.", name.get_value()), again);
     };

@@ -19,7 +19,7 @@ const PICTURES: usize = 12;
 const PHOTOS: usize = 4;
 
 /// What the page shows.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 struct Glance {
     subjects: Vec<SubjectSummary>,
     photos: Vec<Photo>,

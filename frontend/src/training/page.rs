@@ -12,11 +12,12 @@ use crate::text;
 use crate::widgets::{Empty, PageTitle, shown};
 
 /// What a new run needs to know.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 struct Ready {
     bases: Vec<Base>,
     subjects: Vec<SubjectSummary>,
     photos: Vec<Photo>,
+    /// Those that there were when the page was opened.
     runs: Vec<Run>,
 }
 
@@ -24,7 +25,7 @@ struct Ready {
 #[component]
 pub(crate) fn Training() -> impl IntoView {
     let the = the_project();
-    let ready = Loaded::new(move || {
+    let ready = Loaded::to_edit(move || {
         let path = the.path("");
         async move {
             let answer: Answer<Ready> = async {
@@ -39,7 +40,12 @@ pub(crate) fn Training() -> impl IntoView {
             answer
         }
     });
-    let again = Callback::new(move |()| ready.reload());
+    // By itself, so that the form keeps what is written into it when a run is deleted.
+    let runs = Loaded::new(move || {
+        let path = the.path("runs");
+        async move { api::list::<Run>(&path).await }
+    });
+    let again = Callback::new(move |()| runs.reload());
     view! {
         <div class="page">
             <div class="page-head">
@@ -50,17 +56,14 @@ pub(crate) fn Training() -> impl IntoView {
                     </p>
                 </div>
             </div>
-            {shown(
-                ready,
-                move |ready| {
-                    let form = the.allows(Access::Editor).then(|| form(&the.id.get().to_string(), &ready));
-                    view! {
-                        <div class="stack wide-gap">
-                            {form} <History runs=ready.runs changed=again />
-                        </div>
-                    }
-                },
-            )}
+            <div class="stack wide-gap">
+                {shown(
+                    ready,
+                    move |ready| {
+                        the.allows(Access::Editor).then(|| form(&the.id.get().to_string(), &ready))
+                    },
+                )} {shown(runs, move |runs| view! { <History runs changed=again /> })}
+            </div>
         </div>
     }
 }

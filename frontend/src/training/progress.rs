@@ -41,13 +41,18 @@ impl Work {
         let the = the_project();
         let (id, over) = (job.id, job.state.is_over());
         let work = Self { job: RwSignal::new(job) };
-        let listening = listen(the.id.get_untracked(), id, move |event| {
-            heard(&event);
-            // Events of the past do not change what the job has become since.
-            if !over {
-                work.hear(&event);
-            }
-        });
+        let listening = listen(
+            the.id.get_untracked(),
+            id,
+            move |event| {
+                heard(&event);
+                // Events of the past do not change what the job has become since.
+                if !over {
+                    work.hear(&event);
+                }
+            },
+            move |now| drop(work.job.try_set(now)),
+        );
         let held = StoredValue::new_local(Some(listening));
         on_cleanup(move || drop(held.try_update_value(Option::take)));
         work
@@ -56,6 +61,7 @@ impl Work {
     fn hear(self, event: &JobEvent) {
         self.job.try_update(|job| match event {
             JobEvent::State { state, fault } => {
+                job.position = None;
                 job.state = *state;
                 job.fault.clone_from(fault);
             }

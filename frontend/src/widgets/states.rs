@@ -54,7 +54,7 @@ pub(crate) fn Empty(
 /// What `view` makes of a loaded value, and what stands in its place before and without it.
 pub(crate) fn shown<T, V>(loaded: Loaded<T>, view: impl Fn(T) -> V + Send + Sync + 'static) -> impl IntoView
 where
-    T: Clone + Send + Sync + 'static,
+    T: Clone + PartialEq + Send + Sync + 'static,
     V: IntoView + 'static,
 {
     let (count, view) = (StoredValue::new(0_u32), StoredValue::new(view));

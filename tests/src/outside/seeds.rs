@@ -153,7 +153,14 @@ fn tokenizers() -> Vec<Vec<u8>> {
     let file = |name: &str| fixtures::text(&format!("sdxl-tiny/tokenizer_2/{name}"));
     let (vocab, merges) =
         Tokenizer::train(["a red bear".to_owned(), "a blue cat".to_owned()], 520).expect("a vocabulary");
+    let model = serde_json::json!({
+        "type": "BPE", "end_of_word_suffix": "</w>",
+        "vocab": serde_json::from_str::<serde_json::Value>(&vocab).expect("a vocabulary"),
+        "merges": merges.lines().skip(1).collect::<Vec<_>>(),
+    });
+    let whole = serde_json::json!({ "model": model, "added_tokens": [{ "id": 600, "content": "<olis>" }] });
     let parts = [
+        [whole.to_string(), String::new(), String::new(), String::new(), "a red <olis> cat".to_owned()],
         [vocab, merges, String::new(), String::new(), "a red cat".to_owned()],
         [
             file("vocab.json"),

@@ -3,6 +3,7 @@
 mod accessible;
 mod faults;
 mod files;
+mod kept;
 mod keyboard;
 mod play;
 mod shelf;

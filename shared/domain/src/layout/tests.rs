@@ -130,6 +130,18 @@ fn files_without_turns_are_read_and_written_as_before() {
 }
 
 #[test]
+fn a_subject_whose_height_its_cutout_tells_is_not_lost_above_the_canvas() {
+    let cutout = plain(10, 20);
+    let outside = |fields: &str| {
+        let rendered = one(fields).and_then(|layout| layout.render(32, |_, _| Some(&cutout)).map(|_| ()));
+        matches!(rendered, Err(LayoutError::Outside { position: 0, .. }))
+    };
+    assert!(outside(r#""x": 0.3, "y": -0.7, "width": 0.3"#));
+    assert!(outside(r#""x": 1.3, "y": 0.2, "width": 0.2, "rotation": 10"#));
+    assert!(!outside(r#""x": 0.3, "y": -0.5, "width": 0.3"#));
+}
+
+#[test]
 fn a_subject_turned_by_a_quarter_lies_on_its_side() {
     let cutout = plain(10, 20);
     let layout = one(r#""x": 0.25, "y": 0, "width": 0.5, "height": 1, "rotation": 90"#).unwrap();

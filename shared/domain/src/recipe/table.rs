@@ -154,7 +154,7 @@ recipe! {
         relative_sizes: RelativeSizes = "relative-sizes", "", Kind::Sizes,
             "Fixed sizes of the subjects relative to each other, as `a=1,b=0.6`. Empty: drawn freely.";
         articles: f64 = "articles", "0.0", number(0.0, 1.0),
-            "Share of the collages' captions that say `a` before each name, as prompts mostly do; the paper's never do. A small text encoder takes a name with and without it for different ones.";
+            "Share of the collages' captions that say `a` before each name, as prompts mostly do; the paper's do not, its released code's do. A small text encoder takes a name with and without it for different ones.";
         loss_mask_floor: f64 = "loss-mask-floor", "1.0", number(0.0, 1.0),
             "Weight of the loss outside of a collage's subjects. 1: the whole image counts; 0: only the subjects.";
     }

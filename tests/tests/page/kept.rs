@@ -1,0 +1,209 @@
+//! Nothing that somebody does on the page is lost: by links, by undoing, by a connection that breaks.
+
+use mudi_tests::browser::Browser;
+use mudi_tests::served::Client;
+use serde_json::{Value, json};
+
+use super::shelf::{full_project, serve, text};
+
+/// Nothing in the page has failed.
+fn unharmed(browser: &Browser) {
+    let complaints = browser.complaints();
+    assert!(!complaints.iter().any(|text| text.contains("panicked")), "{complaints:?}");
+}
+
+#[test]
+fn links_lead_from_each_part_to_each() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = serve(folder.path(), &[]);
+    let project = full_project(&server.client());
+    let browser = Browser::open(&server.address);
+    let arrives = |end: &str, element: &str| {
+        let there = format!(
+            "return location.pathname.endsWith({}) && !!document.querySelector({})",
+            json!(end),
+            json!(element)
+        );
+        browser.until(&format!("{end} shows {element}"), &there);
+    };
+    // Loaded at the address, and come to by links.
+    for by_links in [false, true] {
+        if by_links {
+            browser.go(&format!("/projects/{project}"));
+            browser.press("Photos");
+        } else {
+            browser.go(&format!("/projects/{project}/photos"));
+        }
+        arrives("/photos", ".photo");
+        browser.press("Mend the mask of");
+        arrives("/mask", ".mask-studio");
+        browser.press("Next photo");
+        arrives("/mask", ".mask-studio");
+        browser.press("Photos");
+        arrives("/photos", ".photo");
+        browser.press("Layouts");
+        arrives("/layouts", ".grid");
+        browser.press("Left");
+        browser.until("the designer", "return !!document.querySelector('.layout-studio')");
+        browser.press("Generate with it");
+        arrives("/generate", "#prompt");
+        browser.run("history.back()");
+        browser.until("the designer again", "return !!document.querySelector('.layout-studio')");
+        browser.press("Layouts");
+        arrives("/layouts", ".grid");
+        browser.press("Play");
+        arrives("/play", "canvas");
+        browser.press("Train");
+        arrives("/train", "#history");
+    }
+    assert!(!browser.text().contains("There is no such page"));
+    unharmed(&browser);
+}
+
+#[test]
+fn what_is_deleted_comes_back_wherever_one_has_gone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = serve(folder.path(), &[]);
+    let client = server.client();
+    let project = full_project(&client);
+    let count = |list: &str| {
+        let path = format!("/api/projects/{project}/{list}");
+        client.get(&path).value()["items"].as_array().expect("items").len()
+    };
+    let photos = count("photos");
+    let browser = Browser::open(&server.address);
+    browser.go(&format!("/projects/{project}/photos"));
+    browser.until("photos", "return document.querySelectorAll('.photo').length > 1");
+    browser.run("document.querySelector('.photo [title=Delete]').click()");
+    browser.press("Train");
+    browser.until("the form", "return !!document.querySelector('#history')");
+    browser.press("Undo");
+    browser.press("Photos");
+    let all = format!(
+        "return [...document.querySelectorAll('.photo')].filter(e => e.checkVisibility()).length === {photos}"
+    );
+    browser.until("every photo", &all);
+
+    browser.go("/");
+    browser.until("the project", "return document.querySelectorAll('.project').length === 1");
+    browser.press("Delete");
+    browser.sees("Nothing here yet");
+    browser.press("Undo");
+    browser.until("the project again", "return document.querySelectorAll('.project').length === 1");
+    browser.press("Delete");
+    browser.press("Dismiss");
+    browser.sees("Nothing here yet");
+    unharmed(&browser);
+    browser.until("it is gone", "return !document.querySelector('.toast')");
+    client.until("/api/projects", |page| page["items"].as_array().is_some_and(Vec::is_empty));
+    assert!(!browser.text().contains("is deleted"));
+}
+
+#[test]
+fn a_connection_that_breaks_leaves_what_is_being_written() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = serve(folder.path(), &[]);
+    let client = server.client();
+    let project = full_project(&client);
+    let browser = Browser::open(&server.address);
+    browser.go(&format!("/projects/{project}/train"));
+    browser.press("Every parameter");
+    browser.write("#recipe-steps", "777");
+    browser.offline(true);
+    browser.press("Train 777 steps");
+    browser.sees("The server does not answer.");
+    browser.offline(false);
+    browser.sees_no("The server does not answer.");
+    let steps = "return document.querySelector('#recipe-steps')?.value === '777'";
+    browser.until("the form as it was", steps);
+    // Nor does it forget when a run is deleted beside it.
+    browser.press("Delete First");
+    browser.press("Dismiss");
+    browser.sees("No runs yet");
+    browser.until("the form as it was still", steps);
+
+    let layouts = format!("/api/projects/{project}/layouts");
+    let layout = text(&client.get(&layouts).value()["items"][0]["id"]);
+    browser.go(&format!("/projects/{project}/layouts/{layout}"));
+    browser.sees("Saved");
+    let name = |name: &str| {
+        browser.run(&format!(
+            "const e = document.querySelector('.layout-name input'); e.value = {}; e.dispatchEvent(new Event('change'))",
+            json!(name)
+        ));
+    };
+    browser.offline(true);
+    name("Right");
+    browser.sees("The server does not answer.");
+    browser.offline(false);
+    browser.sees_no("The server does not answer.");
+    let kept = |wanted: &str| {
+        let wanted = wanted.to_owned();
+        client.until(&layouts, move |page| page["items"][0]["name"] == wanted.as_str());
+    };
+    kept("Right");
+    browser.until("it is saved", "return document.querySelector('.mask-save').innerText === 'Saved'");
+    // What was done in the last moment before the page is loaded anew is kept, too.
+    name("Middle");
+    browser.reload();
+    kept("Middle");
+    unharmed(&browser);
+}
+
+/// Ends every job of the project.
+fn cancel_all(client: &Client, project: &str) {
+    let jobs = client.get(&format!("/api/projects/{project}/jobs?limit=500")).value();
+    for job in jobs["items"].as_array().expect("jobs").iter().rev() {
+        let _ =
+            client.send("POST", &format!("/api/projects/{project}/jobs/{}/cancel", text(&job["id"])), None);
+    }
+}
+
+#[test]
+fn jobs_that_wait_do_not_keep_the_page_from_the_server() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = serve(folder.path(), &[]);
+    let client = server.client();
+    let project = full_project(&client);
+    let recipe = json!({ "steps": 100_000, "batch": 1, "rank": 4, "regularization": "none" });
+    let run = json!({ "name": "Long", "base": "pocket", "recipe": recipe });
+    let _: Value = client.post(&format!("/api/projects/{project}/runs"), &run);
+    for _ in 0..8 {
+        let images = json!({ "base": "pocket", "prompt": "a bear", "steps": 2, "count": 1 });
+        let _: Value = client.post(&format!("/api/projects/{project}/images"), &images);
+    }
+    let browser = Browser::open(&server.address);
+    browser.go(&format!("/projects/{project}/generate"));
+    browser.until("eight jobs", "return document.querySelectorAll('.jobs > li').length === 8");
+    browser.until("the form", "return !!document.querySelector('#prompt')");
+    browser.sees("8 jobs before it");
+    cancel_all(&client, &project);
+    browser.until("no job is left", "return document.querySelectorAll('.jobs > li').length === 0");
+    unharmed(&browser);
+}
+
+#[test]
+fn a_run_that_failed_can_be_tried_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = serve(folder.path(), &["--memory", "0.02"]);
+    let client = server.client();
+    let project = text(&client.post("/api/samples", &Value::Null)["id"]);
+    let recipe = json!({ "steps": 4, "batch": 1, "rank": 4, "regularization": "none" });
+    let run = json!({ "name": "Large", "base": "pocket", "recipe": recipe });
+    let run = client.post(&format!("/api/projects/{project}/runs"), &run);
+    let path = format!("/api/projects/{project}/jobs/{}", text(&run["job"]));
+    let first = client.until(&path, |job| job["state"] == "failed")["finished"].as_i64();
+    let browser = Browser::open(&server.address);
+    browser.go(&format!("/projects/{project}/train/{}", text(&run["id"])));
+    browser.sees("Failed");
+    browser.press("Try again");
+    client.until(&path, |job| job["state"] == "failed" && job["finished"].as_i64() > first);
+    browser.sees("Failed");
+    let address = server.address.clone();
+    drop(server);
+    let _server = serve(folder.path(), &["--listen", &address]);
+    browser.sees_no("The server does not answer.");
+    browser.press("Try again");
+    browser.sees("Generate with it");
+    unharmed(&browser);
+}
