@@ -19,7 +19,9 @@ use mudi_engine_candle::lora::{self, Attachment};
 use mudi_engine_candle::weights::Precision;
 pub use prompts::{EncodedPrompts, TextEncoders, TextStates, Texts, Tokens};
 pub use source::{Source, load_file, load_network, read_config};
-pub(crate) use source::{load_tokenizer, read_text, weights_file};
+pub(crate) use source::{
+    VELOCITY_FLAG, ZERO_SNR_FLAG, checkpoint_schedule, load_tokenizer, read_text, weights_file,
+};
 pub use vae::Vae;
 
 /// How weights are held under a recipe.

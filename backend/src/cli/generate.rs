@@ -288,10 +288,10 @@ fn starts(
         let tensors = read_safetensors(path)?;
         let noise = tensors
             .get("noise")
-            .filter(|noise| noise.rank() == 4 && noise.dims()[0] == made.len())
+            .filter(|noise| noise.rank() == 4 && noise.dims()[0] == made.len() && !noise.dims().contains(&0))
             .ok_or_else(|| {
-            format!("{}: needs a tensor `noise` of shape [{}, C, h, w]", path.display(), made.len())
-        })?;
+                format!("{}: needs a tensor `noise` of shape [{}, C, h, w]", path.display(), made.len())
+            })?;
         let noise = mudi_engine_candle::nchw::to_channels_last(noise)?;
         let values = mudi_diffusion::Engine::to_vec(&base.engine, &noise)?;
         for (made, noise) in made.iter_mut().zip(values.chunks_exact(values.len() / arguments.count as usize))

@@ -44,11 +44,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     let out = &arguments.out;
     let file = out.extension().is_some_and(|extension| extension == "safetensors");
-    if file {
-        write_checkpoint(&source, held, out)?;
+    let note = if file {
+        write_checkpoint(&source, held, out)?
     } else {
         write_folder(&source, held, out)?;
-    }
-    let object = serde_json::json!({ "out": out, "loras": arguments.changes.names() });
-    print(arguments.json, &object, &format!("The model is in {}.", out.display()))
+        None
+    };
+    let object = serde_json::json!({ "out": out, "loras": arguments.changes.names(), "note": note });
+    let note = note.map(|note| format!("\nNote: {note}")).unwrap_or_default();
+    print(arguments.json, &object, &format!("The model is in {}.{note}", out.display()))
 }

@@ -1,24 +1,18 @@
 //! A base model with its LoRAs merged, as a folder in diffusers' layout or as one checkpoint file.
-//!
-//! Weights are read, changed and written one at a time: the model is never in memory as a whole.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use candle_core::{DType, Tensor as Value};
-use mudi_diffusion::clip::ClipText;
+use candle_core::{DType, Device, Tensor as Value};
 use mudi_diffusion::ldm::{Checkpoint, Part};
-use mudi_diffusion::schedule::PredictionType;
-use mudi_diffusion::unet::UNet;
-use mudi_diffusion::vae::{VaeDecoder, VaeEncoder};
 use mudi_diffusion::{Component, Error as NetworkError};
-use mudi_engine_candle::CandleEngine;
-use mudi_engine_candle::shapes::Shapes;
-use mudi_engine_candle::weights::{FileWeights, Precision, SafetensorsWriter, TensorHeader};
+use mudi_engine_candle::weights::{SafetensorsWriter, TensorHeader};
 use serde_json::json;
 
 use super::ExportError;
-use crate::base::{BaseError, Source};
+use super::said::Said;
+use super::weights::{Reader, Weight};
+use crate::base::Source;
 use crate::files::{WriteError, create_folder, write_atomically};
 
 /// How weights are written.
@@ -33,98 +27,11 @@ pub enum Held {
 }
 
 impl Held {
-    fn dtype(self) -> DType {
+    pub(super) fn dtype(self) -> DType {
         match self {
             Self::Single => DType::F32,
             Self::F16 => DType::F16,
             Self::Bf16 => DType::BF16,
-        }
-    }
-}
-
-/// One weight as diffusers' files have it.
-struct Weight {
-    component: Component,
-    name: String,
-    shape: Vec<usize>,
-}
-
-/// Every weight of a network.
-fn weights_of(source: &Source, component: Component) -> Result<Vec<Weight>, ExportError> {
-    let mut shapes = Shapes::default();
-    let mut convolutions: &[&str] = &[];
-    match component {
-        Component::Unet => {
-            let config = source.unet_config()?;
-            if !config.use_linear_projection {
-                // Around these transformers files have 1x1 convolutions, which are linear layers here.
-                convolutions = &[".proj_in.weight", ".proj_out.weight"];
-            }
-            UNet::<CandleEngine>::new(config, &mut shapes)?;
-        }
-        Component::Vae => {
-            let config = source.vae_config()?;
-            VaeEncoder::<CandleEngine>::new(&config, &mut shapes)?;
-            VaeDecoder::<CandleEngine>::new(&config, &mut shapes)?;
-        }
-        Component::TextEncoder | Component::TextEncoder2 => {
-            let index = usize::from(component == Component::TextEncoder2);
-            let config = source
-                .text_configs()?
-                .into_iter()
-                .nth(index)
-                .ok_or_else(|| NetworkError::Config(format!("there is no {component} in this base")))?;
-            ClipText::<CandleEngine>::new(config, &mut shapes)?;
-        }
-    }
-    let weight = |made: &mudi_engine_candle::shapes::ParameterShape| {
-        let mut shape = made.in_file();
-        if convolutions.iter().any(|end| made.name.ends_with(end)) {
-            shape.extend([1, 1]);
-        }
-        Weight { component, name: made.name.clone(), shape }
-    };
-    Ok(shapes.made.iter().map(weight).collect())
-}
-
-/// Reads weights of a base by diffusers' names.
-struct Reader {
-    files: BTreeMap<Component, FileWeights>,
-    dtype: DType,
-}
-
-impl Reader {
-    fn new(source: &Source, components: &[Component], held: Held) -> Result<Self, ExportError> {
-        let engine = CandleEngine::cpu();
-        let open = |component: &Component| -> Result<_, BaseError> {
-            Ok((*component, source.weights(&engine, *component, Precision::Single)?))
-        };
-        let files = components.iter().map(open).collect::<Result<_, _>>()?;
-        Ok(Self { files, dtype: held.dtype() })
-    }
-
-    /// The weight in the shape that is written, and in its type.
-    fn read(&mut self, weight: &Weight) -> Result<Value, ExportError> {
-        let missing =
-            || NetworkError::MissingTensor { name: weight.name.clone(), expected: weight.shape.clone() };
-        let file = self.files.get_mut(&weight.component).ok_or_else(missing)?;
-        let value = file.read(&weight.name)?.ok_or_else(missing)?;
-        if value.elem_count() != weight.shape.iter().product::<usize>() {
-            return Err(ExportError::Network(NetworkError::TensorShape {
-                name: weight.name.clone(),
-                expected: weight.shape.clone(),
-                found: value.dims().to_vec(),
-            }));
-        }
-        let value = value
-            .reshape(weight.shape.as_slice())
-            .and_then(|value| value.to_dtype(self.dtype))
-            .map_err(NetworkError::engine)?;
-        let largest = value.to_dtype(DType::F32).and_then(|value| value.abs()?.max_all()?.to_scalar::<f32>());
-        if largest.map_err(NetworkError::engine)?.is_finite() {
-            Ok(value)
-        } else {
-            Err(ExportError::TooLarge { name: weight.name.clone() })
         }
     }
 }
@@ -170,7 +77,8 @@ fn fill(source: &Source, held: Held, out: &Path) -> Result<(), ExportError> {
             }
         };
         write_json(&folder.join("config.json"), &config)?;
-        let weights = weights_of(source, component)?;
+        let mut reader = Reader::new(source, &[component], held)?;
+        let weights = reader.weights(component)?;
         let headers = weights.iter().map(|weight| TensorHeader {
             name: weight.name.clone(),
             shape: weight.shape.clone(),
@@ -182,7 +90,6 @@ fn fill(source: &Source, held: Held, out: &Path) -> Result<(), ExportError> {
         };
         let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
         let mut writer = SafetensorsWriter::create(&folder.join(file), headers.collect(), &metadata)?;
-        let mut reader = Reader::new(source, &[component], held)?;
         for weight in &weights {
             writer.write(&reader.read(weight)?)?;
         }
@@ -247,19 +154,22 @@ impl Stored {
     }
 }
 
-/// Writes a base, with its LoRAs, as one file with LDM's names.
+/// Writes a base, with its LoRAs, as one file with LDM's names. Returns what such a file cannot say of the base, and programs that read it
+/// can do without.
 ///
 /// # Errors
 /// [`ExportError`]; a file that exists already. Nothing half-written is left.
-pub fn write_checkpoint(source: &Source, held: Held, out: &Path) -> Result<(), ExportError> {
+pub fn write_checkpoint(source: &Source, held: Held, out: &Path) -> Result<Option<String>, ExportError> {
     if out.exists() {
         return Err(ExportError::Exists { path: out.to_owned() });
     }
+    let said = Said::of(source)?;
     let checkpoint = Checkpoint::of(source.unet_config()?, source.vae_config()?, source.text_configs()?);
     let components = components(source);
+    let mut reader = Reader::new(source, &components, held)?;
     let mut tensors: BTreeMap<String, Stored> = BTreeMap::new();
     for &component in &components {
-        for mut weight in weights_of(source, component)? {
+        for mut weight in reader.weights(component)? {
             let stored = checkpoint.stored(component, &weight.name).ok_or_else(|| {
                 NetworkError::Config(format!("checkpoint files have no name for `{}`", weight.name))
             })?;
@@ -279,21 +189,20 @@ pub fn write_checkpoint(source: &Source, held: Held, out: &Path) -> Result<(), E
     for _ in 0..checkpoint.unused_text_layers() {
         repeat_last_layer(&mut tensors);
     }
-    let headers = tensors.iter().map(|(name, stored)| TensorHeader {
-        name: name.clone(),
-        shape: stored.shape(),
-        dtype: held.dtype(),
-    });
-    let velocity = source.schedule()?.prediction_type() == PredictionType::VPrediction;
+    let header = |name: &str, shape| TensorHeader { name: name.to_owned(), shape, dtype: held.dtype() };
+    let marks = said.marks.iter().map(|mark| header(mark, vec![0]));
+    let headers = marks.chain(tensors.iter().map(|(name, stored)| header(name, stored.shape())));
     let title = out.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let metadata = BTreeMap::from([
         ("format".to_owned(), "pt".to_owned()),
         ("modelspec.sai_model_spec".to_owned(), "1.0.0".to_owned()),
         ("modelspec.title".to_owned(), title),
-        ("modelspec.prediction_type".to_owned(), if velocity { "v" } else { "epsilon" }.to_owned()),
+        ("modelspec.prediction_type".to_owned(), said.prediction.to_owned()),
     ]);
     let mut writer = SafetensorsWriter::create(out, headers.collect(), &metadata)?;
-    let mut reader = Reader::new(source, &components, held)?;
+    for _ in &said.marks {
+        writer.write(&Value::zeros(0, held.dtype(), &Device::Cpu).map_err(NetworkError::engine)?)?;
+    }
     for stored in tensors.values() {
         let parts = stored.weights.iter().map(|weight| reader.read(weight)).collect::<Result<Vec<_>, _>>()?;
         let mut value = Value::cat(&parts, 0).map_err(NetworkError::engine)?;
@@ -302,7 +211,8 @@ pub fn write_checkpoint(source: &Source, held: Held, out: &Path) -> Result<(), E
         }
         writer.write(&value)?;
     }
-    Ok(writer.finish()?)
+    writer.finish()?;
+    Ok(said.note)
 }
 
 /// SD 2's files have a last text layer that nobody uses, and programs that read them expect it: a copy of the one before.
@@ -314,13 +224,8 @@ fn repeat_last_layer(tensors: &mut BTreeMap<String, Stored>) {
         .iter()
         .filter(|(name, _)| number(name) == Some(last))
         .map(|(name, stored)| {
-            let weights = stored
-                .weights
-                .iter()
-                .map(|weight| Weight { name: weight.name.clone(), shape: weight.shape.clone(), ..*weight })
-                .collect();
             let name = name.replacen(&format!("{LAYERS}{last}."), &format!("{LAYERS}{}.", last + 1), 1);
-            (name, Stored { weights, transposed: stored.transposed })
+            (name, Stored { weights: stored.weights.clone(), transposed: stored.transposed })
         })
         .collect();
     tensors.extend(copies);

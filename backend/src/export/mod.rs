@@ -2,6 +2,10 @@
 
 mod lora;
 mod merged;
+mod said;
+#[cfg(test)]
+mod tests;
+mod weights;
 
 use std::path::PathBuf;
 
@@ -46,11 +50,25 @@ pub enum ExportError {
         /// The folder or file.
         path: PathBuf,
     },
+    /// What makes the base is not of what a checkpoint file can say.
+    #[error(
+        "{}: a checkpoint file cannot say {what}; write a folder, with an --out that does not end in .safetensors",
+        path.display()
+    )]
+    Unsaid {
+        /// The base.
+        path: PathBuf,
+        /// What it cannot say.
+        what: &'static str,
+    },
     /// A value does not fit half precision.
     #[error(
-        "`{name}` holds a value that half precision cannot hold; write the model with --dtype f32 or bf16"
+        "{}: `{name}` holds a value that half precision cannot hold; write the model with --dtype f32 or bf16",
+        path.display()
     )]
     TooLarge {
+        /// The base's file.
+        path: PathBuf,
         /// The weight.
         name: String,
     },

@@ -3,6 +3,7 @@
 //! It is built from the files of a diffusers `tokenizer/` folder and gives the ids of transformers'
 //! `CLIPTokenizer`. [`Tokenizer::train`] learns a vocabulary of the same kind from captions.
 mod train;
+mod whole;
 
 use std::collections::HashMap;
 use std::str::FromStr;
@@ -35,6 +36,9 @@ pub enum TokenizerError {
     /// A config is not JSON or a field has the wrong kind.
     #[error("the tokenizer's config cannot be read: {0}")]
     Config(serde_json::Error),
+    /// `tokenizer.json` is not one of CLIP's.
+    #[error("tokenizer.json cannot be read: {0}")]
+    Whole(String),
     /// A line of `merges.txt` is not two tokens with a space between.
     #[error("merges.txt, line {line}: `{text}` is not a pair of tokens")]
     Merge {
@@ -178,6 +182,15 @@ impl Tokenizer {
     /// [`TokenizerError::Merge`].
     pub fn vocabulary(merges: &str) -> Result<String, TokenizerError> {
         Ok(train::vocab_json(&train::tokens_of(&parse_merges(merges)?)))
+    }
+
+    /// The texts of the `vocab.json`, `merges.txt` and `tokenizer_config.json` that say the same as that of a `tokenizer.json`, which is
+    /// all that today's transformers write, with the text of the `tokenizer_config.json` beside it.
+    ///
+    /// # Errors
+    /// [`TokenizerError::Whole`], [`TokenizerError::Config`].
+    pub fn files_of(whole: &str, config: Option<&str>) -> Result<[String; 3], TokenizerError> {
+        whole::files(whole, config)
     }
 
     fn build(

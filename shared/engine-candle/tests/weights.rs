@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use candle_core::DType;
+use mudi_diffusion::ldm::{Part, Stored};
 use mudi_diffusion::{Error, ParameterKind, Parameters};
 use mudi_engine_candle::CandleEngine;
 use mudi_engine_candle::weights::{
@@ -211,6 +212,54 @@ fn every_type_is_read_or_refused() {
             }
         }
     }
+}
+
+#[test]
+fn a_type_that_is_not_read_is_named() {
+    for (dtype, size, called) in [("F8_E5M2", 4, "fp8 e5m2"), ("C64", 32, "C64"), ("F8_E8M0", 4, "F8_E8M0")] {
+        let header = format!(r#"{{"w":{{"dtype":"{dtype}","shape":[4],"data_offsets":[0,{size}]}}}}"#);
+        let (_folder, path) = written(&described(&header, size));
+        let mut file = open(&path).unwrap();
+        let error = file.build(|from| from.get("w", &[4], ParameterKind::NormScale)).err().unwrap();
+        assert_names(&error, &path, &["`w`", &format!("{called} is not read; take f16 or bf16")]);
+        assert!(!error.to_string().contains("not a whole"), "{error}");
+    }
+}
+
+/// As ComfyUI saves them.
+#[test]
+fn weights_in_fp8_are_multiplied_by_their_scale() {
+    let numbers = [1.0, -2.0, 0.5, 448.0, 0.0, 3.5];
+    let fp8 = value(&numbers, &[2, 3]).to_dtype(DType::F8E4M3).unwrap();
+    let scaled = |scale: f32| numbers.map(|number| number * scale).to_vec();
+    let read = |end: &str, scale| {
+        let tensors = BTreeMap::from([
+            ("scaled_fp8".to_owned(), value(&[0.0], &[1]).to_dtype(DType::F8E4M3).unwrap()),
+            ("layer.weight".to_owned(), fp8.clone()),
+            (format!("layer.{end}"), scale),
+            ("other.weight".to_owned(), fp8.clone()),
+        ]);
+        let (_folder, path) = written(&to_safetensors(&tensors, None).unwrap());
+        // A checkpoint's names: what is asked for has another one, and the marks are asked for by none.
+        let mut file = open(&path).unwrap().named(|name| {
+            let name = name.strip_prefix("x.")?.to_owned();
+            Some(Stored { name, part: Part::Whole })
+        });
+        let both = file.build(|from| {
+            let get = |from: &mut dyn Parameters<CandleEngine>, name| {
+                from.get(name, &[2, 3], ParameterKind::Linear)
+            };
+            Ok([get(from, "x.layer.weight")?, get(from, "x.other.weight")?]
+                .map(|tensor| values(tensor.value())))
+        });
+        (path, both)
+    };
+    for (end, shape) in [("scale_weight", &[] as &[usize]), ("scale_weight", &[1]), ("weight_scale", &[1])] {
+        let (_, both) = read(end, value(&[0.25], shape));
+        assert_eq!(both.unwrap(), [scaled(0.25), scaled(1.0)], "{end} {shape:?}");
+    }
+    let (path, both) = read("scale_weight", value(&[0.25, 0.5], &[2, 1]));
+    assert_names(&both.unwrap_err(), &path, &["layer.scale_weight", "[2, 1]", "f16 or bf16"]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use candle_core::DType;
 use mudi_diffusion::Component;
 use mudi_diffusion::ldm::Checkpoint;
-use mudi_diffusion::schedule::{NoiseSchedule, PredictionType, SchedulerConfig};
+use mudi_diffusion::schedule::{NoiseSchedule, PredictionType, SchedulerConfig, TimestepSpacing};
 use mudi_engine_candle::CandleEngine;
 use mudi_engine_candle::weights::{FileWeights, Precision};
 
@@ -22,8 +22,8 @@ pub(super) struct CheckpointFile {
 }
 
 /// Tensors that some trainers of SDXL put into a file to say what it predicts, and that its schedule ends in pure noise.
-const VELOCITY_FLAG: &str = "v_pred";
-const ZERO_SNR_FLAG: &str = "ztsnr";
+pub(crate) const VELOCITY_FLAG: &str = "v_pred";
+pub(crate) const ZERO_SNR_FLAG: &str = "ztsnr";
 
 /// A norm's shift whose values are wide apart in SD 2's models of velocity, and narrow in those of noise; no other tensor
 /// or name tells the two apart in the published files. The bound is the one that ComfyUI decides by.
@@ -62,12 +62,20 @@ impl CheckpointFile {
     }
 
     pub(super) fn schedule(&self) -> Result<NoiseSchedule, BaseError> {
-        let config = SchedulerConfig {
-            prediction_type: self.prediction,
-            rescale_betas_zero_snr: self.zero_snr,
-            ..SchedulerConfig::stable_diffusion()
-        };
-        NoiseSchedule::new(config).map_err(|source| BaseError::Schedule { path: self.path.clone(), source })
+        NoiseSchedule::new(checkpoint_schedule(self.prediction, self.zero_snr))
+            .map_err(|source| BaseError::Schedule { path: self.path.clone(), source })
+    }
+}
+
+/// The schedule of a checkpoint file: Stable Diffusion's, with what the file says.
+pub(crate) fn checkpoint_schedule(prediction: PredictionType, zero_snr: bool) -> SchedulerConfig {
+    // The last timestep, which is pure noise, is visited with trailing spacing only (Lin et al. 2023, section 3.3).
+    let spacing = if zero_snr { TimestepSpacing::Trailing } else { TimestepSpacing::Leading };
+    SchedulerConfig {
+        prediction_type: prediction,
+        rescale_betas_zero_snr: zero_snr,
+        timestep_spacing: Some(spacing),
+        ..SchedulerConfig::stable_diffusion()
     }
 }
 

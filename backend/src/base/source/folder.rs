@@ -112,29 +112,48 @@ pub(super) fn zeros_for_empty_prompt(path: &Path) -> Result<bool, BaseError> {
 const TOKENIZER_FILES: [&str; 4] =
     ["vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json"];
 
-/// Reads those of a folder that there are.
+/// What today's transformers write in place of the first two.
+const WHOLE_TOKENIZER: &str = "tokenizer.json";
+
+/// The `tokenizer.json` of a folder that lacks what it stands for.
+fn whole_tokenizer(folder: &Path) -> Option<PathBuf> {
+    let whole = folder.join(WHOLE_TOKENIZER);
+    let lacks = TOKENIZER_FILES[..2].iter().any(|name| !folder.join(name).is_file());
+    (lacks && whole.is_file()).then_some(whole)
+}
+
+/// Reads those of a folder that there are; of a `tokenizer.json` the first three are made.
 pub(super) fn tokenizer_files(folder: &Path) -> Result<Vec<(&'static str, String)>, BaseError> {
+    let whole = whole_tokenizer(folder);
     let mut files = Vec::new();
-    for (index, name) in TOKENIZER_FILES.into_iter().enumerate() {
+    for (index, name) in TOKENIZER_FILES.into_iter().enumerate().skip(if whole.is_some() { 2 } else { 0 }) {
         match read_text(&folder.join(name)) {
             Ok(text) => files.push((name, text)),
             Err(BaseError::Missing { .. }) if index > 1 => {}
             Err(error) => return Err(error),
         }
     }
-    Ok(files)
+    let Some(path) = whole else { return Ok(files) };
+    let config = files.iter().find(|(name, _)| *name == TOKENIZER_FILES[2]).map(|(_, text)| text.as_str());
+    let made = Tokenizer::files_of(&read_text(&path)?, config)
+        .map_err(|source| BaseError::Tokenizer { path: folder.to_owned(), source })?;
+    files.retain(|(name, _)| *name != TOKENIZER_FILES[2]);
+    Ok(TOKENIZER_FILES.into_iter().zip(made).chain(files).collect())
 }
 
 /// Whether a word is one token of the vocabulary of a tokenizer's folder. That text alone is read: a tokenizer takes a tenth of a
 /// second to build.
 pub(super) fn has_word(folder: &Path, word: &str) -> Result<bool, BaseError> {
-    let path = folder.join(TOKENIZER_FILES[0]);
-    let vocabulary: serde_json::Value = mudi_diffusion::parse(&read_text(&path)?)
+    let (path, at) = match whole_tokenizer(folder) {
+        Some(whole) => (whole, "/model/vocab"),
+        None => (folder.join(TOKENIZER_FILES[0]), ""),
+    };
+    let json: serde_json::Value = mudi_diffusion::parse(&read_text(&path)?)
         .map_err(|source| BaseError::Config { path: path.clone(), source })?;
-    Ok(vocabulary.get(format!("{word}</w>")).is_some())
+    Ok(json.pointer(at).and_then(|vocabulary| vocabulary.get(format!("{word}</w>"))).is_some())
 }
 
-/// The tokenizer of a folder with `vocab.json` and `merges.txt`.
+/// The tokenizer of a folder with `vocab.json` and `merges.txt`, or with `tokenizer.json`.
 pub(crate) fn load_tokenizer(folder: &Path) -> Result<Tokenizer, BaseError> {
     let files = tokenizer_files(folder)?;
     let text = |name: &str| files.iter().find(|(file, _)| *file == name).map(|(_, text)| text.as_str());

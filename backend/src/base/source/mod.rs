@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use checkpoint::CheckpointFile;
+pub(crate) use checkpoint::{VELOCITY_FLAG, ZERO_SNR_FLAG, checkpoint_schedule};
 pub use folder::{load_file, load_network, read_config};
 pub(crate) use folder::{load_tokenizer, read_text, weights_file};
 use mudi_diffusion::clip::ClipTextConfig;
@@ -110,13 +111,19 @@ impl Source {
         &self.path
     }
 
-    /// The denoiser's configuration.
+    /// The denoiser's configuration, which is one that can be used.
     ///
     /// # Errors
     /// [`BaseError`], naming the file.
     pub fn unet_config(&self) -> Result<UNetConfig, BaseError> {
         match &self.place {
-            Place::Folder(folder) => read_config(&folder.join(Component::Unet.folder())),
+            Place::Folder(folder) => {
+                let folder = folder.join(Component::Unet.folder());
+                let config: UNetConfig = read_config(&folder)?;
+                let path = folder.join("config.json");
+                config.check_base().map_err(|source| BaseError::Config { path, source })?;
+                Ok(config)
+            }
             Place::File(file) => Ok(file.checkpoint.unet.clone()),
         }
     }
@@ -302,5 +309,71 @@ mod tests {
         let suited = |path: &Path| Source::open(path).unwrap().negative_prompt().unwrap();
         assert_eq!(suited(folder.path()), "sticker, collage.");
         assert_eq!(suited(concat!(env!("CARGO_MANIFEST_DIR"), "/../models/pocket").as_ref()), "");
+    }
+
+    /// As transformers 5 writes it.
+    #[test]
+    fn a_tokenizer_may_lie_in_one_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let [plain, whole] = ["plain", "whole"].map(|name| folder.path().join(name));
+        for base in [&plain, &whole] {
+            std::fs::create_dir_all(base.join("tokenizer")).unwrap();
+        }
+        let write = |base: &Path, name: &str, text: &str| {
+            std::fs::write(base.join("tokenizer").join(name), text).unwrap();
+        };
+        let mut model = serde_json::json!({ "type": "BPE", "end_of_word_suffix": "</w>" });
+        for (name, text) in vocabulary::files(true).unwrap() {
+            write(&plain, name, &text);
+            match name {
+                "vocab.json" => model["vocab"] = serde_json::from_str(&text).unwrap(),
+                "merges.txt" => {
+                    let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with("#version"));
+                    model["merges"] = lines.map(|line| line.split(' ').collect::<Vec<_>>()).collect();
+                }
+                _ => write(&whole, name, &text),
+            }
+        }
+        write(&whole, "tokenizer.json", &serde_json::json!({ "model": model }).to_string());
+        let [plain, whole] = [plain, whole].map(|base| Source::open(&base).unwrap());
+        let [expected, found] =
+            [&plain, &whole].map(|source| source.tokenizer(Component::TextEncoder).unwrap());
+        for text in ["A photo of olis bear, 3 of them!", "żółć 🐻", ""] {
+            assert_eq!(found.encode(text).unwrap(), expected.encode(text).unwrap(), "{text}");
+        }
+        assert_eq!((found.pad_id(), found.max_length()), (0, 77));
+        assert_eq!(whole.negative_prompt().unwrap(), "sticker, collage.");
+        let names = |source: &Source| {
+            let files = source.tokenizer_files(Component::TextEncoder).unwrap();
+            files.into_iter().map(|(name, _)| name).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&whole), names(&plain), "what a merged base is written with");
+        // Neither one nor the other.
+        std::fs::remove_file(whole.path().join("tokenizer/tokenizer.json")).unwrap();
+        let error = whole.tokenizer(Component::TextEncoder).unwrap_err().to_string();
+        assert!(error.contains("vocab.json"), "{error}");
+    }
+
+    #[test]
+    fn a_base_for_inpainting_is_refused_before_it_is_planned() {
+        let folder = tempfile::tempdir().unwrap();
+        let pocket = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/pocket/unet/config.json");
+        let mut config: serde_json::Value =
+            serde_json::from_str(&std::fs::read_to_string(pocket).unwrap()).unwrap();
+        config["in_channels"] = 9.into();
+        std::fs::create_dir(folder.path().join("unet")).unwrap();
+        std::fs::write(folder.path().join("unet/config.json"), config.to_string()).unwrap();
+        let job = crate::plan::Job::Generate {
+            size: None,
+            tile: None,
+            count: 1,
+            lora: None,
+            precision: Precision::Single,
+        };
+        let source = Source::open(folder.path()).unwrap();
+        let error = crate::plan::plan(&source, job).unwrap_err().to_string();
+        for word in ["unet/config.json", "`in_channels` is 9", "inpainting"] {
+            assert!(error.contains(word), "{word:?} is not in: {error}");
+        }
     }
 }

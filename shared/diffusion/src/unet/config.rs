@@ -140,6 +140,26 @@ impl UNetConfig {
         1 << (self.block_out_channels.len().saturating_sub(1))
     }
 
+    /// Refuses a denoiser that cannot make pictures here, by name of the field: one whose network is not known, and one that reads more
+    /// than noisy latents.
+    ///
+    /// # Errors
+    /// [`Error::Config`].
+    pub fn check_base(&self) -> Result<()> {
+        self.check()?;
+        for index in 0..self.block_out_channels.len() {
+            self.level(index, false)?;
+            self.level(index, true)?;
+        }
+        if self.in_channels != self.out_channels {
+            return Err(Error::Config(format!(
+                "`in_channels` is {} and `out_channels` {}, as of models for inpainting, which are not supported; take a base that makes pictures from text alone",
+                self.in_channels, self.out_channels
+            )));
+        }
+        Ok(())
+    }
+
     /// Refuses what this implementation does not do, by name of the field.
     pub(super) fn check(&self) -> Result<()> {
         let levels = self.block_out_channels.len();
@@ -208,5 +228,27 @@ impl UNetConfig {
         let attention = cross.then(|| self.attention(index)).transpose()?;
         let resnets = self.layers_per_block.at(index, "layers_per_block")? + usize::from(up);
         Ok(Level { channels: self.block_out_channels[index], resnets, attention })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ldm::tests::sdxl;
+
+    #[test]
+    fn bases_that_cannot_be_used_are_refused_by_field() {
+        assert!(sdxl().check_base().is_ok());
+        let refused = |field: &str, value: &str| {
+            let mut config = serde_json::to_value(sdxl()).unwrap();
+            config[field] = serde_json::from_str(value).unwrap();
+            let error =
+                serde_json::from_value::<super::UNetConfig>(config).unwrap().check_base().unwrap_err();
+            assert!(error.to_string().contains(field), "{field}: {error}");
+        };
+        refused("in_channels", "9");
+        // As of SSD-1B, whose blocks have transformers of different depths.
+        refused("transformer_layers_per_block", "[[0], [2, 2], [4, 4]]");
+        refused("layers_per_block", "[2, 2]");
+        refused("act_fn", r#""gelu""#);
     }
 }

@@ -20,6 +20,28 @@ pub enum LoraError {
         /// One of its tensors; empty where it has none.
         example: String,
     },
+    /// Some of its tensors are of a kind that is not read.
+    #[error(
+        "{}: holds tensors of a kind that is not read ({} of them, such as `{}`); take a file of LoRA, LoHa, LoKr or DoRA alone",
+        path.display(), names.len(), some(names)
+    )]
+    Strangers {
+        /// The file.
+        path: PathBuf,
+        /// Their names, sorted.
+        names: Vec<String>,
+    },
+    /// What it adds to a weight is not made of numbers.
+    #[error(
+        "{}: `{layer}` holds values that are not numbers, or too large; the file is damaged, or was saved after a training that went wrong: take another one",
+        path.display()
+    )]
+    NotNumbers {
+        /// The file.
+        path: PathBuf,
+        /// The layer, as the file names it.
+        layer: String,
+    },
     /// It was made for another kind of base.
     #[error(
         "{}: this LoRA was made for {}, and the base is {}; take one for the base's family, or another base",

@@ -8,7 +8,7 @@ use mudi_diffusion::lora::names::{Layer, Layers, Part, split};
 
 use super::LoraError;
 use super::metadata::{Defaults, Scale};
-use crate::weights::{NamedTensors, WeightsError, read_safetensors, read_safetensors_metadata};
+use crate::weights::{NamedTensors, WeightsError, all_finite, read_safetensors, read_safetensors_metadata};
 
 /// The adaptation of one layer.
 #[derive(Clone, Debug)]
@@ -74,7 +74,7 @@ pub struct LoraFile {
     /// Where it came from.
     pub path: PathBuf,
     modules: BTreeMap<String, Module>,
-    /// Tensors that are of no LoRA.
+    /// Tensors of no kind that is read, sorted.
     strangers: Vec<String>,
 }
 
@@ -113,6 +113,11 @@ impl LoraFile {
                 parts: BTreeMap::new(),
                 known: defaults.of(layer),
             });
+            // What is wrong with an alpha is said where the scale is computed.
+            let finite = part == Part::Alpha || all_finite(&value).map_err(|source| network(path, source))?;
+            if !finite {
+                return Err(LoraError::NotNumbers { path: path.to_owned(), layer: module.name.clone() });
+            }
             module.parts.insert(part, value);
         }
         if modules.is_empty() {
@@ -145,7 +150,7 @@ impl LoraFile {
     ///
     /// # Errors
     /// [`LoraError::Family`] for a base of another family, otherwise [`LoraError::Unmatched`] where a layer is not in the
-    /// base.
+    /// base, otherwise [`LoraError::Strangers`] where the file adapts more than is read.
     pub fn resolve(self, layers: &Layers) -> Result<BTreeMap<Layer, Module>, LoraError> {
         let context = self.modules.values().find_map(Module::context);
         if let (Some(lora), Some(base)) = (context, layers.context())
@@ -153,9 +158,9 @@ impl LoraFile {
         {
             return Err(LoraError::Family { path: self.path, lora, base });
         }
-        let total = self.modules.len() + self.strangers.len();
+        let total = self.modules.len();
         let mut found = BTreeMap::new();
-        let mut names = self.strangers;
+        let mut names = Vec::new();
         for (name, module) in self.modules {
             match layers.find(&name) {
                 Some(layer) => {
@@ -164,12 +169,18 @@ impl LoraFile {
                 None => names.push(name),
             }
         }
-        if names.is_empty() {
-            return Ok(found);
+        if !names.is_empty() {
+            return Err(LoraError::Unmatched { path: self.path, total, names });
         }
-        names.sort();
-        Err(LoraError::Unmatched { path: self.path, total, names })
+        if !self.strangers.is_empty() {
+            return Err(LoraError::Strangers { path: self.path, names: self.strangers });
+        }
+        Ok(found)
     }
+}
+
+fn network(path: &Path, source: mudi_diffusion::Error) -> WeightsError {
+    WeightsError::Network { path: path.to_owned(), source }
 }
 
 impl From<LoraError> for WeightsError {

@@ -8,6 +8,7 @@ use mudi_diffusion::Component;
 use mudi_diffusion::lora::names::{Layer, Layers};
 
 use super::{LoraError, LoraFile, Module};
+use crate::weights::all_finite;
 
 /// LoRAs with their weights; later ones are added to what earlier ones made.
 #[derive(Clone, Debug, Default)]
@@ -40,7 +41,7 @@ impl Stack {
     /// The weight called `name` of a network, in files' layout, with all LoRAs; as it was where none adapts it.
     ///
     /// # Errors
-    /// [`LoraError::Layer`].
+    /// [`LoraError::Layer`]; [`LoraError::NotNumbers`] where numbers become something else.
     pub fn apply(&self, component: Component, name: &str, mut value: Value) -> Result<Value, LoraError> {
         let Some(path) = name.strip_suffix(".weight") else { return Ok(value) };
         // Some versions of transformers leave the prefix out, in the base's file.
@@ -49,11 +50,19 @@ impl Stack {
         let layer = Layer { component, path: format!("{prefix}{path}") };
         for entry in &self.0 {
             if let Some(module) = entry.modules.get(&layer) {
-                value = module.applied(&value, entry.weight).map_err(|reason| LoraError::Layer {
-                    path: entry.path.clone(),
-                    layer: module.name.clone(),
-                    reason,
-                })?;
+                let named = || (entry.path.clone(), module.name.clone());
+                let fault = |reason| {
+                    let (path, layer) = named();
+                    LoraError::Layer { path, layer, reason }
+                };
+                let applied = module.applied(&value, entry.weight).map_err(fault)?;
+                let finite = |value: &Value| all_finite(value).map_err(|error| fault(error.to_string()));
+                // What the base's file holds is not the LoRA's fault.
+                if !finite(&applied)? && finite(&value)? {
+                    let (path, layer) = named();
+                    return Err(LoraError::NotNumbers { path, layer });
+                }
+                value = applied;
             }
         }
         Ok(value)

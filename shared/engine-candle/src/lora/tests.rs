@@ -226,6 +226,54 @@ fn what_does_not_fit_is_named() {
     of(none.unwrap_err().to_string(), &["holds no LoRA", "conv.weight"]);
 }
 
+#[test]
+fn tensors_that_are_not_read_are_told_from_layers_that_are_not_there() {
+    let (_, layers) = base(CONTEXT);
+    let factors = [("lora_A.weight", values(1, &[2, CONTEXT])), ("lora_B.weight", values(2, &[8, 2]))];
+    for end in ["lora_B.bias", "diff", "diff_b", "w_norm"] {
+        let parts = [&factors[..], &[(end, values(3, &[8]))]].concat();
+        let error = file(&format!("unet.{KEY}"), &parts).resolve(&layers).unwrap_err().to_string();
+        for word in [
+            "some.safetensors",
+            "tensors of a kind that is not read (1 of them",
+            &format!("{KEY}.{end}"),
+            "LoHa",
+        ] {
+            assert!(error.contains(word), "{word:?} is not in: {error}");
+        }
+        // Another base is what counts first.
+        let error = file("unet.down_blocks.7.to_q", &parts).resolve(&layers).unwrap_err().to_string();
+        assert!(error.contains("1 of its 1 layers"), "{error}");
+    }
+}
+
+#[test]
+fn values_that_are_no_numbers_are_the_loras_own() {
+    let name = format!("unet.{KEY}");
+    let factors = |value: f32| {
+        let up = (values(2, &[8, 2]).zeros_like().unwrap() + f64::from(value)).unwrap();
+        [(format!("{name}.lora_A.weight"), values(1, &[2, CONTEXT])), (format!("{name}.lora_B.weight"), up)]
+    };
+    let read =
+        |value: f32| LoraFile::from_tensors(Path::new("some.safetensors"), factors(value).into(), None);
+    let named = |error: LoraError| {
+        assert!(matches!(error, LoraError::NotNumbers { .. }), "{error}");
+        let error = error.to_string();
+        assert!(error.contains("some.safetensors") && error.contains(KEY), "{error}");
+    };
+    named(read(f32::NAN).unwrap_err());
+    named(read(f32::NEG_INFINITY).unwrap_err());
+    // Numbers whose sum is none.
+    let (_, layers) = base(CONTEXT);
+    let mut stack = Stack::default();
+    stack.push(read(f32::MAX).unwrap(), 20.0, &layers).unwrap();
+    let weight = format!("{KEY}.weight");
+    named(stack.apply(Component::Unet, &weight, values(3, &[8, CONTEXT])).unwrap_err());
+    // What was no number before is the base's, which is said where its file is known.
+    let nan = (values(3, &[8, CONTEXT]).zeros_like().unwrap() + f64::NAN).unwrap();
+    assert!(stack.apply(Component::Unet, &weight, nan).is_ok());
+}
+
 proptest! {
     /// Whatever its alpha and rank, a LoRA means the same in both dialects.
     #[test]

@@ -24,6 +24,29 @@ pub enum WeightsError {
         /// What the parser says.
         reason: String,
     },
+    /// A tensor is of a type that is not read.
+    #[error("{}: `{name}`: {dtype} is not read; take f16 or bf16", path.display())]
+    Type {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+        /// Its type.
+        dtype: String,
+    },
+    /// A weight in fp8 has a scale of a kind that is not read.
+    #[error(
+        "{}: `{name}` has shape {shape:?}, and only weights in fp8 with one scale are read; take the model in f16 or bf16",
+        path.display()
+    )]
+    Scale {
+        /// The file.
+        path: PathBuf,
+        /// The scale.
+        name: String,
+        /// Its shape.
+        shape: Vec<usize>,
+    },
     /// The file is not one of `torch.save`, or one that is damaged or made to do harm.
     #[error(
         "{}: not a PyTorch file that can be read ({reason}); download or copy it again, or save it again as safetensors",

@@ -35,6 +35,10 @@ pub struct FileWeights {
 /// The end of the names of buffers that old versions of transformers saved, and that no network needs.
 const NOT_WEIGHTS: &str = "embeddings.position_ids";
 
+/// What ComfyUI calls the one number that a layer's weight in fp8 is to be multiplied by: in files with the mark `scaled_fp8`, and in those
+/// of today.
+const SCALES: [&str; 2] = ["scale_weight", "weight_scale"];
+
 impl FileWeights {
     /// Opens `path`; weights become `f32`.
     ///
@@ -91,6 +95,12 @@ impl FileWeights {
         built.map_err(|source| WeightsError::Network { path: self.path.clone(), source })
     }
 
+    /// The file, or the index of its shards.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The shape of the tensor of that name in the file, in the file's layout; none where there is none.
     #[must_use]
     pub fn shape(&self, name: &str) -> Option<&[usize]> {
@@ -103,10 +113,10 @@ impl FileWeights {
         self.file.metadata()
     }
 
-    /// The weight of that name as the file holds it, with all LoRAs; none where there is none.
+    /// The weight of that name as the file holds it, with its scale and all LoRAs; none where there is none.
     ///
     /// # Errors
-    /// [`WeightsError::Read`], [`WeightsError::Format`] and [`WeightsError::Lora`].
+    /// [`WeightsError::Read`], [`WeightsError::Format`], [`WeightsError::Type`], [`WeightsError::Scale`] and [`WeightsError::Lora`].
     pub fn read(&mut self, name: &str) -> Result<Option<Value>, WeightsError> {
         let found = match self.stored(name) {
             Some(stored) => self.part(&stored)?,
@@ -130,6 +140,7 @@ impl FileWeights {
 
     fn part(&mut self, stored: &Stored) -> Result<Option<Value>, WeightsError> {
         let Some(value) = self.file.read(&stored.name)? else { return Ok(None) };
+        let value = self.scaled(&stored.name, value)?;
         let part = match stored.part {
             Part::Whole => Ok(value),
             Part::Transposed => value.t().and_then(|value| value.contiguous()),
@@ -138,14 +149,35 @@ impl FileWeights {
                 value.narrow(0, index * third, third)?.contiguous()
             }),
         };
-        part.map(Some).map_err(|error| WeightsError::Format {
-            path: self.path.clone(),
-            reason: format!(
-                "tensor `{}`: {}",
-                stored.name,
-                error.to_string().lines().next().unwrap_or_default()
-            ),
-        })
+        part.map(Some).map_err(|error| self.fault(&stored.name, &error))
+    }
+
+    fn fault(&self, name: &str, error: &candle_core::Error) -> WeightsError {
+        let reason = format!("tensor `{name}`: {}", error.to_string().lines().next().unwrap_or_default());
+        WeightsError::Format { path: self.path.clone(), reason }
+    }
+
+    /// A weight in fp8 times the scale that the file keeps beside it.
+    fn scaled(&mut self, name: &str, value: Value) -> Result<Value, WeightsError> {
+        let Some(layer) = name.strip_suffix(".weight").filter(|_| value.dtype() == DType::F8E4M3) else {
+            return Ok(value);
+        };
+        for end in SCALES {
+            let scale_name = format!("{layer}.{end}");
+            let Some(scale) = self.file.read(&scale_name)? else { continue };
+            if scale.elem_count() != 1 {
+                return Err(WeightsError::Scale {
+                    path: self.path.clone(),
+                    name: scale_name,
+                    shape: scale.dims().to_vec(),
+                });
+            }
+            self.used.insert(scale_name);
+            let scale = scale.to_dtype(DType::F32).and_then(|scale| scale.flatten_all()?.get(0));
+            let product = scale.and_then(|scale| value.to_dtype(DType::F32)?.broadcast_mul(&scale));
+            return product.map_err(|error| self.fault(name, &error));
+        }
+        Ok(value)
     }
 
     /// Counts tensors as taken that a file may hold although the network has no use for them.

@@ -10,10 +10,10 @@ mod writer;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use candle_core::Tensor as Value;
+use candle_core::{DType, Tensor as Value};
 pub use error::WeightsError;
 pub use from_file::FileWeights;
-use mudi_diffusion::ParameterKind;
+use mudi_diffusion::{Error as NetworkError, ParameterKind};
 use safetensors_file::SafetensorsFile;
 pub use trainable::{Trainable, TrainableWeights, named_for_file, values_from_file};
 pub use writer::{SafetensorsWriter, TensorHeader};
@@ -47,6 +47,20 @@ pub fn to_safetensors(
 ) -> Result<Vec<u8>, String> {
     let metadata = metadata.map(|map| map.iter().map(|(k, v)| (k.clone(), v.clone())).collect());
     safetensors::serialize(tensors.iter(), metadata).map_err(|error| error.to_string())
+}
+
+/// Whether all values are numbers, and none is infinite.
+///
+/// # Errors
+/// Engine errors.
+pub fn all_finite(value: &Value) -> Result<bool, NetworkError> {
+    if value.elem_count() == 0 {
+        return Ok(true);
+    }
+    // Nought times anything else is not nought; the largest of values would pass over what is no number.
+    let sum =
+        value.to_dtype(DType::F32).and_then(|value| value.affine(0.0, 0.0)?.sum_all()?.to_scalar::<f32>());
+    Ok(sum.map_err(NetworkError::engine)? == 0.0)
 }
 
 /// How the weights of linear layers and convolutions are held; everything else is `f32`.

@@ -6,7 +6,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor as Value};
-use safetensors::tensor::{Metadata, TensorInfo};
+use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 
 use super::{NamedTensors, WeightsError};
 
@@ -87,19 +87,23 @@ impl SafetensorsFile {
     /// The tensor of that name, on the CPU; none where there is none.
     pub(crate) fn read(&mut self, name: &str) -> Result<Option<Value>, WeightsError> {
         let Some(info) = self.tensors.get(name) else { return Ok(None) };
+        let dtype = read_as(info.dtype).ok_or_else(|| WeightsError::Type {
+            path: self.path.clone(),
+            name: name.to_owned(),
+            dtype: called(info.dtype),
+        })?;
         let (first, end) = info.data_offsets;
         let mut bytes = vec![0; end - first];
         self.file
             .seek(SeekFrom::Start(self.start + first as u64))
             .and_then(|_| self.file.read_exact(&mut bytes))
             .map_err(|source| WeightsError::Read { path: self.path.clone(), source })?;
-        DType::try_from(info.dtype)
-            .and_then(|dtype| Value::from_raw_buffer(&bytes, dtype, &info.shape, &Device::Cpu))
-            .map(Some)
-            .map_err(|error| WeightsError::Format {
+        Value::from_raw_buffer(&bytes, dtype, &info.shape, &Device::Cpu).map(Some).map_err(|error| {
+            WeightsError::Format {
                 path: self.path.clone(),
                 reason: format!("tensor `{name}`: {}", error.to_string().lines().next().unwrap_or_default()),
-            })
+            }
+        })
     }
 
     pub(crate) fn read_all(mut self) -> Result<NamedTensors, WeightsError> {
@@ -111,5 +115,19 @@ impl SafetensorsFile {
             }
         }
         Ok(all)
+    }
+}
+
+/// The engine's type for a file's; none for one whose values it cannot read.
+fn read_as(dtype: Dtype) -> Option<DType> {
+    let opaque = |dtype: &DType| matches!(dtype, DType::F8E8M0 | DType::F6E2M3 | DType::F6E3M2 | DType::F4);
+    DType::try_from(dtype).ok().filter(|dtype| !opaque(dtype))
+}
+
+/// What people call a type.
+fn called(dtype: Dtype) -> String {
+    match dtype {
+        Dtype::F8_E5M2 => "fp8 e5m2".to_owned(),
+        other => format!("{other:?}"),
     }
 }
