@@ -137,7 +137,7 @@ fn a_subject_whose_height_its_cutout_tells_is_not_lost_above_the_canvas() {
         matches!(rendered, Err(LayoutError::Outside { position: 0, .. }))
     };
     assert!(outside(r#""x": 0.3, "y": -0.7, "width": 0.3"#));
-    assert!(outside(r#""x": 1.3, "y": 0.2, "width": 0.2, "rotation": 10"#));
+    assert!(outside(r#""x": -0.9, "y": 0.2, "width": 0.2, "rotation": 10"#));
     assert!(!outside(r#""x": 0.3, "y": -0.5, "width": 0.3"#));
 }
 
