@@ -69,7 +69,8 @@ pub(super) fn page(results: &Results, options: &Options, strips: &[Vec<Strip<'_>
          that was trained on renders, from each half by itself, so that two places side by side do not count (<code>mudi probe \
          place</code>). Intervals hold the share that other groups would have with 95 % confidence: \
          pictures of one group resemble each other, so how groups differ decides, and no interval is narrower than if pictures were independent. Of \
-         fewer than {} groups they are those of independent pictures. The dots are the groups. Where nothing else is said, layouts count with γ = {GAMMA}, and toys \
+         fewer than {} groups they are those of independent pictures. The dots are the groups. \
+         The last column holds each group against itself in the other way, in points of a hundred. Where nothing else is said, layouts count with γ = {GAMMA}, and toys \
          are named by an identifier, their colour and their kind: the descriptive class.</p>{groups}<h3>How to repeat it</h3><pre tabindex=\"0\"><code>{command}</code></pre>\
          </section>",
         right_from(2),
@@ -92,17 +93,27 @@ fn list(size: usize, groups: &[Vec<String>]) -> String {
 fn section(results: &Results, part: Part, strips: &[Strip<'_>]) -> String {
     let Some(chart) = chart(results, part) else { return String::new() };
     let [title, explanation] = words(part);
-    let rows: String = results.rows.iter().filter(|row| row.part == part).map(row).collect();
+    let of_part = || results.rows.iter().filter(|row| row.part == part);
+    let rows: String = of_part().map(|made| row(made, results.difference(made))).collect();
+    let measure = of_part().find_map(|row| results.measure(row)).map_or("", |measure| short(&measure.title));
+    // Of more toys each number has its own.
+    let measure = escape(if part == Part::Subjects { "MuDI" } else { measure });
     format!(
         "<section><h2>{title}</h2><p>{explanation}</p>{chart}<div class=\"wide\" role=\"region\" aria-label=\"{title}, in numbers\" tabindex=\"0\"><table class=\"times ways\"><thead><tr><th scope=\"col\">Way</th>\
          <th scope=\"col\">Right</th><th scope=\"col\">In the place asked for</th><th scope=\"col\">Both</th>\
-         <th scope=\"col\">Right number of toys</th><th scope=\"col\">Mean score</th></tr></thead>\
+         <th scope=\"col\">Right number of toys</th><th scope=\"col\">Mean score</th><th scope=\"col\">Right, beside {measure}</th></tr></thead>\
          <tbody>{rows}</tbody></table></div>{}</section>",
         pictures::table(strips)
     )
 }
 
-fn row(row: &Row) -> String {
+/// Points of a hundred, with their sign.
+fn points(share: f64) -> String {
+    // Nought has no sign of its own.
+    format!("{:+.0}", (100.0 * share).round() + 0.0).replace('-', "−")
+}
+
+fn row(row: &Row, difference: Option<Estimate>) -> String {
     let percent = |share: Option<Estimate>| {
         share.map_or("–".to_owned(), |share| {
             let interval = share.interval.map_or(String::new(), |(low, high)| {
@@ -112,8 +123,14 @@ fn row(row: &Row) -> String {
         })
     };
     let score = row.score.map_or("–".to_owned(), |score| format!("{:.2}", score.value));
+    let difference = difference.map_or("–".to_owned(), |difference| {
+        let interval = difference.interval.map_or(String::new(), |(low, high)| {
+            format!(" <small class=\"quiet\">{} to {}</small>", points(low), points(high))
+        });
+        format!("{}{interval}", points(difference.value))
+    });
     format!(
-        "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{score}</td></tr>",
+        "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{score}</td><td>{difference}</td></tr>",
         escape(&row.title),
         percent(row.success),
         percent(row.placed),

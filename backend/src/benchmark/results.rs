@@ -131,6 +131,29 @@ pub struct Results {
 }
 
 impl Results {
+    /// The row that those of its part are held against: MuDI as it is, or no layout.
+    pub(super) fn measure(&self, row: &Row) -> Option<&Row> {
+        let key = match row.part {
+            Part::Methods => "mudi_described".to_owned(),
+            Part::Ablations => "whole".to_owned(),
+            Part::Gamma => "gamma_0".to_owned(),
+            Part::Subjects => format!("subjects_{}", row.toys),
+        };
+        self.rows.iter().find(|other| other.key == key)
+    }
+
+    /// By how much a row's share of right pictures is above that of its [measure](Self::measure): the mean over groups of the
+    /// difference within each, which says more than two intervals, since groups differ more than ways do. `None` for the measure
+    /// itself, and where groups are [few](Estimate::FEW_GROUPS).
+    pub(super) fn difference(&self, row: &Row) -> Option<Estimate> {
+        let measure = self.measure(row).filter(|measure| measure.key != row.key)?;
+        if row.groups.len() < Estimate::FEW_GROUPS || row.groups.len() != measure.groups.len() {
+            return None;
+        }
+        let pairs = row.groups.iter().zip(&measure.groups);
+        Estimate::mean(&pairs.map(|(own, measure)| own - measure).collect::<Vec<_>>())
+    }
+
     /// As JSON: `methods.<name>.success` and its interval, and so on.
     #[must_use]
     pub fn json(&self, options: &Options) -> serde_json::Value {
@@ -153,6 +176,9 @@ impl Results {
                     "right_number": row.counted.map(|estimate| estimate.value),
                     "pictures": row.success.map_or(0, |estimate| estimate.count),
                     "groups": row.groups,
+                    "difference_to": self.measure(row).map(|measure| &measure.key),
+                    "difference": self.difference(row).map(|estimate| estimate.value),
+                    "difference_interval": self.difference(row).and_then(|estimate| estimate.interval),
                 }),
             );
         }
@@ -161,5 +187,51 @@ impl Results {
             "seeds": options.seeds, "steps": options.steps, "toys": self.groups, "command": self.command,
             "methods": methods,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ways::ways;
+    use super::*;
+
+    /// A group of which so many of ten pictures are right.
+    fn cell(group: u64, right: usize) -> Cell {
+        let picture = |number: usize| Picture {
+            prompt: String::new(),
+            seed: number as u64,
+            score: if number < right { 1.0 } else { 0.0 },
+            found: 2,
+            sureness: 1.0,
+        };
+        Cell { group, toys: vec![String::new(); 2], pictures: (0..10).map(picture).collect() }
+    }
+
+    #[test]
+    fn ways_are_held_against_mudi_within_each_group() {
+        let rows = |shares: &dyn Fn(&str) -> Vec<usize>| -> Vec<Row> {
+            let row = |way: &Way| {
+                let cells: Vec<Cell> =
+                    (0..).zip(shares(&way.key)).map(|(group, right)| cell(group, right)).collect();
+                Row::of(way, &cells, Vec::new())
+            };
+            ways(&[Part::Methods], &[]).iter().map(row).collect()
+        };
+        let results = |rows| Results { rows, groups: BTreeMap::new(), command: String::new() };
+        // Groups differ by much more than the ways do.
+        let three = results(rows(&|key| match key {
+            "mudi_described" => vec![3, 6, 10],
+            "cutmix_described" => vec![1, 5, 7],
+            _ => vec![0, 0, 0],
+        }));
+        let found = |key: &str| three.difference(three.rows.iter().find(|row| row.key == key).unwrap());
+        let estimate = found("cutmix_described").unwrap();
+        let (low, high) = estimate.interval.unwrap();
+        assert!((estimate.value + 0.2).abs() < 1e-9, "{estimate:?}");
+        // A deviation of 0.1 in three: 4.303 * 0.1 / sqrt(3).
+        assert!((low + 0.2 + 0.2484).abs() < 1e-3 && (high + 0.2 - 0.2484).abs() < 1e-3, "{low} {high}");
+        assert_eq!(found("mudi_described"), None);
+        let two = results(rows(&|_| vec![3, 6]));
+        assert!(two.rows.iter().all(|row| two.difference(row).is_none()));
     }
 }
