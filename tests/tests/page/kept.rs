@@ -57,6 +57,16 @@ fn links_lead_from_each_part_to_each() {
         arrives("/train", "#history");
     }
     assert!(!browser.text().contains("There is no such page"));
+    // On a phone, too, the next photo is one press away.
+    browser.size(360, 740);
+    browser.go(&format!("/projects/{project}/photos"));
+    browser.press("Mend the mask of");
+    arrives("/mask", ".mask-studio");
+    let first = browser.path();
+    browser.press("Next photo");
+    browser.until("another photo", &format!("return location.pathname !== {}", json!(first)));
+    let fits = browser.run("return document.documentElement.scrollWidth <= innerWidth");
+    assert_eq!(fits, true, "the editor fits a phone");
     unharmed(&browser);
 }
 
@@ -196,6 +206,8 @@ fn a_run_that_failed_can_be_tried_again() {
     let browser = Browser::open(&server.address);
     browser.go(&format!("/projects/{project}/train/{}", text(&run["id"])));
     browser.sees("Failed");
+    browser.sees("pocket: this needs");
+    assert!(!browser.text().contains("/pocket"), "where the models lie is nobody's business");
     browser.press("Try again");
     client.until(&path, |job| job["state"] == "failed" && job["finished"].as_i64() > first);
     browser.sees("Failed");

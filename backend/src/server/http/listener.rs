@@ -12,7 +12,7 @@ use tokio_io_timeout::TimeoutStream;
 /// How long a client may take nothing of what it is sent.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A listener for [`axum::serve`].
+/// A listener for [`axum::serve()`].
 pub(super) struct Patient(pub(super) TcpListener);
 
 /// The address of a connection's other end.

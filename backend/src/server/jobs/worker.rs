@@ -188,7 +188,8 @@ fn without_places(server: &Server, fault: &JobFault) -> JobFault {
     for folder in [&server.settings.data, &server.settings.models] {
         let folder = folder.display().to_string();
         if folder.len() > 1 {
-            fault.detail = fault.detail.replace(&folder, "");
+            let inside = format!("{folder}{}", std::path::MAIN_SEPARATOR);
+            fault.detail = fault.detail.replace(&inside, "").replace(&folder, "");
         }
     }
     fault
