@@ -66,15 +66,18 @@ pub struct Questions {
 }
 
 impl Detector {
-    /// Loads OWLv2 from a folder as it is published: `config.json`, `model.safetensors`, `vocab.json`, `merges.txt`, and where
-    /// there is one `preprocessor_config.json`.
+    /// Loads OWLv2 from a folder as it is published: `config.json`, `model.safetensors`, `vocab.json` and `merges.txt` or `tokenizer.json`,
+    /// and where there is one `preprocessor_config.json`.
     ///
     /// # Errors
     /// [`VisionError`], naming the file.
     pub fn load(folder: &Path) -> Result<Self, VisionError> {
         let path = file(folder, "config.json", NETWORK)?;
-        for name in ["model.safetensors", "vocab.json", "merges.txt"] {
-            file(folder, name, NETWORK)?;
+        file(folder, "model.safetensors", NETWORK)?;
+        // Today's transformers write a tokenizer into one file.
+        if !folder.join("tokenizer.json").is_file() {
+            file(folder, "vocab.json", NETWORK)?;
+            file(folder, "merges.txt", NETWORK)?;
         }
         let engine = CandleEngine::cpu();
         let config: OwlConfig = base::read_config(folder)?;
@@ -150,5 +153,35 @@ impl Detector {
         let proposals = Proposals::of(&self.engine, &output)?;
         let (width, height) = image.dimensions();
         Ok(proposals.iter().flat_map(|proposals| proposals.above(threshold, width, height)).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn its_tokenizer_may_lie_in_one_file() {
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/owlv2-toybox");
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["config.json", "model.safetensors", "preprocessor_config.json", "tokenizer_config.json"]
+        {
+            std::fs::copy(shipped.join(name), folder.path().join(name)).unwrap();
+        }
+        let lacks = Detector::load(folder.path()).err().unwrap().to_string();
+        assert!(lacks.contains("vocab.json"), "{lacks}");
+        let read = |name: &str| std::fs::read_to_string(shipped.join(name)).unwrap();
+        let vocabulary: serde_json::Value = serde_json::from_str(&read("vocab.json")).unwrap();
+        let merges = read("merges.txt");
+        let merges: Vec<&str> = merges.lines().filter(|line| !line.starts_with("#version")).collect();
+        let whole = serde_json::json!({
+            "model": { "type": "BPE", "end_of_word_suffix": "</w>", "vocab": vocabulary, "merges": merges },
+        });
+        std::fs::write(folder.path().join("tokenizer.json"), whole.to_string()).unwrap();
+        let [own, whole] =
+            [&shipped, &folder.path().to_owned()].map(|folder| Detector::load(folder).unwrap());
+        for text in ["a photo of a bear", "toy"] {
+            assert_eq!(whole.tokenizer.encode(text).unwrap(), own.tokenizer.encode(text).unwrap(), "{text}");
+        }
     }
 }
