@@ -215,3 +215,27 @@ fn crop(photo: &Photo) -> RgbImage {
     let bounds = photo.mask.bounding_box().unwrap_or(crops::whole(&photo.image));
     crops::on_square(&photo.image, bounds)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thresholds_are_those_of_the_miniatures_alone() {
+        let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models");
+        let (detector, embedder) = (models.join("owlv2-toybox"), models.join("dinov2-toybox"));
+        let calibrated = |embedder: &Path| Eyes::load(&detector, &[embedder]).unwrap().are_calibrated();
+        assert!(calibrated(&embedder));
+        // As published networks are: their folders name no classes.
+        let other = tempfile::tempdir().unwrap();
+        for name in ["config.json", "model.safetensors", "preprocessor_config.json"] {
+            std::fs::copy(embedder.join(name), other.path().join(name)).unwrap();
+        }
+        let path = other.path().join("config.json");
+        let mut config: serde_json::Value =
+            serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        config.as_object_mut().unwrap().remove("known_classes").unwrap();
+        std::fs::write(&path, config.to_string()).unwrap();
+        assert!(!calibrated(other.path()));
+    }
+}
