@@ -159,6 +159,7 @@ impl Results {
     pub fn json(&self, options: &Options) -> serde_json::Value {
         let mut methods = serde_json::Map::new();
         for row in &self.rows {
+            let difference = self.difference(row);
             methods.insert(
                 row.key.clone(),
                 json!({
@@ -177,8 +178,8 @@ impl Results {
                     "pictures": row.success.map_or(0, |estimate| estimate.count),
                     "groups": row.groups,
                     "difference_to": self.measure(row).map(|measure| &measure.key),
-                    "difference": self.difference(row).map(|estimate| estimate.value),
-                    "difference_interval": self.difference(row).and_then(|estimate| estimate.interval),
+                    "difference": difference.map(|estimate| estimate.value),
+                    "difference_interval": difference.and_then(|estimate| estimate.interval),
                 }),
             );
         }

@@ -49,7 +49,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
                     format!("{run}: this run has not finished; go on with `mudi train --resume`").into()
                 );
             }
-            (lora, arguments.base.as_deref().map_or(RunInfo::load(run)?.base, base_folder))
+            let base = match &arguments.base {
+                Some(base) => base_folder(base),
+                None => RunInfo::load(run)?.base,
+            };
+            (lora, base)
         }
         (None, Some(lora), Some(base)) => (lora.clone(), base_folder(base)),
         _ => return Err("name a --run, or a --lora and its --base".into()),

@@ -265,15 +265,14 @@ fn starts(
             let info = info.ok_or("--layout needs a --run: its subjects are what the layout places")?;
             let dataset = Dataset::load(arguments.photos.as_ref().unwrap_or(&info.photos))?;
             let law = segmix::Options::from(&info.recipe);
-            let is_random = layout.as_os_str() == "random";
-            let cutouts =
-                if is_random { dataset.cutouts_for(&arguments.prompt)? } else { dataset.cutouts()? };
-            let fixed = if is_random {
-                None
+            let (cutouts, fixed) = if layout.as_os_str() == "random" {
+                (dataset.cutouts_for(&arguments.prompt)?, None)
             } else {
                 let text = std::fs::read_to_string(layout)
                     .map_err(|error| format!("{}: the layout cannot be read: {error}", layout.display()))?;
-                Some(Layout::from_json(&text).map_err(|error| format!("{}: {error}", layout.display()))?)
+                let fixed =
+                    Layout::from_json(&text).map_err(|error| format!("{}: {error}", layout.display()))?;
+                (dataset.cutouts()?, Some(fixed))
             };
             seeds
                 .map(|seed| {

@@ -97,13 +97,7 @@ impl Dataset {
     /// # Errors
     /// Where a mask has been emptied or resized since the data set was read.
     pub fn cutouts(&self) -> Result<IndexMap<SubjectId, Vec<Cutout>>, DatasetError> {
-        self.subjects
-            .iter()
-            .map(|data| {
-                let cutouts = data.photos.iter().map(Photo::cutout).collect::<Result<Vec<_>, _>>()?;
-                Ok((data.subject.id().clone(), cutouts))
-            })
-            .collect()
+        self.cutouts_where(|_| true)
     }
 
     /// The same of the subjects that `prompt` names, which a random layout for it shall place; of all where it names none.
@@ -111,14 +105,22 @@ impl Dataset {
     /// # Errors
     /// As [`Self::cutouts`].
     pub fn cutouts_for(&self, prompt: &str) -> Result<IndexMap<SubjectId, Vec<Cutout>>, DatasetError> {
-        let mut cutouts = self.cutouts()?;
-        let is_named = |data: &&SubjectData| data.subject.is_named_in(prompt);
-        let named: Vec<&SubjectId> =
-            self.subjects.iter().filter(is_named).map(|data| data.subject.id()).collect();
-        if !named.is_empty() {
-            cutouts.retain(|subject, _| named.contains(&subject));
-        }
-        Ok(cutouts)
+        let is_named = |data: &SubjectData| data.subject.is_named_in(prompt);
+        let names_none = !self.subjects.iter().any(is_named);
+        self.cutouts_where(|data| names_none || is_named(data))
+    }
+
+    fn cutouts_where(
+        &self,
+        is_wanted: impl Fn(&SubjectData) -> bool,
+    ) -> Result<IndexMap<SubjectId, Vec<Cutout>>, DatasetError> {
+        let wanted = self.subjects.iter().filter(|data| is_wanted(data));
+        wanted
+            .map(|data| {
+                let cutouts = data.photos.iter().map(Photo::cutout).collect::<Result<Vec<_>, _>>()?;
+                Ok((data.subject.id().clone(), cutouts))
+            })
+            .collect()
     }
 }
 

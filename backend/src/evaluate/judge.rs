@@ -54,9 +54,7 @@ impl Eyes {
             None => options,
         }
     }
-}
 
-impl Eyes {
     /// Whether [`right_from`](super::right_from) says something about their scores: detector and first embedder are the miniatures of
     /// one world, on whose scenes those thresholds were fixed.
     fn are_calibrated(&self) -> bool {

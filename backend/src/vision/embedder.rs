@@ -74,12 +74,15 @@ impl Embedder {
             }
         }
         let path = file(folder, "config.json", NETWORKS)?;
-        let Knowledge { known_classes } = base::read_config(folder)?;
         match base::read_config::<ModelType>(folder)?.model_type.as_str() {
-            "dinov2" => Ok(Self { classes: known_classes, ..Self::dinov2(folder)? }),
+            "dinov2" => Self::dinov2(folder),
             "dreamsim" => Self::dreamsim(folder, &base::read_config(folder)?),
             other => Err(VisionError::OtherNetwork { path, found: other.to_owned(), network: NETWORKS }),
         }
+    }
+
+    fn new(folder: &Path, engine: CandleEngine, network: Network, processor: Processor) -> Self {
+        Self { folder: folder.to_owned(), engine, network, processor, classes: None }
     }
 
     fn dinov2(folder: &Path) -> Result<Self, VisionError> {
@@ -92,13 +95,9 @@ impl Embedder {
         })?;
         let processor =
             processor(folder, Processor::from_json)?.unwrap_or_else(|| square(side, Processor::dinov2()));
-        Ok(Self {
-            folder: folder.to_owned(),
-            engine,
-            network: Network::Dinov2(Box::new(network)),
-            processor,
-            classes: None,
-        })
+        let Knowledge { known_classes } = base::read_config(folder)?;
+        let embedder = Self::new(folder, engine, Network::Dinov2(Box::new(network)), processor);
+        Ok(Self { classes: known_classes, ..embedder })
     }
 
     fn authors_dinov2(folder: &Path, path: &Path, config: Dinov2Config) -> Result<Self, VisionError> {
@@ -106,20 +105,14 @@ impl Embedder {
         let network =
             base::load_file(&engine, path, Precision::Single, |parameters| Dinov2::new(config, parameters))?;
         let processor = Processor::dinov2();
-        Ok(Self {
-            folder: folder.to_owned(),
-            engine,
-            network: Network::Dinov2(Box::new(network)),
-            processor,
-            classes: None,
-        })
+        Ok(Self::new(folder, engine, Network::Dinov2(Box::new(network)), processor))
     }
 
     fn dreamsim(folder: &Path, config: &DreamSimConfig) -> Result<Self, VisionError> {
         let engine = CandleEngine::cpu();
         let network = Network::DreamSim(Box::new(dreamsim::load(&engine, folder, config)?));
         let processor = square(config.image_size, Processor::dreamsim());
-        Ok(Self { folder: folder.to_owned(), engine, network, processor, classes: None })
+        Ok(Self::new(folder, engine, network, processor))
     }
 
     /// The nouns of what it tells apart, where it was not trained on pictures at large.

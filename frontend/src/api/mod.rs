@@ -12,7 +12,7 @@ pub(crate) use binary::{post_for_image, read_image, write_mask};
 pub(crate) use error::ApiError;
 pub(crate) use live::listen;
 pub(crate) use loaded::Loaded;
-pub(crate) use request::{bytes, delete, get, list, patch, post, post_empty, put, put_empty};
+pub(crate) use request::{bytes, delete, get, list, outliving, patch, post, post_empty, put, put_empty};
 pub(crate) use upload::upload;
 pub(crate) use watch::Connection;
 

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
+use web_sys::RequestInit;
 
 use super::{Answer, ApiError, Connection};
 use crate::browser;
@@ -96,13 +97,18 @@ async fn send(
     checked(sent).await
 }
 
+/// Of a request that outlives the page.
+pub(crate) fn outliving() -> RequestInit {
+    let options = RequestInit::new();
+    // Setting a field of a fresh object cannot fail; web-sys has no name for this one.
+    let _ = js_sys::Reflect::set(&options, &"keepalive".into(), &JsValue::TRUE);
+    options
+}
+
 /// Sends a request that the browser brings to its end where the page is closed.
 async fn lasting(request: Request) -> Result<Response, gloo_net::Error> {
     let failed = |error: JsValue| gloo_net::Error::GlooError(format!("{error:?}"));
-    let options = js_sys::Object::new();
-    js_sys::Reflect::set(&options, &"keepalive".into(), &JsValue::TRUE).map_err(failed)?;
-    let options: &web_sys::RequestInit = options.unchecked_ref();
-    let sent = browser::window().fetch_with_request_and_init(&request.into(), options);
+    let sent = browser::window().fetch_with_request_and_init(&request.into(), &outliving());
     let response = JsFuture::from(sent).await.map_err(failed)?;
     Ok(Response::from(response.unchecked_into::<web_sys::Response>()))
 }

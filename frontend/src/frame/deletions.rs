@@ -6,7 +6,6 @@
 use leptos::ev;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use wasm_bindgen::JsValue;
 
 use super::Toasts;
 use crate::api;
@@ -66,12 +65,8 @@ impl Deletions {
 
 /// Deletes `path` by a request that outlives the page.
 fn last_words(path: &str) {
-    let options = js_sys::Object::new();
-    for (name, value) in [("method", JsValue::from("DELETE")), ("keepalive", JsValue::TRUE)] {
-        // Setting a field of a fresh object cannot fail.
-        let _ = js_sys::Reflect::set(&options, &name.into(), &value);
-    }
-    let options: &web_sys::RequestInit = wasm_bindgen::JsCast::unchecked_ref(&options);
+    let options = api::outliving();
+    options.set_method("DELETE");
     // Nobody is there any more to hear the answer.
-    let _ = browser::window().fetch_with_str_and_init(path, options);
+    let _ = browser::window().fetch_with_str_and_init(path, &options);
 }

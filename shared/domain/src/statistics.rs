@@ -49,9 +49,7 @@ impl Estimate {
         let interval = ((middle - reach).clamp(0.0, share), (middle + reach).clamp(share, 1.0));
         Some(Self { value: share, interval: Some(interval), count: trials })
     }
-}
 
-impl Estimate {
     /// Fewer groups than this say too little of how groups differ.
     pub const FEW_GROUPS: usize = 3;
 
