@@ -196,6 +196,7 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
             vae: None,
             out: options.out.join("runs").join(method.word()),
             recipe: recipe(options.seed, options.steps, method, toys.len()),
+            further: None,
             resume: false,
             stop_after: None,
             masks: None,

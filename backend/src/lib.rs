@@ -11,6 +11,7 @@ pub mod evaluate;
 pub mod export;
 pub mod files;
 pub mod generate;
+pub mod improve;
 pub mod interrupt;
 pub mod models;
 pub mod plan;

@@ -32,9 +32,10 @@ const TEXT: [&str; 6] =
 fn a_resumed_run_gives_the_bytes_of_an_uninterrupted_one() {
     let shop = Workshop::new();
     shop.toys();
-    let variants: [(&str, &[&str]); 9] = [
+    let variants: [(&str, &[&str]); 10] = [
         ("mudi", &[]),
         ("dco", &["--regularization", "dco", "--accumulation", "2"]),
+        ("kl", &["--regularization", "kl", "--kl-weight", "0.5"]),
         ("dreambooth", &["--method", "dreambooth", "--regularization", "none"]),
         ("cutmix", &["--method", "cutmix", "--gradient-checkpointing", "false"]),
         ("eight", &["--optimizer", "adamw8bit", "--learning-schedule", "cosine", "--warmup-steps", "2"]),

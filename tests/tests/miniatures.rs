@@ -6,7 +6,7 @@ use candle_core::DType;
 use image::{GrayImage, Rgb, RgbImage};
 use mudi_domain::mask::Mask;
 use mudi_engine_candle::weights::read_safetensors;
-use mudi_tests::workshop::{Workshop, failed, json, mudi, ok, refs, refused, shipped};
+use mudi_tests::workshop::{Workshop, copy_folder, failed, json, mudi, ok, refs, refused, shipped};
 use mudi_toybox::{Background, Kind, Scene, Toy};
 use serde_json::Value;
 
@@ -161,9 +161,7 @@ fn a_benchmark_resumes_and_counts() {
     let of = |steps, pairs| [&common[..], &["--steps", steps, "--pairs", pairs]].concat();
     let arguments = |steps| of(steps, "1");
     let first = json(&arguments("1"));
-    for method in
-        ["dreambooth", "cutmix", "mudi", "dreambooth_described", "cutmix_described", "mudi_described"]
-    {
+    for method in ["dreambooth", "cutmix", "mudi", "dreambooth_kind", "cutmix_kind", "mudi_kind"] {
         let found = &first["methods"][method];
         assert!(found["success"].as_f64().is_some_and(|share| (0.0..=1.0).contains(&share)), "{first}");
         assert_eq!(found["success_interval"].as_array().map(Vec::len), Some(2));
@@ -209,13 +207,14 @@ fn a_benchmark_resumes_and_counts() {
     }
     known["pictures"][0]["sureness"] = 0.51.into();
     std::fs::write(&cell, known.to_string()).expect("a cell");
-    let again = &json(&arguments("1"))["methods"]["mudi"];
+    let again = &json(&arguments("1"))["methods"]["mudi_kind"];
     assert_eq!(["success", "placed", "right_and_placed"].map(|key| &again[key]), [1.0, 0.5, 0.5]);
     refused(&arguments("2"), &["settings", "--out"]);
     // Further pairs, side by side, do not change the ones that are there, nor depend on who makes them.
     let three = |jobs| json(&[&of("1", "3")[..], &["--jobs", jobs]].concat());
     let side_by_side = three("2");
     assert_eq!(side_by_side["methods"]["mudi"]["pictures"], 6);
+    assert_eq!(side_by_side["methods"]["mudi_kind"]["pictures"], 6);
     for group in ["1", "2"] {
         std::fs::remove_dir_all(shop.path(&format!("benchmark/runs/{group}-mudi-kind-2"))).expect("a run");
         std::fs::remove_file(shop.path(&format!("benchmark/cells/{group}-mudi-kind-2-1.json")))
@@ -224,6 +223,21 @@ fn a_benchmark_resumes_and_counts() {
     std::fs::remove_dir_all(shop.path("benchmark/pictures/1-mudi-kind-2-1")).expect("pictures");
     std::fs::write(shop.path("benchmark/pictures/2-mudi-kind-2-1/0-0000.png"), "half").expect("a file");
     assert_eq!(three("1"), side_by_side);
+    // Pairs can be measured elsewhere: their cells are all that the tables need.
+    let gathered = shop.path("gathered");
+    copy_folder(Path::new(&shop.path("benchmark/cells")), &Path::new(&gathered).join("cells"));
+    std::fs::copy(shop.path("benchmark/settings.json"), format!("{gathered}/settings.json")).expect("a copy");
+    let there = |pairs, first| {
+        let same = of("1", pairs).into_iter().map(|word| if word == out { gathered.as_str() } else { word });
+        json(&same.chain(["--first-pair", first]).collect::<Vec<_>>())
+    };
+    assert_eq!(there("3", "1"), side_by_side);
+    assert!(!Path::new(&gathered).join("runs").exists(), "nothing was taught");
+    let last = there("1", "3");
+    assert_eq!(last["toys"]["2"][0], side_by_side["toys"]["2"][2]);
+    let shares = |of: &Value| of["methods"]["mudi_kind"]["groups"].clone();
+    assert_eq!(shares(&last)[0], shares(&side_by_side)[2]);
+    assert!(last["command"].as_str().is_some_and(|command| command.contains("--first-pair 3")), "{last}");
     // Pictures that an interrupted run has left are judged as they are.
     let other = shop.path("benchmark/cells/1-mudi-kind-2-1.json");
     let sureness = || {

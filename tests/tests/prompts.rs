@@ -108,6 +108,7 @@ fn captions(
             regularization: Regularization::None,
             ..recipe
         },
+        further: None,
         resume: false,
         stop_after: None,
         masks: None,

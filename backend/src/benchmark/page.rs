@@ -18,14 +18,19 @@ fn words(part: Part) -> [&'static str; 2] {
     match part {
         Part::Methods => [
             "Three methods",
-            "Pairs of similar toys, one LoRA for both, pictures of both together: by three methods, named by an identifier and \
-             their kind, and then by three methods with the descriptive class, which says their colour too.",
+            "Pairs of similar toys, one LoRA for both, pictures of both together: by three methods, named by an identifier and the \
+             descriptive class, which says their colour, and then by three methods with their kind alone.",
         ],
         Part::Ablations => ["What each part does", "MuDI with a part taken away."],
         Part::Gamma => ["How strongly the layout counts", "γ = 0 is plain noise."],
         Part::Subjects => [
             "More toys at once",
             "All toys of one kind, described, taught together; layouts of more than three count with γ = 3.",
+        ],
+        Part::Improved => [
+            "Learning on from its best pictures",
+            "The same LoRAs, and what became of them after they had drawn pictures in other places and learnt from those that \
+             Detect-and-Compare found best.",
         ],
     }
 }
@@ -97,7 +102,7 @@ fn section(results: &Results, part: Part, strips: &[Strip<'_>]) -> String {
     let rows: String = of_part().map(|made| row(made, results.difference(made))).collect();
     let measure = of_part().find_map(|row| results.measure(row)).map_or("", |measure| short(&measure.title));
     // Of more toys each number has its own.
-    let measure = escape(if part == Part::Subjects { "MuDI" } else { measure });
+    let measure = escape(if matches!(part, Part::Subjects | Part::Improved) { "MuDI" } else { measure });
     format!(
         "<section><h2>{title}</h2><p>{explanation}</p>{chart}<div class=\"wide\" role=\"region\" aria-label=\"{title}, in numbers\" tabindex=\"0\"><table class=\"times ways\"><thead><tr><th scope=\"col\">Way</th>\
          <th scope=\"col\">Right</th><th scope=\"col\">In the place asked for</th><th scope=\"col\">Both</th>\

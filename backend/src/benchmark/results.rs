@@ -134,10 +134,11 @@ impl Results {
     /// The row that those of its part are held against: MuDI as it is, or no layout.
     pub(super) fn measure(&self, row: &Row) -> Option<&Row> {
         let key = match row.part {
-            Part::Methods => "mudi_described".to_owned(),
+            Part::Methods => "mudi".to_owned(),
             Part::Ablations => "whole".to_owned(),
             Part::Gamma => "gamma_0".to_owned(),
             Part::Subjects => format!("subjects_{}", row.toys),
+            Part::Improved => format!("before_{}", row.toys),
         };
         self.rows.iter().find(|other| other.key == key)
     }
@@ -184,7 +185,7 @@ impl Results {
             );
         }
         json!({
-            "threshold": right_from(2), "pairs": options.pairs, "pair_seed": options.pair_seed, "prompts": options.prompts,
+            "threshold": right_from(2), "pairs": options.pairs, "first_pair": options.first + 1, "pair_seed": options.pair_seed, "prompts": options.prompts,
             "seeds": options.seeds, "steps": options.steps, "toys": self.groups, "command": self.command,
             "methods": methods,
         })
@@ -221,17 +222,17 @@ mod tests {
         let results = |rows| Results { rows, groups: BTreeMap::new(), command: String::new() };
         // Groups differ by much more than the ways do.
         let three = results(rows(&|key| match key {
-            "mudi_described" => vec![3, 6, 10],
-            "cutmix_described" => vec![1, 5, 7],
+            "mudi" => vec![3, 6, 10],
+            "cutmix" => vec![1, 5, 7],
             _ => vec![0, 0, 0],
         }));
         let found = |key: &str| three.difference(three.rows.iter().find(|row| row.key == key).unwrap());
-        let estimate = found("cutmix_described").unwrap();
+        let estimate = found("cutmix").unwrap();
         let (low, high) = estimate.interval.unwrap();
         assert!((estimate.value + 0.2).abs() < 1e-9, "{estimate:?}");
         // A deviation of 0.1 in three: 4.303 * 0.1 / sqrt(3).
         assert!((low + 0.2 + 0.2484).abs() < 1e-3 && (high + 0.2 - 0.2484).abs() < 1e-3, "{low} {high}");
-        assert_eq!(found("mudi_described"), None);
+        assert_eq!(found("mudi"), None);
         let two = results(rows(&|_| vec![3, 6]));
         assert!(two.rows.iter().all(|row| two.difference(row).is_none()));
     }

@@ -7,7 +7,7 @@ use std::thread::{self, available_parallelism};
 
 use rayon::ThreadPoolBuilder;
 
-use super::cells::{Bench, cell_name};
+use super::cells::{self, Bench, cell_name};
 use super::page::{chart, page};
 use super::pictures;
 use super::results::{Cell, Example, Picture, Results, Row};
@@ -30,10 +30,12 @@ pub fn run(options: &Options, mut progress: impl FnMut(&str, u64, u64)) -> Resul
     settings::check(options, Source::open(&options.base)?.negative_prompt()?)?;
     let ways = ways(&options.parts, &options.toys);
     let each = options.prompts as u64 * options.seeds;
-    let all = options.pairs * (ways.len() as u64 * each + teachings(&ways) * u64::from(options.steps));
+    let teachings = teachings(&ways);
+    let taught: u64 = teachings.iter().map(|teaching| cells::units(options, teaching)).sum();
+    let all = options.pairs * (ways.len() as u64 * each + taught);
     let workers = options.workers.min(options.pairs as usize).max(1);
     let threads = (available_parallelism().map_or(1, usize::from) / workers).max(1);
-    let next = AtomicU64::new(0);
+    let next = AtomicU64::new(options.first);
     // Where one worker fails the others shall not go on for minutes before anybody hears of it.
     let interrupt = Interrupt::default();
     let (told, hears) = channel();
@@ -84,24 +86,29 @@ fn work(
     let mut groups = Vec::new();
     loop {
         let group = next.fetch_add(1, Ordering::Relaxed);
-        if group >= options.pairs {
+        if group >= options.first + options.pairs {
             return Ok(groups);
         }
-        let mut taught: Vec<Teaching> = Vec::new();
+        let mut tell = |what: &str, add: u64| {
+            // The reader has gone only where all is over.
+            let _ = told.send((format!("{} of {}: {what}", group - options.first + 1, options.pairs), add));
+        };
         let mut cells = Vec::new();
-        for way in ways {
-            let mut tell = |what: &str, add: u64| {
-                // The reader has gone only where all is over.
-                let _ = told.send((format!("{} of {}: {what}", group + 1, options.pairs), add));
+        for teaching in teachings(ways) {
+            let of_teaching = || ways.iter().filter(|way| way.teaching == teaching);
+            // Cells that were measured elsewhere come without their LoRA.
+            let before = if of_teaching().all(|way| cells::is_there(options, group, way)) {
+                0
+            } else {
+                bench.teach(group, &teaching, &mut tell)?
             };
-            if !taught.contains(&way.teaching) {
-                taught.push(way.teaching);
-                let before = bench.teach(group, &way.teaching, &mut tell)?;
-                tell("taught already", u64::from(options.steps) - before);
+            tell("taught already", cells::units(options, &teaching).saturating_sub(before));
+            for way in of_teaching() {
+                cells.push((way.key.as_str(), bench.cell(group, way, &mut tell)?));
             }
-            cells.push(bench.cell(group, way, &mut tell)?);
         }
-        groups.push((group, cells));
+        let cell = |way: &Way| cells.iter().find(|(key, _)| *key == way.key).map(|(_, cell)| cell.clone());
+        groups.push((group, ways.iter().filter_map(cell).collect()));
     }
 }
 
@@ -121,29 +128,31 @@ fn results(options: &Options, ways: &[Way], mut groups: Vec<(u64, Vec<Cell>)>) -
 /// Of the first group the first picture of each prompt.
 fn examples(options: &Options, way: &Way, cells: &[Cell]) -> Vec<Example> {
     let firsts = cells.iter().take(1).flat_map(|cell| cell.pictures.iter().step_by(options.seeds as usize));
-    let file = |prompt, picture: &Picture| pictures::file(&cell_name(0, way), prompt, picture.seed);
+    let file =
+        |prompt, picture: &Picture| pictures::file(&cell_name(options.first, way), prompt, picture.seed);
     firsts
         .enumerate()
         .map(|(prompt, picture)| Example { file: file(prompt, picture), picture: picture.clone() })
         .collect()
 }
 
-/// How many trainings a group needs.
-fn teachings(ways: &[Way]) -> u64 {
+/// The trainings that a group needs.
+fn teachings(ways: &[Way]) -> Vec<Teaching> {
     let mut all: Vec<Teaching> = Vec::new();
     for way in ways {
         if !all.contains(&way.teaching) {
             all.push(way.teaching);
         }
     }
-    all.len() as u64
+    all
 }
 
 fn command(options: &Options) -> String {
-    let all = Part::ALL.iter().all(|part| options.parts.contains(part));
-    let parts = options.parts.iter().filter(|_| !all).map(|part| format!(" --part {}", part.word()));
+    let usual = options.parts == Part::USUAL;
+    let parts = options.parts.iter().filter(|_| !usual).map(|part| format!(" --part {}", part.word()));
     let toys = options.toys.iter().map(|toys| format!(" --toys {toys}"));
-    let only: String = parts.chain(toys).collect();
+    let first = (options.first > 0).then(|| format!(" --first-pair {}", options.first + 1));
+    let only: String = first.into_iter().chain(parts).chain(toys).collect();
     format!(
         "mudi benchmark --pairs {} --pair-seed {} --prompts {} --seeds {} --steps {}{only}",
         options.pairs, options.pair_seed, options.prompts, options.seeds, options.steps

@@ -143,6 +143,7 @@ mod tests {
             parts: Vec::new(),
             toys: Vec::new(),
             pairs: 1,
+            first: 0,
             pair_seed: 3,
             prompts: 1,
             seeds: 1,
@@ -160,7 +161,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let options = options(folder.path(), 40);
         check(&options, "").unwrap();
-        check(&Options { pairs: 3, workers: 2, ..options.clone() }, "").unwrap();
+        check(&Options { pairs: 3, first: 2, workers: 2, ..options.clone() }, "").unwrap();
         let other = check(&options, "sticker").unwrap_err().to_string();
         assert!(other.contains("negative prompt “”, now “sticker”"), "{other}");
         assert!(said(&Options { seeds: 2, ..options.clone() }).contains("seeds 1, now 2"));

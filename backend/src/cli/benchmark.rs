@@ -29,16 +29,19 @@ pub(super) struct Arguments {
     /// Folder for what is made.
     #[arg(long, default_value = "runs/benchmark")]
     out: PathBuf,
-    /// Only these parts; may be given several times.
+    /// Only these parts; may be given several times [default: methods, ablations, gamma, subjects].
     #[arg(long = "part", value_enum)]
     parts: Vec<PartName>,
-    /// In the part `subjects` only so many toys; may be given several times.
+    /// In the parts `subjects` and `improved` only so many toys; may be given several times.
     #[arg(long, value_parser = clap::value_parser!(u64).range(2..=MAX_TOYS as u64))]
     toys: Vec<u64>,
     /// Groups of similar held-out toys.
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     pairs: u64,
-    /// Which groups.
+    /// The first of these groups, so that several machines can share the work: their folders, copied into one, are that of all.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    first_pair: u64,
+    /// Which groups: others for another seed.
     #[arg(long, default_value_t = 0)]
     pair_seed: u64,
     /// Prompts: places that the toys are asked for in.
@@ -71,6 +74,8 @@ enum PartName {
     Gamma,
     /// Two to five toys at once.
     Subjects,
+    /// MuDI before and after it has learnt on from its best pictures.
+    Improved,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
@@ -79,6 +84,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         PartName::Ablations => Part::Ablations,
         PartName::Gamma => Part::Gamma,
         PartName::Subjects => Part::Subjects,
+        PartName::Improved => Part::Improved,
     };
     let named: Vec<Part> = arguments.parts.iter().map(part).collect();
     let options = Options {
@@ -88,8 +94,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         reader: vision_folder(&arguments.reader),
         out: arguments.out.clone(),
         toys: arguments.toys.iter().map(|&toys| toys as usize).collect(),
-        parts: if named.is_empty() { Part::ALL.to_vec() } else { named },
+        parts: if named.is_empty() { Part::USUAL.to_vec() } else { named },
         pairs: arguments.pairs,
+        first: arguments.first_pair - 1,
         pair_seed: arguments.pair_seed,
         prompts: arguments.prompts as usize,
         seeds: arguments.seeds,

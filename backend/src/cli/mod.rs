@@ -8,6 +8,7 @@ mod evaluate;
 mod export;
 mod forward;
 mod generate;
+mod improve;
 mod merge;
 mod models;
 mod plan;
@@ -47,6 +48,7 @@ enum Command {
     /// Train a LoRA on photos of your subjects (folder with `metadata.jsonl`).
     Train(Box<train::Arguments>),
     Generate(Box<generate::Arguments>),
+    Improve(Box<improve::Arguments>),
     Segment(segment::Arguments),
     Evaluate(evaluate::Arguments),
     Export(export::Arguments),
@@ -74,6 +76,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Probe(arguments) => probe::run(&arguments),
         Command::Train(arguments) => train::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),
+        Command::Improve(arguments) => improve::run(&arguments),
         Command::Segment(arguments) => segment::run(&arguments),
         Command::Evaluate(arguments) => evaluate::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),

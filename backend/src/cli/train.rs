@@ -155,6 +155,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         vae: files.vae.clone(),
         out: files.out.clone(),
         recipe,
+        further: None,
         resume: files.resume,
         stop_after: files.stop_after,
         masks: Some(files.networks.folders()),

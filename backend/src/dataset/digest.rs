@@ -12,7 +12,7 @@ pub struct Digests(BTreeMap<String, String>);
 
 impl Digests {
     /// Takes a file in.
-    pub(super) fn add(&mut self, name: &str, bytes: &[u8]) {
+    pub(crate) fn add(&mut self, name: &str, bytes: &[u8]) {
         let hex = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
         self.0.insert(name.to_owned(), hex);
     }

@@ -8,6 +8,7 @@ use mudi_domain::recipe::{Recipe, Regularization};
 use mudi_engine_candle::weights::Precision;
 
 use super::TrainError;
+use super::further::OwnPicture;
 use crate::base::{EncodedPrompts, Source, TextEncoders, Texts, Tokens};
 use crate::dataset::Dataset;
 
@@ -47,14 +48,13 @@ impl Captions {
         source: &Source,
         precision: Precision,
         dataset: &Dataset,
+        own: &[OwnPicture],
         recipe: &Recipe,
     ) -> Result<(Self, Option<TextEncoders>), TrainError> {
-        let mut captions: Vec<String> = dataset
-            .subjects
-            .iter()
-            .flat_map(|data| data.photos.iter().map(|photo| photo.caption.clone()))
-            .collect();
-        if recipe.collage_probability() > 0.0 {
+        let photos = dataset.subjects.iter().flat_map(|data| &data.photos);
+        let mut captions: Vec<String> = photos.map(|photo| photo.caption.clone()).collect();
+        captions.extend(own.iter().map(|picture| picture.caption.clone()));
+        if own.is_empty() && recipe.collage_probability() > 0.0 {
             let names: Vec<&str> = dataset.subjects.iter().map(|data| data.subject.name()).collect();
             for names in orders(&names, recipe)? {
                 captions.push(prompt::collage(&names));

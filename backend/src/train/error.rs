@@ -53,6 +53,9 @@ pub enum TrainError {
     /// A checkpoint or LoRA file is not as it should be.
     #[error(transparent)]
     Weights(#[from] mudi_engine_candle::weights::WeightsError),
+    /// The LoRA that a run goes on from cannot be used.
+    #[error(transparent)]
+    Lora(#[from] mudi_engine_candle::lora::LoraError),
     /// Tensors could not be written.
     #[error("safetensors: {0}")]
     Serialize(String),

@@ -7,6 +7,7 @@
 mod buckets;
 mod captions;
 mod error;
+mod further;
 mod identifiers;
 mod loss;
 mod prior;
@@ -21,6 +22,8 @@ use std::time::{Duration, Instant};
 
 use captions::Captions;
 pub use error::TrainError;
+pub use further::Further;
+pub(crate) use further::{KEPT_FILE, KeptPicture, write_latent};
 pub(crate) use identifiers::in_pieces;
 use loss::in_parts;
 use mudi_diffusion::Component;
@@ -58,6 +61,8 @@ pub struct Options {
     pub out: PathBuf,
     /// The recipe.
     pub recipe: Recipe,
+    /// The LoRA that it goes on from, and the pictures that it learns from instead of the photos.
+    pub further: Option<Further>,
     /// Go on with a run that is in `out`.
     pub resume: bool,
     /// Stop after this step, with a checkpoint, as if interrupted.
@@ -112,16 +117,24 @@ fn load(options: &Options, progress: &mut impl FnMut(Progress<'_>)) -> Result<Da
 pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<Outcome, TrainError> {
     let recipe = &options.recipe;
     recipe.validate()?;
-    let dataset = load(options, &mut progress)?;
+    let mut dataset = load(options, &mut progress)?;
+    let earlier: Vec<(PathBuf, f32)> =
+        options.further.iter().map(|further| (further.lora.clone(), 1.0)).collect();
     let held = precision(recipe.precision);
-    let source =
-        Source::open(&options.base)?.on(options.device.engine(held)?).with_vae(options.vae.as_deref())?;
+    let source = Source::open(&options.base)?
+        .on(options.device.engine(held)?)
+        .with_vae(options.vae.as_deref())?
+        .with_loras(&earlier)?;
+    let own = match &options.further {
+        Some(further) => further.load(&mut dataset.digests)?,
+        None => Vec::new(),
+    };
     // What can be had of a graphics card's memory is not known.
     let available = options.memory.or_else(|| plan::available_memory().filter(|_| options.device.is_cpu()));
     plan::check(&source, plan::Job::Train(recipe), available)?;
     let names: Vec<&str> = dataset.subjects.iter().map(|data| data.subject.name()).collect();
     in_pieces(&source, &names)?.iter().for_each(|note| progress(Progress::Note(note)));
-    let (captions, text) = Captions::encode(&source, held, &dataset, recipe)?;
+    let (captions, text) = Captions::encode(&source, held, &dataset, &own, recipe)?;
     let captions = Arc::new(captions);
     let mut base = Base { text, ..Base::without_text(&source, held)? };
     base.vae.tile = Some(recipe.vae_tile as usize).filter(|&tile| tile > 0);
@@ -131,6 +144,7 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
         base: absolute(&options.base),
         vae: options.vae.as_ref().map(absolute),
         recipe: recipe.clone(),
+        further: options.further.clone(),
         files: dataset.digests.clone(),
     };
     let folder = RunFolder::open(&options.out, &info, options.resume)?;
@@ -150,7 +164,7 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
     let mut metrics = folder.restore(weights, &mut optimizer)?;
     learning.renew()?;
     let base = Arc::new(base);
-    let source = Arc::new(Samples::new(base.clone(), &dataset, recipe, priors, captions.clone())?);
+    let source = Arc::new(Samples::new(base.clone(), &dataset, &own, recipe, priors, captions.clone())?);
     let steps = u64::from(recipe.steps);
     let passes = u64::from(recipe.accumulation);
     let batches = ahead(&source, optimizer.step() * passes, steps * passes);
@@ -211,7 +225,7 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
         }
     }
     if optimizer.step() >= steps {
-        folder.write_lora(weights, recipe, &base.unet.config)?;
+        folder.write_lora(weights, &info, &base.unet.config)?;
         folder.finish();
     }
     let folder = options.out.clone();

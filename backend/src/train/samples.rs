@@ -17,6 +17,7 @@ use rand::seq::index;
 
 use super::buckets::bucket;
 use super::captions::Captions;
+use super::further::OwnPicture;
 use super::{TrainError, TrainingPicture};
 use crate::base::{Base, EncodedPrompts, Tokens};
 use crate::dataset::Dataset;
@@ -49,18 +50,37 @@ pub(super) struct Samples {
     base: Arc<Base>,
     recipe: Recipe,
     subjects: Vec<SubjectSamples>,
+    /// Pictures that stand in for photos and collages, where there are any.
+    own: Vec<Shown>,
     priors: Vec<Prior>,
     captions: Arc<Captions>,
     size: usize,
 }
 
 /// A picture that a sample shows, its caption and its loss mask.
+#[derive(Clone)]
 struct Shown {
     picture: TrainingPicture,
     latent: Vec<f32>,
     mask: Vec<f32>,
     /// Height and width in pixels.
     size: [usize; 2],
+}
+
+impl Shown {
+    /// All of a picture.
+    fn whole(picture: &OwnPicture, channels: usize, size: usize) -> Self {
+        Self {
+            mask: vec![1.0; picture.latent.len() / channels],
+            latent: picture.latent.clone(),
+            size: [size, size],
+            picture: TrainingPicture {
+                image: picture.image.clone(),
+                caption: picture.caption.clone(),
+                is_collage: false,
+            },
+        }
+    }
 }
 
 /// Everything that one forward and backward pass needs; instance samples first, then prior ones.
@@ -106,12 +126,18 @@ impl Samples {
     pub(super) fn new(
         base: Arc<Base>,
         dataset: &Dataset,
+        own: &[OwnPicture],
         recipe: &Recipe,
         priors: Vec<Prior>,
         captions: Arc<Captions>,
     ) -> Result<Self, TrainError> {
         let size = base.side_for(recipe);
-        base.latent_size(size, size)?;
+        let channels = base.vae.config.latent_channels;
+        let [h, w] = base.latent_size(size, size)?;
+        if let Some(other) = own.iter().find(|picture| picture.latent.len() != h * w * channels) {
+            let reason = format!("it is not of the run's size, {size} pixels");
+            return Err(TrainError::Read { path: other.path.clone(), reason });
+        }
         let mut subjects = Vec::new();
         for data in &dataset.subjects {
             let mut photos = Vec::new();
@@ -135,12 +161,16 @@ impl Samples {
             }
             subjects.push(SubjectSamples { subject: data.subject.clone(), photos });
         }
-        Ok(Self { base, recipe: recipe.clone(), subjects, priors, captions, size })
+        let own = own.iter().map(|picture| Shown::whole(picture, channels, size)).collect();
+        Ok(Self { base, recipe: recipe.clone(), subjects, own, priors, captions, size })
     }
 
     /// A subject drawn uniformly, one of its photos, and what the sample shows of it: the photo, or a collage with
-    /// another subject, or several (MuDI, section 4.1).
+    /// another subject, or several (MuDI, section 4.1). Where the run has pictures of its own, one of these.
     fn shown(&self, stream: &mut Stream) -> Result<Shown, TrainError> {
+        if !self.own.is_empty() {
+            return Ok(pick(stream, &self.own).clone());
+        }
         let first = stream.random_range(0..self.subjects.len());
         let photo = pick(stream, &self.subjects[first].photos);
         let mixed = self.subjects.len() > 1 && stream.random_bool(self.recipe.collage_probability());

@@ -8,7 +8,7 @@ use candle_core::{DType, Device, Tensor as Value};
 use mudi_diffusion::unet::UNetConfig;
 use mudi_diffusion::{Component, ParameterKind};
 use mudi_domain::recipe::Recipe;
-use mudi_engine_candle::lora::TEXT_TARGETS;
+use mudi_engine_candle::lora::{LoraFile, TEXT_TARGETS};
 use mudi_engine_candle::weights::{
     NamedTensors, Trainable, named_for_file, read_safetensors, to_safetensors, values_from_file,
 };
@@ -16,6 +16,7 @@ use mudi_engine_candle::{Kept, Optimizer, lora};
 use serde::{Deserialize, Serialize};
 
 use super::TrainError;
+use super::further::Further;
 use super::samples::Prior;
 use crate::dataset::Digests;
 use crate::files::{create_folder, write_atomically};
@@ -41,6 +42,9 @@ pub struct RunInfo {
     pub vae: Option<PathBuf>,
     /// Its recipe.
     pub recipe: Recipe,
+    /// What it goes on from, where it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub further: Option<Further>,
     /// The photos' files. Folders of runs from before they were kept have none, and can be used but not resumed.
     #[serde(default)]
     pub files: Digests,
@@ -107,6 +111,7 @@ impl RunFolder {
             (before.base == info.base, "the base model"),
             (before.vae == info.vae, "the autoencoder"),
             (before.photos == info.photos, "the photos' folder"),
+            (before.further == info.further, "what it goes on from"),
         ];
         if let Some((_, what)) = same.iter().find(|(same, _)| !same) {
             return Err(TrainError::Changed { path: path.to_owned(), what });
@@ -225,14 +230,22 @@ impl RunFolder {
         let _ = std::fs::remove_file(self.path.join(PRIORS_FILE));
     }
 
-    /// Writes the LoRA, in PEFT's names, with its alpha where diffusers looks for it.
+    /// Writes the LoRA, in PEFT's names, with its alpha where diffusers looks for it; joined to the one that the run goes on from.
     pub(super) fn write_lora(
         &self,
         weights: &[Trainable],
-        recipe: &Recipe,
+        info: &RunInfo,
         unet: &UNetConfig,
     ) -> Result<(), TrainError> {
-        let tensors = lora::to_file(weights, unet)?;
+        let recipe = &info.recipe;
+        let path = self.path.join(LORA_FILE);
+        let (mut tensors, mut rank, mut alpha) = (lora::to_file(weights, unet)?, recipe.rank, recipe.alpha);
+        if let Some(further) = &info.further {
+            let learnt = LoraFile::from_tensors(&path, tensors, Some(alpha as f32))?;
+            let joined = LoraFile::read(&further.lora)?.joined(&learnt)?;
+            // Their products are scaled already.
+            (tensors, rank, alpha) = (joined.tensors, joined.rank as u32, joined.rank as f64);
+        }
         let mut adapter = serde_json::json!({});
         let targets = recipe.targets.iter().map(String::as_str).collect();
         for (network, targets) in [
@@ -240,9 +253,9 @@ impl RunFolder {
             (Component::TextEncoder, TEXT_TARGETS.to_vec()),
             (Component::TextEncoder2, TEXT_TARGETS.to_vec()),
         ] {
-            if weights.iter().any(|weight| weight.name.starts_with(&format!("{network}."))) {
-                adapter[format!("{network}.r")] = recipe.rank.into();
-                adapter[format!("{network}.lora_alpha")] = recipe.alpha.into();
+            if tensors.keys().any(|name| name.starts_with(&format!("{network}."))) {
+                adapter[format!("{network}.r")] = rank.into();
+                adapter[format!("{network}.lora_alpha")] = alpha.into();
                 adapter[format!("{network}.target_modules")] = targets.into();
                 adapter[format!("{network}.use_dora")] = recipe.dora.into();
             }
@@ -250,7 +263,7 @@ impl RunFolder {
         // One entry: the format does not fix the order of several, and a run must give the same bytes each time.
         let metadata = BTreeMap::from([("lora_adapter_metadata".to_owned(), adapter.to_string())]);
         let bytes = to_safetensors(&tensors, Some(&metadata)).map_err(TrainError::Serialize)?;
-        Ok(write_atomically(&self.path.join(LORA_FILE), &bytes)?)
+        Ok(write_atomically(&path, &bytes)?)
     }
 }
 

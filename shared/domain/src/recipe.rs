@@ -191,7 +191,7 @@ impl Recipe {
     /// The work of a step, in pictures that go through the denoiser forward and back; good for the ratio of two recipes' times where the
     /// same learns in both: what text encoders that learn and DoRA add depends on the base.
     ///
-    /// Forward alone is a third of it; gradient checkpointing and DCO's comparison with the base each go forward once more.
+    /// Forward alone is a third of it; gradient checkpointing and the comparison with the base, of DCO and KL, each go forward once more.
     ///
     /// ```
     /// use mudi_domain::recipe::{Recipe, Regularization};
@@ -209,7 +209,7 @@ impl Recipe {
         let pictures = f64::from(self.batch) * f64::from(self.accumulation);
         let (times, more) = match self.regularization {
             Regularization::Prior => (2.0, 0.0),
-            Regularization::Dco => (1.0, 1.0),
+            Regularization::Dco | Regularization::Kl => (1.0, 1.0),
             Regularization::None => (1.0, 0.0),
         };
         let more = if self.gradient_checkpointing { more + 1.0 } else { more };

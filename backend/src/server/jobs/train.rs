@@ -23,6 +23,7 @@ pub(super) fn run(work: &Work<'_>) -> Result<(), Stopped> {
         photos: photos::lay_out(work, &data)?,
         base,
         out: store.run_folder(work.claim.project, run).join(TRAINED),
+        further: None,
         recipe: data.run.recipe,
         resume: true,
         stop_after: None,

@@ -160,12 +160,14 @@ recipe! {
     }
     "Regularization" {
         regularization: Regularization = "regularization", "prior", Kind::Choice(Regularization::WORDS),
-            "What keeps the base's knowledge of the classes: prior (its own images of each class), dco (its own loss), none.";
+            "What keeps the base's knowledge of the classes: prior (its own images of each class), dco (its own loss), kl (its own predictions), none.";
         prior_images: u32 = "prior-images", "50", integer(0, 10_000),
             "Images that the base makes of each class, for `prior`.";
         prior_weight: f64 = "prior-weight", "1.0", number(0.0, 100.0),
             "Weight of the prior images' loss beside the photos'.";
         dco_beta: f64 = "dco-beta", "1000.0", number(0.001, 1_000_000.0),
             "Beta of `dco`: how sharply the loss is compared with the base's.";
+        kl_weight: f64 = "kl-weight", "1.0", number(0.0, 100.0),
+            "Weight of `kl`: of the squared difference from what is predicted without what is being learnt.";
     }
 }

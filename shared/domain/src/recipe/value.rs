@@ -100,6 +100,8 @@ choice! {
         Prior = "prior",
         /// Direct consistency: the loss is compared with that of the base without LoRA; no images are needed.
         Dco = "dco",
+        /// Kullback-Leibler: what is predicted shall stay near to what the model predicted before; no images are needed.
+        Kl = "kl",
         /// Nothing.
         None = "none",
     }

@@ -126,6 +126,16 @@ impl LoraFile {
         Ok(Self { path: path.to_owned(), modules, strangers })
     }
 
+    /// The adaptations, by the names of the layers.
+    pub(super) fn modules(&self) -> impl Iterator<Item = &Module> {
+        self.modules.values()
+    }
+
+    /// The adaptation of the layer that the file calls `name`.
+    pub(super) fn module(&self, name: &str) -> Option<&Module> {
+        self.modules.get(name)
+    }
+
     /// How many layers it adapts.
     #[must_use]
     pub fn len(&self) -> usize {

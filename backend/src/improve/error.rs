@@ -1,0 +1,81 @@
+//! Why a run could not be improved.
+
+use std::path::PathBuf;
+
+use crate::base::BaseError;
+use crate::dataset::DatasetError;
+use crate::evaluate::EvaluateError;
+use crate::files::WriteError;
+use crate::generate::GenerateError;
+use crate::models::ModelsError;
+use crate::train::TrainError;
+
+/// Every message names the file or the flag, the fault and the cure.
+#[derive(Debug, thiserror::Error)]
+pub enum ImproveError {
+    /// The run cannot be read, or the further training failed.
+    #[error(transparent)]
+    Train(#[from] TrainError),
+    /// The photos cannot be used.
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
+    /// The base model cannot be used.
+    #[error(transparent)]
+    Base(#[from] BaseError),
+    /// A network failed.
+    #[error(transparent)]
+    Network(#[from] mudi_diffusion::Error),
+    /// Pictures could not be drawn.
+    #[error(transparent)]
+    Generate(#[from] GenerateError),
+    /// Pictures could not be judged.
+    #[error(transparent)]
+    Evaluate(#[from] EvaluateError),
+    /// A file cannot be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// The run's LoRA cannot be read.
+    #[error(transparent)]
+    Weights(#[from] ModelsError),
+    /// Nothing can be added to the run's LoRA.
+    #[error(transparent)]
+    Lora(#[from] mudi_engine_candle::lora::LoraError),
+    /// What is noted beside the pictures cannot be put into JSON.
+    #[error("the list of pictures cannot be put into JSON ({0})")]
+    Json(#[from] serde_json::Error),
+    /// The run has no LoRA yet.
+    #[error("{}: this run has not finished; go on with `mudi train --resume`", run.display())]
+    Unfinished {
+        /// The run's folder.
+        run: PathBuf,
+    },
+    /// A prompt leaves somebody out.
+    #[error(
+        "the prompt {prompt:?} does not name `{subject}`; name every subject: pictures are judged by all of them"
+    )]
+    Prompt {
+        /// The prompt.
+        prompt: String,
+        /// Who is missing.
+        subject: String,
+    },
+    /// There is too little to learn from.
+    #[error(
+        "{shown} of {drawn} pictures show as many subjects as there are, which is too few to learn from; train the run longer, or \
+         draw more with --pictures into another --out"
+    )]
+    Few {
+        /// Pictures with as many subjects as there are.
+        shown: usize,
+        /// Pictures that were drawn.
+        drawn: usize,
+    },
+    /// The folder holds pictures that were asked for otherwise.
+    #[error("{}: this folder was begun with other settings ({difference}); name another --out", path.display())]
+    Other {
+        /// The file with the settings.
+        path: PathBuf,
+        /// The first that differs: what it was, and what it is now.
+        difference: String,
+    },
+}

@@ -1,0 +1,101 @@
+//! `mudi improve`: a run that draws, is judged, and learns on from its best pictures.
+
+use std::path::Path;
+
+use mudi_tests::workshop::{Workshop, json, ok, refs, refused};
+
+/// A short run of the base that ships on two toys whose names say their colours, so that even so little gives pictures of two.
+fn taught() -> Workshop {
+    let shop = Workshop::new();
+    let toys = shop.path("toys");
+    ok(&["toybox", "--photos", "3", "--seed", "22", "--out", &toys]);
+    let run = shop.path("run");
+    let files = ["train", "--photos", &toys, "--base", "pocket", "--out", &run, "--quiet"];
+    let small = ["--steps", "20", "--batch", "2", "--rank", "4", "--alpha", "8", "--regularization", "none"];
+    ok(&[&files[..], &small].concat());
+    shop
+}
+
+/// The arguments for the run, into the folder `out`.
+fn arguments(shop: &Workshop, out: &str, further: &[&str]) -> Vec<String> {
+    let (run, out) = (shop.path("run"), shop.path(out));
+    let small = ["--pictures", "16", "--keep", "5", "--steps", "3"];
+    let all = [&["improve", "--run", &run, "--out", &out][..], &small, further].concat();
+    all.into_iter().map(str::to_owned).collect()
+}
+
+/// The lines of the list of kept pictures.
+fn kept(shop: &Workshop, out: &str) -> Vec<serde_json::Value> {
+    let text = String::from_utf8(shop.bytes(&format!("{out}/pictures/kept.jsonl"))).expect("text");
+    text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+#[test]
+fn a_run_learns_on_from_its_best_pictures_and_goes_on_where_it_was() {
+    let shop = taught();
+    let made = json(&refs(&arguments(&shop, "better", &[])));
+    let kept = kept(&shop, "better");
+    assert!((4..=5).contains(&kept.len()), "{kept:?}");
+    assert_eq!(made["kept"], kept.len());
+    assert_eq!(made["steps"], 3);
+    let texts: Vec<&str> = kept.iter().filter_map(|line| line["text"].as_str()).collect();
+    assert!(
+        texts.iter().all(|text| text.contains("olis pink elephant") && text.contains("hta green elephant"))
+    );
+    assert!(shop.bytes("better/evaluation.html").len() > 1000);
+    let lora = shop.bytes("better/pytorch_lora_weights.safetensors");
+    let tensors = safetensors::SafeTensors::deserialize(&lora).expect("a LoRA");
+    let downs = tensors.iter().filter(|(name, _)| name.ends_with("lora_A.weight"));
+    assert!(downs.clone().count() > 0 && downs.into_iter().all(|(_, tensor)| tensor.shape()[0] == 8));
+
+    // Stopped before the last pictures were drawn and anything was learnt.
+    for file in ["pictures/kept.jsonl", "pictures/0007.png", "run.json", "checkpoint.safetensors"] {
+        std::fs::remove_file(shop.path(&format!("better/{file}"))).expect("a file");
+    }
+    let drawn =
+        || std::fs::metadata(shop.path("better/pictures/0003.png")).and_then(|found| found.modified());
+    let before = drawn().expect("a picture");
+    ok(&refs(&arguments(&shop, "better", &["--quiet"])));
+    assert_eq!(drawn().expect("a picture"), before, "what is there is not drawn again");
+    assert!(shop.bytes("better/pytorch_lora_weights.safetensors") == lora, "the same comes of it");
+
+    // It is a run like any other.
+    let (run, out, file) = (shop.path("better"), shop.path("pictures"), shop.path("lora.safetensors"));
+    let prompt = ["--prompt", "a olis pink elephant", "--count", "1", "--steps", "2", "--quiet"];
+    ok(&[&["generate", "--run", &run, "--layout", "random", "--out", &out][..], &prompt].concat());
+    ok(&["export", "--run", &run, "--out", &file]);
+
+    // Other settings are another folder's.
+    refused(&refs(&arguments(&shop, "better", &["--seed", "5"])), &["seed 1000, now 5", "another --out"]);
+}
+
+#[test]
+fn without_learning_nothing_changes() {
+    let shop = taught();
+    ok(&refs(&arguments(&shop, "same", &["--learning-rate", "1e-9", "--quiet"])));
+    let picture = |run: &str| {
+        let (run, out) = (shop.path(run), shop.path("out"));
+        let prompt = "a olis pink elephant and a hta green elephant";
+        let small = ["--prompt", prompt, "--count", "1", "--steps", "4", "--quiet", "--out", &out];
+        ok(&[&["generate", "--run", &run][..], &small].concat());
+        image::open(Path::new(&out).join("0000.png")).expect("a picture").to_rgb8()
+    };
+    let (before, after) = (picture("run"), picture("same"));
+    let apart = before.iter().zip(after.iter()).map(|(a, b)| a.abs_diff(*b)).max();
+    // Rounding alone: two products are added up in place of one.
+    assert!(apart <= Some(2), "{apart:?}");
+}
+
+#[test]
+fn what_cannot_be_improved_is_refused() {
+    let shop = taught();
+    let (run, out) = (shop.path("run"), shop.path("out"));
+    let with = |further: &[&str]| arguments(&shop, "out", further);
+    refused(&refs(&with(&["--prompt", "a olis pink elephant"])), &["hta green elephant", "every subject"]);
+    refused(&refs(&with(&["--gamma", "-1"])), &["--gamma -1", "from 0 to 100"]);
+    refused(&refs(&with(&["--kl-weight", "1000"])), &["kl-weight"]);
+    assert!(!Path::new(&out).join("pictures").exists(), "nothing was begun");
+    refused(&["improve", "--run", &shop.path("none"), "--out", &out], &["none", "run.json"]);
+    std::fs::remove_file(Path::new(&run).join("pytorch_lora_weights.safetensors")).expect("a LoRA");
+    refused(&refs(&with(&[])), &["has not finished", "--resume"]);
+}
