@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use mudi_tests::workshop::{Workshop, json, ok, refs, refused};
+use mudi_tests::workshop::{Workshop, json, ok, refs, refused, shipped};
 
 /// A short run of the base that ships on two toys whose names say their colours, so that even so little gives pictures of two.
 fn taught() -> Workshop {
@@ -10,7 +10,8 @@ fn taught() -> Workshop {
     let toys = shop.path("toys");
     ok(&["toybox", "--photos", "3", "--seed", "22", "--out", &toys]);
     let run = shop.path("run");
-    let files = ["train", "--photos", &toys, "--base", "pocket", "--out", &run, "--quiet"];
+    let base = shipped("pocket");
+    let files = ["train", "--photos", &toys, "--base", &base, "--out", &run, "--quiet"];
     let small = ["--steps", "20", "--batch", "2", "--rank", "4", "--alpha", "8", "--regularization", "none"];
     ok(&[&files[..], &small].concat());
     shop
@@ -19,8 +20,10 @@ fn taught() -> Workshop {
 /// The arguments for the run, into the folder `out`.
 fn arguments(shop: &Workshop, out: &str, further: &[&str]) -> Vec<String> {
     let (run, out) = (shop.path("run"), shop.path(out));
+    let (detector, embedder) = (shipped("owlv2-toybox"), shipped("dinov2-toybox"));
     let small = ["--pictures", "16", "--keep", "5", "--steps", "3"];
-    let all = [&["improve", "--run", &run, "--out", &out][..], &small, further].concat();
+    let networks = ["--detector", &detector, "--embedder", &embedder];
+    let all = [&["improve", "--run", &run, "--out", &out][..], &networks, &small, further].concat();
     all.into_iter().map(str::to_owned).collect()
 }
 
@@ -45,8 +48,9 @@ fn a_run_learns_on_from_its_best_pictures_and_goes_on_where_it_was() {
     assert!(shop.bytes("better/evaluation.html").len() > 1000);
     let lora = shop.bytes("better/pytorch_lora_weights.safetensors");
     let tensors = safetensors::SafeTensors::deserialize(&lora).expect("a LoRA");
-    let downs = tensors.iter().filter(|(name, _)| name.ends_with("lora_A.weight"));
-    assert!(downs.clone().count() > 0 && downs.into_iter().all(|(_, tensor)| tensor.shape()[0] == 8));
+    let ranks = tensors.iter().filter(|(name, _)| name.ends_with("lora_A.weight"));
+    let ranks: Vec<usize> = ranks.map(|(_, tensor)| tensor.shape()[0]).collect();
+    assert!(!ranks.is_empty() && ranks.iter().all(|rank| *rank == 8), "{ranks:?}");
 
     // Stopped before the last pictures were drawn and anything was learnt.
     for file in ["pictures/kept.jsonl", "pictures/0007.png", "run.json", "checkpoint.safetensors"] {
@@ -92,7 +96,7 @@ fn what_cannot_be_improved_is_refused() {
     let (run, out) = (shop.path("run"), shop.path("out"));
     let with = |further: &[&str]| arguments(&shop, "out", further);
     refused(&refs(&with(&["--prompt", "a olis pink elephant"])), &["hta green elephant", "every subject"]);
-    refused(&refs(&with(&["--gamma", "-1"])), &["--gamma -1", "from 0 to 100"]);
+    refused(&refs(&with(&["--gamma=-1"])), &["--gamma -1", "from 0 to 100"]);
     refused(&refs(&with(&["--kl-weight", "1000"])), &["kl-weight"]);
     assert!(!Path::new(&out).join("pictures").exists(), "nothing was begun");
     refused(&["improve", "--run", &shop.path("none"), "--out", &out], &["none", "run.json"]);
