@@ -11,15 +11,14 @@ use mudi_engine_candle::weights::Precision;
 use mudi_toybox::{Background, Toy, photo_set, similar_group, similar_pair, write_data_set};
 
 use super::results::{Cell, Picture};
-use super::ways::{PLACES, Teaching, Way, gamma_for};
+use super::ways::{PLACES, Teaching, Way};
 use super::{BenchmarkError, Options, pictures};
 use crate::base::{Base, Source};
 use crate::dataset::Dataset;
 use crate::demo::recipe;
 use crate::evaluate::{Eyes, Judge};
-use crate::files::{WriteError, create_folder, write_atomically};
+use crate::files::{create_folder, write_atomically};
 use crate::generate::{self, Parameters, Placing, Settings, Start, layout_start, write_png};
-use crate::improve::{self, ImproveError};
 use crate::interrupt::Interrupt;
 use crate::probe::reader::Reader;
 use crate::train::{self, LORA_FILE};
@@ -59,21 +58,6 @@ fn cell_file(options: &Options, group: u64, way: &Way) -> PathBuf {
 /// Whether a cell has been measured.
 pub(super) fn is_there(options: &Options, group: u64, way: &Way) -> bool {
     cell_file(options, group, way).is_file()
-}
-
-/// How many pictures a run draws to learn on from the best of them, and how many these are: four times as many as are judged of it later.
-fn improvement(options: &Options) -> (u64, usize) {
-    let pictures = (4 * options.prompts as u64 * options.seeds).max(16);
-    (pictures, pictures as usize / 4)
-}
-
-/// The units of progress that a teaching takes: its steps, and pictures that it draws.
-pub(super) fn units(options: &Options, teaching: &Teaching) -> u64 {
-    if teaching.improved {
-        improvement(options).0 + u64::from(improve::STEPS)
-    } else {
-        u64::from(options.steps)
-    }
 }
 
 /// What the pictures of a cell are asked for, in one wording.
@@ -117,7 +101,7 @@ impl<'a> Bench<'a> {
         self.options.out.join("runs").join(format!("{group}-{}", teaching.key()))
     }
 
-    /// Trains where nobody has yet, or learns on; returns for how many units `tell` has been told.
+    /// Trains where nobody has yet; returns for how many steps `tell` has been told.
     pub(super) fn teach(
         &self,
         group: u64,
@@ -128,11 +112,6 @@ impl<'a> Bench<'a> {
         let (photos, out) = (folder.join("toys"), folder.join("run"));
         if out.join(LORA_FILE).exists() {
             return Ok(0);
-        }
-        if let Some(earlier) = teaching.earlier() {
-            let before = self.teach(group, &earlier, tell)?;
-            self.improve(group, teaching, &earlier, tell)?;
-            return Ok(before + units(self.options, teaching));
         }
         if !photos.exists() {
             let toys = toys(self.options, group, teaching.toys);
@@ -166,58 +145,6 @@ impl<'a> Bench<'a> {
         Ok(told)
     }
 
-    /// Learns on from the pictures of the run that was taught as `earlier` says; one whose pictures give nothing to learn from stays as it is.
-    fn improve(
-        &self,
-        group: u64,
-        teaching: &Teaching,
-        earlier: &Teaching,
-        tell: &mut dyn FnMut(&str, u64),
-    ) -> Result<(), BenchmarkError> {
-        let run = self.folder(group, earlier).join("run");
-        let out = self.folder(group, teaching).join("run");
-        let (pictures, keep) = improvement(self.options);
-        let options = improve::Options {
-            run: run.clone(),
-            base: None,
-            photos: None,
-            out: out.clone(),
-            detector: self.options.detector.clone(),
-            embedder: self.options.embedder.clone(),
-            prompts: Vec::new(),
-            pictures,
-            keep,
-            gamma: gamma_for(teaching.toys),
-            guidance: improve::GUIDANCE,
-            seed: improve::SEED,
-            steps: improve::STEPS,
-            learning_rate: None,
-            kl_weight: improve::KL_WEIGHT,
-            device: crate::device::Device::default(),
-            memory: None,
-            interrupt: self.interrupt.clone(),
-        };
-        let what = format!("improving {}", earlier.key());
-        let mut drawn = 0;
-        let improved = improve::run(&options, |event| match event {
-            improve::Progress::Drawn(done, _) => {
-                tell(&what, done - drawn);
-                drawn = done;
-            }
-            improve::Progress::Step(..) => tell(&what, 1),
-            improve::Progress::Judged(..) | improve::Progress::Note(_) => {}
-        });
-        match improved {
-            Err(ImproveError::Few { .. }) => {
-                tell("nothing to learn from", 0);
-                let read = |source| WriteError { path: run.clone(), source };
-                let lora = std::fs::read(run.join(LORA_FILE)).map_err(read)?;
-                Ok(write_atomically(&out.join(LORA_FILE), &lora)?)
-            }
-            improved => Ok(improved.map(drop)?),
-        }
-    }
-
     /// The pictures of one group in one way, judged: from their file, or made.
     pub(super) fn cell(
         &mut self,
@@ -233,8 +160,7 @@ impl<'a> Bench<'a> {
             return read_cell(&path);
         }
         let folder = self.folder(group, &way.teaching);
-        let photos = self.folder(group, &way.teaching.earlier().unwrap_or(way.teaching)).join("toys");
-        let dataset = Dataset::load(&photos)?;
+        let dataset = Dataset::load(&folder.join("toys"))?;
         let toys = toys(self.options, group, way.teaching.toys);
         let judge = Judge::new(self.eyes.clone(), dataset.clone(), self.eyes.options())?;
         self.base.detach();

@@ -24,7 +24,6 @@ use crate::dataset::DatasetError;
 use crate::evaluate::EvaluateError;
 use crate::files::WriteError;
 use crate::generate::GenerateError;
-use crate::improve::ImproveError;
 use crate::probe::ProbeError;
 use crate::train::TrainError;
 
@@ -48,7 +47,7 @@ pub struct Options {
     pub out: PathBuf,
     /// Parts of the benchmark.
     pub parts: Vec<Part>,
-    /// Of [`Part::Subjects`] and [`Part::Improved`] only groups of so many toys, 2 to [`MAX_TOYS`](mudi_toybox::MAX_TOYS); empty for all.
+    /// Of [`Part::Subjects`] only groups of so many toys, 2 to [`MAX_TOYS`](mudi_toybox::MAX_TOYS); empty for all.
     pub toys: Vec<usize>,
     /// Groups of similar toys.
     pub pairs: u64,
@@ -87,9 +86,6 @@ pub enum BenchmarkError {
     /// Sampling failed.
     #[error(transparent)]
     Generate(#[from] GenerateError),
-    /// A run could not learn on from its pictures.
-    #[error(transparent)]
-    Improve(#[from] ImproveError),
     /// Pictures could not be judged.
     #[error(transparent)]
     Evaluate(#[from] EvaluateError),
@@ -137,14 +133,6 @@ pub enum BenchmarkError {
 impl BenchmarkError {
     /// Whether it stopped only because it was asked to.
     fn is_interruption(&self) -> bool {
-        matches!(
-            self,
-            Self::Train(TrainError::Interrupted)
-                | Self::Generate(GenerateError::Interrupted)
-                | Self::Improve(
-                    ImproveError::Train(TrainError::Interrupted)
-                        | ImproveError::Generate(GenerateError::Interrupted)
-                )
-        )
+        matches!(self, Self::Train(TrainError::Interrupted) | Self::Generate(GenerateError::Interrupted))
     }
 }

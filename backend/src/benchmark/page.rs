@@ -27,11 +27,6 @@ fn words(part: Part) -> [&'static str; 2] {
             "More toys at once",
             "All toys of one kind, described, taught together; layouts of more than three count with γ = 3.",
         ],
-        Part::Improved => [
-            "Learning on from its best pictures",
-            "The same LoRAs, and what became of them after they had drawn pictures in other places and learnt from those that \
-             Detect-and-Compare found best.",
-        ],
     }
 }
 
@@ -102,7 +97,7 @@ fn section(results: &Results, part: Part, strips: &[Strip<'_>]) -> String {
     let rows: String = of_part().map(|made| row(made, results.difference(made))).collect();
     let measure = of_part().find_map(|row| results.measure(row)).map_or("", |measure| short(&measure.title));
     // Of more toys each number has its own.
-    let measure = escape(if matches!(part, Part::Subjects | Part::Improved) { "MuDI" } else { measure });
+    let measure = escape(if part == Part::Subjects { "MuDI" } else { measure });
     format!(
         "<section><h2>{title}</h2><p>{explanation}</p>{chart}<div class=\"wide\" role=\"region\" aria-label=\"{title}, in numbers\" tabindex=\"0\"><table class=\"times ways\"><thead><tr><th scope=\"col\">Way</th>\
          <th scope=\"col\">Right</th><th scope=\"col\">In the place asked for</th><th scope=\"col\">Both</th>\

@@ -138,7 +138,6 @@ impl Results {
             Part::Ablations => "whole".to_owned(),
             Part::Gamma => "gamma_0".to_owned(),
             Part::Subjects => format!("subjects_{}", row.toys),
-            Part::Improved => format!("before_{}", row.toys),
         };
         self.rows.iter().find(|other| other.key == key)
     }

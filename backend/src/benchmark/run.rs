@@ -30,9 +30,8 @@ pub fn run(options: &Options, mut progress: impl FnMut(&str, u64, u64)) -> Resul
     settings::check(options, Source::open(&options.base)?.negative_prompt()?)?;
     let ways = ways(&options.parts, &options.toys);
     let each = options.prompts as u64 * options.seeds;
-    let teachings = teachings(&ways);
-    let taught: u64 = teachings.iter().map(|teaching| cells::units(options, teaching)).sum();
-    let all = options.pairs * (ways.len() as u64 * each + taught);
+    let all =
+        options.pairs * (ways.len() as u64 * each + teachings(&ways).len() as u64 * u64::from(options.steps));
     let workers = options.workers.min(options.pairs as usize).max(1);
     let threads = (available_parallelism().map_or(1, usize::from) / workers).max(1);
     let next = AtomicU64::new(options.first);
@@ -102,7 +101,7 @@ fn work(
             } else {
                 bench.teach(group, &teaching, &mut tell)?
             };
-            tell("taught already", cells::units(options, &teaching).saturating_sub(before));
+            tell("taught already", u64::from(options.steps) - before);
             for way in of_teaching() {
                 cells.push((way.key.as_str(), bench.cell(group, way, &mut tell)?));
             }
@@ -148,8 +147,8 @@ fn teachings(ways: &[Way]) -> Vec<Teaching> {
 }
 
 fn command(options: &Options) -> String {
-    let usual = options.parts == Part::USUAL;
-    let parts = options.parts.iter().filter(|_| !usual).map(|part| format!(" --part {}", part.word()));
+    let all = Part::ALL.iter().all(|part| options.parts.contains(part));
+    let parts = options.parts.iter().filter(|_| !all).map(|part| format!(" --part {}", part.word()));
     let toys = options.toys.iter().map(|toys| format!(" --toys {toys}"));
     let first = (options.first > 0).then(|| format!(" --first-pair {}", options.first + 1));
     let only: String = first.into_iter().chain(parts).chain(toys).collect();

@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 use super::{BenchmarkError, Options};
 use crate::demo::recipe;
 use crate::files::write_atomically;
-use crate::improve;
 use crate::models::{ModelsError, digest};
 
 /// The settings' file name.
@@ -29,8 +28,6 @@ struct BenchmarkSettings {
     negative_prompt: String,
     /// Of MuDI, for two toys and more; the other methods' differ from it in nothing but the method.
     recipes: Vec<Recipe>,
-    /// How runs learn on from their pictures: steps, guidance of the pictures, weight of KL, seed.
-    improvement: (u32, f32, f64, u64),
     /// SHA-256 of the files that the networks are made of, vocabularies too, by network and path.
     files: BTreeMap<String, String>,
 }
@@ -55,7 +52,6 @@ impl BenchmarkSettings {
             seeds: options.seeds,
             negative_prompt: negative_prompt.to_owned(),
             recipes: (2..=MAX_TOYS).map(|toys| recipe(0, options.steps, Method::Mudi, toys)).collect(),
-            improvement: (improve::STEPS, improve::GUIDANCE, improve::KL_WEIGHT, improve::SEED),
             files,
         })
     }
@@ -74,8 +70,7 @@ impl BenchmarkSettings {
                 .iter()
                 .map(|parameter| (parameter.name, recipe.get(parameter.name).unwrap_or_default()))
         });
-        let improvement = ("improvement", format!("{:?}", self.improvement));
-        asked.into_iter().chain([improvement]).chain(recipes).collect()
+        asked.into_iter().chain(recipes).collect()
     }
 
     /// The first thing that is not the same, in words that a reader of the command line knows.

@@ -23,15 +23,11 @@ pub enum Part {
     Gamma,
     /// MuDI and Cut-Mix on two to five toys at once.
     Subjects,
-    /// MuDI on two to five toys, and after it has learnt on from its best pictures.
-    Improved,
 }
 
 impl Part {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Methods, Self::Ablations, Self::Gamma, Self::Subjects, Self::Improved];
-    /// Those that are measured where none is named: what the paper's tables compare.
-    pub const USUAL: [Self; 4] = [Self::Methods, Self::Ablations, Self::Gamma, Self::Subjects];
+    pub const ALL: [Self; 4] = [Self::Methods, Self::Ablations, Self::Gamma, Self::Subjects];
 
     /// What the command line calls it.
     pub(super) const fn word(self) -> &'static str {
@@ -40,7 +36,6 @@ impl Part {
             Self::Ablations => "ablations",
             Self::Gamma => "gamma",
             Self::Subjects => "subjects",
-            Self::Improved => "improved",
         }
     }
 }
@@ -52,13 +47,11 @@ pub(super) struct Teaching {
     pub(super) naming: Naming,
     /// How many toys.
     pub(super) toys: usize,
-    /// Whether it has learnt on from its best pictures ([`improve`](crate::improve)).
-    pub(super) improved: bool,
 }
 
 impl Teaching {
     const fn pair(method: Method, naming: Naming) -> Self {
-        Self { method, naming, toys: 2, improved: false }
+        Self { method, naming, toys: 2 }
     }
 
     /// The name of its folders.
@@ -67,13 +60,7 @@ impl Teaching {
             Naming::Described => "",
             Naming::Kind => "-kind",
         };
-        let improved = if self.improved { "-improved" } else { "" };
-        format!("{}{naming}-{}{improved}", self.method.word(), self.toys)
-    }
-
-    /// What it learns on from, where it does.
-    pub(super) const fn earlier(&self) -> Option<Self> {
-        if self.improved { Some(Self { improved: false, ..*self }) } else { None }
+        format!("{}{naming}-{}", self.method.word(), self.toys)
     }
 }
 
@@ -90,7 +77,7 @@ pub(super) struct Way {
     pub(super) gamma: f32,
 }
 
-/// All rows of the parts, in the order of the tables; of [`Part::Subjects`] and [`Part::Improved`] only those of `toys`, where it names any.
+/// All rows of the parts, in the order of the tables; of [`Part::Subjects`] only those of `toys`, where it names any.
 pub(super) fn ways(parts: &[Part], toys: &[usize]) -> Vec<Way> {
     // The paper names subjects by a descriptive class. Without it nothing but the identifier tells the toys apart: there methods mix
     // more. With it, every method can lean on what the base knows of colours.
@@ -145,7 +132,8 @@ pub(super) fn ways(parts: &[Part], toys: &[usize]) -> Vec<Way> {
     }
     let asked = |count: &usize| toys.is_empty() || toys.contains(count);
     for toys in (2..=mudi_toybox::MAX_TOYS).filter(asked) {
-        let gamma = gamma_for(toys);
+        // The paper wants stronger layouts where there are many; two are also a row of the other parts.
+        let gamma = if toys > 2 { suited_gamma(toys) } else { GAMMA };
         for (key, name, method, gamma) in
             [("subjects", "MuDI", Method::Mudi, gamma), ("cutmix_subjects", "Cut-Mix", Method::Cutmix, 0.0)]
         {
@@ -154,23 +142,8 @@ pub(super) fn ways(parts: &[Part], toys: &[usize]) -> Vec<Way> {
             ways.push(way(Part::Subjects, &key, &title, teaching, gamma));
         }
     }
-    for toys in (2..=mudi_toybox::MAX_TOYS).filter(asked) {
-        let plain = Teaching { toys, ..pair(Method::Mudi) };
-        for (key, name, teaching) in [
-            ("before", "MuDI", plain),
-            ("improved", "MuDI, on its best pictures", Teaching { improved: true, ..plain }),
-        ] {
-            let (key, title) = (format!("{key}_{toys}"), format!("{toys} toys, {name}"));
-            ways.push(way(Part::Improved, &key, &title, teaching, gamma_for(toys)));
-        }
-    }
     ways.retain(|way| parts.contains(&way.part));
     ways
-}
-
-/// How strongly the layout of so many toys counts: the paper wants stronger ones where there are many; two are also a row of other parts.
-pub(super) fn gamma_for(toys: usize) -> f32 {
-    if toys > 2 { suited_gamma(toys) } else { GAMMA }
 }
 
 #[cfg(test)]

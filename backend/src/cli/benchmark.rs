@@ -29,10 +29,10 @@ pub(super) struct Arguments {
     /// Folder for what is made.
     #[arg(long, default_value = "runs/benchmark")]
     out: PathBuf,
-    /// Only these parts; may be given several times [default: methods, ablations, gamma, subjects].
+    /// Only these parts; may be given several times.
     #[arg(long = "part", value_enum)]
     parts: Vec<PartName>,
-    /// In the parts `subjects` and `improved` only so many toys; may be given several times.
+    /// In the part `subjects` only so many toys; may be given several times.
     #[arg(long, value_parser = clap::value_parser!(u64).range(2..=MAX_TOYS as u64))]
     toys: Vec<u64>,
     /// Groups of similar held-out toys.
@@ -74,8 +74,6 @@ enum PartName {
     Gamma,
     /// Two to five toys at once.
     Subjects,
-    /// MuDI before and after it has learnt on from its best pictures.
-    Improved,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
@@ -84,7 +82,6 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         PartName::Ablations => Part::Ablations,
         PartName::Gamma => Part::Gamma,
         PartName::Subjects => Part::Subjects,
-        PartName::Improved => Part::Improved,
     };
     let named: Vec<Part> = arguments.parts.iter().map(part).collect();
     let options = Options {
@@ -94,7 +91,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         reader: vision_folder(&arguments.reader),
         out: arguments.out.clone(),
         toys: arguments.toys.iter().map(|&toys| toys as usize).collect(),
-        parts: if named.is_empty() { Part::USUAL.to_vec() } else { named },
+        parts: if named.is_empty() { Part::ALL.to_vec() } else { named },
         pairs: arguments.pairs,
         first: arguments.first_pair - 1,
         pair_seed: arguments.pair_seed,

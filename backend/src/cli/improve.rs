@@ -40,7 +40,7 @@ pub(super) struct Arguments {
     /// Steps of the further training.
     #[arg(long, default_value_t = improve::STEPS, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     steps: u32,
-    /// Its learning rate [default: the run's].
+    /// Its learning rate [default: a fifth of the run's].
     #[arg(long)]
     learning_rate: Option<f64>,
     /// How much it counts to stay near to what the run predicts, 0 to 100.
