@@ -7,8 +7,6 @@ use mudi::improve::{self, KEPT, Options, PICTURES, Progress};
 use mudi::interrupt::Interrupt;
 use mudi::plan::peak_memory;
 use mudi::pretrain::miniature::Miniature;
-use mudi::train::RunInfo;
-use mudi_domain::layout::suited_gamma;
 
 use super::{Failure, bar, base_folder, print, vision_folder};
 
@@ -82,9 +80,6 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if !(0.0..=100.0).contains(&arguments.guidance) {
         return Err(format!("--guidance {}: must be a number from 0 to 100", arguments.guidance).into());
     }
-    let info = RunInfo::load(&arguments.run)?;
-    let photos = arguments.photos.clone().unwrap_or(info.photos);
-    let count = mudi::dataset::Dataset::load(&photos)?.subjects.len();
     let options = Options {
         run: arguments.run.clone(),
         base: arguments.base.as_deref().map(base_folder),
@@ -95,7 +90,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         prompts: arguments.prompts.clone(),
         pictures: arguments.pictures,
         keep: arguments.keep as usize,
-        gamma: arguments.gamma.unwrap_or_else(|| suited_gamma(count)),
+        gamma: arguments.gamma,
         guidance: arguments.guidance,
         seed: arguments.seed,
         steps: arguments.steps,

@@ -2,8 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use indexmap::IndexMap;
+use mudi_domain::cutout::Cutout;
 use mudi_domain::recipe::Recipe;
 use mudi_domain::segmix;
+use mudi_domain::subject::SubjectId;
 
 use super::{ImproveError, Options};
 use crate::base::{Base, Source, TextEncoders, Texts, precision};
@@ -25,6 +28,8 @@ pub(super) struct Drawing<'a> {
     pub(super) lora: &'a Path,
     pub(super) dataset: &'a Dataset,
     pub(super) prompts: &'a [String],
+    /// Strength of the layouts.
+    pub(super) gamma: f32,
     pub(super) folder: &'a Path,
 }
 
@@ -48,10 +53,11 @@ impl Drawing<'_> {
             return Ok(());
         }
         let (base, texts) = self.load()?;
+        let cutouts = self.dataset.cutouts()?;
         for (at, (prompt, texts)) in self.prompts.iter().zip(&texts).enumerate() {
             let numbers: Vec<u64> = missing(at as u64).collect();
             for numbers in numbers.chunks(TOGETHER) {
-                self.some(&base, prompt, texts, numbers)?;
+                self.some(&base, &cutouts, prompt, texts, numbers)?;
                 done += numbers.len() as u64;
                 progress(done);
             }
@@ -89,9 +95,16 @@ impl Drawing<'_> {
     }
 
     /// Some pictures of one prompt, from random layouts.
-    fn some(&self, base: &Base, prompt: &str, texts: &Texts, numbers: &[u64]) -> Result<(), ImproveError> {
+    fn some(
+        &self,
+        base: &Base,
+        cutouts: &IndexMap<SubjectId, Vec<Cutout>>,
+        prompt: &str,
+        texts: &Texts,
+        numbers: &[u64],
+    ) -> Result<(), ImproveError> {
         let side = base.side_for(self.recipe);
-        let gamma = self.options.gamma;
+        let gamma = self.gamma;
         let settings = Settings {
             size: [side, side],
             gamma,
@@ -99,7 +112,6 @@ impl Drawing<'_> {
             interrupt: self.options.interrupt.clone(),
             ..Settings::for_base(base)
         };
-        let cutouts = self.dataset.cutouts()?;
         let law = segmix::Options::from(self.recipe);
         let mut starts = Vec::new();
         let mut layouts = Vec::new();
@@ -109,7 +121,7 @@ impl Drawing<'_> {
                 starts.push(Start { seed, ..Start::default() });
                 layouts.push(None);
             } else {
-                let (start, _, layout) = layout_start(base, &cutouts, Placing::Random(&law), side, seed)?;
+                let (start, _, layout) = layout_start(base, cutouts, Placing::Random(&law), side, seed)?;
                 starts.push(start);
                 layouts.push(Some(layout));
             }

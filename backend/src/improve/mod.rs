@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use error::ImproveError;
+use mudi_domain::layout::suited_gamma;
 use mudi_domain::prompt::{self, Noun};
 use mudi_domain::recipe::{Recipe, Regularization};
 use mudi_domain::subject::Subject;
@@ -70,8 +71,8 @@ pub struct Options {
     pub pictures: u64,
     /// How many of them to learn from, at most.
     pub keep: usize,
-    /// Strength of the random layouts that pictures start from.
-    pub gamma: f32,
+    /// Strength of the random layouts that pictures start from; what suits so many subjects where nothing is said.
+    pub gamma: Option<f32>,
     /// Classifier-free guidance scale of the pictures. What is learnt from them is guided again when it draws.
     pub guidance: f32,
     /// Seed of the first picture; the next ones count up.
@@ -155,7 +156,8 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
     recipe.validate().map_err(train::TrainError::from)?;
     LoraFile::read(&lora)?.check_joinable()?;
     create_folder(&options.out)?;
-    settings::check(options, &asked, &lora)?;
+    let gamma = options.gamma.unwrap_or_else(|| suited_gamma(subjects.len()));
+    settings::check(options, gamma, &asked, &lora)?;
     let earlier = options.out.join(EARLIER_FILE);
     if !earlier.is_file() {
         let read = |source| train::TrainError::Read { path: lora.clone(), reason: format!("{source}") };
@@ -173,6 +175,7 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
                 lora: &earlier,
                 dataset: &dataset,
                 prompts: &asked,
+                gamma,
                 folder: &pictures,
             };
             drawing.draw(|done| progress(Progress::Drawn(done, options.pictures)))?;

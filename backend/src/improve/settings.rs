@@ -30,14 +30,19 @@ struct Asked<'a> {
 ///
 /// # Errors
 /// [`ImproveError::Other`], with the first that differs.
-pub(super) fn check(options: &Options, prompts: &[String], lora: &Path) -> Result<(), ImproveError> {
+pub(super) fn check(
+    options: &Options,
+    gamma: f32,
+    prompts: &[String],
+    lora: &Path,
+) -> Result<(), ImproveError> {
     let path = options.out.join(FILE);
     let asked = Asked {
         lora: digest(lora)?,
         prompts,
         pictures: options.pictures,
         keep: options.keep,
-        gamma: options.gamma,
+        gamma,
         guidance: options.guidance,
         seed: options.seed,
         detector: &options.detector,

@@ -9,7 +9,8 @@ use mudi_engine_candle::weights::{NamedTensors, read_safetensors, to_safetensors
 use serde::{Deserialize, Serialize};
 
 use super::TrainError;
-use crate::dataset::{Digests, read_image};
+use crate::dataset::Digests;
+use crate::dataset::decode::decode;
 use crate::files::write_atomically;
 
 /// The list of the pictures that are learnt from, in their folder.
@@ -106,9 +107,10 @@ impl Further {
                 return Err(fault(format!("line {}: {:?} leaves the folder", at + 1, kept.file_name)));
             }
             let path = self.pictures.join(&kept.file_name);
-            digests.add(&path.display().to_string(), &read(&path)?);
+            let bytes = read(&path)?;
+            digests.add(&path.display().to_string(), &bytes);
             pictures.push(OwnPicture {
-                image: read_image(&path)?.rgb(),
+                image: decode(&path, &bytes)?.rgb(),
                 caption: kept.text,
                 latent: read_latent(&path, digests)?,
                 path,

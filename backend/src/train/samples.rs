@@ -139,7 +139,9 @@ impl Samples {
             return Err(TrainError::Read { path: other.path.clone(), reason });
         }
         let mut subjects = Vec::new();
-        for data in &dataset.subjects {
+        // Photos that no sample shows need not be encoded.
+        let shown = if own.is_empty() { dataset.subjects.as_slice() } else { &[] };
+        for data in shown {
             let mut photos = Vec::new();
             for photo in &data.photos {
                 let [height, width] = if recipe.aspect_buckets {
