@@ -21,7 +21,7 @@ pub enum Part {
     Ablations,
     /// MuDI with other strengths of the layout.
     Gamma,
-    /// MuDI and Cut-Mix on two to five toys at once.
+    /// MuDI, with the initialization and without, and Cut-Mix on two to five toys at once.
     Subjects,
 }
 
@@ -134,9 +134,11 @@ pub(super) fn ways(parts: &[Part], toys: &[usize]) -> Vec<Way> {
     for toys in (2..=mudi_toybox::MAX_TOYS).filter(asked) {
         // The paper wants stronger layouts where there are many; two are also a row of the other parts.
         let gamma = if toys > 2 { suited_gamma(toys) } else { GAMMA };
-        for (key, name, method, gamma) in
-            [("subjects", "MuDI", Method::Mudi, gamma), ("cutmix_subjects", "Cut-Mix", Method::Cutmix, 0.0)]
-        {
+        for (key, name, method, gamma) in [
+            ("subjects", "MuDI", Method::Mudi, gamma),
+            ("subjects_without_initialization", "without the initialization", Method::Mudi, 0.0),
+            ("cutmix_subjects", "Cut-Mix", Method::Cutmix, 0.0),
+        ] {
             let teaching = Teaching { toys, ..pair(method) };
             let (key, title) = (format!("{key}_{toys}"), format!("{toys} toys, {name}"));
             ways.push(way(Part::Subjects, &key, &title, teaching, gamma));
@@ -155,8 +157,8 @@ mod tests {
         let sizes = |toys: &[usize]| -> Vec<usize> {
             ways(&[Part::Subjects], toys).iter().map(|way| way.teaching.toys).collect()
         };
-        assert_eq!(sizes(&[]), [2, 2, 3, 3, 4, 4, 5, 5]);
-        assert_eq!(sizes(&[5, 3]), [3, 3, 5, 5]);
+        assert_eq!(sizes(&[]), [2, 2, 2, 3, 3, 3, 4, 4, 4, 5, 5, 5]);
+        assert_eq!(sizes(&[5, 3]), [3, 3, 3, 5, 5, 5]);
         // Other parts are of pairs.
         assert_eq!(ways(&[Part::Gamma], &[3]).len(), 5);
     }
