@@ -16,8 +16,9 @@ use crate::frame::{Banner, Crumb, Deletions, ProjectFrame, Theme, ToastList, Toa
 use crate::generate::Generate;
 use crate::layouts::{LayoutList, LayoutPage, PlayPage};
 use crate::masks::MaskPage;
-use crate::photos::Photos;
+use crate::photos::{Photos, UploadQueue};
 use crate::projects::{Overview, Projects};
+use crate::saves;
 use crate::session::{Gate, Visitor};
 use crate::share::Share;
 use crate::training::{RunPage, Training};
@@ -25,6 +26,8 @@ use crate::widgets::Waiting;
 
 /// How often it is looked, every hundredth of a second, whether the browser has the router's address.
 const PATIENCE: u32 = 200;
+/// How long what is on its way may take before the page says that it waits for it, in milliseconds.
+const SOON: u32 = 700;
 
 /// Puts the studio in the place of the loading page.
 pub fn start() {
@@ -58,6 +61,8 @@ fn App(places: fn() -> AnyView) -> impl IntoView {
     Connection::provide();
     Toasts::provide();
     Deletions::provide();
+    UploadQueue::provide();
+    saves::guard();
     Theme::provide();
     provide_context(Crumb(RwSignal::new(String::new())));
     Visitor::provide();
@@ -118,24 +123,54 @@ fn Workbench() -> impl IntoView {
 #[component]
 fn Elsewhere() -> impl IntoView {
     let Loaded(first) = expect_context();
-    // After a click on a link the router knows the new address before the browser does.
-    let wanted = use_location().pathname.get_untracked();
-    if wanted == first {
+    let (pathname, toasts) = (use_location().pathname, expect_context::<Toasts>());
+    let offline = expect_context::<Connection>().offline;
+    if pathname.get_untracked() == first {
         return view! { <Nowhere /> }.into_any();
     }
-    spawn_local(async move {
-        for _ in 0..PATIENCE {
-            if path_now() == wanted {
-                break;
-            }
-            TimeoutFuture::new(10).await;
-        }
+    let load = move || {
+        toasts.hand_over();
         // A browser that refuses leaves the address as it is; loading it by hand does the same.
         let _ = browser::window().location().reload();
+    };
+    let late = RwSignal::new(false);
+    spawn_local(async move {
+        // After a click on a link the router knows the new address before the browser does.
+        for _ in 0..PATIENCE {
+            TimeoutFuture::new(10).await;
+            if path_now() == pathname.get_untracked() {
+                break;
+            }
+        }
+        // The page that was left may have begun to save; and of a server that does not answer there is nothing to load.
+        saves::all_arrived().await;
+        while offline.try_get_untracked() == Some(true) {
+            TimeoutFuture::new(SOON).await;
+        }
+        // Whoever has gone back meanwhile is not thrown out.
+        if late.try_get_untracked().is_some() {
+            load();
+        }
+    });
+    spawn_local(async move {
+        TimeoutFuture::new(SOON).await;
+        late.try_set(saves::any());
     });
     view! {
         <div class="page">
-            <Waiting />
+            {move || {
+                if late.get() {
+                    view! {
+                        <div class="notice" role="status">
+                            <p>"What you did last is still on its way to the server. This page opens once it has arrived."</p>
+                            <button class="button" on:click=move |_| load()>"Do not wait"</button>
+                        </div>
+                    }
+                        .into_any()
+                } else {
+                    view! { <Waiting /> }.into_any()
+                }
+            }}
         </div>
     }
     .into_any()

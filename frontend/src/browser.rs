@@ -1,6 +1,8 @@
 //! The few things of the browser that pages ask for.
 
+use gloo_timers::future::TimeoutFuture;
 use leptos::prelude::on_cleanup;
+use leptos::task::spawn_local;
 use wasm_bindgen::JsCast;
 use wasm_bindgen::closure::Closure;
 use web_sys::{HtmlElement, Window};
@@ -28,6 +30,20 @@ pub(crate) fn focus(selector: &str) {
     }
 }
 
+/// The same, once what is being changed is there: until then a dialog that closes would take the focus back.
+pub(crate) fn focus_soon(selector: &'static str) {
+    spawn_local(async move {
+        TimeoutFuture::new(0).await;
+        focus(selector);
+    });
+}
+
+/// Whether `element` has the focus, or nothing has.
+pub(crate) fn focus_is_free(element: &web_sys::Node) -> bool {
+    let active = document().active_element();
+    active.is_none_or(|active| active.tag_name() == "BODY" || active.is_same_node(Some(element)))
+}
+
 /// Now, in milliseconds since 1970.
 pub(crate) fn now() -> i64 {
     js_sys::Date::now() as i64
@@ -49,6 +65,34 @@ pub(crate) fn remember(key: &str, value: &str) {
     if let Ok(Some(storage)) = window().local_storage() {
         let _ = storage.set_item(key, value);
     }
+}
+
+/// Has the browser forget what it remembers under `key`.
+pub(crate) fn forget(key: &str) {
+    if let Ok(Some(storage)) = window().local_storage() {
+        let _ = storage.remove_item(key);
+    }
+}
+
+/// What this tab remembers under `key`, for as long as it is open.
+pub(crate) fn tab_remembered(key: &str) -> Option<String> {
+    window().session_storage().ok()??.get_item(key).ok()?
+}
+
+/// Has this tab remember `value`; one that may not does without.
+pub(crate) fn tab_remembers(key: &str, value: &str) {
+    if let Ok(Some(storage)) = window().session_storage() {
+        let _ = storage.set_item(key, value);
+    }
+}
+
+/// What this tab remembers under `key`, which it forgets.
+pub(crate) fn tab_takes(key: &str) -> Option<String> {
+    let known = tab_remembered(key)?;
+    if let Ok(Some(storage)) = window().session_storage() {
+        let _ = storage.remove_item(key);
+    }
+    Some(known)
 }
 
 /// Milliseconds since the page began, in fractions.

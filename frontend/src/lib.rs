@@ -7,6 +7,7 @@
 // by value, whatever the function does with them.
 #![cfg_attr(target_arch = "wasm32", allow(unreachable_pub, clippy::needless_pass_by_value))]
 
+pub mod answers;
 pub mod identifiers;
 pub mod plot;
 pub mod png;
@@ -36,6 +37,8 @@ mod photos;
 mod preview;
 #[cfg(target_arch = "wasm32")]
 mod projects;
+#[cfg(target_arch = "wasm32")]
+mod saves;
 #[cfg(target_arch = "wasm32")]
 mod session;
 #[cfg(target_arch = "wasm32")]

@@ -1,7 +1,7 @@
 //! Who is looking: the owner, somebody with a link, or nobody yet.
 
 use gloo_timers::future::TimeoutFuture;
-use leptos::ev::SubmitEvent;
+use leptos::ev::{self, SubmitEvent};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use mudi_domain::api::{Access, NewSession, Session};
@@ -28,10 +28,8 @@ impl Visitor {
             refused.track();
             let secret = secret.try_update_value(Option::take).flatten();
             async move {
-                if let Some(secret) = secret
-                    && let Err(error) = api::post_empty("/api/session", &NewSession::Link(secret)).await
-                {
-                    toasts.fault(&error);
+                if let Some(secret) = secret {
+                    hand_in(secret, toasts).await;
                 }
                 api::get("/api/session").await
             }
@@ -39,7 +37,24 @@ impl Visitor {
         let visitor = Self(session);
         provide_context(visitor);
         visitor.look_again();
+        visitor.take_links(toasts);
         visitor
+    }
+
+    /// A link that is opened in the place of its own project's page changes the address's end alone: the browser loads nothing.
+    fn take_links(self, toasts: Toasts) {
+        let returned = expect_context::<Connection>().returned;
+        let listening = window_event_listener(ev::hashchange, move |_| {
+            let Some(secret) = take_secret() else { return };
+            spawn_local(async move {
+                if hand_in(secret, toasts).await {
+                    self.0.reload();
+                    // What could not be seen before is asked for again.
+                    returned.update(|times| *times += 1);
+                }
+            });
+        });
+        on_cleanup(move || listening.remove());
     }
 
     /// Asks now and then whether the links still hold: one that is revoked shall not stay on the screen.
@@ -67,6 +82,15 @@ impl Visitor {
     pub(crate) fn is_owner(self) -> bool {
         self.0.value().is_some_and(|session| session.access == Access::Owner)
     }
+}
+
+/// Hands in a link's secret; whether the server takes it. Where it does not, that is told.
+async fn hand_in(secret: String, toasts: Toasts) -> bool {
+    let answer = api::post_empty("/api/session", &NewSession::Link(secret)).await;
+    if let Err(error) = &answer {
+        toasts.fault(error);
+    }
+    answer.is_ok()
 }
 
 /// Takes a link's secret out of the address, where neither the history nor anybody at the screen shall find it.
@@ -120,11 +144,11 @@ fn SignIn() -> impl IntoView {
         spawn_local(async move {
             let answer =
                 api::post_empty("/api/session", &NewSession::Password(password.get_untracked())).await;
-            busy.set(false);
+            busy.try_set(false);
             match answer {
                 Ok(()) => session.reload(),
                 Err(error) => {
-                    fault.set(Some(error));
+                    fault.try_set(Some(error));
                     browser::focus("#password");
                 }
             }

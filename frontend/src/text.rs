@@ -3,15 +3,17 @@
 /// A length of time: `12 s`, `3 min`, `2 h 5 min`, `4 days`.
 #[must_use]
 pub fn duration(seconds: f64) -> String {
+    // Each unit is rounded before it is chosen: no hour has 60 minutes.
     let seconds = seconds.max(0.0).round() as u64;
-    match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3600 => format!("{} min", (seconds + 30) / 60),
-        3600..172_800 => match (seconds / 3600, seconds % 3600 / 60) {
+    let minutes = (seconds + 30) / 60;
+    match (seconds, minutes) {
+        (0..60, _) => format!("{seconds} s"),
+        (_, 0..60) => format!("{minutes} min"),
+        (_, 60..2880) => match (minutes / 60, minutes % 60) {
             (hours, 0) => format!("{hours} h"),
             (hours, minutes) => format!("{hours} h {minutes} min"),
         },
-        _ => format!("{} days", seconds / 86_400),
+        _ => format!("{} days", (minutes + 720) / 1440),
     }
 }
 
@@ -50,10 +52,17 @@ mod tests {
         for (seconds, text) in [
             (-1.0, "0 s"),
             (59.4, "59 s"),
+            (59.6, "1 min"),
             (90.0, "2 min"),
+            (3569.0, "59 min"),
+            (3570.0, "1 h"),
             (3600.0, "1 h"),
+            (7199.0, "2 h"),
             (7500.0, "2 h 5 min"),
+            (172_700.0, "47 h 58 min"),
+            (172_799.0, "2 days"),
             (2e5, "2 days"),
+            (30.0 * 86_400.0 - 1.0, "30 days"),
         ] {
             assert_eq!(duration(seconds), text);
         }

@@ -3,13 +3,14 @@
 use gloo_timers::future::TimeoutFuture;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use mudi_domain::api::{Job, JobEvent, JobState};
+use mudi_domain::api::{Job, JobEvent};
 use uuid::Uuid;
 use wasm_bindgen::JsCast;
 use wasm_bindgen::closure::Closure;
 use web_sys::{EventSource, MessageEvent};
 
 use super::{Connection, get, of};
+use crate::answers::{Next, waits};
 
 /// How long the page waits before it listens anew, in milliseconds.
 const AGAIN: u32 = 1500;
@@ -41,36 +42,33 @@ pub(crate) fn listen(
     let alive = StoredValue::new(true);
     let last = StoredValue::new(0_i64);
     spawn_local(async move {
-        let mut streamed = false;
+        let mut listened = false;
         while alive.try_get_value() == Some(true) {
-            let pause = match get::<Job>(&of(project, &format!("jobs/{job}"))).await {
-                Ok(now) if now.state.is_over() && streamed => {
-                    heard(JobEvent::State { state: now.state, fault: now.fault });
-                    return;
+            let answer = get::<Job>(&of(project, &format!("jobs/{job}"))).await;
+            let next = Next::after(&answer, listened);
+            let pause = match (next, answer) {
+                (Next::Tell, Ok(now)) => {
+                    return heard(JobEvent::State { state: now.state, fault: now.fault });
                 }
-                Ok(now) if waits(now.state) => {
+                (Next::Wait, Ok(now)) => {
                     found(now);
                     WAITING
                 }
-                Ok(_) => {
+                (Next::Listen | Next::ListenAgain, _) => {
+                    if next == Next::ListenAgain {
+                        TimeoutFuture::new(AGAIN).await;
+                    }
                     stream(project, job, alive, last, heard.clone()).await;
-                    // It has ended, because the job has or waits, or because something broke.
-                    let broken = streamed;
-                    streamed = true;
-                    if broken { AGAIN } else { 0 }
+                    listened = true;
+                    0
                 }
-                Err(super::ApiError::Problem(_)) => return,
-                Err(_) => AGAIN,
+                (Next::Leave, _) => return,
+                _ => AGAIN,
             };
             TimeoutFuture::new(pause).await;
         }
     });
     Listening { alive }
-}
-
-/// Whether nothing happens to a job until something else has.
-fn waits(state: JobState) -> bool {
-    matches!(state, JobState::Queued | JobState::Paused | JobState::Waiting)
 }
 
 /// One stream of events, until the browser gives it up or the job waits.

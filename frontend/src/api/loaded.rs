@@ -3,7 +3,8 @@
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 
-use super::{Answer, ApiError, Connection};
+use super::{Answer, Connection};
+use crate::answers::stays;
 
 /// An answer that can be asked for again.
 pub(crate) struct Loaded<T: Send + Sync + 'static> {
@@ -61,16 +62,10 @@ impl<T: Clone + PartialEq + Send + Sync + 'static> Loaded<T> {
     }
 
     fn settle(self, answer: Answer<T>) {
-        // What was there is better than nothing while the server does not answer; the banner says so.
-        if self.is_known() && matches!(answer, Err(ApiError::Offline)) {
-            return;
+        // With what is shown stays what is half written into it.
+        if self.answer.try_with_untracked(|shown| stays(shown.as_ref(), &answer)) != Some(true) {
+            self.answer.try_set(Some(answer));
         }
-        // What is shown stays as it is, with what is half written into it, where nothing else is to be shown.
-        let same = |known: &Option<Answer<T>>| matches!((known, &answer), (Some(Ok(known)), Ok(new)) if known == new);
-        if self.answer.try_with_untracked(same) == Some(true) {
-            return;
-        }
-        self.answer.try_set(Some(answer));
     }
 
     /// Whether there is a value.
@@ -98,8 +93,17 @@ impl<T: Clone + PartialEq + Send + Sync + 'static> Loaded<T> {
         self.answer.with_untracked(|answer| answer.as_ref().and_then(|answer| answer.as_ref().ok().cloned()))
     }
 
+    /// Changes the value, if it has come, where the page knows more than the last answer.
+    pub(crate) fn change(self, change: impl FnOnce(&mut T)) {
+        self.answer.try_update(|answer| {
+            if let Some(Ok(value)) = answer {
+                change(value);
+            }
+        });
+    }
+
     /// Puts `value` in the place of what is known, where the page knows it without asking.
     pub(crate) fn set(self, value: T) {
-        self.answer.set(Some(Ok(value)));
+        self.answer.try_set(Some(Ok(value)));
     }
 }

@@ -1,15 +1,14 @@
 //! Requests to the server, with the types of [`mudi_domain::api`].
 
 mod binary;
-mod error;
 mod live;
 mod loaded;
 mod request;
 mod upload;
 mod watch;
 
+pub(crate) use crate::answers::ApiError;
 pub(crate) use binary::{post_for_image, read_image, write_mask};
-pub(crate) use error::ApiError;
 pub(crate) use live::listen;
 pub(crate) use loaded::Loaded;
 pub(crate) use request::{bytes, delete, get, list, outliving, patch, post, post_empty, put, put_empty};

@@ -1,7 +1,7 @@
 //! Sending and receiving JSON.
 
 use gloo_net::http::{Method, Request, RequestBuilder, Response};
-use mudi_domain::api::{Page, Problem};
+use mudi_domain::api::Page;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use wasm_bindgen::{JsCast, JsValue};
@@ -119,18 +119,19 @@ pub(super) async fn checked(sent: Result<Response, gloo_net::Error>) -> Answer<R
         Connection::lost();
         return Err(ApiError::Offline);
     };
-    Connection::found();
     if response.ok() {
+        Connection::found();
         return Ok(response);
+    }
+    let error = ApiError::of(response.status(), &response.text().await.unwrap_or_default());
+    match error {
+        ApiError::Offline => Connection::lost(),
+        _ => Connection::found(),
     }
     if response.status() == 401 {
         Connection::signed_out();
     }
-    let text = response.text().await.unwrap_or_default();
-    Err(match serde_json::from_str::<Problem>(&text) {
-        Ok(problem) => ApiError::Problem(problem),
-        Err(_) => ApiError::Unreadable(format!("status {}", response.status())),
-    })
+    Err(error)
 }
 
 async fn json<T: DeserializeOwned>(response: Response) -> Answer<T> {

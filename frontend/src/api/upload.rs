@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use mudi_domain::api::Problem;
 use serde::de::DeserializeOwned;
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
@@ -45,9 +44,6 @@ pub(crate) async fn upload<T: DeserializeOwned>(
     match status {
         0 => Err(ApiError::Offline),
         200..300 => serde_json::from_str(&text).map_err(|error| ApiError::Unreadable(error.to_string())),
-        _ => Err(match serde_json::from_str::<Problem>(&text) {
-            Ok(problem) => ApiError::Problem(problem),
-            Err(_) => ApiError::Unreadable(format!("status {status}")),
-        }),
+        _ => Err(ApiError::of(status, &text)),
     }
 }

@@ -56,8 +56,8 @@ impl Connection {
     pub(super) fn doubt() {
         spawn_local(async {
             match gloo_net::http::Request::get("/healthz").send().await {
-                Ok(_) => Self::found(),
-                Err(_) => Self::lost(),
+                Ok(answer) if answer.ok() => Self::found(),
+                _ => Self::lost(),
             }
         });
     }

@@ -3,6 +3,7 @@
 //! Until then it is on the server, so that undoing restores every byte. Where the page is closed before, the server is
 //! told while it closes; where the browser dies, nothing was deleted.
 
+use gloo_timers::future::TimeoutFuture;
 use leptos::ev;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
@@ -11,17 +12,27 @@ use super::Toasts;
 use crate::api;
 use crate::browser;
 
+/// How often it is looked whether the server has deleted everything, in milliseconds.
+const BEAT: u32 = 50;
+
 /// What is being deleted; there is one list for the page.
 #[derive(Clone, Copy)]
 pub(crate) struct Deletions {
     /// Paths that are hidden and still to be deleted.
     pending: RwSignal<Vec<String>>,
+    /// Counts what the server did not delete.
+    failed: StoredValue<u32>,
+    toasts: Toasts,
 }
 
 impl Deletions {
     /// Nothing is being deleted.
     pub(crate) fn provide() {
-        let deletions = Self { pending: RwSignal::new(Vec::new()) };
+        let deletions = Self {
+            pending: RwSignal::new(Vec::new()),
+            failed: StoredValue::new(0),
+            toasts: expect_context(),
+        };
         provide_context(deletions);
         let leaving = window_event_listener(ev::Custom::<web_sys::Event>::new("pagehide"), move |_| {
             for path in deletions.pending.get_untracked() {
@@ -38,7 +49,6 @@ impl Deletions {
 
     /// Deletes `path` unless it is undone; `then` is called afterwards, where the part of the page that owns it is still there.
     pub(crate) fn delete(self, path: String, text: impl Into<String>, then: Callback<()>) {
-        let toasts = expect_context::<Toasts>();
         if self.pending.with_untracked(|pending| pending.contains(&path)) {
             return;
         }
@@ -49,13 +59,24 @@ impl Deletions {
             let path = path.clone();
             spawn_local(async move {
                 if let Err(error) = api::delete(&path).await {
-                    toasts.fault(&error);
+                    self.failed.update_value(|failed| *failed += 1);
+                    self.toasts.fault(&error);
                 }
                 then.try_run(());
                 self.forget(&path);
             });
         };
-        toasts.undoable(text, undo, gone);
+        self.toasts.undoable(text, undo, gone);
+    }
+
+    /// Has everything deleted now: what is begun next works with what is on the server. Whether all is gone.
+    pub(crate) async fn settle(self) -> bool {
+        let before = self.failed.get_value();
+        self.toasts.close_undoable();
+        while !self.pending.with_untracked(Vec::is_empty) {
+            TimeoutFuture::new(BEAT).await;
+        }
+        self.failed.get_value() == before
     }
 
     fn forget(self, path: &str) {

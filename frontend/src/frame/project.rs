@@ -7,8 +7,8 @@ use mudi_domain::api::{Access, Project};
 use uuid::Uuid;
 
 use super::top::Crumb;
-use crate::api::{self, ApiError, Loaded};
-use crate::widgets::{Icon, Sign, Waiting};
+use crate::api::{self, Loaded};
+use crate::widgets::{Failed, Icon, Sign, Waiting};
 
 /// The project whose page is open.
 #[derive(Clone, Copy)]
@@ -68,11 +68,8 @@ pub(crate) fn ProjectFrame() -> impl IntoView {
     let Crumb(crumb) = expect_context();
     Effect::new(move |_| crumb.set(project.value().map(|project| project.name).unwrap_or_default()));
     on_cleanup(move || crumb.set(String::new()));
-    // Pages are made once it is known what may be done: they need not ask again.
-    let there = Memo::new(move |_| {
-        let missing = |error: ApiError| error.code() == "missing";
-        project.answer().map(|answer| !answer.is_err_and(missing))
-    });
+    // Pages are made once it is known what may be done, and not before: they ask once.
+    let there = Memo::new(move |_| project.answer().map(|answer| answer.map(drop)));
     let links = move || {
         // Who may work on the project finds the place to play among its layouts.
         let wanted = |access: Access| match access {
@@ -102,8 +99,14 @@ pub(crate) fn ProjectFrame() -> impl IntoView {
             <main id="main" tabindex="-1">
                 {move || match there.get() {
                     None => view! { <div class="page"><Waiting /></div> }.into_any(),
-                    Some(false) => view! { <Missing /> }.into_any(),
-                    Some(true) => view! { <Outlet /> }.into_any(),
+                    Some(Ok(())) => view! { <Outlet /> }.into_any(),
+                    Some(Err(error)) if error.code() == "missing" => view! { <Missing /> }.into_any(),
+                    Some(Err(error)) => view! {
+                        <div class="page">
+                            <Failed error again=move |()| project.reload() />
+                        </div>
+                    }
+                    .into_any(),
                 }}
             </main>
         </div>

@@ -7,12 +7,15 @@ use leptos::prelude::*;
 use leptos::task::spawn_local;
 
 use crate::api::ApiError;
+use crate::browser;
 use crate::widgets::{Icon, Sign};
 
 /// How long a message stays, in tenths of a second.
 const LASTS: u32 = 70;
 /// How long one with a fault stays.
 const FAULT_LASTS: u32 = 140;
+/// What the browser remembers of faults while the other program is loaded.
+const HANDED_OVER: &str = "mudi-faults";
 
 /// What a message does. It is nobody's part of the page: whoever asked for it may be gone when it is pressed.
 type Act = Arc<dyn Fn() + Send + Sync>;
@@ -39,12 +42,25 @@ pub(crate) struct Toasts {
 }
 
 impl Toasts {
-    /// An empty list.
+    /// What the program before has handed over, and else nothing.
     pub(crate) fn provide() -> Self {
         let toasts =
             Self { list: RwSignal::new(Vec::new()), count: StoredValue::new(0), held: RwSignal::new(false) };
         provide_context(toasts);
+        let faults = browser::tab_takes(HANDED_OVER).and_then(|text| serde_json::from_str(&text).ok());
+        faults.unwrap_or_else(Vec::<String>::new).into_iter().for_each(|text| toasts.complain(text));
         toasts
+    }
+
+    /// Has the program that is loaded next in the place of this one tell the faults that nobody may have read yet.
+    pub(crate) fn hand_over(self) {
+        let faults: Vec<String> = self.list.with_untracked(|list| {
+            list.iter().filter(|toast| toast.bad).map(|toast| toast.text.clone()).collect()
+        });
+        if !faults.is_empty() {
+            // Texts always serialize.
+            browser::tab_remembers(HANDED_OVER, &serde_json::to_string(&faults).unwrap_or_default());
+        }
     }
 
     /// Tells that something went well.
@@ -70,6 +86,16 @@ impl Toasts {
         gone: impl Fn() + Send + Sync + 'static,
     ) {
         self.add(text.into(), false, Some(Arc::new(undo)), Some(Arc::new(gone)));
+    }
+
+    /// Has those go that can be undone, as if their time were over.
+    pub(super) fn close_undoable(self) {
+        let open = self.list.with_untracked(|list| {
+            list.iter().filter(|toast| toast.gone.is_some()).map(|toast| toast.id).collect::<Vec<_>>()
+        });
+        for id in open {
+            self.close(id, false);
+        }
     }
 
     fn add(self, text: String, bad: bool, undo: Option<Act>, gone: Option<Act>) {

@@ -55,7 +55,10 @@ pub(super) fn Form(offer: Offer, wish: Wish, asked: Callback<Job>) -> impl IntoV
         offer.layouts.iter().map(|layout| (layout.id, layout.value.clone())).collect();
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
-        let request = wish.request(&saved);
+        let request = match wish.request(&saved) {
+            Ok(request) => request,
+            Err(why) => return fault.set(Some(why.to_owned())),
+        };
         busy.set(true);
         fault.set(None);
         spawn_local(async move {
@@ -64,7 +67,7 @@ pub(super) fn Form(offer: Offer, wish: Wish, asked: Callback<Job>) -> impl IntoV
             match answer {
                 Ok(job) => {
                     wish.next_seed();
-                    asked.run(job);
+                    asked.try_run(job);
                 }
                 Err(error) => drop(fault.try_set(Some(error.to_string()))),
             }
@@ -202,7 +205,8 @@ fn StartField(layouts: Vec<Stored<Layout>>, subjects: usize, wish: Wish) -> impl
         .collect_view();
     let with_layout = move || wish.run.get().is_some() && wish.start.get() != Start::Noise;
     view! {
-        <div class="field" hidden=move || wish.run.get().is_none()>
+        // A layout that was chosen is seen, whatever the model.
+        <div class="field" hidden=move || wish.run.get().is_none() && matches!(wish.start.get(), Start::Noise | Start::Random)>
             <label for="start">"Where the subjects go"</label>
             <select id="start" on:change=choose>
                 {option("noise".to_owned(), "Wherever the model puts them".to_owned())}
@@ -237,6 +241,9 @@ fn SeedField(wish: Wish) -> impl IntoView {
         if let Ok(seed) = event_target_value(&event).trim().parse() {
             wish.seed.set(seed);
             wish.locked.set(true);
+        } else {
+            // What is no seed does not stay there as if it were taken.
+            wish.seed.notify();
         }
     };
     view! {

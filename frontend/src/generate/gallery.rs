@@ -1,5 +1,7 @@
 //! The pictures that were made, newest first, in the groups in which they were asked for.
 
+use std::collections::BTreeMap;
+
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use mudi_domain::api::{Access, Image, Job, NewEvaluation, Run};
@@ -13,6 +15,7 @@ use crate::api::{self, Loaded};
 use crate::browser;
 use crate::frame::{Deletions, Toasts, the_project};
 use crate::text;
+use crate::training::OpenJobs;
 use crate::widgets::{Dialog, Empty, Icon, Sign};
 
 /// Where a picture is.
@@ -20,26 +23,54 @@ pub(crate) fn picture_path(project: Uuid, image: &Image) -> String {
     api::of(project, &format!("images/{}/picture", image.id))
 }
 
-/// A button that has pictures judged that were not: whether they show the subjects, each once and unmixed.
-fn judge_button(group: &[Image], asked: Callback<Job>) -> Option<impl IntoView + use<>> {
-    let (the, toasts) = (the_project(), expect_context::<Toasts>());
-    let new = group.iter().filter(|image| image.score.is_none() && image.run.is_some());
-    let images: Vec<Uuid> = new.map(|image| image.id).collect();
-    let judge = move |images: Vec<Uuid>| {
-        spawn_local(async move {
-            match api::post::<Job>(&the.path_now("evaluations"), &NewEvaluation { images }).await {
-                Ok(job) => asked.run(job),
-                Err(error) => toasts.fault(&error),
+/// What is being judged.
+#[derive(Clone, Copy)]
+struct Judging {
+    jobs: OpenJobs,
+    asked: Callback<Job>,
+    /// The group of pictures that each job judges.
+    groups: RwSignal<BTreeMap<Uuid, Uuid>>,
+}
+
+impl Judging {
+    /// Whether a job judges pictures of `group`.
+    fn has(self, group: Uuid) -> bool {
+        let jobs = self.jobs.all();
+        self.groups.with(|groups| jobs.iter().any(|job| groups.get(&job.id) == Some(&group)))
+    }
+
+    /// A button that has those of `group` judged that were not: whether they show the subjects, each once and unmixed.
+    fn button(self, group: Uuid, images: &[Image]) -> Option<impl IntoView + use<>> {
+        let (the, toasts) = (the_project(), expect_context::<Toasts>());
+        let new = images.iter().filter(|image| image.score.is_none() && image.run.is_some());
+        let images: Vec<Uuid> = new.map(|image| image.id).collect();
+        let busy = RwSignal::new(false);
+        let judge = move |images: Vec<Uuid>| {
+            busy.set(true);
+            spawn_local(async move {
+                match api::post::<Job>(&the.path_now("evaluations"), &NewEvaluation { images }).await {
+                    Ok(job) => {
+                        self.groups.try_update(|groups| groups.insert(job.id, group));
+                        self.asked.try_run(job);
+                    }
+                    Err(error) => toasts.fault(&error),
+                }
+                busy.try_set(false);
+            });
+        };
+        (!images.is_empty() && the.allows(Access::Editor)).then(|| {
+            view! {
+                <button
+                    class="link small"
+                    title="Detect-and-Compare: each subject once, unmixed?"
+                    disabled=move || busy.get() || self.has(group)
+                    on:click=move |_| judge(images.clone())
+                >
+                    "Are these my subjects?"
+                </button>
             }
-        });
-    };
-    (!images.is_empty() && the.allows(Access::Editor)).then(|| {
-        view! {
-            <button class="link small" title="Detect-and-Compare: each subject once, unmixed?" on:click=move |_| judge(images.clone())>
-                "Are these my subjects?"
-            </button>
-        }
-    })
+        })
+    }
 }
 
 /// What Detect-and-Compare says of a picture.
@@ -65,6 +96,7 @@ pub(super) fn described(image: &Image) -> String {
 pub(super) fn Gallery(
     images: Loaded<Vec<Image>>,
     runs: Signal<Vec<Run>>,
+    jobs: OpenJobs,
     wish: Wish,
     asked: Callback<Job>,
 ) -> impl IntoView {
@@ -108,7 +140,8 @@ pub(super) fn Gallery(
             </li>
         }
     };
-    let group = move |(_, group): (Uuid, Vec<Image>)| {
+    let judging = Judging { jobs, asked, groups: RwSignal::new(BTreeMap::new()) };
+    let group = move |(id, group): (Uuid, Vec<Image>)| {
         let (run, created, prompt) = match group.first() {
             Some(first) => {
                 let prompt = first.parameters["prompt"].as_str().unwrap_or_default().to_owned();
@@ -125,7 +158,7 @@ pub(super) fn Gallery(
             let joint = if run.is_some() && !name.is_empty() { ", " } else { "" };
             format!("{name}{joint}{}", text::ago(browser::now() - created))
         };
-        let judged = judge_button(&group, asked);
+        let judged = judging.button(id, &group);
         view! {
             <section class="stack" aria-label=label>
                 <p class="group-words">

@@ -14,7 +14,7 @@ use super::wish::{Start, Wish};
 use crate::api::{self, Answer, Loaded};
 use crate::frame::the_project;
 use crate::recipes::noun;
-use crate::training::{Progress, Work};
+use crate::training::{OpenJobs, Progress};
 use crate::widgets::{PageTitle, shown};
 
 /// Pictures: asked for, watched, looked at.
@@ -46,14 +46,7 @@ pub(crate) fn Generate() -> impl IntoView {
         let path = the.path("images");
         async move { api::list::<Image>(&path).await }
     });
-    let jobs = Loaded::new(move || {
-        let path = the.path("jobs");
-        async move {
-            let open =
-                |job: &Job| matches!(job.kind, JobKind::Generate | JobKind::Evaluate) && !job.state.is_over();
-            api::list::<Job>(&path).await.map(|jobs| jobs.into_iter().filter(open).collect::<Vec<_>>())
-        }
-    });
+    let jobs = OpenJobs::new(&[JobKind::Generate, JobKind::Evaluate]);
     // What the form begins with: run and layout of the address, or the newest run; all subjects in the prompt.
     let begun = StoredValue::new(false);
     Effect::new(move |_| {
@@ -80,14 +73,11 @@ pub(crate) fn Generate() -> impl IntoView {
         }
     });
     let runs = Signal::derive(move || offer.value().map(|offer| offer.runs).unwrap_or_default());
-    let asked = Callback::new(move |_: Job| jobs.reload());
+    let asked = Callback::new(move |job: Job| jobs.add(job));
     let work = move |job: Job| {
-        let work = Work::follow(job, move |event| match event {
+        let work = jobs.follow(job, move |event| match event {
             JobEvent::Image { .. } | JobEvent::Score { .. } => images.reload(),
-            JobEvent::State { state, .. } if state.is_over() => {
-                images.reload();
-                jobs.reload();
-            }
+            JobEvent::State { state, .. } if state.is_over() => images.reload(),
             _ => {}
         });
         view! {
@@ -114,7 +104,7 @@ pub(crate) fn Generate() -> impl IntoView {
                 </div>
                 <div class="stack wide-gap">
                     <ul class="stack jobs">
-                        <For each=move || jobs.value().unwrap_or_default() key=|job| job.id children=work />
+                        <For each=move || jobs.all() key=|job| job.id children=work />
                     </ul>
                     {move || {
                         match images.answer() {
@@ -124,7 +114,7 @@ pub(crate) fn Generate() -> impl IntoView {
                             _ => ().into_any(),
                         }
                     }}
-                    <Gallery images runs wish asked />
+                    <Gallery images runs jobs wish asked />
                 </div>
             </div>
         </div>

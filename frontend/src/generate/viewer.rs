@@ -45,7 +45,7 @@ pub(super) fn Viewer(image: Image, wish: Wish, changed: Callback<()>, close: Cal
         wish.reuse(&reused);
         close.run(());
         toasts.say("The form has the picture’s parameters; its seed is kept.");
-        crate::browser::focus("#prompt");
+        crate::browser::focus_soon("#prompt");
     };
     let rows = image.parameters.as_object().into_iter().flatten();
     let rows = rows.filter(|(_, value)| !value.is_object()).map(|(key, value)| {

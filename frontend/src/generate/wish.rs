@@ -88,18 +88,32 @@ impl Wish {
     }
 
     /// What to ask the server for; `layouts` are those that are saved.
-    pub(super) fn request(self, layouts: &[(Uuid, Layout)]) -> NewImages {
+    ///
+    /// # Errors
+    /// Why the layout that was chosen cannot be used.
+    pub(super) fn request(self, layouts: &[(Uuid, Layout)]) -> Result<NewImages, &'static str> {
         let layout = match self.start.get_untracked() {
             Start::Noise => LayoutChoice::None,
             Start::Random => LayoutChoice::Random,
             Start::Own(layout) => LayoutChoice::Fixed(layout),
-            Start::Saved(id) => {
-                let saved = layouts.iter().find(|(known, _)| *known == id);
-                saved.map_or(LayoutChoice::None, |(_, layout)| LayoutChoice::Fixed(layout.clone()))
-            }
+            Start::Saved(id) => match layouts.iter().find(|(known, _)| *known == id) {
+                Some((_, layout)) => LayoutChoice::Fixed(layout.clone()),
+                None => {
+                    self.start.set(Start::Noise);
+                    return Err(
+                        "The layout that was chosen is deleted. Choose another one, or generate without.",
+                    );
+                }
+            },
         };
         let run = self.run.get_untracked();
-        NewImages {
+        // A random layout is what the form begins with; this one somebody has chosen.
+        if run.is_none() && matches!(layout, LayoutChoice::Fixed(_)) {
+            return Err(
+                "Only a trained run can start from a layout. Choose one as the model, or “Wherever the model puts them”.",
+            );
+        }
+        Ok(NewImages {
             gamma: (layout != LayoutChoice::None).then(|| self.gamma.get_untracked()),
             base: run.is_none().then(|| self.base.get_untracked()),
             run,
@@ -113,12 +127,12 @@ impl Wish {
             seed: self.seed.get_untracked(),
             count: self.count.get_untracked(),
             lora_scale: self.scale.get_untracked(),
-        }
+        })
     }
 
     /// Another seed, unless it is locked.
     pub(super) fn next_seed(self) {
-        if !self.locked.get_untracked() {
+        if self.locked.try_get_untracked() == Some(false) {
             self.seed.set(drawn_seed());
         }
     }

@@ -80,15 +80,38 @@ impl Cutouts {
         })
     }
 
+    /// What `look` finds of a photo that can be cut out.
+    fn source<T>(
+        self,
+        subject: &SubjectId,
+        photo: usize,
+        look: impl FnOnce(&Source) -> Option<T>,
+    ) -> Option<T> {
+        self.sources.with_value(|sources| sources.get(subject)?.get(photo).and_then(look))
+    }
+
+    /// Why a cutout will never be there.
+    pub(super) fn missing(self, subject: &SubjectId, photo: usize) -> Option<String> {
+        if self.source(subject, photo, |source| source.bounds).is_some() {
+            return None;
+        }
+        let name = self.subjects.with_value(|subjects| {
+            subjects.iter().find(|known| known.id == *subject).map(|known| known.name.clone())
+        });
+        let name = name.unwrap_or_else(|| subject.to_string());
+        Some(format!("Photo {} of {name} has no mask or is gone. Take it off the canvas.", photo + 1))
+    }
+
     /// Loads a cutout, unless that was asked for before.
     pub(super) fn want(self, subject: &SubjectId, photo: usize) {
         let key = (subject.clone(), photo);
         if self.asked.try_update_value(|asked| asked.insert(key.clone())) != Some(true) {
             return;
         }
-        let id =
-            self.sources.with_value(|sources| sources.get(subject)?.get(photo).map(|source| source.photo.id));
-        let Some(id) = id else { return };
+        // One without a mask stays without: the photos were read when the page was opened.
+        let Some(id) = self.source(subject, photo, |source| source.bounds.map(|_| source.photo.id)) else {
+            return;
+        };
         let path = format!("{}/photos/{id}", self.project.get_value());
         self.progress.update(|(_, asked)| *asked += 1);
         spawn_local(async move {
@@ -97,10 +120,13 @@ impl Cutouts {
                 return;
             }
             match loaded {
-                Ok(loaded) => drop(self.loaded.try_update_value(|all| all.insert(key, loaded))),
+                Ok(loaded) => {
+                    self.loaded.try_update_value(|all| all.insert(key, loaded));
+                    self.fault.try_set(None);
+                }
                 Err(error) => {
                     self.asked.try_update_value(|asked| asked.remove(&key));
-                    self.fault.set(Some(error));
+                    self.fault.try_set(Some(error));
                 }
             }
             self.progress.try_update(|(there, _)| *there += 1);

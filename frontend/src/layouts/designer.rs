@@ -2,8 +2,9 @@
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
+use leptos_router::NavigateOptions;
 use leptos_router::components::A;
-use leptos_router::hooks::use_params_map;
+use leptos_router::hooks::{use_navigate, use_params_map};
 use mudi_domain::api::{Access, NewStored, Stored, SubjectSummary};
 use mudi_domain::layout::{Layout, suited_gamma};
 use mudi_domain::segmix::Options;
@@ -13,13 +14,15 @@ use super::bench::Bench;
 use super::cutouts::{Cutouts, Sources, sources};
 use super::easel::Easel;
 use super::exact::Exact;
-use super::keeping::{Keeping, State, keep, overwrite, take_theirs};
+use super::keeping::{Keeping, State, keep, overwrite, save_anew, take_left, take_theirs};
 use super::law::law;
 use super::live::LivePreview;
 use super::shelf::{Pieces, Shelf};
 use super::tools::Tools;
 use crate::api::{self, Answer, Loaded};
+use crate::browser;
 use crate::frame::the_project;
+use crate::saves;
 use crate::widgets::{Dialog, Icon, PageTitle, Sheet, Sign, shown};
 
 type Opened = (Vec<SubjectSummary>, Sources, Stored<Layout>, Options);
@@ -41,7 +44,10 @@ pub(crate) fn LayoutPage() -> impl IntoView {
 }
 
 async fn open(project: &str, wanted: &str) -> Answer<Opened> {
-    let stored = api::get(&format!("{project}/layouts/{wanted}")).await?;
+    let path = format!("{project}/layouts/{wanted}");
+    // Whoever comes back at once has left a page that still saves.
+    saves::arrived(&path).await;
+    let stored = api::get(&path).await?;
     let (subjects, sources) = sources(project).await?;
     Ok((subjects, sources, stored, law(project).await))
 }
@@ -75,25 +81,10 @@ fn Designing(
             State::Unsaved => ("", "Not saved yet".to_owned()),
             State::Saving => ("", "Saving…".to_owned()),
             State::Conflict => ("warns", "Changed elsewhere".to_owned()),
+            State::Missing => ("bad", "Deleted elsewhere".to_owned()),
             State::Failed(why) => ("bad", format!("Not saved: {why}")),
         };
         view! { <span class=format!("tag {class}")>{words}</span> }
-    };
-    let conflict = move || {
-        (keeping.state.get() == State::Conflict).then(|| {
-            view! {
-                <div class="mask-choice notice warns" role="alertdialog" aria-label="This layout was changed elsewhere">
-                    <p>
-                        <strong>"This layout was changed in another window, or by somebody else."</strong>
-                        " Nothing is saved before you choose. Undo brings back yours."
-                    </p>
-                    <div class="actions">
-                        <button class="button primary" on:click=move |_| spawn_local(overwrite(keeping))>"Keep mine"</button>
-                        <button class="button" on:click=move |_| spawn_local(take_theirs(bench, keeping))>"Take the other one"</button>
-                    </div>
-                </div>
-            }
-        })
     };
     let fault = move || {
         cutouts.fault.get().map(|error| view! { <p class="notice bad" role="alert">{error.to_string()}</p> })
@@ -131,11 +122,80 @@ fn Designing(
                 {the.allows(Access::Player).then(|| view! { <LivePreview bench project=the.path_now("") strength /> })}
                 <Exact bench size strength />
             </aside>
-            {conflict}
+            {may_edit.then(|| view! { <Choices bench keeping /> })}
             <Dialog open=help title="Keys" wide=true>
                 <Sheet lines=SHEET />
             </Dialog>
         </div>
+    }
+}
+
+/// What a person has to choose before anything is saved.
+#[component]
+fn Choices(bench: Bench, keeping: Keeping) -> impl IntoView {
+    let the = the_project();
+    let navigate = StoredValue::new(use_navigate());
+    let anew = move |_| {
+        let (project, layouts) = (the.id.get_untracked(), the.path_now("layouts"));
+        spawn_local(async move {
+            if let Some(id) = save_anew(bench, keeping, layouts).await {
+                let options = NavigateOptions { replace: true, ..NavigateOptions::default() };
+                let place = format!("/projects/{project}/layouts/{id}");
+                navigate.try_with_value(|navigate| navigate(&place, options));
+            }
+        });
+    };
+    let state = Memo::new(move |_| match keeping.state.get() {
+        state @ (State::Conflict | State::Missing) => (state, false),
+        _ => (State::Saved, keeping.left.with(Option::is_some)),
+    });
+    // It is the box that gets the focus: a key that was meant for the canvas shall choose nothing.
+    Effect::new(move |_| {
+        state.track();
+        browser::focus_soon(".mask-choice");
+    });
+    move || {
+        match state.get() {
+        (State::Conflict, _) => view! {
+            <div class="mask-choice notice warns" role="alertdialog" tabindex="-1" aria-label="This layout was changed elsewhere">
+                <p>
+                    <strong>"This layout was changed in another window, or by somebody else."</strong>
+                    " Nothing is saved before you choose. Undo brings back yours."
+                </p>
+                <div class="actions">
+                    <button class="button primary" on:click=move |_| spawn_local(overwrite(keeping))>"Keep mine"</button>
+                    <button class="button" on:click=move |_| spawn_local(take_theirs(bench, keeping))>"Take the other one"</button>
+                </div>
+            </div>
+        }
+        .into_any(),
+        (State::Missing, _) => view! {
+            <div class="mask-choice notice warns" role="alertdialog" tabindex="-1" aria-label="This layout was deleted elsewhere">
+                <p>
+                    <strong>"This layout was deleted in another window, or by somebody else."</strong>
+                    " What you see here is not saved any more."
+                </p>
+                <div class="actions">
+                    <button class="button primary" on:click=anew>"Save it as a new layout"</button>
+                </div>
+            </div>
+        }
+        .into_any(),
+        (_, true) => view! {
+            <div class="mask-choice notice warns" role="alertdialog" tabindex="-1" aria-label="Unsaved changes">
+                <p>
+                    <strong>"There are changes of yours to this layout that were not saved."</strong>
+                    " You can take them up again; undo brings back what you see now."
+                </p>
+                <div class="actions">
+                    <button class="button primary" on:click=move |_| take_left(bench, keeping)>"Take them up"</button>
+                    <button class="button" on:click=move |_| keeping.left.set(None)>"Drop them"</button>
+                </div>
+            </div>
+        }
+        .into_any(),
+        _ => ().into_any(),
+    }
     }
 }
 

@@ -111,16 +111,23 @@ fn key_down(bench: Bench, size: RwSignal<u32>, help: RwSignal<bool>, event: &Key
     let within = |selector: &str| {
         target.as_ref().is_some_and(|target| target.closest(selector).is_ok_and(|found| found.is_some()))
     };
-    if event.alt_key() || within("dialog, input, textarea, select") {
+    let written = "input:not([type=range]):not([type=checkbox]), textarea, select";
+    if event.alt_key() || within("dialog") || within(written) {
         return false;
     }
     let (key, control) = (event.key(), event.ctrl_key() || event.meta_key());
+    // Sliders keep the keys that they live by.
+    if key.starts_with("Arrow") && within("input") {
+        return false;
+    }
     if key == "?" {
         help.set(true);
         return true;
     }
     let pixel = 1.0 / f64::from(size.get_untracked().max(1));
     match key_message(&key, control, event.shift_key(), pixel) {
+        // With nothing chosen arrows scroll the page.
+        Some(Message::Nudge(..)) if bench.shown.with_untracked(|shown| shown.chosen.is_empty()) => false,
         Some(message) => {
             bench.send(message);
             true

@@ -44,6 +44,9 @@ pub(super) fn rendered(bench: Bench, size: u32, quick: bool) -> Option<Result<Co
     let layout = bench.layout()?;
     let wanted: Vec<(SubjectId, usize)> =
         layout.subjects.iter().map(|placed| (placed.subject.clone(), placed.photo.unwrap_or(0))).collect();
+    if let Some(why) = wanted.iter().find_map(|(subject, photo)| bench.cutouts.missing(subject, *photo)) {
+        return Some(Err(why));
+    }
     let found: Option<Vec<Cutout>> = bench
         .cutouts
         .with(quick, |find| wanted.iter().map(|(subject, photo)| find(subject, Some(*photo))).collect());

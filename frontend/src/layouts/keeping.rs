@@ -7,11 +7,15 @@ use leptos::task::spawn_local;
 use mudi_domain::api::{NewStored, Stored};
 use mudi_domain::layout::Layout;
 use mudi_editor::layout::Message;
+use uuid::Uuid;
 
 use super::bench::Bench;
 use super::designer::document;
-use crate::api;
+use super::draft::Draft;
+use crate::api::{self, Answer};
 use crate::browser;
+use crate::frame::Toasts;
+use crate::saves::Sending;
 
 /// How often it is looked whether there is something to save, in milliseconds.
 const BEAT: u32 = 250;
@@ -28,6 +32,8 @@ pub(super) enum State {
     Saving,
     /// Somebody else has changed the layout since it was read.
     Conflict,
+    /// Somebody else has deleted it.
+    Missing,
     /// Why the last try failed.
     Failed(String),
 }
@@ -37,25 +43,37 @@ pub(super) enum State {
 pub(super) struct Keeping {
     pub(super) name: RwSignal<String>,
     pub(super) state: RwSignal<State>,
+    /// What an earlier page did not save, until a person has chosen.
+    pub(super) left: RwSignal<Option<NewStored<Layout>>>,
     version: StoredValue<i64>,
     /// What the server has.
     known: StoredValue<NewStored<Layout>>,
+    draft: Draft,
     /// Where its API is.
     path: StoredValue<String>,
     last: StoredValue<f64>,
     not_before: StoredValue<f64>,
+    /// What is shown when the page is left during a save, which goes on without it.
+    end: StoredValue<ArcStoredValue<Option<NewStored<Layout>>>>,
+    toasts: Toasts,
 }
 
 impl Keeping {
     pub(super) fn new(stored: &Stored<Layout>, path: String) -> Self {
+        let known = NewStored { name: stored.name.clone(), value: stored.value.clone() };
+        let draft = Draft(stored.id);
         Self {
             name: RwSignal::new(stored.name.clone()),
             state: RwSignal::new(State::Saved),
+            left: RwSignal::new(draft.left(&known)),
             version: StoredValue::new(stored.version),
-            known: StoredValue::new(NewStored { name: stored.name.clone(), value: stored.value.clone() }),
+            known: StoredValue::new(known),
+            draft,
             path: StoredValue::new(path),
             last: StoredValue::new(0.0),
             not_before: StoredValue::new(0.0),
+            end: StoredValue::new(ArcStoredValue::new(None)),
+            toasts: expect_context(),
         }
     }
 
@@ -70,8 +88,13 @@ impl Keeping {
     }
 
     fn learn(self, stored: Stored<Layout>) {
-        self.version.try_set_value(stored.version);
-        self.known.try_set_value(NewStored { name: stored.name, value: stored.value });
+        self.version.set_value(stored.version);
+        self.known.set_value(NewStored { name: stored.name, value: stored.value });
+    }
+
+    /// Whether the page is still there.
+    fn is_here(self) -> bool {
+        self.state.try_get_untracked().is_some()
     }
 }
 
@@ -80,14 +103,8 @@ pub(super) fn keep(bench: Bench, keeping: Keeping) {
     Effect::new(move |_| {
         bench.shown.track();
         keeping.name.track();
-        let Some(document) = document(bench, &keeping.name.get_untracked()) else { return };
-        let differs = keeping.known.with_value(|known| *known != document);
-        let state = keeping.state.get_untracked();
-        if differs && matches!(state, State::Saved | State::Failed(_)) {
-            keeping.state.set(State::Unsaved);
-        } else if !differs && state == State::Unsaved {
-            keeping.state.set(State::Saved);
-        }
+        keeping.left.track();
+        compare(bench, keeping);
         keeping.last.set_value(browser::ticks());
     });
     let _beat = StoredValue::new_local(Interval::new(BEAT, move || {
@@ -107,16 +124,37 @@ pub(super) fn keep(bench: Bench, keeping: Keeping) {
     let leaving =
         window_event_listener(ev::Custom::<web_sys::Event>::new("pagehide"), move |_| save(bench, keeping));
     let asked = window_event_listener(ev::beforeunload, move |event| {
-        if matches!(keeping.state.try_get_untracked(), Some(State::Failed(_) | State::Conflict)) {
+        if matches!(
+            keeping.state.try_get_untracked(),
+            Some(State::Failed(_) | State::Conflict | State::Missing)
+        ) {
             event.prevent_default();
         }
     });
     on_cleanup(move || {
-        hidden.remove();
-        leaving.remove();
-        asked.remove();
-        save(bench, keeping);
+        [hidden, leaving, asked].into_iter().for_each(WindowListenerHandle::remove);
+        leave(bench, keeping);
     });
+}
+
+/// Compares what is shown with what the server has, and keeps in the browser what that has not.
+fn compare(bench: Bench, keeping: Keeping) {
+    let Some(document) = document(bench, &keeping.name.get_untracked()) else { return };
+    let differs = keeping.known.with_value(|known| *known != document);
+    let state = keeping.state.get_untracked();
+    // What an earlier page has left is not written over before a person has chosen.
+    if keeping.left.with_untracked(Option::is_none) {
+        if differs || state == State::Saving {
+            keeping.draft.keep(&document);
+        } else {
+            keeping.draft.forget();
+        }
+    }
+    if differs && matches!(state, State::Saved | State::Failed(_)) {
+        keeping.state.set(State::Unsaved);
+    } else if !differs && state == State::Unsaved {
+        keeping.state.set(State::Saved);
+    }
 }
 
 fn save(bench: Bench, keeping: Keeping) {
@@ -125,31 +163,69 @@ fn save(bench: Bench, keeping: Keeping) {
     }
     let Some(document) = document(bench, &keeping.name.get_untracked()) else { return };
     keeping.state.set(State::Saving);
-    let (version, path) = (keeping.version.get_value(), keeping.path.get_value());
+    let (version, path, end) =
+        (keeping.version.get_value(), keeping.path.get_value(), keeping.end.get_value());
+    let (draft, toasts, sending) = (keeping.draft, keeping.toasts, Sending::to(&path));
     spawn_local(async move {
-        let saved: api::Answer<Stored<Layout>> = api::put(&path, version, &document).await;
-        // The page may be gone.
-        if keeping.state.try_get_untracked().is_none() {
-            return;
+        let mut sent = document;
+        let mut saved: Answer<Stored<Layout>> = api::put(&path, version, &sent).await;
+        let end = end.try_update_value(Option::take).flatten().filter(|end| *end != sent);
+        if let (Ok(stored), Some(end)) = (&saved, end) {
+            let version = stored.version;
+            sent = end;
+            saved = api::put(&path, version, &sent).await;
         }
-        match saved {
-            Ok(stored) => {
-                keeping.learn(stored);
-                let now = self::document(bench, &keeping.name.get_untracked());
-                let same = now.is_none_or(|now| keeping.known.with_value(|known| *known == now));
-                keeping.state.set(if same { State::Saved } else { State::Unsaved });
-            }
-            Err(error) if error.code() == "stale" => keeping.state.set(State::Conflict),
-            Err(error) => {
-                keeping.not_before.set_value(browser::ticks() + AGAIN);
-                keeping.state.set(State::Failed(error.to_string()));
-            }
+        match &saved {
+            Ok(_) => draft.arrived(&sent),
+            Err(error) if !keeping.is_here() => complain(toasts, &sent.name, &error.to_string()),
+            Err(_) => {}
         }
+        if keeping.is_here() {
+            answered(bench, keeping, saved);
+        }
+        drop(sending);
     });
 }
 
-async fn read(keeping: Keeping) -> Option<api::Answer<Stored<Layout>>> {
-    Some(api::get(&keeping.path.try_get_value()?).await)
+fn answered(bench: Bench, keeping: Keeping, saved: Answer<Stored<Layout>>) {
+    match saved {
+        Ok(stored) => {
+            keeping.learn(stored);
+            let now = document(bench, &keeping.name.get_untracked());
+            let same = now.is_none_or(|now| keeping.known.with_value(|known| *known == now));
+            keeping.state.set(if same { State::Saved } else { State::Unsaved });
+        }
+        Err(error) if error.code() == "stale" => keeping.state.set(State::Conflict),
+        Err(error) if error.code() == "missing" => keeping.state.set(State::Missing),
+        Err(error) => {
+            keeping.not_before.set_value(browser::ticks() + AGAIN);
+            keeping.state.set(State::Failed(error.to_string()));
+        }
+    }
+}
+
+/// Another place comes: what is not saved yet is.
+fn leave(bench: Bench, keeping: Keeping) {
+    let name = keeping.name.get_untracked();
+    match keeping.state.get_untracked() {
+        State::Saving => keeping.end.with_value(|end| end.set_value(document(bench, &name))),
+        State::Conflict => {
+            complain(keeping.toasts, &name, "it was changed elsewhere, and you have not chosen");
+        }
+        _ => save(bench, keeping),
+    }
+}
+
+fn complain(toasts: Toasts, name: &str, why: &str) {
+    toasts.complain(format!(
+        "The layout “{name}” is not saved: {why}. Your changes are kept in this browser; open the layout again to save them."
+    ));
+}
+
+/// Reads what the server has; none where the page is left meanwhile.
+async fn read(keeping: Keeping) -> Option<Answer<Stored<Layout>>> {
+    let answer = api::get(&keeping.path.try_get_value()?).await;
+    keeping.is_here().then_some(answer)
 }
 
 /// One's own layout takes the place of the other one.
@@ -176,5 +252,30 @@ pub(super) async fn take_theirs(bench: Bench, keeping: Keeping) {
         }
         Some(Err(error)) => keeping.state.set(State::Failed(error.to_string())),
         None => {}
+    }
+}
+
+/// What an earlier page did not save takes the place of what is shown; undo brings that back.
+pub(super) fn take_left(bench: Bench, keeping: Keeping) {
+    if let Some(left) = keeping.left.get_untracked() {
+        keeping.left.set(None);
+        keeping.name.set(left.name);
+        bench.send(Message::Replace(left.value));
+    }
+}
+
+/// Saves what is shown as a new layout among those at `layouts`, in the place of the one that was deleted; its id.
+pub(super) async fn save_anew(bench: Bench, keeping: Keeping, layouts: String) -> Option<Uuid> {
+    let document = document(bench, &keeping.name.get_untracked())?;
+    let (draft, toasts) = (keeping.draft, keeping.toasts);
+    match api::post::<Stored<Layout>>(&layouts, &document).await {
+        Ok(stored) => {
+            draft.forget();
+            Some(stored.id)
+        }
+        Err(error) => {
+            toasts.fault(&error);
+            None
+        }
     }
 }

@@ -1,11 +1,14 @@
 //! The layouts of a project.
 
+use std::collections::BTreeMap;
+
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use leptos_router::components::A;
 use leptos_router::hooks::use_navigate;
-use mudi_domain::api::{Access, NewStored, Page, Stored, SubjectSummary};
+use mudi_domain::api::{Access, NewStored, Page, Photo, Stored, SubjectSummary};
 use mudi_domain::layout::Layout;
+use mudi_domain::subject::SubjectId;
 use uuid::Uuid;
 
 use crate::api::{self, Answer, Loaded};
@@ -15,6 +18,14 @@ use crate::photos;
 use crate::text;
 use crate::widgets::{Empty, Icon, PageTitle, Sign, shown};
 
+/// What the page shows.
+#[derive(Clone, PartialEq)]
+struct Known {
+    layouts: Vec<Stored<Layout>>,
+    subjects: Vec<SubjectSummary>,
+    photos: Vec<Photo>,
+}
+
 /// The layouts of a project: made, opened, deleted.
 #[component]
 pub(crate) fn LayoutList() -> impl IntoView {
@@ -22,10 +33,12 @@ pub(crate) fn LayoutList() -> impl IntoView {
     let loaded = Loaded::new(move || {
         let path = the.path("");
         async move {
-            let answer: Answer<(Vec<Stored<Layout>>, Vec<SubjectSummary>)> = async {
-                let layouts = api::list(&format!("{path}/layouts")).await?;
-                let subjects: Page<SubjectSummary> = api::get(&format!("{path}/subjects")).await?;
-                Ok((layouts, subjects.items))
+            let answer: Answer<Known> = async {
+                Ok(Known {
+                    layouts: api::list(&format!("{path}/layouts")).await?,
+                    subjects: api::get::<Page<SubjectSummary>>(&format!("{path}/subjects")).await?.items,
+                    photos: api::list(&format!("{path}/photos")).await?,
+                })
             }
             .await;
             answer
@@ -41,12 +54,12 @@ pub(crate) fn LayoutList() -> impl IntoView {
                 </div>
                 <div class="actions">
                     {move || the.allows(Access::Player).then(|| play_button(the.id.get()))}
-                    {move || loaded.value().filter(|_| the.allows(Access::Editor)).map(|(layouts, subjects)| new_button(&layouts, &subjects))}
+                    {move || loaded.value().filter(|_| the.allows(Access::Editor)).map(|known| new_button(&known))}
                 </div>
             </div>
             {shown(
                 loaded,
-                move |(layouts, subjects)| {
+                move |Known { layouts, subjects, .. }| {
                     if layouts.is_empty() {
                         return view! {
                             <Empty title="No layouts yet">
@@ -83,31 +96,48 @@ fn play_button(project: Uuid) -> AnyView {
     .into_any()
 }
 
+/// A photo with a mask of each subject that has any, the first one; layouts count the photos of each subject by themselves.
+fn masked(known: &Known) -> Vec<(SubjectId, Option<usize>)> {
+    let mut counts = BTreeMap::<&SubjectId, usize>::new();
+    let mut firsts = BTreeMap::<&SubjectId, usize>::new();
+    for photo in &known.photos {
+        let place = counts.entry(&photo.subject).or_default();
+        if photo.mask.is_some() {
+            firsts.entry(&photo.subject).or_insert(*place);
+        }
+        *place += 1;
+    }
+    let found = |subject: &SubjectSummary| Some((subject.id.clone(), Some(*firsts.get(&subject.id)?)));
+    known.subjects.iter().filter_map(found).collect()
+}
+
 /// Makes a layout of all subjects, side by side, and opens it.
-fn new_button(layouts: &[Stored<Layout>], subjects: &[SubjectSummary]) -> AnyView {
+fn new_button(known: &Known) -> AnyView {
     let the = the_project();
     let toasts = expect_context::<Toasts>();
     let navigate = StoredValue::new(use_navigate());
-    let with_photos = subjects.iter().filter(|subject| subject.photos > 0);
-    let with_photos: Vec<_> = with_photos.map(|subject| (subject.id.clone(), None)).collect();
-    let layout = Layout::side_by_side(&with_photos);
+    let layout = Layout::side_by_side(&masked(known));
     let none = layout.subjects.is_empty();
-    let new = StoredValue::new(NewStored { name: format!("Layout {}", layouts.len() + 1), value: layout });
+    let name = format!("Layout {}", known.layouts.len() + 1);
+    let new = StoredValue::new(NewStored { name, value: layout });
+    let busy = RwSignal::new(false);
     let make = move |_| {
+        busy.set(true);
+        let (new, project) = (new.get_value(), the.id.get_untracked());
         spawn_local(async move {
-            let new = new.get_value();
-            match api::post::<Stored<Layout>>(&the.path_now("layouts"), &new).await {
+            match api::post::<Stored<Layout>>(&api::of(project, "layouts"), &new).await {
                 Ok(made) => {
-                    let place = format!("/projects/{}/layouts/{}", the.id.get_untracked(), made.id);
-                    navigate.with_value(|navigate| navigate(&place, Default::default()));
+                    let place = format!("/projects/{project}/layouts/{}", made.id);
+                    navigate.try_with_value(|navigate| navigate(&place, Default::default()));
                 }
                 Err(error) => toasts.fault(&error),
             }
+            busy.try_set(false);
         });
     };
-    let why = if none { "Add subjects and photos first" } else { "" };
+    let why = if none { "Add subjects and photos with masks first" } else { "" };
     view! {
-        <button class="button primary" disabled=none title=why on:click=make>
+        <button class="button primary" disabled=move || none || busy.get() title=why on:click=make>
             <Icon sign=Sign::Plus />
             "New layout"
         </button>

@@ -129,7 +129,20 @@ pub(super) fn Pieces(bench: Bench) -> impl IntoView {
     };
     view! {
         <section class="pieces">
-            <h2>"On the canvas"</h2>
+            <div class="exact-head">
+                <h2>"On the canvas"</h2>
+                // A finger has no Shift, and equal gaps need three.
+                {move || {
+                    (rows.with(Vec::len) > 1)
+                        .then(|| {
+                            view! {
+                                <button class="button" on:click=move |_| bench.send(Message::ChooseAll)>
+                                    "Choose all"
+                                </button>
+                            }
+                        })
+                }}
+            </div>
             {move || {
                 rows.with(Vec::is_empty)
                     .then(|| view! { <p class="help">"Nothing yet. Choose a subject, or try a random layout."</p> })

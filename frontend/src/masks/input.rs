@@ -122,7 +122,8 @@ fn key_down(desk: Desk, space: Space, elsewhere: Elsewhere, event: &KeyboardEven
     let within = |selector: &str| {
         target.as_ref().is_some_and(|target| target.closest(selector).is_ok_and(|found| found.is_some()))
     };
-    if event.alt_key() || within("dialog") || within("input:not([type=range]), textarea, select") {
+    let written = "input:not([type=range]):not([type=checkbox]), textarea, select";
+    if event.alt_key() || within("dialog") || within(written) {
         return false;
     }
     // Fields and buttons keep the keys that they live by.

@@ -1,6 +1,6 @@
 //! Unsaved work in the browser's own database, where it survives the page.
 
-use idb::{Database, DatabaseEvent, Error, Factory, ObjectStoreParams, Query, TransactionMode};
+use idb::{Database, DatabaseEvent, Error, Factory, ObjectStoreParams, Query, Transaction, TransactionMode};
 use mudi_editor::mask::Journal;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -10,8 +10,13 @@ use crate::browser;
 
 const DATABASE: &str = "mudi-masks";
 const STORE: &str = "journals";
-/// A journal of another window that was not written for so long belongs to one that is gone, in milliseconds.
+/// A journal of another tab that was not written for so long belongs to a page that is gone, in milliseconds.
 const ABANDONED: i64 = 10_000;
+/// What the tab remembers of its pages that are gone: their numbers. A tab that is duplicated has them too, but not the number of
+/// the page that is open.
+const GONE: &str = "mudi-pages";
+/// How many of them.
+const MOST_GONE: usize = 50;
 
 /// A journal with what is needed to find its owner.
 #[derive(Serialize, Deserialize)]
@@ -20,17 +25,25 @@ struct Kept {
     written: i64,
 }
 
+/// A journal that an earlier page has left behind.
+#[derive(Clone)]
+pub(super) struct Left {
+    pub(super) journal: Journal,
+    key: String,
+}
+
 /// The journals of one photo.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Journals {
     photo: Uuid,
-    /// This window's number, which it keeps when it is loaded again.
-    window: u32,
+    /// The page's number, at random: no page writes what another one has kept.
+    page: u32,
 }
 
 impl Journals {
+    /// For a page of that photo.
     pub(super) fn of(photo: Uuid) -> Self {
-        Self { photo, window: window() }
+        Self { photo, page: (js_sys::Math::random() * f64::from(u32::MAX)) as u32 }
     }
 
     fn prefix(self) -> String {
@@ -38,13 +51,23 @@ impl Journals {
     }
 
     fn key(self) -> String {
-        format!("{}{}", self.prefix(), self.window)
+        format!("{}{}", self.prefix(), self.page)
     }
 
-    /// Keeps a journal, or forgets it.
-    pub(super) async fn keep(self, journal: Option<Journal>) -> Result<(), Error> {
-        let database = open().await?;
-        let transaction = database.transaction(&[STORE], TransactionMode::ReadWrite)?;
+    /// The page is left: this tab's next one need not wait before it takes what was kept.
+    pub(super) fn leave(self) {
+        let mut pages = gone();
+        pages.retain(|page| *page != self.page);
+        let from = (pages.len() + 1).saturating_sub(MOST_GONE);
+        pages.drain(..from);
+        pages.push(self.page);
+        let texts: Vec<String> = pages.iter().map(u32::to_string).collect();
+        browser::tab_remembers(GONE, &texts.join(","));
+    }
+
+    /// Keeps a journal, or forgets it; with it goes the one that was left behind and is settled now.
+    pub(super) async fn keep(self, journal: Option<Journal>, settled: Option<&Left>) -> Result<(), Error> {
+        let (database, transaction) = begin().await?;
         let store = transaction.object_store(STORE)?;
         let key = JsValue::from(self.key());
         match journal {
@@ -56,34 +79,38 @@ impl Journals {
             }
             None => store.delete(Query::from(key))?.await?,
         }
+        if let Some(settled) = settled {
+            store.delete(Query::from(JsValue::from(&settled.key)))?.await?;
+        }
         transaction.commit()?.await?;
         database.close();
         Ok(())
     }
 
-    /// Takes the journal of this window, or else of one that is gone.
-    pub(super) async fn take(self) -> Result<Option<Journal>, Error> {
-        let database = open().await?;
-        let transaction = database.transaction(&[STORE], TransactionMode::ReadWrite)?;
+    /// The journal that a page has left behind: one of this tab, or else of another tab that is gone. It stays until it is
+    /// settled, so that a page which ends before that loses nothing.
+    pub(super) async fn find(self) -> Result<Option<Left>, Error> {
+        let (database, transaction) = begin().await?;
         let store = transaction.object_store(STORE)?;
         let keys = store.get_all_keys(None, None)?.await?;
-        let mut keys: Vec<String> = keys.into_iter().filter_map(|key| key.as_string()).collect();
-        keys.retain(|key| key.starts_with(&self.prefix()));
-        // One's own first.
-        keys.sort_by_key(|key| *key != self.key());
+        let keys = keys.into_iter().filter_map(|key| key.as_string());
+        let mut keys: Vec<String> = keys.filter(|key| key.starts_with(&self.prefix())).collect();
+        // What this tab has left last comes first.
+        let pages = gone();
+        let place = |key: &str| pages.iter().rposition(|page| key == Self { page: *page, ..self }.key());
+        keys.sort_by_key(|key| std::cmp::Reverse(place(key)));
         let mut found = None;
         for key in keys {
-            let own = key == self.key();
-            let id = JsValue::from(key);
-            let text = store.get(Query::from(id.clone()))?.await?.and_then(|value| value.as_string());
-            let kept = text.and_then(|text| serde_json::from_str::<Kept>(&text).ok());
-            let gone = kept.as_ref().is_none_or(|kept| browser::now() - kept.written > ABANDONED);
-            if own || gone {
-                store.delete(Query::from(id))?.await?;
-                if let Some(kept) = kept {
-                    found = Some(kept.journal);
+            let value = store.get(Query::from(JsValue::from(&key)))?.await?;
+            let text = value.and_then(|value| value.as_string());
+            match text.and_then(|text| serde_json::from_str::<Kept>(&text).ok()) {
+                Some(kept) if place(&key).is_some() || browser::now() - kept.written > ABANDONED => {
+                    found = Some(Left { journal: kept.journal, key });
                     break;
                 }
+                Some(_) => {}
+                // Nobody can read it.
+                None => store.delete(Query::from(JsValue::from(&key)))?.await?,
             }
         }
         transaction.commit()?.await?;
@@ -92,7 +119,14 @@ impl Journals {
     }
 }
 
-async fn open() -> Result<Database, Error> {
+/// The numbers of this tab's pages that are gone, the last one at the end.
+fn gone() -> Vec<u32> {
+    let known = browser::tab_remembered(GONE).unwrap_or_default();
+    known.split(',').filter_map(|page| page.parse().ok()).collect()
+}
+
+/// Opens the database, to read and to write.
+async fn begin() -> Result<(Database, Transaction), Error> {
     let factory = Factory::new()?;
     let mut request = factory.open(DATABASE, Some(1))?;
     request.on_upgrade_needed(|event| {
@@ -101,21 +135,7 @@ async fn open() -> Result<Database, Error> {
             let _ = database.create_object_store(STORE, ObjectStoreParams::new());
         }
     });
-    request.await
-}
-
-/// A number for this window, made at random when it is opened.
-fn window() -> u32 {
-    const KEY: &str = "mudi-window";
-    let storage = browser::window().session_storage().ok().flatten();
-    let known = storage.as_ref().and_then(|storage| storage.get_item(KEY).ok().flatten());
-    if let Some(known) = known.and_then(|known| known.parse().ok()) {
-        return known;
-    }
-    let number = (js_sys::Math::random() * f64::from(u32::MAX)) as u32;
-    if let Some(storage) = storage {
-        // A window that may not remember its number gets another one next time.
-        let _ = storage.set_item(KEY, &number.to_string());
-    }
-    number
+    let database = request.await?;
+    let transaction = database.transaction(&[STORE], TransactionMode::ReadWrite)?;
+    Ok((database, transaction))
 }

@@ -6,7 +6,7 @@ use leptos::ev;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use mudi_domain::api::Photo;
-use mudi_editor::mask::{Choice, Journal, Message, SaveState};
+use mudi_editor::mask::{Choice, MaskEditor, Message, SaveState, Upload};
 use uuid::Uuid;
 use wasm_bindgen::JsCast;
 use wasm_bindgen::JsValue;
@@ -15,9 +15,11 @@ use web_sys::{BroadcastChannel, MessageEvent, VisibilityState};
 
 use super::desk::Desk;
 use super::files::{decode_mask, encode_mask};
-use super::journals::Journals;
+use super::journals::{Journals, Left};
 use crate::api::{self, Answer, ApiError};
 use crate::browser;
+use crate::frame::Toasts;
+use crate::saves::Sending;
 
 /// How often it is looked whether something is to be kept, in milliseconds.
 const BEAT: u32 = 250;
@@ -42,7 +44,7 @@ pub(super) struct Keeper {
     /// The mask of somebody else, where a choice is open.
     pub(super) other: RwSignal<Option<Other>>,
     /// Work of an earlier page that began with another mask than the server has now.
-    pub(super) stray: RwSignal<Option<Journal>>,
+    pub(super) stray: RwSignal<Option<Left>>,
 }
 
 /// What somebody else has made of the mask.
@@ -74,102 +76,172 @@ impl Keeper {
     /// Gives back what an earlier page did not save.
     pub(super) async fn recover(self, desk: Desk) {
         // A browser that keeps nothing has nothing to give back.
-        let Ok(Some(journal)) = self.journals.take().await else { return };
+        let Ok(Some(left)) = self.journals.find().await else { return };
         let state = desk.look(|editor| (editor.mask().dimensions(), editor.tag().map(str::to_owned)));
         let Some((size, tag)) = state else { return };
-        if let Err(error) = journal.check(size) {
+        if let Err(error) = left.journal.check(size) {
             desk.said.set(error.to_string());
-        } else if journal.base() == tag.as_deref() {
-            desk.send(Message::Recover(Box::new(journal)));
+            self.settle(desk, left);
+        } else if left.journal.base() == tag.as_deref() {
+            self.adopt(desk, left);
         } else {
-            self.stray.try_set(Some(journal));
+            self.stray.set(Some(left));
         }
     }
-}
 
-/// Keeps what is done, for as long as the page is there.
-pub(super) fn keep(desk: Desk, path: String) {
-    let channel = BroadcastChannel::new(CHANNEL).ok();
-    let path = StoredValue::new(path);
-    let told = Closure::<dyn Fn(MessageEvent)>::new(move |event: MessageEvent| {
-        if event.data().as_string() == Some(desk.keeper.photo.to_string()) {
-            look_around(desk, path.get_value());
-        }
-    });
-    if let Some(channel) = &channel {
-        channel.set_onmessage(Some(told.as_ref().unchecked_ref()));
+    /// Does again what an earlier page has left behind.
+    pub(super) fn adopt(self, desk: Desk, left: Left) {
+        desk.send(Message::Recover(Box::new(left.journal.clone())));
+        self.settle(desk, left);
     }
-    let channel = StoredValue::new_local((channel, told));
-    let tell = move || {
-        let message = JsValue::from(desk.keeper.photo.to_string());
-        channel.try_with_value(|(channel, _)| channel.as_ref().map(|channel| channel.post_message(&message)));
-    };
-    let _beat = StoredValue::new_local(Interval::new(BEAT, move || {
-        write_journal(desk);
-        save(desk, path.get_value(), false, tell);
-    }));
-    let seen = window_event_listener(ev::visibilitychange, move |_| {
-        if browser::document().visibility_state() == VisibilityState::Hidden {
-            // The page may never be seen again.
-            write_journal(desk);
-            save(desk, path.get_value(), true, tell);
-        } else {
-            look_around(desk, path.get_value());
-        }
-    });
-    on_cleanup(move || {
-        seen.remove();
-        // Another photo's page comes, or another place; what is not saved yet is.
-        write_journal(desk);
-        save(desk, path.get_value(), true, || {});
-        channel.try_with_value(|(channel, _)| channel.as_ref().map(BroadcastChannel::close));
-    });
-}
 
-fn write_journal(desk: Desk) {
-    let keeper = desk.keeper;
-    if keeper.stale.try_get_value() != Some(true) {
-        return;
-    }
-    keeper.stale.try_set_value(false);
-    if let Some(journal) = desk.look(mudi_editor::mask::MaskEditor::journal) {
+    /// What an earlier page has left behind is done again or dropped: it goes when this page's own journal is kept.
+    pub(super) fn settle(self, desk: Desk, left: Left) {
+        self.stray.set(None);
+        let journal = desk.look(MaskEditor::journal).flatten();
         spawn_local(async move {
-            // Without a journal the mask is still saved to the server a moment later.
-            let _ = keeper.journals.keep(journal).await;
+            // What cannot be settled now is offered once more by the next page.
+            let _ = self.journals.keep(journal, Some(&left)).await;
+            // Something may have been done meanwhile.
+            self.stale.try_set_value(true);
         });
     }
 }
 
-/// Saves the mask where it is time to, or at once.
-pub(super) fn save(desk: Desk, path: String, at_once: bool, tell: impl Fn() + 'static) {
-    let keeper = desk.keeper;
-    let now = browser::ticks();
-    let (Some(last), Some(not_before)) = (keeper.last.try_get_value(), keeper.not_before.try_get_value())
-    else {
-        return;
+/// How other windows are told, and what hears them.
+type Channel = (Option<BroadcastChannel>, Closure<dyn Fn(MessageEvent)>);
+
+/// What saves a mask, also where its page was left meanwhile.
+#[derive(Clone)]
+struct Saver {
+    desk: Desk,
+    /// Where the mask's API is.
+    path: String,
+    /// What the photo is called.
+    name: String,
+    toasts: Toasts,
+    channel: StoredValue<Channel, LocalStorage>,
+    /// What the page still had to save when it was left during an upload.
+    last: ArcStoredValue<Option<GrayImage>>,
+}
+
+/// Keeps what is done on a photo of that name, whose mask's API is at `path`, for as long as the page is there.
+pub(super) fn keep(desk: Desk, path: String, name: String) {
+    let told = {
+        let path = path.clone();
+        Closure::<dyn Fn(MessageEvent)>::new(move |event: MessageEvent| {
+            if event.data().as_string() == Some(desk.keeper.photo.to_string()) {
+                look_around(desk, path.clone());
+            }
+        })
     };
-    if !at_once && (now - last < CALM || now < not_before) {
-        return;
+    let channel = BroadcastChannel::new(CHANNEL).ok();
+    if let Some(channel) = &channel {
+        channel.set_onmessage(Some(told.as_ref().unchecked_ref()));
     }
-    let Some(upload) = desk.with(|stage| stage.editor.begin_save()).flatten() else { return };
-    desk.show();
-    spawn_local(async move {
-        let saved = match encode_mask(&upload.mask).await {
-            Ok(png) => api::write_mask(&path, upload.base.as_deref(), &png).await,
-            Err(error) => Err(error),
+    let channel = StoredValue::new_local((channel, told));
+    let (toasts, last) = (expect_context(), ArcStoredValue::new(None));
+    let saver = StoredValue::new(Saver { desk, path, name, toasts, channel, last });
+    let _beat = StoredValue::new_local(Interval::new(BEAT, move || {
+        saver.with_value(|saver| saver.work(false));
+    }));
+    let seen = window_event_listener(ev::visibilitychange, move |_| {
+        saver.with_value(|saver| {
+            if browser::document().visibility_state() == VisibilityState::Hidden {
+                // The page may never be seen again.
+                saver.work(true);
+            } else {
+                look_around(desk, saver.path.clone());
+            }
+        });
+    });
+    let asked = window_event_listener(ev::beforeunload, move |event| {
+        if desk.look(|editor| *editor.save_state() == SaveState::Saved) == Some(false) {
+            event.prevent_default();
+        }
+    });
+    let gone = window_event_listener(ev::Custom::<web_sys::Event>::new("pagehide"), move |_| {
+        saver.with_value(Saver::hand_over);
+    });
+    on_cleanup(move || {
+        [seen, asked, gone].into_iter().for_each(WindowListenerHandle::remove);
+        saver.with_value(Saver::leave);
+    });
+}
+
+impl Saver {
+    /// Keeps the journal, and saves the mask where it is time to, or at once.
+    fn work(&self, at_once: bool) {
+        self.write_journal();
+        self.save(at_once);
+    }
+
+    fn write_journal(&self) {
+        let keeper = self.desk.keeper;
+        if keeper.stale.try_get_value() != Some(true) {
+            return;
+        }
+        keeper.stale.try_set_value(false);
+        if let Some(journal) = self.desk.look(MaskEditor::journal) {
+            spawn_local(async move {
+                // Without a journal the mask is still saved to the server a moment later.
+                let _ = keeper.journals.keep(journal, None).await;
+            });
+        }
+    }
+
+    fn save(&self, at_once: bool) {
+        let (desk, keeper, now) = (self.desk, self.desk.keeper, browser::ticks());
+        let (Some(last), Some(not_before)) = (keeper.last.try_get_value(), keeper.not_before.try_get_value())
+        else {
+            return;
         };
+        if !at_once && (now - last < CALM || now < not_before) {
+            return;
+        }
+        let Some(upload) = desk.with(|stage| stage.editor.begin_save()).flatten() else { return };
+        desk.show();
+        let (saver, sending) = (self.clone(), Sending::to(&self.path));
+        spawn_local(async move {
+            saver.send(upload).await;
+            drop(sending);
+        });
+    }
+
+    async fn send(&self, upload: Upload) {
+        let saved = self.write(upload.mask, upload.base).await;
+        let last = self.last.try_update_value(Option::take).flatten();
+        let saved = match (saved, last) {
+            (Ok(tag), Some(mask)) => self.write(mask, Some(tag)).await,
+            (saved, _) => saved,
+        };
+        if self.desk.look(|_| ()).is_some() {
+            self.answered(saved).await;
+        } else {
+            self.ended(saved).await;
+        }
+    }
+
+    async fn write(&self, mask: GrayImage, base: Option<String>) -> Answer<String> {
+        let png = encode_mask(&mask).await?;
+        drop(mask);
+        api::write_mask(&self.path, base.as_deref(), &png).await
+    }
+
+    /// Tells the editor what has become of the upload.
+    async fn answered(&self, saved: Answer<String>) {
+        let (desk, keeper) = (self.desk, self.desk.keeper);
         match saved {
             Ok(tag) => {
-                if desk.look(|_| ()).is_none() {
-                    // The page is gone, and nothing but its journal is left to be put away.
-                    let _ = keeper.journals.keep(None).await;
-                }
                 desk.send(Message::Saved(tag));
-                tell();
+                let message = JsValue::from(keeper.photo.to_string());
+                self.channel.try_with_value(|(channel, _)| {
+                    channel.as_ref().map(|channel| channel.post_message(&message))
+                });
             }
             Err(error) if error.code() == "stale" => {
                 desk.send(Message::Conflict);
-                fetch_other(desk, &path).await;
+                fetch_other(desk, &self.path).await;
             }
             Err(error) => {
                 keeper.not_before.try_set_value(browser::ticks() + AGAIN);
@@ -178,7 +250,47 @@ pub(super) fn save(desk: Desk, path: String, at_once: bool, tell: impl Fn() + 's
         }
         // What is in the journal has changed.
         keeper.stale.try_set_value(true);
-    });
+    }
+
+    /// The page is gone: its journal is put away, or somebody is told that it is still needed.
+    async fn ended(&self, saved: Answer<String>) {
+        match saved {
+            // A journal that stays is offered once more, and changes nothing then.
+            Ok(_) => drop(self.desk.keeper.journals.keep(None, None).await),
+            Err(error) => self.complain(&error.to_string()),
+        }
+    }
+
+    fn complain(&self, why: &str) {
+        let name = &self.name;
+        self.toasts.complain(format!(
+            "The mask of “{name}” is not on the server: {why}. Your work is kept in this browser; open the mask again to save it."
+        ));
+    }
+
+    /// The next page shall find what this one has kept.
+    fn hand_over(&self) {
+        if self.desk.look(MaskEditor::journal).flatten().is_some() {
+            self.desk.keeper.journals.leave();
+        }
+    }
+
+    /// Another photo's page comes, or another place: what is not saved yet is.
+    fn leave(&self) {
+        self.write_journal();
+        self.hand_over();
+        self.last.set_value(self.desk.look(MaskEditor::unsent).flatten());
+        self.save(true);
+        let unsaved = self.desk.look(|editor| match editor.save_state() {
+            SaveState::Saving => None,
+            SaveState::Conflict => Some("it was changed elsewhere, and you have not chosen"),
+            _ => editor.journal().map(|_| "a line was still being drawn"),
+        });
+        if let Some(why) = unsaved.flatten() {
+            self.complain(why);
+        }
+        self.channel.try_with_value(|(channel, _)| channel.as_ref().map(BroadcastChannel::close));
+    }
 }
 
 /// The mask that the server has; an empty one where it has none.
@@ -217,7 +329,8 @@ fn look_around(desk: Desk, path: String) {
     spawn_local(async move {
         // The next save will find out as well.
         let Ok(other) = read_mask(&path, size).await else { return };
-        if other.tag == tag || desk.keeper.other.with_untracked(Option::is_some) {
+        // The page may be gone.
+        if other.tag == tag || desk.keeper.other.try_with_untracked(Option::is_some) != Some(false) {
             return;
         }
         let now = desk

@@ -6,13 +6,14 @@ use leptos::task::spawn_local;
 use leptos_router::components::A;
 use leptos_router::hooks::{use_navigate, use_params_map};
 use mudi_domain::api::{Access, Photo};
-use mudi_editor::mask::{Choice, MaskEditor, Message, SHEET, SaveState};
+use mudi_editor::mask::{Choice, MaskEditor, SHEET, SaveState};
 use uuid::Uuid;
 
 use super::clicks;
 use super::desk::Desk;
 use super::input::Elsewhere;
-use super::keeper::{self, keep, read_mask};
+use super::journals::Left;
+use super::keeper::{self, Keeper, keep, read_mask};
 use super::painter::Painter;
 use super::panel::Panel;
 use super::photo::{PhotoLevels, context};
@@ -21,6 +22,7 @@ use super::surface::Surface;
 use super::toolbar::Toolbar;
 use crate::api::{self, Answer, ApiError, Loaded};
 use crate::frame::the_project;
+use crate::saves;
 use crate::widgets::{Dialog, Failed, Icon, PageTitle, Sheet, Sign, shown};
 
 /// The mask of the photo that the address names, to be drawn.
@@ -78,6 +80,7 @@ fn Studio(
     let mask_path = format!("{path}/mask");
     let size = (photo.width, photo.height);
     let pointed = clicks::Photo { path: path.clone(), size };
+    let may_edit = the.allows(Access::Editor);
     {
         let (path, mask_path) = (path, mask_path.clone());
         Effect::new(move |_| {
@@ -87,6 +90,10 @@ fn Studio(
             spawn_local(async move {
                 fault.try_set(None);
                 let loaded = load(&path, &mask_path, size).await;
+                // The page may be gone.
+                if fault.try_get_untracked().is_none() {
+                    return;
+                }
                 let canvases =
                     context(&ground, false).and_then(|ground| Ok((ground, context(&marks, false)?)));
                 match (loaded, canvases) {
@@ -94,7 +101,9 @@ fn Studio(
                         let window = (600.0, 400.0);
                         let editor = MaskEditor::new(mask.mask, mask.tag, window);
                         desk.begin(Stage::new(editor, Painter::new(levels, ground, marks)));
-                        desk.keeper.recover(desk).await;
+                        if may_edit {
+                            desk.keeper.recover(desk).await;
+                        }
                     }
                     (Err(error), _) => drop(fault.try_set(Some(error))),
                     (_, Err(_)) => {
@@ -105,8 +114,8 @@ fn Studio(
             });
         });
     }
-    if the.project.value().is_some_and(|project| project.access >= Access::Editor) {
-        keep(desk, mask_path);
+    if may_edit {
+        keep(desk, mask_path, photo.name.clone());
         clicks::offer(desk, the.path_now(""), pointed);
     }
     let project = the.id.get_untracked();
@@ -141,7 +150,7 @@ fn Studio(
                     <span class="quiet small">{format!("{} of {count}", place + 1)}</span>
                     {step(after, Sign::Next, "Next photo")}
                 </nav>
-                <SaveNote desk />
+                <SaveNote desk may_edit />
                 <button class="button plain square" aria-label="Keys" title="Keys (?)" on:click=move |_| help.set(true)>
                     <Icon sign=Sign::Help />
                 </button>
@@ -182,16 +191,19 @@ async fn load(path: &str, mask: &str, size: (u32, u32)) -> Answer<(PhotoLevels, 
     let file = api::read_image(&format!("{path}/image")).await?.value;
     let unreadable = |_| ApiError::Unreadable("the browser cannot show this photo".to_owned());
     let levels = PhotoLevels::decode(&file).await.map_err(unreadable)?;
+    // Whoever comes back at once has left a page that still saves.
+    saves::arrived(mask).await;
     Ok((levels, read_mask(mask, size).await?))
 }
 
 /// Whether the server has what is shown.
 #[component]
-fn SaveNote(desk: Desk) -> impl IntoView {
+fn SaveNote(desk: Desk, may_edit: bool) -> impl IntoView {
     let note = move || {
         let state = desk.shown.get().map(|shown| shown.save);
         let (class, words) = match state {
             None => ("", "Loading…".to_owned()),
+            Some(_) if !may_edit => ("", "Read only".to_owned()),
             Some(SaveState::Saved) => ("good", "Saved".to_owned()),
             Some(SaveState::Unsaved) => ("", "Not saved yet".to_owned()),
             Some(SaveState::Saving) => ("", "Saving…".to_owned()),
@@ -233,10 +245,9 @@ fn Conflict(desk: Desk) -> impl IntoView {
 /// Unsaved work of an earlier page, on a mask that is another one by now.
 #[component]
 fn Stray(desk: Desk) -> impl IntoView {
-    let apply = move |_| {
-        if let Some(journal) = desk.keeper.stray.get_untracked() {
-            desk.keeper.stray.set(None);
-            desk.send(Message::Recover(Box::new(journal)));
+    let settle = move |how: fn(Keeper, Desk, Left)| {
+        if let Some(left) = desk.keeper.stray.get_untracked() {
+            how(desk.keeper, desk, left);
         }
     };
     move || {
@@ -248,8 +259,8 @@ fn Stray(desk: Desk) -> impl IntoView {
                         " The mask was changed since. You can do your strokes again on what it is now; undo takes them away."
                     </p>
                     <div class="actions">
-                        <button class="button primary" on:click=apply>"Do them again"</button>
-                        <button class="button" on:click=move |_| desk.keeper.stray.set(None)>"Drop them"</button>
+                        <button class="button primary" on:click=move |_| settle(Keeper::adopt)>"Do them again"</button>
+                        <button class="button" on:click=move |_| settle(Keeper::settle)>"Drop them"</button>
                     </div>
                 </div>
             }

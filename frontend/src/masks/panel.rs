@@ -72,6 +72,20 @@ pub(super) fn Panel(desk: Desk) -> impl IntoView {
         .into_any(),
         _ => ().into_any(),
     };
+    let turn = move || {
+        tool.get().and_then(Tool::turned).map(|words| {
+            view! {
+                <label class="check" title="O">
+                    <input
+                        type="checkbox"
+                        prop:checked=flag(|tools| tools.turned)
+                        on:change=move |_| change(ToolChange::Turn)
+                    />
+                    {words}
+                </label>
+            }
+        })
+    };
     let help = move || tool.get().map(Tool::help);
     let views = Show::ALL
         .into_iter()
@@ -108,6 +122,7 @@ pub(super) fn Panel(desk: Desk) -> impl IntoView {
                 <h2>{move || tool.get().map_or("Tool", Tool::name)}</h2>
                 <p class="help">{help}</p>
                 {settings}
+                {turn}
             </section>
             <section>
                 <h2>"Automatic mask"</h2>

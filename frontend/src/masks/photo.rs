@@ -23,8 +23,8 @@ impl PhotoLevels {
     pub(super) async fn decode(file: &Blob) -> Result<Self, JsValue> {
         let window = browser::window();
         let bitmap = JsFuture::from(window.create_image_bitmap_with_blob(file)?).await?;
-        let mut levels: Vec<ImageBitmap> = vec![bitmap.dyn_into()?];
-        while let Some(last) = levels.last() {
+        let mut levels = Self(vec![bitmap.dyn_into()?]);
+        while let Some(last) = levels.0.last() {
             let (width, height) = (last.width().div_ceil(2), last.height().div_ceil(2));
             if width.max(height) < 256 {
                 break;
@@ -36,9 +36,9 @@ impl PhotoLevels {
             let smaller =
                 window.create_image_bitmap_with_image_bitmap_and_image_bitmap_options(last, &options)?;
             let smaller = JsFuture::from(smaller).await?.dyn_into()?;
-            levels.push(smaller);
+            levels.0.push(smaller);
         }
-        Ok(Self(levels))
+        Ok(levels)
     }
 
     /// The photo at a level, or at the smallest there is.
@@ -53,6 +53,13 @@ impl PhotoLevels {
     /// Where the browser does not let them be read.
     pub(super) fn colours(&self, level: u32) -> Result<RgbImage, JsValue> {
         pixels(self.level(level))
+    }
+}
+
+impl Drop for PhotoLevels {
+    fn drop(&mut self) {
+        // Else they stay in memory until the browser happens to collect them.
+        self.0.iter().for_each(ImageBitmap::close);
     }
 }
 

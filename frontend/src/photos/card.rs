@@ -1,6 +1,7 @@
 //! A photo: what is seen of it, its mask, its caption.
 
 use leptos::ev::{KeyboardEvent, SubmitEvent};
+use leptos::html;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use leptos_router::components::A;
@@ -8,43 +9,42 @@ use mudi_domain::api::{Access, Photo, PhotoChange};
 use mudi_domain::prompt;
 
 use crate::api;
-use crate::frame::{Deletions, Toasts, the_project};
+use crate::browser;
+use crate::frame::{Deletions, TheProject, Toasts, the_project};
 use crate::widgets::{Icon, Sign};
 
 /// Masks of larger photos, in pixels, are not laid over thumbnails: a page of them would take gigabytes.
 const OVERLAID: u32 = 12_000_000;
 
-/// A photo of the subject with the name `name`.
+/// A photo of the subject with the name `name`. What changes of it, changes in its place: somebody may be writing there.
 #[component]
-pub(super) fn PhotoCard(photo: Photo, name: String, changed: Callback<()>) -> impl IntoView {
+pub(super) fn PhotoCard(photo: Memo<Photo>, name: String, changed: Callback<()>) -> impl IntoView {
     let the = the_project();
     let deletions = expect_context::<Deletions>();
-    let below = format!("photos/{}", photo.id);
-    let path = the.path_now(&below);
+    let Photo { id, width, height, name: file, .. } = photo.get_untracked();
+    let path = the.path_now(&format!("photos/{id}"));
     let hidden = path.clone();
-    let editor = format!("/projects/{}/photos/{}/mask", the.id.get_untracked(), photo.id);
+    let editor = format!("/projects/{}/photos/{id}/mask", the.id.get_untracked());
     let may_edit = the.allows(Access::Editor);
-    let masked = photo.mask.is_some();
-    let overlay = photo.mask.as_ref().filter(|_| photo.width * photo.height <= OVERLAID).map(|mask| {
-        // The tag in the address has the browser fetch a new mask anew.
-        view! { <img class="photo-mask" src=format!("{path}/mask?{}", &mask[..mask.len().min(12)]) alt="" loading="lazy" /> }
-    });
-    let file = photo.name.clone();
-    let remove = {
-        let (path, file) = (path.clone(), file.clone());
-        move |_| deletions.delete(path.clone(), format!("“{file}” is deleted."), changed)
-    };
-    let state = if masked {
-        view! { <span class="tag good">"Masked"</span> }.into_any()
-    } else {
-        view! { <span class="tag warns">"No mask yet"</span> }.into_any()
+    let mask = Memo::new(move |_| photo.with(|photo| photo.mask.clone()));
+    let masked = move || mask.with(Option::is_some);
+    let overlay = {
+        let path = path.clone();
+        move || {
+            mask.get().filter(|_| width * height <= OVERLAID).map(|mask| {
+                // The tag in the address has the browser fetch a new mask anew.
+                view! { <img class="photo-mask" src=format!("{path}/mask?{}", &mask[..mask.len().min(12)]) alt="" loading="lazy" /> }
+            })
+        }
     };
     let picture = view! {
-        <img src=format!("{path}/thumbnail") alt=format!("Photo {file} of {name}") loading="lazy" width=photo.width height=photo.height />
+        <img src=format!("{path}/thumbnail") alt=format!("Photo {file} of {name}") loading="lazy" width=width height=height />
         {overlay}
     };
+    let (delete, mend) = (format!("Delete {file}"), format!("the mask of {file}"));
+    let remove = move |_| deletions.delete(path.clone(), format!("“{file}” is deleted."), changed);
     let picture = if may_edit {
-        let label = format!("{} the mask of {file}", if masked { "Mend" } else { "Draw" });
+        let label = move || format!("{} {mend}", if masked() { "Mend" } else { "Draw" });
         view! {
             <A href=editor attr:class="photo-picture" attr:aria-label=label>
                 {picture}
@@ -59,11 +59,13 @@ pub(super) fn PhotoCard(photo: Photo, name: String, changed: Callback<()>) -> im
         <li class="photo" hidden=move || deletions.hides(&hidden)>
             {picture}
             <div class="card-head">
-                {state}
+                <span class=move || if masked() { "tag good" } else { "tag warns" }>
+                    {move || if masked() { "Masked" } else { "No mask yet" }}
+                </span>
                 {may_edit
                     .then(|| {
                         view! {
-                            <button class="button plain square" aria-label=format!("Delete {file}") title="Delete" on:click=remove>
+                            <button class="button plain square" aria-label=delete title="Delete" on:click=remove>
                                 <Icon sign=Sign::Trash />
                             </button>
                         }
@@ -76,83 +78,64 @@ pub(super) fn PhotoCard(photo: Photo, name: String, changed: Callback<()>) -> im
 
 /// A photo's caption, which can be written in its place.
 #[component]
-fn Caption(photo: Photo, name: String, may_edit: bool, changed: Callback<()>) -> impl IntoView {
-    let the = the_project();
-    let toasts = expect_context::<Toasts>();
-    let (own, version, id) = (photo.caption.clone(), photo.version, photo.id);
-    let shown = if own.is_empty() { prompt::photo(&name) } else { own.clone() };
-    let (text, editing) = (RwSignal::new(shown.clone()), RwSignal::new(false));
-    let standard = prompt::photo(&name);
-    let save = StoredValue::new(move || {
-        if !editing.get_untracked() {
-            return;
-        }
-        editing.set(false);
-        let written = text.get_untracked().trim().to_owned();
-        // The standard one is none, so that it follows the subject's name.
-        let caption = if written == standard { String::new() } else { written };
-        if caption == own {
-            return;
-        }
-        spawn_local(async move {
-            let path = the.path_now(&format!("photos/{id}"));
-            if let Err(error) = api::patch::<Photo>(&path, version, &PhotoChange { caption }).await {
-                toasts.fault(&error);
-            }
-            changed.run(());
-        });
-    });
-    let original = shown.clone();
+fn Caption(photo: Memo<Photo>, name: String, may_edit: bool, changed: Callback<()>) -> impl IntoView {
+    let draft = Draft::new(photo, &name, changed);
+    if !may_edit {
+        return view! { <p class="caption small">{draft.text}</p> }.into_any();
+    }
     let key = move |event: KeyboardEvent| match event.key().as_str() {
-        "Escape" => {
-            text.set(original.clone());
-            editing.set(false);
-        }
-        "Enter" if !event.shift_key() => {
+        "Escape" => draft.give_up(),
+        "Enter" if !event.shift_key() && !event.is_composing() => {
             event.prevent_default();
-            save.with_value(|save| save());
+            draft.follow.set_value(true);
+            draft.save();
         }
         _ => {}
     };
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
-        save.with_value(|save| save());
+        draft.save();
     };
-    let label = format!("Caption of {}", photo.name);
-    let area = NodeRef::<leptos::html::Textarea>::new();
+    let label = StoredValue::new(photo.with_untracked(|photo| format!("Caption of {}", photo.name)));
+    let area = NodeRef::<html::Textarea>::new();
     Effect::new(move |_| {
-        if let Some(area) = area.get() {
-            // It is there because somebody wants to write.
+        if let Some(area) = area.get().filter(|_| draft.follows()) {
             let _ = area.focus();
         }
     });
-    if !may_edit {
-        return view! { <p class="caption small">{shown}</p> }.into_any();
-    }
+    Effect::new(move |_| {
+        if let Some(button) = draft.button.get().filter(|_| draft.follows()) {
+            let _ = button.focus();
+        }
+    });
     view! {
         {move || {
-            let (label, key) = (label.clone(), key.clone());
-            if editing.get() {
+            if draft.editing.get() {
                 view! {
                     <form on:submit=submit>
                         <textarea
                             node_ref=area
                             rows="3"
                             maxlength="1000"
-                            aria-label=label
-                            prop:value=text
-                            on:input=move |event| text.set(event_target_value(&event))
+                            aria-label=label.get_value()
+                            prop:value=draft.text
+                            on:input=move |event| draft.text.set(event_target_value(&event))
                             on:keydown=key
-                            on:blur=move |_| save.with_value(|save| save())
+                            on:blur=move |_| draft.save()
                         ></textarea>
                     </form>
                 }
                     .into_any()
             } else {
                 view! {
-                    <button class="caption small" title="Change the caption" on:click=move |_| editing.set(true)>
-                        <span class="visually-hidden">{label} ": "</span>
-                        {move || text.get()}
+                    <button
+                        class="caption small"
+                        title="Change the caption"
+                        node_ref=draft.button
+                        on:click=move |_| draft.begin()
+                    >
+                        <span class="visually-hidden">{label.get_value()} ": "</span>
+                        {draft.text}
                     </button>
                 }
                     .into_any()
@@ -160,4 +143,103 @@ fn Caption(photo: Photo, name: String, may_edit: bool, changed: Callback<()>) ->
         }}
     }
     .into_any()
+}
+
+/// A caption that is shown, or being written.
+#[derive(Clone, Copy)]
+struct Draft {
+    the: TheProject,
+    toasts: Toasts,
+    photo: Memo<Photo>,
+    /// The caption where nobody has written one.
+    standard: StoredValue<String>,
+    text: RwSignal<String>,
+    editing: RwSignal<bool>,
+    /// The version that is written over; after a failure, which may have told of another one, that which is known by then.
+    version: StoredValue<Option<i64>>,
+    /// Whether the focus goes to what comes into the place of what had it.
+    follow: StoredValue<bool>,
+    button: NodeRef<html::Button>,
+    changed: Callback<()>,
+}
+
+impl Draft {
+    fn new(photo: Memo<Photo>, name: &str, changed: Callback<()>) -> Self {
+        let draft = Self {
+            the: the_project(),
+            toasts: expect_context(),
+            photo,
+            standard: StoredValue::new(prompt::photo(name)),
+            text: RwSignal::new(String::new()),
+            editing: RwSignal::new(false),
+            version: StoredValue::new(None),
+            follow: StoredValue::new(false),
+            button: NodeRef::new(),
+            changed,
+        };
+        let own = Memo::new(move |_| photo.with(|photo| photo.caption.clone()));
+        draft.text.set(draft.known());
+        Effect::new(move |_| {
+            own.track();
+            if !draft.editing.get_untracked() {
+                draft.text.set(draft.known());
+            }
+        });
+        draft
+    }
+
+    /// What the server has.
+    fn known(self) -> String {
+        let own = self.photo.with_untracked(|photo| photo.caption.clone());
+        if own.is_empty() { self.standard.get_value() } else { own }
+    }
+
+    /// Takes the wish that the focus may follow.
+    fn follows(self) -> bool {
+        self.follow.try_update_value(std::mem::take) == Some(true)
+    }
+
+    fn begin(self) {
+        self.version.set_value(Some(self.photo.with_untracked(|photo| photo.version)));
+        self.follow.set_value(true);
+        self.editing.set(true);
+    }
+
+    fn give_up(self) {
+        self.text.set(self.known());
+        self.follow.set_value(true);
+        self.editing.set(false);
+    }
+
+    fn save(self) {
+        if !self.editing.get_untracked() {
+            return;
+        }
+        self.editing.set(false);
+        let written = self.text.get_untracked().trim().to_owned();
+        if written == self.known() {
+            return self.text.set(written);
+        }
+        // The standard one is none, so that it follows the subject's name.
+        let standard = self.standard.with_value(|standard| *standard == written);
+        let caption = if standard { String::new() } else { written };
+        let (id, known) = self.photo.with_untracked(|photo| (photo.id, photo.version));
+        let version = self.version.get_value().unwrap_or(known);
+        let path = self.the.path_now(&format!("photos/{id}"));
+        spawn_local(async move {
+            if let Err(error) = api::patch::<Photo>(&path, version, &PhotoChange { caption }).await {
+                self.toasts.fault(&error);
+                self.reopen();
+            }
+            self.changed.try_run(());
+        });
+    }
+
+    /// What was not saved is not shown as if it were. It takes the focus from nobody who writes elsewhere by now.
+    fn reopen(self) {
+        self.version.try_set_value(None);
+        let button = self.button.try_get_untracked().flatten();
+        self.follow.try_set_value(button.is_some_and(|button| browser::focus_is_free(&button)));
+        self.editing.try_set(true);
+    }
 }

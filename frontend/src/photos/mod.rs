@@ -8,6 +8,7 @@ mod subject;
 mod uploads;
 
 pub(crate) use page::Photos;
+pub(crate) use uploads::UploadQueue;
 
 /// The color of the subject at `place`, which chips, dots and outlines have.
 pub(crate) fn color(place: usize) -> String {

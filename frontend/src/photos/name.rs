@@ -66,7 +66,7 @@ pub(super) fn NameForm(
             };
             busy.try_set(false);
             match answer {
-                Ok(_) => done.run(()),
+                Ok(_) => drop(done.try_run(())),
                 Err(error) => drop(fault.try_set(Some(error))),
             }
         });

@@ -50,7 +50,10 @@ pub(crate) fn Photos() -> impl IntoView {
         }
     };
     // Only what changes here makes the sections anew: a list that is loaded again keeps them.
-    let state = Memo::new(move |_| subjects.answer().map(|answer| answer.map(|list| list.is_empty())));
+    let state = Memo::new(move |_| match photos.answer() {
+        Some(Err(error)) => Some(Err(error)),
+        _ => subjects.answer().map(|answer| answer.map(|list| list.is_empty())),
+    });
     let body = move || {
         match state.get() {
         None => view! { <Waiting /> }.into_any(),
@@ -95,7 +98,7 @@ pub(crate) fn Photos() -> impl IntoView {
             {body}
             <Dialog open=adding title="Add a subject">
                 <NameForm
-                    all=subjects.value().unwrap_or_default()
+                    all=subjects.value_now().unwrap_or_default()
                     done=Callback::new(move |()| {
                         adding.set(false);
                         subjects.reload();
@@ -154,7 +157,7 @@ fn next_step(shelf: Shelf, jobs: MaskJobs, project: &str, may_edit: bool) -> Opt
     );
     let find = (!jobs.some()).then(|| {
         view! {
-            <button class="button primary" on:click=move |_| jobs.ask()>
+            <button class="button primary" disabled=jobs.asking on:click=move |_| jobs.ask()>
                 <Icon sign=Sign::Brush />
                 "Find the masks"
             </button>

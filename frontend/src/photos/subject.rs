@@ -48,6 +48,13 @@ pub(super) fn SubjectSection(subject: SubjectSummary, place: usize, shelf: Shelf
         let all = shelf.photos.value().unwrap_or_default();
         all.into_iter().filter(|photo| id.with_value(|id| photo.subject == *id)).collect::<Vec<_>>()
     });
+    // While a photo goes it is shown as it was last.
+    let latest = move |first: Photo| {
+        Memo::new(move |last: Option<&Photo>| {
+            let now = photos.with(|photos| photos.iter().find(|photo| photo.id == first.id).cloned());
+            now.or_else(|| last.cloned()).unwrap_or_else(|| first.clone())
+        })
+    };
     let count = move || {
         let (all, masks) =
             photos.with(|photos| (photos.len(), photos.iter().filter(|photo| photo.mask.is_some()).count()));
@@ -62,13 +69,16 @@ pub(super) fn SubjectSection(subject: SubjectSummary, place: usize, shelf: Shelf
         }
     };
     let dropped = move |event: DragEvent| {
+        // Otherwise the browser would open the file in the place of the page.
         event.prevent_default();
         over.set(false);
-        take(event.data_transfer().and_then(|data| data.files()));
+        if may_edit {
+            take(event.data_transfer().and_then(|data| data.files()));
+        }
     };
     let dragged = move |event: DragEvent| {
         event.prevent_default();
-        over.set(true);
+        over.set(may_edit);
     };
     let heading = StoredValue::new(format!("subject-{}", subject.id));
     let name = StoredValue::new(subject.name.clone());
@@ -111,8 +121,8 @@ pub(super) fn SubjectSection(subject: SubjectSummary, place: usize, shelf: Shelf
             <ul class="photos">
                 <For
                     each=move || photos.get()
-                    key=|photo| (photo.id, photo.version, photo.mask.clone())
-                    children=move |photo| view! { <PhotoCard photo name=name.get_value() changed=reload /> }
+                    key=|photo| photo.id
+                    children=move |photo| view! { <PhotoCard photo=latest(photo) name=name.get_value() changed=reload /> }
                 />
                 {may_edit.then(|| view! { <AddPhotos name=name.get_value() take=Callback::new(take) /> })}
             </ul>
@@ -120,7 +130,7 @@ pub(super) fn SubjectSection(subject: SubjectSummary, place: usize, shelf: Shelf
             <Dialog open=renaming title="Rename the subject">
                 <NameForm
                     subject=Some(known.get_value())
-                    all=shelf.subjects.value().unwrap_or_default()
+                    all=shelf.subjects.value_now().unwrap_or_default()
                     done=Callback::new(move |()| {
                         renaming.set(false);
                         reload.run(());

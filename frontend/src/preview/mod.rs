@@ -4,6 +4,7 @@ mod clicks;
 mod device;
 mod latents;
 mod protocol;
+mod silence;
 mod weights;
 mod worker;
 
@@ -11,6 +12,7 @@ pub(crate) use device::ByGpu;
 use device::ByProcessor;
 use gloo_worker::Registrable;
 pub(crate) use protocol::{Ask, Canvas, ClickAsk, ClickTell, Held, LatentsAsk, LatentsTell, Tell, Wish};
+pub(crate) use silence::Silence;
 pub(crate) use worker::PreviewWorker;
 
 /// The scripts that `cargo xtask page` makes to start the workers: with the GPU, and with the processor.

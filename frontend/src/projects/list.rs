@@ -13,7 +13,7 @@ use crate::browser;
 use crate::frame::{Deletions, Toasts};
 use crate::session::Visitor;
 use crate::text;
-use crate::widgets::{Dialog, Empty, Icon, PageTitle, Sign, ZipButton, shown};
+use crate::widgets::{Dialog, Empty, Failed, Icon, PageTitle, Sign, Waiting, ZipButton};
 
 /// Photos on a project's card.
 const PICTURES: u32 = 4;
@@ -35,11 +35,30 @@ pub(crate) fn Projects() -> impl IntoView {
             busy.try_set(false);
         });
     };
-    let left = move |all: &[Project]| {
-        let visible = |project: &&Project| !deletions.hides(&api::of(project.id, ""));
-        let mut found: Vec<Project> = all.iter().filter(visible).cloned().collect();
-        found.reverse();
-        found
+    // Newest first. Cards stay while others come and go: somebody may be renaming one.
+    let all = Memo::new(move |_| {
+        let mut all = projects.value().unwrap_or_default();
+        all.reverse();
+        all
+    });
+    let none = Memo::new(move |_| {
+        all.with(|all| all.iter().all(|project| deletions.hides(&api::of(project.id, ""))))
+    });
+    let state = Memo::new(move |_| projects.answer().map(|answer| answer.map(drop)));
+    let body = move || match state.get() {
+        None => view! { <Waiting /> }.into_any(),
+        Some(Err(error)) => view! { <Failed error again /> }.into_any(),
+        Some(Ok(())) => view! {
+            {move || none.get().then(|| view! { <NoProjects /> })}
+            <ul class="grid">
+                <For
+                    each=move || all.get()
+                    key=|project| (project.id, project.version)
+                    children=move |project| view! { <Card project projects again /> }
+                />
+            </ul>
+        }
+        .into_any(),
     };
     let make = move || {
         view! {
@@ -70,28 +89,7 @@ pub(crate) fn Projects() -> impl IntoView {
                 </div>
                 {move || visitor.is_owner().then(make)}
             </div>
-            {shown(
-                projects,
-                move |all| {
-                    view! {
-                        {move || {
-                            let found = left(&all);
-                            if found.is_empty() {
-                                return view! { <NoProjects /> }.into_any();
-                            }
-                            view! {
-                                <ul class="grid">
-                                    {found
-                                        .into_iter()
-                                        .map(|project| view! { <Card project projects again /> })
-                                        .collect_view()}
-                                </ul>
-                            }
-                                .into_any()
-                        }}
-                    }
-                },
-            )}
+            {body}
             <Dialog open=naming title="New project">
                 <NameForm
                     name=String::new()
@@ -114,8 +112,10 @@ fn opener() -> impl Fn(Answer<Project>) + Copy + Send + Sync + 'static {
     let navigate = StoredValue::new(use_navigate());
     move |answer| match answer {
         Ok(project) => {
-            navigate
-                .with_value(|navigate| navigate(&format!("/projects/{}", project.id), Default::default()));
+            // Whoever has gone elsewhere meanwhile stays there.
+            navigate.try_with_value(|navigate| {
+                navigate(&format!("/projects/{}", project.id), Default::default())
+            });
         }
         Err(error) => toasts.fault(&error),
     }
@@ -181,23 +181,25 @@ fn NameForm(
 fn Card(
     project: Project,
     projects: Loaded<Vec<Project>>,
-    /// Reads the list anew. It is the list's own: a card that is deleted goes at once.
+    /// Reads the list anew.
     again: Callback<()>,
 ) -> impl IntoView {
     let deletions = expect_context::<Deletions>();
     let toasts = expect_context::<Toasts>();
-    let renaming = RwSignal::new(false);
+    let (renaming, copying) = (RwSignal::new(false), RwSignal::new(false));
     let (id, name) = (project.id, StoredValue::new(project.name.clone()));
     let version = project.version;
     let remove = move |_| {
         deletions.delete(api::of(id, ""), format!("“{}” is deleted.", name.get_value()), again);
     };
     let copy = move |_| {
+        copying.set(true);
         spawn_local(async move {
             match api::post::<Project>(&api::of(id, "copies"), &()).await {
                 Ok(copied) => toasts.say(format!("“{}” is there.", copied.name)),
                 Err(error) => toasts.fault(&error),
             }
+            copying.try_set(false);
             projects.reload();
         });
     };
@@ -217,7 +219,7 @@ fn Card(
             <button class="button plain square" title="Rename" aria-label=label("Rename") on:click=move |_| renaming.set(true)>
                 <Icon sign=Sign::Pencil />
             </button>
-            <button class="button plain square" title="Duplicate" aria-label=label("Duplicate") on:click=copy>
+            <button class="button plain square" title="Duplicate" aria-label=label("Duplicate") disabled=copying on:click=copy>
                 <Icon sign=Sign::Copy />
             </button>
             <button class="button plain square" title="Delete" aria-label=label("Delete") on:click=remove>
@@ -226,7 +228,7 @@ fn Card(
         }
     });
     view! {
-        <li class="card project">
+        <li class="card project" hidden=move || deletions.hides(&api::of(id, ""))>
             <A href=format!("/projects/{id}") attr:class="project-link">
                 <Pictures project=id />
                 <span class="project-name">{project.name.clone()}</span>

@@ -8,6 +8,7 @@ use crate::api;
 use crate::browser;
 use crate::frame::{Toasts, the_project};
 use crate::text;
+use crate::widgets::Twice;
 
 /// Links, newest first.
 #[component]
@@ -27,7 +28,6 @@ pub(super) fn LinkList(links: Vec<Link>, changed: Callback<()>) -> impl IntoView
 fn Row(link: Link, changed: Callback<()>) -> impl IntoView {
     let the = the_project();
     let toasts = expect_context::<Toasts>();
-    let sure = RwSignal::new(false);
     let path = StoredValue::new(the.path_now(&format!("links/{}", link.id)));
     let name = if link.label.is_empty() { "Without a name".to_owned() } else { link.label.clone() };
     let left = link.expires.map(|expires| expires - browser::now());
@@ -41,15 +41,16 @@ fn Row(link: Link, changed: Callback<()>) -> impl IntoView {
         Access::Player => "plays",
         _ => "looks",
     };
-    let revoke = move |_| {
+    let revoke = Callback::new(move |()| {
+        let path = path.get_value();
         spawn_local(async move {
-            match api::delete(&path.get_value()).await {
+            match api::delete(&path).await {
                 Ok(()) => toasts.say("The link is revoked; it opens nothing any more."),
                 Err(error) => toasts.fault(&error),
             }
-            changed.run(());
+            changed.try_run(());
         });
-    };
+    });
     let label = format!("Revoke {name}");
     view! {
         <li class="card card-head">
@@ -59,25 +60,9 @@ fn Row(link: Link, changed: Callback<()>) -> impl IntoView {
                     {format!("{grants}, {ends}, made {}", text::ago(browser::now() - link.created))}
                 </p>
             </div>
-            {move || {
-                let label = label.clone();
-                if sure.get() {
-                    view! {
-                        <div class="actions" role="group" aria-label="Revoking cannot be undone">
-                            <button class="button danger" on:click=revoke>"Revoke for good"</button>
-                            <button class="button" on:click=move |_| sure.set(false)>"Keep"</button>
-                        </div>
-                    }
-                        .into_any()
-                } else {
-                    view! {
-                        <button class="button" aria-label=label on:click=move |_| sure.set(true)>
-                            "Revoke"
-                        </button>
-                    }
-                        .into_any()
-                }
-            }}
+            <Twice label question="Revoking cannot be undone" yes="Revoke for good" no="Keep" act=revoke>
+                "Revoke"
+            </Twice>
         </li>
     }
 }

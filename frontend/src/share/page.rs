@@ -32,12 +32,8 @@ const DAY: i64 = 24 * 3600 * 1000;
 #[component]
 pub(crate) fn Share() -> impl IntoView {
     let the = the_project();
-    let links = Loaded::new(move || {
-        let path = the.path("links");
-        async move { api::get::<Page<Link>>(&path).await.map(|page| page.items) }
-    });
-    let made = RwSignal::new(None::<CreatedLink>);
-    let again = Callback::new(move |()| links.reload());
+    // A memo, so that a project that is read anew does not take away the link that was just made.
+    let owns = Memo::new(move |_| the.allows(Access::Owner));
     view! {
         <div class="page">
             <div class="page-head">
@@ -46,20 +42,41 @@ pub(crate) fn Share() -> impl IntoView {
                     <p class="quiet">"A link shows this one project to whoever has it, without a password. It ends when you revoke it."</p>
                 </div>
             </div>
-            <div class="two-columns">
-                <div class="stack wide-gap">
-                    <NewLinkForm made=Callback::new(move |link| {
-                        made.set(Some(link));
-                        links.reload();
-                    }) />
-                    <PasswordForm />
-                </div>
-                <section class="stack" aria-labelledby="links">
-                    {move || made.get().map(|link| view! { <Made link /> })}
-                    <h2 id="links">"Links"</h2>
-                    {shown(links, move |links| view! { <LinkList links changed=again /> })}
-                </section>
+            {move || {
+                if owns.get() {
+                    view! { <Links /> }.into_any()
+                } else {
+                    view! { <p class="notice">"Only whoever owns this project shares it."</p> }.into_any()
+                }
+            }}
+        </div>
+    }
+}
+
+/// What the owner sees.
+#[component]
+fn Links() -> impl IntoView {
+    let the = the_project();
+    let links = Loaded::new(move || {
+        let path = the.path("links");
+        async move { api::get::<Page<Link>>(&path).await.map(|page| page.items) }
+    });
+    let made = RwSignal::new(None::<CreatedLink>);
+    let again = Callback::new(move |()| links.reload());
+    view! {
+        <div class="two-columns">
+            <div class="stack wide-gap">
+                <NewLinkForm made=Callback::new(move |link| {
+                    made.set(Some(link));
+                    links.reload();
+                }) />
+                <PasswordForm />
             </div>
+            <section class="stack" aria-labelledby="links">
+                {move || made.get().map(|link| view! { <Made link /> })}
+                <h2 id="links">"Links"</h2>
+                {shown(links, move |links| view! { <LinkList links changed=again /> })}
+            </section>
         </div>
     }
 }
@@ -83,8 +100,11 @@ fn NewLinkForm(made: Callback<CreatedLink>) -> impl IntoView {
         spawn_local(async move {
             match api::post::<CreatedLink>(&the.path_now("links"), &new).await {
                 Ok(link) => {
-                    label.set(String::new());
-                    made.run(link);
+                    label.try_set(String::new());
+                    if made.try_run(link).is_none() {
+                        toasts
+                            .complain("You left before the new link was shown. Revoke it, and make another.");
+                    }
                 }
                 Err(error) => toasts.fault(&error),
             }

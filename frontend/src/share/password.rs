@@ -22,12 +22,12 @@ pub(super) fn PasswordForm() -> impl IntoView {
             let new = NewPassword { password: password.get_untracked() };
             match api::put_empty("/api/session/password", &new).await {
                 Ok(()) => {
-                    password.set(String::new());
-                    fault.set(None);
+                    password.try_set(String::new());
+                    fault.try_set(None);
                     toasts.say("The password is set.");
                     session.reload();
                 }
-                Err(error) => fault.set(Some(error.to_string())),
+                Err(error) => drop(fault.try_set(Some(error.to_string()))),
             }
         });
     };

@@ -1,18 +1,32 @@
 //! One parameter of the table as a field of the form.
 
 use leptos::prelude::*;
-use mudi_domain::recipe::{Kind, Parameter, Recipe};
+use mudi_domain::recipe::{Kind, PARAMETERS, Parameter, Recipe};
 
 use crate::recipes;
 
 /// The texts of all parameters, by name, in the order of the table.
 #[derive(Clone, Copy)]
-pub(super) struct Texts(pub(super) RwSignal<Vec<(&'static str, String)>>);
+pub(super) struct Texts {
+    all: RwSignal<Vec<(&'static str, String)>>,
+    /// Called when somebody has changed one.
+    changed: Callback<()>,
+}
 
 impl Texts {
+    /// Those of a recipe; `changed` is called when somebody has changed one.
+    pub(super) fn new(recipe: &Recipe, changed: Callback<()>) -> Self {
+        Self { all: RwSignal::new(texts(recipe)), changed }
+    }
+
+    /// Takes those of another recipe.
+    pub(super) fn take(self, recipe: &Recipe) {
+        self.all.set(texts(recipe));
+    }
+
     /// The text of a parameter.
     pub(super) fn get(self, name: &str) -> String {
-        self.0.with(|texts| {
+        self.all.with(|texts| {
             texts.iter().find(|(known, _)| *known == name).map(|(_, text)| text.clone()).unwrap_or_default()
         })
     }
@@ -22,17 +36,23 @@ impl Texts {
         let read = |texts: &Vec<(&str, String)>| {
             recipes::read(texts.iter().map(|(name, text)| (*name, text.as_str())))
         };
-        self.0.with(read).map_err(|(_, why)| why)
+        self.all.with(read).map_err(|(_, why)| why)
     }
 
     /// Gives a parameter another text.
     pub(super) fn set(self, name: &str, text: String) {
-        self.0.update(|texts| {
+        self.all.update(|texts| {
             if let Some(found) = texts.iter_mut().find(|(known, _)| *known == name) {
                 found.1 = text;
             }
         });
+        self.changed.run(());
     }
+}
+
+fn texts(recipe: &Recipe) -> Vec<(&'static str, String)> {
+    let text = |name: &str| recipe.get(name).unwrap_or_default();
+    PARAMETERS.iter().map(|parameter| (parameter.name, text(parameter.name))).collect()
 }
 
 /// A field, with its help and its range.

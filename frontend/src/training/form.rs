@@ -12,7 +12,7 @@ use super::field::{Field, Texts};
 use super::kept::{KeepRecipe, KeptRecipes};
 use super::outlook::Outlook;
 use crate::api::{self, ApiError, Loaded};
-use crate::frame::the_project;
+use crate::frame::{Deletions, the_project};
 use crate::recipes::{self, PRESETS};
 
 /// What the parameters were taken from; nothing once one was changed.
@@ -22,13 +22,6 @@ enum Chosen {
     Preset(usize),
     /// One that the project keeps.
     Kept(Uuid),
-}
-
-fn texts(recipe: &Recipe) -> Vec<(&'static str, String)> {
-    PARAMETERS
-        .iter()
-        .map(|parameter| (parameter.name, recipe.get(parameter.name).unwrap_or_default()))
-        .collect()
 }
 
 /// Asks for a run's name, base and recipe, and starts it.
@@ -42,6 +35,7 @@ pub(super) fn NewRunForm(
     runs: Vec<Run>,
 ) -> impl IntoView {
     let the = the_project();
+    let deletions = expect_context::<Deletions>();
     let navigate = StoredValue::new(use_navigate());
     let names: Vec<String> = subjects.iter().map(|subject| subject.name.clone()).collect();
     let names = StoredValue::new(names);
@@ -51,11 +45,12 @@ pub(super) fn NewRunForm(
     let base = RwSignal::new(first.clone());
     let name = RwSignal::new(format!("Run {}", runs.len() + 1));
     let chosen = RwSignal::new(Some(Chosen::Preset(0)));
-    let all = Texts(RwSignal::new(texts(&PRESETS[0].recipe(&first, &names.get_value()))));
+    let own = Callback::new(move |()| chosen.set(None));
+    let all = Texts::new(&PRESETS[0].recipe(&first, &names.get_value()), own);
     let (busy, fault) = (RwSignal::new(false), RwSignal::new(None::<String>));
     let choose = move |place: usize| {
         chosen.set(Some(Chosen::Preset(place)));
-        all.0.set(texts(&PRESETS[place].recipe(&base.get_untracked(), &names.get_value())));
+        all.take(&PRESETS[place].recipe(&base.get_untracked(), &names.get_value()));
     };
     let kept = Loaded::new(move || {
         let path = the.path("recipes");
@@ -67,7 +62,7 @@ pub(super) fn NewRunForm(
     });
     let choose_kept = Callback::new(move |stored: Stored<Recipe>| {
         chosen.set(Some(Chosen::Kept(stored.id)));
-        all.0.set(texts(&stored.value));
+        all.take(&stored.value);
     });
     let preset = move |(place, preset): (usize, recipes::Preset)| {
         view! {
@@ -90,17 +85,23 @@ pub(super) fn NewRunForm(
             Err(why) => return fault.set(Some(why)),
         };
         let new = NewRun { name: name.get_untracked(), base: base.get_untracked(), recipe };
+        let (project, path) = (the.id.get_untracked(), the.path_now("runs"));
         busy.set(true);
         fault.set(None);
         spawn_local(async move {
-            let made: Result<Run, ApiError> = api::post(&the.path_now("runs"), &new).await;
+            // What was deleted is not trained on.
+            let made: Result<Run, String> = if deletions.settle().await {
+                api::post(&path, &new).await.map_err(|error: ApiError| error.to_string())
+            } else {
+                Err("What you have deleted is still there, so the run was not started.".to_owned())
+            };
             busy.try_set(false);
             match made {
                 Ok(run) => {
-                    let place = format!("/projects/{}/train/{}", the.id.get_untracked(), run.id);
-                    navigate.with_value(|navigate| navigate(&place, Default::default()));
+                    let place = format!("/projects/{project}/train/{}", run.id);
+                    navigate.try_with_value(|navigate| navigate(&place, Default::default()));
                 }
-                Err(error) => drop(fault.try_set(Some(error.to_string()))),
+                Err(why) => drop(fault.try_set(Some(why))),
             }
         });
     };
@@ -152,7 +153,7 @@ pub(super) fn NewRunForm(
             </div>
             <details>
                 <summary>"Every parameter"</summary>
-                <div class="stack" on:input=move |_| chosen.set(None)>
+                <div class="stack">
                     {groups().into_iter().map(|group| view! { <Group group all /> }).collect_view()}
                     <KeepRecipe texts=all kept />
                 </div>

@@ -1,5 +1,6 @@
 //! Recipes that the project keeps: chosen like the three that ship.
 
+use leptos::ev::KeyboardEvent;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use mudi_domain::api::{NewStored, Stored};
@@ -65,7 +66,7 @@ pub(super) fn KeepRecipe(texts: Texts, kept: Loaded<Vec<Stored<Recipe>>>) -> imp
     let toasts = expect_context::<Toasts>();
     let name = RwSignal::new(String::new());
     let fault = RwSignal::new(None::<String>);
-    let keep = move |_| {
+    let keep = move || {
         let value = match untrack(|| texts.recipe()) {
             Ok(recipe) => recipe,
             Err(why) => return fault.set(Some(why)),
@@ -88,9 +89,15 @@ pub(super) fn KeepRecipe(texts: Texts, kept: Loaded<Vec<Stored<Recipe>>>) -> imp
             }
         });
     };
+    // Enter in a field of a form presses its button, which would start a run.
+    let key = move |event: KeyboardEvent| {
+        if event.key() == "Enter" && !event.is_composing() {
+            event.prevent_default();
+            keep();
+        }
+    };
     view! {
-        // What is typed here is no parameter.
-        <div class="field" on:input=|event| event.stop_propagation()>
+        <div class="field">
             <label for="recipe-name">"Keep these parameters as a recipe"</label>
             <div class="row">
                 <input
@@ -100,8 +107,9 @@ pub(super) fn KeepRecipe(texts: Texts, kept: Loaded<Vec<Stored<Recipe>>>) -> imp
                     placeholder="Its name"
                     prop:value=name
                     on:input=move |event| name.set(event_target_value(&event))
+                    on:keydown=key
                 />
-                <button type="button" class="button" on:click=keep>
+                <button type="button" class="button" on:click=move |_| keep()>
                     "Keep"
                 </button>
             </div>

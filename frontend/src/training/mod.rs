@@ -5,6 +5,7 @@ mod field;
 mod form;
 mod history;
 mod kept;
+mod open;
 mod outlook;
 mod page;
 mod progress;
@@ -12,6 +13,7 @@ mod run;
 mod samples;
 mod seen;
 
+pub(crate) use open::OpenJobs;
 pub(crate) use page::Training;
 pub(crate) use progress::{Progress, StateTag, Work};
 pub(crate) use run::RunPage;

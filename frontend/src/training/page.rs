@@ -1,5 +1,6 @@
 //! The page of runs: a new one, and those that there are.
 
+use gloo_timers::callback::Interval;
 use leptos::prelude::*;
 use leptos_router::components::A;
 use mudi_domain::api::{Access, Base, Page, Photo, Run, SubjectSummary};
@@ -7,9 +8,13 @@ use mudi_domain::api::{Access, Base, Page, Photo, Run, SubjectSummary};
 use super::form::NewRunForm;
 use super::history::History;
 use crate::api::{self, Answer, Loaded};
+use crate::browser;
 use crate::frame::the_project;
 use crate::text;
 use crate::widgets::{Empty, PageTitle, shown};
+
+/// How often it is asked how far runs are while one is not over, in milliseconds.
+const AGAIN: u32 = 4000;
 
 /// What a new run needs to know.
 #[derive(Clone, PartialEq)]
@@ -46,6 +51,12 @@ pub(crate) fn Training() -> impl IntoView {
         async move { api::list::<Run>(&path).await }
     });
     let again = Callback::new(move |()| runs.reload());
+    let _beat = StoredValue::new_local(Interval::new(AGAIN, move || {
+        let going = || runs.value_now().is_some_and(|runs| runs.iter().any(|run| !run.state.is_over()));
+        if !browser::document().hidden() && going() {
+            runs.reload();
+        }
+    }));
     view! {
         <div class="page">
             <div class="page-head">

@@ -2,12 +2,12 @@
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use mudi_domain::api::{Access, Job, JobEvent, JobState};
+use mudi_domain::api::{Access, Job, JobEvent, JobKind, JobState};
 
 use crate::api::{self, listen};
 use crate::frame::{Toasts, the_project};
 use crate::text;
-use crate::widgets::{Icon, Sign};
+use crate::widgets::{Icon, Sign, Twice};
 
 /// A job's state in a word.
 #[component]
@@ -39,15 +39,19 @@ impl Work {
     /// Follows a job; `heard` is told each of its events too.
     pub(crate) fn follow(job: Job, heard: impl Fn(&JobEvent) + Clone + 'static) -> Self {
         let the = the_project();
-        let (id, over) = (job.id, job.state.is_over());
+        let (id, state) = (job.id, job.state);
         let work = Self { job: RwSignal::new(job) };
+        // Nothing more happens to it, and what it made is there. Of one that was cut short some is in its events alone.
+        if state == JobState::Done {
+            return work;
+        }
         let listening = listen(
             the.id.get_untracked(),
             id,
             move |event| {
                 heard(&event);
                 // Events of the past do not change what the job has become since.
-                if !over {
+                if !state.is_over() {
                     work.hear(&event);
                 }
             },
@@ -75,7 +79,7 @@ impl Work {
 
     /// The job's state.
     pub(crate) fn state(self) -> Signal<JobState> {
-        Signal::derive(move || self.job.with(|job| job.state))
+        Memo::new(move |_| self.job.with(|job| job.state)).into()
     }
 }
 
@@ -91,19 +95,18 @@ pub(crate) fn Progress(
     let the = the_project();
     let toasts = expect_context::<Toasts>();
     let job = work.job;
-    let act = move |what: &'static str| {
-        move |_| {
-            let path = the.path_now(&format!("jobs/{}/{what}", job.with_untracked(|job| job.id)));
-            let over = job.with_untracked(|job| job.state.is_over());
-            spawn_local(async move {
-                match api::post::<Job>(&path, &()).await {
-                    Ok(_) if over => drop(revived.map(|revived| revived.run(()))),
-                    Ok(changed) => drop(job.try_update(|job| job.state = changed.state)),
-                    Err(error) => toasts.fault(&error),
-                }
-            });
-        }
+    let tell = move |what: &'static str| {
+        let path = the.path_now(&format!("jobs/{}/{what}", job.with_untracked(|job| job.id)));
+        let over = job.with_untracked(|job| job.state.is_over());
+        spawn_local(async move {
+            match api::post::<Job>(&path, &()).await {
+                Ok(_) if over => drop(revived.map(|revived| revived.try_run(()))),
+                Ok(changed) => drop(job.try_update(|job| job.state = changed.state)),
+                Err(error) => toasts.fault(&error),
+            }
+        });
     };
+    let act = move |what: &'static str| move |_| tell(what);
     let share = move || job.with(|job| if job.steps == 0 { 0.0 } else { job.step as f64 / job.steps as f64 });
     let words = move || job.with(words);
     let state = work.state();
@@ -127,11 +130,26 @@ pub(crate) fn Progress(
             view! { <button class="button" on:click=act("resume")><Icon sign=Sign::Play /> "Resume"</button> }
                 .into_any()
         };
-        let both = view! {
-            {first}
-            <button class="button danger" on:click=act("cancel")><Icon sign=Sign::Stop /> "Cancel"</button>
+        let cancel = if job.with_untracked(|job| job.kind == JobKind::Train) {
+            view! {
+                <Twice
+                    label="Cancel"
+                    class="danger"
+                    question="A cancelled run cannot be resumed"
+                    yes="Cancel for good"
+                    no="Keep it"
+                    act=Callback::new(move |()| tell("cancel"))
+                >
+                    <Icon sign=Sign::Stop />
+                    "Cancel"
+                </Twice>
+            }
+            .into_any()
+        } else {
+            view! { <button class="button danger" on:click=act("cancel")><Icon sign=Sign::Stop /> "Cancel"</button> }
+                .into_any()
         };
-        Some(both.into_any())
+        Some(view! { {first} {cancel} }.into_any())
     };
     view! {
         <div class="stack">

@@ -30,7 +30,8 @@ pub(crate) fn RunPage() -> impl IntoView {
     let id = Memo::new(move |_| {
         params.with(|params| params.get("run").and_then(|id| id.parse::<Uuid>().ok()).unwrap_or_default())
     });
-    let loaded = Loaded::new(move || {
+    // What follows the run goes on by itself when the server is back.
+    let loaded = Loaded::to_edit(move || {
         let path = the.path("");
         let id = id.get();
         async move {
@@ -68,6 +69,7 @@ fn Live(
     let id = run.id;
     let known: BTreeMap<u64, f64> = metrics.iter().map(|metric| (metric.step, metric.loss)).collect();
     let losses = RwSignal::new(known);
+    let note = noter(losses);
     let samples = Loaded::new(move || {
         let path = the.path(&format!("runs/{id}/samples"));
         async move { api::get::<Page<Samples>>(&path).await.map(|page| page.items) }
@@ -81,7 +83,7 @@ fn Live(
     let asked = StoredValue::new(0_u64);
     let work = Work::follow(job, move |event| match event {
         JobEvent::Progress { step, loss: Some(loss), .. } => {
-            losses.try_update(|losses| losses.insert(*step, *loss));
+            note(*step, *loss);
             let now = browser::now();
             if looked.try_get_value().is_some_and(|looked| now - looked > LOOK) {
                 looked.try_set_value(now);
@@ -150,6 +152,23 @@ fn Live(
         <SeenNow run=id seen />
         {sampled.then(|| view! { <SampleStrip run=id samples prompts /> })}
         <RecipeTable recipe=run.recipe />
+    }
+}
+
+/// Puts losses among `losses`: those that come at once, as of steps long past, with the same frame.
+fn noter(losses: RwSignal<BTreeMap<u64, f64>>) -> impl Fn(u64, f64) + Copy {
+    let fresh = StoredValue::new(Vec::new());
+    move |step, loss| {
+        let first = fresh.try_update_value(|fresh| {
+            fresh.push((step, loss));
+            fresh.len() == 1
+        });
+        if first == Some(true) {
+            request_animation_frame(move || {
+                let fresh = fresh.try_update_value(std::mem::take).unwrap_or_default();
+                losses.try_update(|losses| losses.extend(fresh));
+            });
+        }
     }
 }
 

@@ -6,6 +6,7 @@ mod sheet;
 mod slider;
 mod states;
 mod title;
+mod twice;
 mod zip_button;
 
 pub(crate) use dialog::Dialog;
@@ -14,4 +15,5 @@ pub(crate) use sheet::Sheet;
 pub(crate) use slider::Slider;
 pub(crate) use states::{Empty, Failed, Waiting, shown};
 pub(crate) use title::PageTitle;
+pub(crate) use twice::Twice;
 pub(crate) use zip_button::ZipButton;

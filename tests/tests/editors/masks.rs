@@ -5,6 +5,7 @@ use mudi_domain::rng;
 use mudi_editor::mask::{Held, Message, Tool, key_message};
 use mudi_tests::hands::Kind;
 use rand::Rng;
+use serde_json::json;
 
 use super::room::{CONTROL, DOWN, ENTER, RIGHT, Room, SHIFT, encoded, photo};
 
@@ -99,6 +100,58 @@ fn a_reload_in_the_middle_of_a_stroke_loses_nothing() {
     room.browser.reload();
     room.browser.sees("Your unsaved work is back");
     room.until_saved(&id, twin.mask());
+}
+
+#[test]
+fn a_link_that_is_followed_at_once_leaves_a_mask_that_is_saved() {
+    let room = Room::new(1200, 800);
+    let id = room.open_mask(SIZE.0, SIZE.1);
+    let mut twin = room.twin(SIZE.0, SIZE.1);
+    let line: Vec<_> = [(60.0, 60.0), (300.0, 200.0)].map(|place| room.on_screen(&twin, place)).into();
+    room.browser.drag(Kind::Mouse, &line);
+    room.twin_drag(&mut twin, &line, true);
+    room.browser.press("Photos");
+    // The page of photos is another program: it is loaded once the mask has arrived.
+    room.browser.sees("Every photo has its mask.");
+    assert!(room.mask(&id) == *twin.mask());
+    room.enter_mask(&id);
+    assert!(!room.browser.text().contains("unsaved work"), "its journal is gone");
+}
+
+#[test]
+fn what_is_drawn_during_a_save_is_saved_when_the_page_is_left() {
+    let room = Room::new(1200, 800);
+    let other = room.upload("b", &encoded(photo(90, 60), ImageFormat::Png));
+    let id = room.open_mask(SIZE.0, SIZE.1);
+    let mut twin = room.twin(SIZE.0, SIZE.1);
+    let first: Vec<_> = [(60.0, 60.0), (300.0, 200.0)].map(|place| room.on_screen(&twin, place)).into();
+    let second: Vec<_> = [(60.0, 200.0), (300.0, 60.0)].map(|place| room.on_screen(&twin, place)).into();
+    let wait = |milliseconds: u32| {
+        let slow = json!({ "offline": false, "latency": milliseconds, "downloadThroughput": -1, "uploadThroughput": -1 });
+        room.browser.chromium("Network.enable", &json!({}));
+        room.browser.chromium("Network.emulateNetworkConditions", &slow);
+    };
+    wait(3000);
+    room.browser.drag(Kind::Mouse, &first);
+    room.twin_drag(&mut twin, &first, true);
+    room.browser.sees("Saving…");
+    room.browser.drag(Kind::Mouse, &second);
+    room.twin_drag(&mut twin, &second, true);
+    // To another photo and back, before the first stroke has arrived.
+    let [forth, back] = if room.browser.text().contains("1 of 2") {
+        ["\u{e00f}", "\u{e00e}"]
+    } else {
+        ["\u{e00e}", "\u{e00f}"]
+    };
+    room.browser.keys(forth);
+    room.browser.until_true(&format!("location.pathname.includes('{other}')"));
+    room.browser.keys(back);
+    room.browser.until_true(&format!("location.pathname.includes('{id}')"));
+    wait(0);
+    room.ready();
+    room.until_saved(&id, twin.mask());
+    let text = room.browser.text();
+    assert!(!text.contains("was changed in another window") && !text.contains("unsaved work"), "{text}");
 }
 
 #[test]

@@ -51,6 +51,10 @@ fn a_run_is_followed_through_the_end_of_the_server() {
     browser.press("Pause");
     browser.sees("Paused");
     browser.press("Cancel");
+    browser.press("Keep it");
+    browser.press("Cancel");
+    assert!(!browser.text().contains("Cancelled"), "it asks first");
+    browser.press("Cancel for good");
     browser.sees("Cancelled");
 }
 

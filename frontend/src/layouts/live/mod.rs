@@ -19,7 +19,7 @@ use super::bench::Bench;
 use super::exact::{put, rendered};
 use crate::api;
 use crate::browser;
-use crate::preview::{Ask, ByGpu, Canvas, Held, PreviewWorker, Tell, WORKERS, Wish};
+use crate::preview::{Ask, ByGpu, Canvas, Held, PreviewWorker, Silence, Tell, WORKERS, Wish};
 
 /// The least time between two layouts that are sent while one is dragged, in milliseconds.
 const PACE: u32 = 60;
@@ -84,6 +84,15 @@ pub(super) struct Live {
     /// Counts wishes, so that pictures of an older one are known.
     number: StoredValue<u64>,
     waiting: StoredValue<bool>,
+    /// Why there is nothing to paint.
+    unpaintable: RwSignal<Option<String>>,
+    silence: Silence,
+    /// How far it was when the worker was taken for dead.
+    before: StoredValue<Option<Stage>>,
+    /// Whether a picture was asked for that is not finished.
+    painting: StoredValue<bool>,
+    /// Whether the worker is the one with the GPU.
+    by_gpu: StoredValue<bool>,
 }
 
 /// The preview beside the canvas; nothing where the host offers none.
@@ -134,6 +143,11 @@ impl Live {
             strength,
             number: StoredValue::new(0),
             waiting: StoredValue::new(false),
+            unpaintable: RwSignal::new(None),
+            silence: Silence::new(),
+            before: StoredValue::new(None),
+            painting: StoredValue::new(false),
+            by_gpu: StoredValue::new(false),
         };
         live.react();
         live.listen();
@@ -152,10 +166,21 @@ impl Live {
         self.start();
     }
 
+    /// Has the processor paint, where the GPU has failed.
+    fn do_without_gpu(self) {
+        if let Stage::Failed(reason) = self.stage.get_untracked() {
+            self.why_no_gpu.set(Some(reason));
+        }
+        self.employ(WORKERS[1]);
+    }
+
     /// Starts a worker in the place of the one that there is.
     fn employ(self, script: &str) {
         self.stage.set(Stage::Loading { received: 0, total: 1 });
         self.painted.set(None);
+        self.by_gpu.set_value(script == WORKERS[0]);
+        self.before.set_value(None);
+        self.silence.watch(move || self.owes(), move |spoken| self.fell_silent(spoken));
         // Both workers speak the same.
         let mut spawner = PreviewWorker::<ByGpu>::spawner();
         let bridge = spawner.with_loader(true).callback(move |tell| self.told(tell)).spawn(script);
@@ -184,7 +209,31 @@ impl Live {
         self.painted.set(None);
     }
 
+    /// Whether the worker has something to say.
+    fn owes(self) -> bool {
+        match self.stage.try_get_untracked() {
+            Some(Stage::Loading { .. } | Stage::Lost) => true,
+            Some(Stage::Ready { .. }) => self.painting.get_value(),
+            _ => false,
+        }
+    }
+
+    fn fell_silent(self, spoken: bool) {
+        let words = if spoken {
+            "What paints has not said anything for a while. The browser may have ended it for want of memory."
+        } else {
+            "The browser does not start what would paint."
+        };
+        self.before.set_value(Some(self.stage.get_untracked()));
+        self.stage.set(Stage::Failed(words.to_owned()));
+    }
+
     fn told(self, tell: Tell) {
+        self.silence.broken();
+        // One that was only slow goes on where it was.
+        if let Some(before) = self.before.try_update_value(Option::take).flatten() {
+            self.stage.try_set(before);
+        }
         match tell {
             Tell::Loading { received, total } => drop(self.stage.try_set(Stage::Loading { received, total })),
             Tell::Ready { device, gpu, emulated } => {
@@ -215,6 +264,7 @@ impl Live {
                 if self.number.try_get_value() != Some(number) {
                     return;
                 }
+                self.painting.set_value(step < steps);
                 let Some(canvas) = self.canvas.get_untracked() else { return };
                 if let Some(image) = RgbImage::from_raw(side, side, pixels) {
                     // What cannot be drawn now is drawn with the next step.
@@ -262,9 +312,14 @@ impl Live {
         }
         let dragging = self.bench.look(Designer::is_dragging) == Some(true);
         let (side, reduction) = self.model.with_value(|model| (model.side, model.reduction.max(1)));
-        let ask = match rendered(self.bench, side, dragging) {
+        let rendered = rendered(self.bench, side, dragging);
+        let why = rendered.as_ref().and_then(|rendered| rendered.as_ref().err());
+        if self.unpaintable.with_untracked(|known| known.as_ref() != why) {
+            self.unpaintable.set(why.cloned());
+        }
+        let ask = match rendered {
             Some(Ok(collage)) => Ask::Paint { number: self.next(), wish: self.wish_for(&collage, reduction) },
-            // An empty canvas, or cutouts that are on their way.
+            // An empty canvas, or cutouts that are on their way or missing.
             _ => Ask::Rest,
         };
         self.ask(ask);
@@ -306,6 +361,11 @@ impl Live {
     }
 
     fn ask(self, ask: Ask) {
+        match ask {
+            Ask::Paint { .. } => drop(self.painting.try_set_value(true)),
+            Ask::Rest => drop(self.painting.try_set_value(false)),
+            _ => {}
+        }
         self.bridge.try_with_value(|bridge| {
             if let Some(bridge) = bridge {
                 bridge.send(ask);

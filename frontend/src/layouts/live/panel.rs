@@ -100,6 +100,9 @@ pub(in crate::layouts) fn Status(live: Live) -> impl IntoView {
                     format!("on your processor, which is slower than a GPU: {why}")
                 }
             };
+            if let Some(why) = live.unpaintable.get() {
+                return why;
+            }
             match live.painted.get() {
                 Some(Painted { step, steps, milliseconds, .. }) => {
                     let again = if live.lost.get() { "; the GPU was lost and set up again" } else { "" };
@@ -146,9 +149,21 @@ pub(in crate::layouts) fn Status(live: Live) -> impl IntoView {
             failed()
                 .then(|| {
                     view! {
-                        <button class="button" on:click=move |_| live.start()>
-                            "Try again"
-                        </button>
+                        <div class="actions">
+                            <button class="button" on:click=move |_| live.start()>
+                                "Try again"
+                            </button>
+                            {live
+                                .by_gpu
+                                .get_value()
+                                .then(|| {
+                                    view! {
+                                        <button class="button" on:click=move |_| live.do_without_gpu()>
+                                            "Paint with the processor"
+                                        </button>
+                                    }
+                                })}
+                        </div>
                     }
                 })
         }}

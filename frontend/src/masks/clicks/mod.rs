@@ -17,15 +17,12 @@ use super::desk::Desk;
 use super::finder;
 use crate::api;
 use crate::browser;
-use crate::preview::{Ask, ByGpu, ClickAsk, ClickTell, PreviewWorker, Tell, WORKERS};
+use crate::preview::{Ask, ByGpu, ClickAsk, ClickTell, PreviewWorker, Silence, Tell, WORKERS};
 use crate::runs::Runs;
 
 /// A segmenter that sees photos in a square of at least so many pixels was made for photos; the small one that comes with the
 /// program has seen nothing but toys, and is asked only by whoever wants that.
 const FOR_PHOTOS: u32 = 512;
-
-/// How long a worker may take until it says its first word, in milliseconds. What has no WebAssembly as it needs it says none.
-const SILENCE: u32 = 15_000;
 
 /// How far the segmenter in the page is.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +33,8 @@ enum Stage {
     Asking,
     /// The server has none for this photo.
     Missing,
+    /// The server was not to be asked, and why.
+    Unanswered(String),
     /// A worker is on its way.
     Starting,
     Loading {
@@ -72,8 +71,7 @@ pub(super) struct Clicks {
     took: RwSignal<Option<f64>>,
     model: StoredValue<Option<SegmenterModel>>,
     bridge: StoredValue<Option<WorkerBridge<PreviewWorker<ByGpu>>>, LocalStorage>,
-    /// Counts workers.
-    employed: StoredValue<u32>,
+    silence: Silence,
     pending: StoredValue<Option<Pending>>,
     /// Whether the worker looks at a place: it gets the next one when it has answered.
     looking: StoredValue<bool>,
@@ -88,7 +86,7 @@ impl Clicks {
             took: RwSignal::new(None),
             model: StoredValue::new(None),
             bridge: StoredValue::new_local(None),
-            employed: StoredValue::new(0),
+            silence: Silence::new(),
             pending: StoredValue::new(None),
             looking: StoredValue::new(false),
             next: StoredValue::new(None),
@@ -108,7 +106,10 @@ impl Clicks {
     /// Has the worker find what was clicked on; false where there is no worker to ask.
     pub(super) fn click(self, number: u64, hints: &Hints, prompt: &MaskPrompt) -> bool {
         let stage = self.stage.try_get_untracked();
-        if matches!(stage, None | Some(Stage::Off | Stage::Missing | Stage::Elsewhere(_))) {
+        if matches!(
+            stage,
+            None | Some(Stage::Off | Stage::Missing | Stage::Unanswered(_) | Stage::Elsewhere(_))
+        ) {
             return false;
         }
         let (hints, prompt) = (hints.clone(), prompt.clone());
@@ -144,8 +145,13 @@ pub(super) fn offer(desk: Desk, project: String, photo: Photo) {
     });
     let photo = StoredValue::new(photo);
     let project = StoredValue::new(project);
-    Effect::new(move |_| {
+    Effect::new(move |before: Option<Option<bool>>| {
         let (wanted, points) = (desk.by_segmenter.get(), points.get());
+        // Whoever ticks the box anew wants it tried anew.
+        let ticked = wanted == Some(true) && before.is_some_and(|before| before != wanted);
+        if ticked && matches!(clicks.stage.get_untracked(), Stage::Unanswered(_) | Stage::Elsewhere(_)) {
+            clicks.stage.set(Stage::Off);
+        }
         let known = clicks.model.with_value(Option::is_some);
         let stage = clicks.stage.get_untracked();
         match wanted {
@@ -160,6 +166,7 @@ pub(super) fn offer(desk: Desk, project: String, photo: Photo) {
             }
             _ => {}
         }
+        wanted
     });
     // Whoever takes a worker's place does it outside of that worker's own answer.
     Effect::new(move |_| {
@@ -196,8 +203,10 @@ impl Clicks {
                     self.give_back(desk);
                 }
             }
-            Err(_) => {
-                self.stage.try_set(Stage::Missing);
+            Err(error) => {
+                // Another fault says nothing of what the server has.
+                let none = matches!(error.code(), "conflict" | "missing");
+                self.stage.try_set(if none { Stage::Missing } else { Stage::Unanswered(error.to_string()) });
                 self.give_back(desk);
             }
         }
@@ -221,16 +230,24 @@ impl Clicks {
         let (project, photo) = (project.to_owned(), photo.path.clone());
         self.send(ClickAsk::Open { project, model, photo, width, height });
         self.ask_again();
-        self.employed.update_value(|count| *count += 1);
-        let count = self.employed.get_value();
-        spawn_local(async move {
-            TimeoutFuture::new(SILENCE).await;
-            let same = self.employed.try_get_value() == Some(count);
-            if same && self.stage.try_get_untracked() == Some(Stage::Starting) {
-                let reason = "the browser does not start what would make it";
-                self.let_go(desk, Stage::Elsewhere(reason.to_owned()));
-            }
-        });
+        let fell = move |spoken| {
+            let reason = if spoken {
+                "what would make it has not said anything for a while"
+            } else {
+                "the browser does not start what would make it"
+            };
+            self.let_go(desk, Stage::Elsewhere(reason.to_owned()));
+        };
+        self.silence.watch(move || self.owes(), fell);
+    }
+
+    /// Whether the worker has something to say. While the server looks at the photo it has not: that may take its time.
+    fn owes(self) -> bool {
+        match self.stage.try_get_untracked() {
+            Some(Stage::Starting | Stage::Loading { .. } | Stage::Lost) => true,
+            Some(Stage::Ready { .. }) => self.looking.get_value() || self.pending.with_value(Option::is_some),
+            _ => false,
+        }
     }
 
     /// Ends the worker; what waits for it is found elsewhere.
@@ -265,6 +282,7 @@ impl Clicks {
         if self.stage.try_get_untracked().is_none() {
             return;
         }
+        self.silence.broken();
         match tell {
             ClickTell::Loading { received, total } => self.stage.set(Stage::Loading { received, total }),
             ClickTell::Seeing => self.stage.set(Stage::Seeing),

@@ -13,6 +13,11 @@ pub(in crate::masks) fn ClickNote(desk: Desk) -> impl IntoView {
         Stage::Off => String::new(),
         Stage::Asking => "Asking the server for its segmenter…".to_owned(),
         Stage::Missing => "This server has no segmenter; colours decide.".to_owned(),
+        Stage::Unanswered(why) => {
+            format!(
+                "Whether this server has a segmenter is not known: {why}. Tick the box again to ask again."
+            )
+        }
         Stage::Loading { received, total } if received < total => {
             format!("Loading its decoder: {:.1} of {:.1} MB", received as f64 / 1e6, total as f64 / 1e6)
         }

@@ -29,7 +29,7 @@ pub struct Pointer {
 pub enum Message {
     /// A pointer did something.
     Pointer(Pointer),
-    /// One is chosen, or one more; or none.
+    /// One is chosen; or one more, or that one no more, where it was; or none.
     Choose(Option<usize>, bool),
     /// All are chosen.
     ChooseAll,
@@ -116,7 +116,7 @@ pub const SHEET: &[crate::Shortcut] = &[
     crate::Shortcut { keys: "Ctrl + D", does: "Duplicate" },
     crate::Shortcut { keys: "Delete", does: "Take off the canvas" },
     crate::Shortcut { keys: "Ctrl + A", does: "Choose all" },
-    crate::Shortcut { keys: "Shift + click", does: "Choose one more" },
+    crate::Shortcut { keys: "Shift + click", does: "Choose one more, or one less" },
     crate::Shortcut { keys: "Alt while dragging", does: "Do not snap" },
     crate::Shortcut { keys: "Esc", does: "Back to before the drag; choose nothing" },
     crate::Shortcut { keys: "Ctrl + Z", does: "Undo" },

@@ -204,10 +204,11 @@ impl Designer {
         match message {
             Message::Choose(index, more) => {
                 let index = index.filter(|&index| index < self.placements.len());
+                let chosen_already = index.is_some_and(|index| more && self.chosen.remove(&index));
                 if !more {
                     self.chosen.clear();
                 }
-                self.chosen.extend(index);
+                self.chosen.extend(index.filter(|_| !chosen_already));
                 self.last = None;
             }
             Message::ChooseAll => self.chosen = (0..self.placements.len()).collect(),

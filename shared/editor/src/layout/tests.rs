@@ -156,6 +156,22 @@ fn aligning_and_distributing_use_the_boxes_that_are_seen() {
 }
 
 #[test]
+fn choosing_more_chooses_and_lets_go() {
+    let mut designer = two();
+    let chosen = |designer: &Designer| designer.chosen().iter().copied().collect::<Vec<_>>();
+    designer.update(Message::Choose(Some(0), false));
+    designer.update(Message::Choose(Some(1), true));
+    assert_eq!(chosen(&designer), [0, 1]);
+    designer.update(Message::Choose(Some(0), true));
+    assert_eq!(chosen(&designer), [1]);
+    designer.update(Message::Choose(None, true));
+    designer.update(Message::Choose(Some(9), true));
+    assert_eq!(chosen(&designer), [1], "there is no such subject");
+    designer.update(Message::Choose(Some(1), false));
+    assert_eq!(chosen(&designer), [1]);
+}
+
+#[test]
 fn the_stack_can_be_reordered() {
     let mut designer = two();
     designer.update(Message::Add(id("b"), 0));

@@ -82,10 +82,7 @@ impl MaskEditor {
                 effects.merge(self.up(pointer));
                 effects
             }
-            Phase::Cancel => {
-                self.pressed.pointers.remove(&pointer.id);
-                if self.gesture.id() == Some(pointer.id) { self.abort() } else { Effects::default() }
-            }
+            Phase::Cancel => self.cancelled(pointer),
         }
     }
 
@@ -112,7 +109,7 @@ impl MaskEditor {
             self.gesture = Gesture::Pan { id: pointer.id, last: pointer.at };
             return Effects::marks();
         }
-        let opposite = pointer.keys.alt || pointer.button == Button::Secondary;
+        let opposite = self.tools.is_opposite(pointer.keys.alt || pointer.button == Button::Secondary);
         let (id, ink, at) = (pointer.id, self.tools.ink(opposite), self.place(pointer.at));
         match tool {
             Tool::Brush | Tool::Eraser => {
@@ -236,6 +233,15 @@ impl MaskEditor {
             }
             Gesture::Idle | Gesture::Pan { .. } | Gesture::Pinch { .. } => Effects::marks(),
         }
+    }
+
+    /// The system has taken a pointer away. Of a pinch nothing is undone: it ends as if the finger were lifted.
+    fn cancelled(&mut self, pointer: Pointer) -> Effects {
+        if matches!(self.gesture, Gesture::Pinch { ids, .. } if ids.contains(&pointer.id)) {
+            return self.up(pointer);
+        }
+        self.pressed.pointers.remove(&pointer.id);
+        if self.gesture.id() == Some(pointer.id) { self.abort() } else { Effects::default() }
     }
 
     /// Draws a stroke's next line.

@@ -61,7 +61,8 @@ impl MaskEditor {
         }
         self.glimpse.asked += 1;
         let mut hints = self.prompt.hints.clone();
-        hints.strokes.push(Stroke { places: vec![at], on_subject: !pointer.keys.alt });
+        let on_subject = !self.tools.is_opposite(pointer.keys.alt);
+        hints.strokes.push(Stroke { places: vec![at], on_subject });
         Effects { requests: vec![Request::Look(self.glimpse.asked, hints)], ..Effects::default() }
     }
 }

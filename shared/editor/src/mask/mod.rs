@@ -214,6 +214,14 @@ impl MaskEditor {
         if self.is_busy() { None } else { self.saving.begin(&self.mask) }
     }
 
+    /// The mask, where more was done since the upload began that is on its way: what a page that is left has still to send.
+    #[must_use]
+    pub fn unsent(&self) -> Option<GrayImage> {
+        let drawing = self.gesture.stroke().is_some();
+        let more = *self.save_state() == SaveState::Saving && (drawing || self.saving.is_behind());
+        more.then(|| self.mask.clone())
+    }
+
     /// Takes a message.
     pub fn update(&mut self, message: Message) -> Effects {
         match message {
@@ -228,7 +236,7 @@ impl MaskEditor {
             Message::View(change) => self.change_view(change),
             Message::Tool(tool) => {
                 let effects = self.abort().merged(self.glimpse.end());
-                self.tools.tool = tool;
+                self.tools.take_up(tool);
                 effects.merged(Effects::marks().say(tool.name()))
             }
             Message::Setting(change) => {

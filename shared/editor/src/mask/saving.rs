@@ -98,6 +98,11 @@ impl Saving {
         Some(Upload { mask: mask.clone(), base: self.journal.base().map(str::to_owned) })
     }
 
+    /// Whether something was done since the upload began.
+    pub(super) fn is_behind(&self) -> bool {
+        self.since.as_ref().is_some_and(|since| !since.is_empty())
+    }
+
     /// The server has taken the upload and calls it `tag`.
     pub(super) fn saved(&mut self, tag: String) {
         if let Some(since) = self.since.take() {

@@ -71,6 +71,16 @@ impl Tool {
             Self::Hand => "Move the photo. The space bar does so with every tool.",
         }
     }
+
+    /// What it does when it is turned round, for whoever has neither Alt nor a right button; none where another tool does that.
+    #[must_use]
+    pub fn turned(self) -> Option<&'static str> {
+        match self {
+            Self::Lasso | Self::Wand => Some("Take away"),
+            Self::Point | Self::Mark => Some("Beside the subject"),
+            Self::Brush | Self::Eraser | Self::Frame | Self::Hand => None,
+        }
+    }
 }
 
 /// A setting that changes.
@@ -92,6 +102,8 @@ pub enum ToolChange {
     Contiguous(bool),
     /// By how many pixels of the photo the mask grows, shrinks or is feathered.
     Radius(u32),
+    /// The tool is turned round, where it can be, or back.
+    Turn,
 }
 
 /// All settings. Brush and eraser each have their size.
@@ -115,6 +127,8 @@ pub struct Tools {
     pub contiguous: bool,
     /// By how many pixels the mask grows, shrinks or is feathered.
     pub radius: u32,
+    /// Whether the tool is turned round: it does the opposite, and with Alt what it does else.
+    pub turned: bool,
 }
 
 impl Tools {
@@ -133,7 +147,13 @@ impl Tools {
             tolerance: 24,
             contiguous: true,
             radius: ((side / 500.0).round() as u32).clamp(1, MAX_RADIUS),
+            turned: false,
         }
+    }
+
+    /// Takes up a tool, as it is meant: one that was turned round is forgotten with the next one.
+    pub(super) fn take_up(&mut self, tool: Tool) {
+        (self.tool, self.turned) = (tool, false);
     }
 
     /// Changes a setting; what is out of range is brought into it.
@@ -160,6 +180,7 @@ impl Tools {
             ToolChange::Tolerance(value) => self.tolerance = value,
             ToolChange::Contiguous(value) => self.contiguous = value,
             ToolChange::Radius(value) => self.radius = value.clamp(1, MAX_RADIUS),
+            ToolChange::Turn => self.turned = !self.turned && self.tool.turned().is_some(),
         }
     }
 
@@ -171,6 +192,12 @@ impl Tools {
             Tool::Eraser => Some(self.eraser),
             _ => None,
         }
+    }
+
+    /// Whether the tool in hand does the opposite, where a key or a button says so or not.
+    #[must_use]
+    pub(super) fn is_opposite(&self, held: bool) -> bool {
+        self.turned != held
     }
 
     /// What the tool in hand does to coverages, `opposite` or not.

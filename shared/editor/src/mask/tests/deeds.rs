@@ -64,6 +64,38 @@ fn a_second_finger_turns_a_stroke_into_a_pinch() {
 }
 
 #[test]
+fn a_pinch_that_the_system_takes_away_leaves_the_fingers_free() {
+    for lifted in [[1, 2], [2, 1]] {
+        let mut editor = blank();
+        editor.update(touch(1, Phase::Down, 100.0, 100.0));
+        editor.update(touch(2, Phase::Down, 200.0, 100.0));
+        editor.update(touch(2, Phase::Move, 220.0, 100.0));
+        let view = *editor.view();
+        for id in lifted {
+            editor.update(touch(id, Phase::Cancel, 0.0, 0.0));
+        }
+        assert!(!editor.is_busy() && *editor.view() == view, "{lifted:?}");
+        // The next finger draws, and what it draws can be saved.
+        editor.update(touch(3, Phase::Down, 150.0, 100.0));
+        editor.update(touch(3, Phase::Up, 150.0, 100.0));
+        assert!(editor.history().depth() == 1 && editor.begin_save().is_some(), "{lifted:?}");
+    }
+}
+
+#[test]
+fn a_finger_that_is_left_of_a_pinch_still_moves_the_photo() {
+    let mut editor = blank();
+    editor.update(touch(1, Phase::Down, 100.0, 100.0));
+    editor.update(touch(2, Phase::Down, 200.0, 100.0));
+    editor.update(touch(2, Phase::Cancel, 200.0, 100.0));
+    let before = editor.view().x;
+    editor.update(touch(1, Phase::Move, 110.0, 100.0));
+    assert!((editor.view().x - before - 10.0).abs() < 1e-9);
+    editor.update(touch(1, Phase::Up, 110.0, 100.0));
+    assert_eq!((editor.history().depth(), editor.is_busy()), (0, false));
+}
+
+#[test]
 fn a_hand_that_rests_beside_a_pen_does_not_draw() {
     let mut editor = blank();
     drag(&mut editor, &[(50.0, 50.0)], |p| Pointer { kind: PointerKind::Pen, ..p });
@@ -153,6 +185,32 @@ fn the_automatic_mask_is_looked_at_before_it_is_taken() {
 }
 
 #[test]
+fn a_tool_that_is_turned_round_does_the_opposite_until_another_is_taken_up() {
+    let mut editor = blank();
+    editor.update(Message::Edit(Edit::Fill));
+    editor.update(Message::Tool(Tool::Lasso));
+    editor.update(Message::Setting(ToolChange::Turn));
+    drag(&mut editor, &[(10.0, 10.0), (100.0, 10.0), (100.0, 100.0), (10.0, 100.0)], |pointer| pointer);
+    assert_eq!((covered(&editor, 50, 50), covered(&editor, 150, 50)), (0, 255));
+    // With Alt it does what it does else.
+    let keys = Keys { alt: true, ..Keys::default() };
+    let corners = [(20.0, 20.0), (80.0, 20.0), (80.0, 80.0), (20.0, 80.0)];
+    drag(&mut editor, &corners, |pointer| Pointer { keys, ..pointer });
+    assert_eq!(covered(&editor, 50, 50), 255);
+    for (turns, on_subject) in [(1, false), (2, true)] {
+        editor.update(Message::Tool(Tool::Point));
+        (0..turns).for_each(|_| drop(editor.update(Message::Setting(ToolChange::Turn))));
+        let effects = drag(&mut editor, &[(60.0, 50.0)], |pointer| pointer);
+        let [Request::Segment(_, hints)] = &effects.requests[..] else { panic!("{effects:?}") };
+        assert_eq!(hints.strokes.last().map(|stroke| stroke.on_subject), Some(on_subject));
+    }
+    // The brush has the eraser, and cannot be turned.
+    editor.update(Message::Tool(Tool::Brush));
+    editor.update(Message::Setting(ToolChange::Turn));
+    assert!(!editor.tools().turned);
+}
+
+#[test]
 fn a_box_that_is_no_box_and_an_answer_that_is_none_are_harmless() {
     let mut editor = blank();
     editor.update(Message::Tool(Tool::Frame));
@@ -215,6 +273,30 @@ fn a_failed_upload_is_tried_again_with_all_of_the_work() {
 }
 
 #[test]
+fn whoever_leaves_during_an_upload_knows_whether_there_is_more_to_send() {
+    let mut editor = blank();
+    drag(&mut editor, &[(200.0, 100.0)], |pointer| pointer);
+    assert_eq!(editor.unsent(), None, "it is sent by a save");
+    let upload = editor.begin_save().unwrap();
+    assert_eq!(editor.unsent(), None, "all of it is on its way");
+    drag(&mut editor, &[(50.0, 50.0)], |pointer| pointer);
+    assert_eq!(editor.unsent().as_ref(), Some(editor.mask()));
+    // The same by a step back, and by a stroke that is still being drawn.
+    editor.update(Message::Undo);
+    assert_eq!(editor.unsent(), None, "what is shown is what is on its way");
+    editor.update(Message::Undo);
+    assert!(editor.unsent().is_some_and(|mask| mask != upload.mask));
+    editor.update(Message::Redo);
+    let at = editor.view().to_screen((90.0, 90.0));
+    editor.update(Message::Pointer(pointer(Phase::Down, at.0, at.1)));
+    assert_eq!(editor.unsent().as_ref(), Some(editor.mask()));
+    editor.update(Message::Pointer(pointer(Phase::Up, at.0, at.1)));
+    editor.update(Message::Saved("v1".to_owned()));
+    assert_eq!(editor.unsent(), None);
+    assert_eq!(editor.begin_save().unwrap().base.as_deref(), Some("v1"));
+}
+
+#[test]
 fn a_stroke_that_a_reload_interrupts_is_in_the_journal() {
     let mut editor = blank();
     let at = editor.view().to_screen((50.0, 50.0));
@@ -231,8 +313,8 @@ fn a_stroke_that_a_reload_interrupts_is_in_the_journal() {
 fn every_key_of_the_sheet_means_something() {
     let held = Held::default();
     for key in [
-        "b", "e", "l", "w", "m", "p", "k", "h", "[", "]", "{", "}", "i", "g", "s", "f", "v", "0", "1", "+",
-        "-",
+        "b", "e", "l", "w", "m", "p", "k", "h", "[", "]", "{", "}", "o", "i", "g", "s", "f", "v", "0", "1",
+        "+", "-",
     ] {
         assert!(key_message(key, held, false).is_some(), "{key}");
         let written = key.to_uppercase();
