@@ -8,7 +8,7 @@ use image::{DynamicImage, ExtendedColorType, GrayImage, ImageEncoder, RgbImage};
 use mudi_domain::mask::Mask;
 
 use crate::dataset::DatasetError;
-use crate::dataset::decode::{Decoded, decode};
+use crate::dataset::decode::{Decoded, MAX_BYTES, decode};
 
 /// The longer side of a thumbnail, in pixels.
 const THUMBNAIL: u32 = 384;
@@ -34,6 +34,9 @@ pub(crate) enum MediaError {
         /// The photo's.
         photo: (u32, u32),
     },
+    /// It has become larger than what is read again.
+    #[error("the photo has {0} bytes as it would be kept; make it smaller than {MAX_BYTES}")]
+    Large(u64),
     /// It cannot be encoded.
     #[error("the image cannot be stored: {0}")]
     Encode(#[from] image::ImageError),
@@ -61,11 +64,12 @@ pub(crate) struct ReadyPhoto {
 pub(crate) fn photo(decoded: &Decoded, bytes: &[u8]) -> Result<ReadyPhoto, MediaError> {
     let pixels = decoded.rgb();
     let is_jpeg = bytes.starts_with(&[0xff, 0xd8]);
-    Ok(ReadyPhoto {
-        photo: if is_jpeg { jpeg(&pixels, PHOTO_QUALITY)? } else { png(&pixels)? },
-        thumbnail: thumbnail(&pixels)?,
-        size: pixels.dimensions(),
-    })
+    let photo = if is_jpeg { jpeg(&pixels, PHOTO_QUALITY)? } else { png(&pixels)? };
+    // Jobs and imports read no larger file.
+    if photo.bytes.len() as u64 > MAX_BYTES {
+        return Err(MediaError::Large(photo.bytes.len() as u64));
+    }
+    Ok(ReadyPhoto { photo, thumbnail: thumbnail(&pixels)?, size: pixels.dimensions() })
 }
 
 /// Decodes a mask that was drawn on an upright photo of `size` pixels.

@@ -106,7 +106,7 @@ macro_rules! settings {
                         needed: <$type as Value>::NEEDED,
                     })?
                 };)*
-                Ok(Self { $($field,)* })
+                Self { $($field,)* }.checked()
             }
         }
     };
@@ -136,13 +136,40 @@ settings! {
         "Where jobs run: cpu, cuda, metal, or one with its number, as cuda:1; of several, as cuda:0,cuda:1, each does one at a time.";
     keep_loaded: f64 = "keep-loaded", "4",
         "Weights of base models that each device keeps in memory between jobs, in GiB, so that the next job begins at once; 0 for none.";
-    nice: u64 = "nice", "10", "How much the worker yields to requests, 0 to 19 (Unix).";
+    nice: u64 = "nice", "10", "How much the worker yields to requests, 0 to 19 (Linux; elsewhere it counts for nothing).";
     rate: u64 = "rate", "100", "Requests a second from one address, in the mean; from this machine any number.";
     log: String = "log", "info", "What is logged: error, warn, info, debug or trace, or as `mudi=debug,tower_http=info`.";
     log_json: bool = "log-json", "false", "Log lines as JSON.";
 }
 
 impl Settings {
+    /// Refuses what its type allows and the server cannot do.
+    fn checked(self) -> Result<Self, SettingsError> {
+        let schemes = ["http://", "https://"];
+        let rules = [
+            ("nice", self.nice.to_string(), self.nice <= 19, "a whole number from 0 to 19"),
+            ("rate", self.rate.to_string(), self.rate > 0, "a whole number from 1"),
+            ("upload-limit", self.upload_limit.to_string(), self.upload_limit > 0, "a whole number from 1"),
+            (
+                "archive-limit",
+                self.archive_limit.to_string(),
+                self.archive_limit > 0,
+                "a whole number from 1",
+            ),
+            (
+                "public-url",
+                self.public_url.clone(),
+                self.public_url.is_empty()
+                    || schemes.iter().any(|scheme| self.public_url.starts_with(scheme)),
+                "an address that begins with http:// or https://",
+            ),
+        ];
+        match rules.into_iter().find(|(_, _, kept, _)| !kept) {
+            None => Ok(self),
+            Some((name, value, _, needed)) => Err(SettingsError::Value { name, value, needed }),
+        }
+    }
+
     /// The texts of a configuration file: a JSON object of settings.
     ///
     /// # Errors
@@ -163,8 +190,10 @@ impl Settings {
         if self.password_file.as_os_str().is_empty() {
             return Ok(None);
         }
-        let text = std::fs::read_to_string(&self.password_file)
-            .map_err(|error| ServeError::Password(format!("{}: {error}", self.password_file.display())))?;
+        let text = std::fs::read_to_string(&self.password_file).map_err(|error| {
+            let file = self.password_file.display();
+            ServeError::Password(format!("{file}: cannot be read ({error}); --password-file names its file"))
+        })?;
         Ok(Some(text.lines().next().unwrap_or_default().to_owned()))
     }
 
@@ -209,6 +238,11 @@ mod tests {
         assert!(wrong("proxy", "yes").contains("true or false"));
         assert!(wrong("memory", "-1").contains("a number"));
         assert!(wrong("device", "cpu,cpu").contains("each once"));
+        assert!(wrong("nice", "50").contains("from 0 to 19"));
+        for name in ["rate", "upload-limit", "archive-limit"] {
+            assert!(wrong(name, "0").contains("from 1"), "{name}");
+        }
+        assert!(wrong("public-url", "mudi.example.org").contains("https://"));
     }
 
     #[test]

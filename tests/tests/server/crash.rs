@@ -101,7 +101,14 @@ fn killed(
         server = Server::start(data, &[]);
         whole(data);
         studio.client = server.client();
-        let state = text(&studio.get(&path)["state"]);
+        let job = studio.get(&path);
+        let state = text(&job["state"]);
+        if state == "failed" {
+            // Too often in a row before it had got further; somebody lets it go on.
+            assert_eq!(job["fault"]["code"], "crashed", "{job}");
+            studio.post(&format!("{path}/resume"), &Value::Null);
+            continue;
+        }
         assert!(["queued", "running", "done"].contains(&state.as_str()), "{state}");
     }
     server
@@ -170,6 +177,31 @@ fn whole(data: &Path) {
             assert_eq!(stem, digest, "{name} is damaged");
         }
     }
+}
+
+/// Whoever listens hears the end of a job that was cancelled in the step in which the server was killed.
+#[test]
+fn a_cancelled_job_ends_though_the_server_was_killed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    let server = Server::start(&data, &[]);
+    let mut studio = Studio::full(server.client());
+    let job = text(&studio.train(100_000, &json!({}))["job"]);
+    let path = studio.path(&format!("jobs/{job}"));
+    studio.client.until(&path, |job| job["step"].as_u64() > Some(0));
+    studio.post(&format!("jobs/{job}/cancel"), &Value::Null);
+    server.kill();
+
+    let server = Server::start(&data, &[]);
+    studio.client = server.client();
+    let cancelled = studio.client.get(&path).value();
+    assert_eq!(cancelled["state"], "cancelled", "{cancelled}");
+    assert!(cancelled["finished"].is_i64(), "{cancelled}");
+    let events: Vec<(i64, Value)> = studio.client.events(&format!("{path}/events")).collect();
+    let (last, event) = events.last().expect("events");
+    assert_eq!(*event, json!({ "event": "state", "state": "cancelled" }));
+    let over = studio.client.with("last-event-id", last.to_string()).get(&format!("{path}/events"));
+    assert_eq!(over.status, 204);
 }
 
 /// A checkpoint that does not fit is waited for, and the run goes on when it does.

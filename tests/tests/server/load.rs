@@ -114,6 +114,27 @@ fn a_thousand_listeners_hear_a_training() {
     assert!(after - before < 200.0, "their memory is bounded");
 }
 
+/// A connection on which nobody asks for anything costs a file, of which a server has so many.
+#[test]
+fn who_asks_for_nothing_is_dropped() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::start(&folder.path().join("data"), &[]);
+    let begin = Instant::now();
+    let connect = || TcpStream::connect(&server.address).expect("a connection");
+    let mut slow = connect();
+    slow.write_all(b"GET / HTTP/1.1\r\n").expect("a line");
+    for mut stream in [connect(), slow.try_clone().expect("the same connection")] {
+        stream.set_read_timeout(Some(Duration::from_secs(90))).expect("a timeout");
+        // A line more does not make it wait longer.
+        let _ = slow.write_all(b"x: y\r\n");
+        let mut answer = Vec::new();
+        let ended = stream.read_to_end(&mut answer);
+        assert!(ended.is_ok() || begin.elapsed() < Duration::from_secs(80), "{ended:?}");
+    }
+    assert!(begin.elapsed() > Duration::from_secs(20), "others have time to ask");
+    let _ = server.client().get("/healthz").well();
+}
+
 /// Counts events until `over`.
 fn listen(address: &str, job: &str, heard: &AtomicUsize, over: &AtomicBool) {
     let mut stream = TcpStream::connect(address).expect("a connection");

@@ -125,6 +125,31 @@ fn training_goes_on_where_the_file_was_made() {
     assert_eq!(weights(&studio), weights(&moved), "neither knows that it was copied");
 }
 
+/// What is deleted meanwhile is packed as it was when the packing began.
+#[test]
+fn deleting_does_not_break_what_is_being_packed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::start(&folder.path().join("data"), &[]);
+    let studio = Studio::full(server.client());
+    let run = studio.train(2, &json!({}));
+    studio.done(&run["job"]);
+    let mut doomed = vec![studio.path(&format!("runs/{}", text(&run["id"])))];
+    doomed.extend(
+        studio.list("photos").iter().map(|photo| studio.path(&format!("photos/{}", text(&photo["id"])))),
+    );
+    std::thread::scope(|scope| {
+        scope.spawn(|| doomed.iter().for_each(|path| studio.client.delete(path)));
+        for _ in 0..8 {
+            let archive = studio.client.get(&studio.path("archive"));
+            assert_eq!(archive.status, 200, "{}", archive.shown());
+            let dataset = studio.client.get(&studio.path("dataset"));
+            // In the end there is no photo any more.
+            assert!([200, 409].contains(&dataset.status), "{}", dataset.shown());
+        }
+    });
+    assert!(studio.list("photos").is_empty() && studio.list("runs").is_empty());
+}
+
 #[test]
 fn a_file_that_is_not_right_makes_no_project() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -150,6 +175,9 @@ fn a_file_that_is_not_right_makes_no_project() {
     let first = files.iter().position(|(name, _)| name.starts_with("files/")).expect("a file");
     let mut other_bytes = files.clone();
     other_bytes[first].1[60] ^= 1;
+    let mut silent = files.clone();
+    let start = silent.iter_mut().find(|(name, _)| name.ends_with("/run.json")).expect("a run's start");
+    start.1 = b"{}".to_vec();
     let mut less = files.clone();
     less.remove(first);
     let cases: Vec<(&str, Vec<u8>)> = vec![
@@ -191,6 +219,29 @@ fn a_file_that_is_not_right_makes_no_project() {
             }),
         ),
         ("a recipe that is none", changed(&|value| value["rows"]["runs"][0]["recipe"] = json!("{}x"))),
+        (
+            "two subjects of one name",
+            changed(&|value| {
+                value["rows"]["subjects"][1]["name"] = value["rows"]["subjects"][0]["name"].clone();
+            }),
+        ),
+        ("a photo of another size", changed(&|value| value["rows"]["photos"][0]["width"] = json!(65))),
+        (
+            "a file in a file",
+            changed(&|value| {
+                let mut file = value["trained"][0].clone();
+                file["path"] = json!(format!("{}/x", text(&file["path"])));
+                value["trained"].as_array_mut().expect("files").push(file);
+            }),
+        ),
+        (
+            "a run without its weights",
+            changed(&|value| {
+                let files = value["trained"].as_array_mut().expect("files");
+                files.retain(|file| file["path"] != "pytorch_lora_weights.safetensors");
+            }),
+        ),
+        ("a run that says nothing of itself", packed(&silent)),
         ("a column more", changed(&|value| value["rows"]["photos"][0]["owner"] = json!(1))),
     ];
     for (case, bytes) in cases {
@@ -199,6 +250,21 @@ fn a_file_that_is_not_right_makes_no_project() {
         assert!(answer.problem(422, code).len() > 20, "{case}: {}", answer.shown());
         assert_eq!(folders(), before, "{case} left a folder");
     }
+    // A newer program's rows may have more in them; what helps is said all the same.
+    let newer = changed(&|value| {
+        value["version"] = json!(99);
+        value["rows"]["jobs"][0]["wish"] = json!(1);
+    });
+    let fault = client.send("POST", "/api/projects/import", Some(&newer)).problem(422, "bad_file");
+    assert!(fault.contains("update it"), "{fault}");
     assert_eq!(client.get("/api/projects").value()["items"].as_array().map(Vec::len), Some(1));
     same(&studio, &import(&client, &archive));
+    // In the first version jobs did not say how many pictures they had made.
+    let first = changed(&|value| {
+        value["version"] = json!(1);
+        for job in value["rows"]["jobs"].as_array_mut().expect("jobs") {
+            job.as_object_mut().expect("a job").remove("made").expect("a number");
+        }
+    });
+    same(&studio, &import(&client, &first));
 }

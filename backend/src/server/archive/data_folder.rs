@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use mudi_domain::api::Photo;
 use mudi_domain::metadata::{FILE_NAME, Metadata, PhotoEntry};
 use mudi_domain::prompt;
-use mudi_domain::subject::Subject;
+use mudi_domain::subject::{Subject, SubjectError, SubjectId};
 use uuid::Uuid;
 
 use super::{Packer, Unpacker};
@@ -15,7 +15,7 @@ use crate::server::Server;
 use crate::server::http::extract::{LONGEST_CAPTION, one_line};
 use crate::server::http::problem::ApiError;
 use crate::server::media::{self, MediaError, ReadyPhoto};
-use crate::server::store::{NewPhoto, Range, StoreError, digest};
+use crate::server::store::{NewPhoto, ProjectRows, Store, StoreError, digest};
 
 /// The largest `metadata.jsonl`, in bytes.
 const MAX_TEXT: u64 = 16 << 20;
@@ -113,30 +113,61 @@ pub(in crate::server) async fn import(
     for entry in metadata.photos {
         let permit = server.guard.decoder().await?;
         let read = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
             let read = packed.photo(&entry);
             (packed, entry, read)
         });
         let (back, entry, read) = read.await?;
-        drop(permit);
         packed = back;
         let (ready, mask, source) = read?;
         let name = metadata.subjects.get(&entry.id).map_or("", Subject::name);
+        let PhotoEntry { id: subject, file_name: path, text, .. } = entry;
+        let caption = if text == prompt::photo(name) { String::new() } else { text };
         let keeping = server.store.keeping(project).await?;
-        let new = NewPhoto {
-            name: file_name(&entry.file_name),
-            source,
-            file: keeping.put(ready.photo.bytes, ready.photo.extension).await?,
-            thumbnail: keeping.put(ready.thumbnail.bytes, ready.thumbnail.extension).await?,
-            mask: match mask {
-                Some(mask) => Some(keeping.put(mask, "png").await?),
-                None => None,
-            },
-            size: ready.size,
-            caption: if entry.text == prompt::photo(name) { String::new() } else { entry.text },
+        let added = async {
+            let new = NewPhoto {
+                name: file_name(&path),
+                source,
+                file: keeping.put(ready.photo.bytes, ready.photo.extension).await?,
+                thumbnail: keeping.put(ready.thumbnail.bytes, ready.thumbnail.extension).await?,
+                mask: match mask {
+                    Some(mask) => Some(keeping.put(mask, "png").await?),
+                    None => None,
+                },
+                size: ready.size,
+                caption,
+            };
+            add(&server.store, project, &subject, &new).await
         };
-        photos.push(server.store.add_photo(project, &entry.id, &new).await?.0);
+        let (photo, all_named) = match added.await {
+            Ok((photo, all_named)) => (Ok(photo), all_named),
+            Err(error) => (Err(error), false),
+        };
+        if !all_named {
+            keeping.undo().await?;
+        }
+        photos.push(photo?);
     }
     Ok(photos)
+}
+
+/// Adds a photo, or its mask to one that is there without; the photo, and whether all its files have rows now.
+async fn add(
+    store: &Store,
+    project: Uuid,
+    subject: &SubjectId,
+    new: &NewPhoto,
+) -> Result<(Photo, bool), StoreError> {
+    let (photo, is_new) = store.add_photo(project, subject, new).await?;
+    if is_new || photo.mask.is_some() || new.mask.is_none() {
+        return Ok((photo, is_new));
+    }
+    match store.mask_photo(project, photo.id, None, new.mask.as_deref()).await {
+        Ok(()) => Ok((store.photo(project, photo.id).await?, true)),
+        // Somebody has drawn one just now.
+        Err(StoreError::Stale(_)) => Ok((photo, false)),
+        Err(error) => Err(error),
+    }
 }
 
 /// The last step of a path, as the name of a photo.
@@ -146,31 +177,32 @@ fn file_name(path: &str) -> String {
 
 /// Writes the project's subjects and photos as a zipped data folder to `path`.
 pub(in crate::server) async fn export(server: &Server, project: Uuid, path: &Path) -> Result<(), ApiError> {
-    let mut metadata = Metadata { subjects: IndexMap::new(), photos: Vec::new() };
-    for subject in server.store.subjects(project).await?.items {
-        let made = Subject::new(subject.id.clone(), &subject.name)
-            .map_err(|error| ApiError::internal(error.to_string()))?;
-        metadata.subjects.insert(subject.id, made);
-    }
-    let range = Range { after: Uuid::nil(), limit: u32::MAX - 1 };
-    let photos = server.store.photos(project, None, range).await?.items;
-    metadata.subjects.retain(|id, _| photos.iter().any(|photo| photo.subject == *id));
+    let damaged = |error: SubjectError| ApiError::internal(error.to_string());
+    // What is deleted from now on keeps its files until they are packed.
+    let keeping = server.store.keeping(project).await?;
+    let (_, ProjectRows { subjects, photos, .. }) = server.store.project_rows(project).await?;
     if photos.is_empty() {
         return Err(ApiError::conflict("the project has no photos; upload some first"));
     }
+    let mut metadata = Metadata { subjects: IndexMap::new(), photos: Vec::new() };
+    for row in subjects.iter().filter(|row| photos.iter().any(|photo| photo.subject == row.id)) {
+        let subject = SubjectId::new(&row.id).and_then(|id| Subject::new(id, &row.name)).map_err(damaged)?;
+        metadata.subjects.insert(subject.id().clone(), subject);
+    }
     let mut zip = Packer::create(path)?;
     for (index, photo) in photos.into_iter().enumerate() {
-        let files = server.store.photo_file(project, photo.id).await?;
-        let extension = files.file.rsplit('.').next().unwrap_or("png");
+        let extension = photo.file.rsplit('.').next().unwrap_or("png");
         let (file_name, mask_path) = (format!("{index:04}.{extension}"), format!("{index:04}.mask.png"));
-        zip = zip.add(&file_name, server.store.blobs().read(project, &files.file).await?).await?;
-        if let Some(mask) = &files.mask {
+        zip = zip.add(&file_name, server.store.blobs().read(project, &photo.file).await?).await?;
+        if let Some(mask) = &photo.mask {
             zip = zip.add(&mask_path, server.store.blobs().read(project, mask).await?).await?;
         }
-        let name = metadata.subjects.get(&photo.subject).map_or("", Subject::name);
+        let id = SubjectId::new(&photo.subject).map_err(damaged)?;
+        let name = metadata.subjects.get(&id).map_or("", Subject::name);
         let text = if photo.caption.is_empty() { prompt::photo(name) } else { photo.caption };
-        let mask_path = files.mask.map(|_| mask_path);
-        metadata.photos.push(PhotoEntry { id: photo.subject, file_name, mask_path, text });
+        let mask_path = photo.mask.map(|_| mask_path);
+        metadata.photos.push(PhotoEntry { id, file_name, mask_path, text });
     }
+    drop(keeping);
     zip.add(FILE_NAME, metadata.to_jsonl().into()).await?.finish().await
 }

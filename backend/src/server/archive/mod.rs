@@ -31,6 +31,18 @@ fn broken(error: &ZipError) -> ApiError {
     ApiError::bad_file(format!("the zip cannot be read ({error}); pack it anew"))
 }
 
+fn damaged(name: &str, error: &std::io::Error) -> ApiError {
+    ApiError::bad_file(format!("{name} cannot be unpacked ({error}); pack it anew"))
+}
+
+fn missing(name: &str, by: &str) -> ApiError {
+    ApiError::bad_file(format!("the zip has no {name}, which {by} names; add it"))
+}
+
+fn too_large(name: &str, most: u64) -> ApiError {
+    ApiError::too_large(format!("{name} unpacks to more than {most} bytes; pack less"))
+}
+
 impl Unpacker {
     /// Opens the zip at `path`, of which at most `most` bytes shall be unpacked.
     fn open(path: &Path, most: u64) -> Result<Self, ApiError> {
@@ -59,21 +71,38 @@ impl Unpacker {
             Err(error) => return Err(broken(&error)),
         };
         let mut bytes = Vec::new();
-        let read = file.take(most + 1).read_to_end(&mut bytes);
-        read.map_err(|error| {
-            ApiError::bad_file(format!("{name} cannot be unpacked ({error}); pack it anew"))
-        })?;
+        file.take(most + 1).read_to_end(&mut bytes).map_err(|error| damaged(name, &error))?;
         if bytes.len() as u64 > most {
-            return Err(ApiError::too_large(format!("{name} unpacks to more than {most} bytes; pack less")));
+            return Err(too_large(name, most));
         }
         self.left -= bytes.len() as u64;
         Ok(Some(bytes))
     }
 
+    /// Writes a file that `by` names to `to`, without holding all of it in memory. Nobody may read there until it is whole.
+    fn unpack(&mut self, name: &str, by: &str, to: &Path) -> Result<(), ApiError> {
+        let most = self.left;
+        let mut file = match self.zip.by_name(name) {
+            Ok(file) => file,
+            Err(ZipError::FileNotFound) => return Err(missing(name, by)),
+            Err(error) => return Err(broken(&error)),
+        };
+        let mut written = File::create(to)?;
+        let mut chunk = vec![0; 1 << 16];
+        loop {
+            let read = file.read(&mut chunk).map_err(|error| damaged(name, &error))?;
+            if read == 0 {
+                break;
+            }
+            self.left = self.left.checked_sub(read as u64).ok_or_else(|| too_large(name, most))?;
+            written.write_all(&chunk[..read])?;
+        }
+        Ok(written.sync_all()?)
+    }
+
     /// The bytes of a file that `by` names.
     fn read(&mut self, name: &str, by: &str, most: u64) -> Result<Vec<u8>, ApiError> {
-        self.find(name, most)?
-            .ok_or_else(|| ApiError::bad_file(format!("the zip has no {name}, which {by} names; add it")))
+        self.find(name, most)?.ok_or_else(|| missing(name, by))
     }
 }
 

@@ -107,6 +107,8 @@ pub(super) fn if_match(headers: &HeaderMap) -> Result<Option<String>, ApiError> 
     if text == "*" {
         return Ok(None);
     }
+    // A proxy that compresses an answer makes its ETag a weak one; it names the same version.
+    let text = text.strip_prefix("W/").unwrap_or(text);
     let inner = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
     match inner.filter(|inner| !inner.is_empty() && !inner.contains('"')) {
         Some(inner) => Ok(Some(inner.to_owned())),

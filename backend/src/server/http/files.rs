@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::App;
 use super::extract::etag;
 use super::problem::ApiError;
+use crate::server::store::StoreError;
 
 /// Answers with a file of `project`. Its name is its `ETag`; browsers keep it, but ask each time whether they still may.
 pub(super) async fn file(
@@ -74,7 +75,13 @@ pub(super) async fn unchanging(
 
 /// A file outside of the store, as a body that is read while it is sent, and its size.
 pub(super) async fn streamed(path: &Path) -> Result<(Body, u64), ApiError> {
-    let file = tokio::fs::File::open(path).await?;
+    let file = match tokio::fs::File::open(path).await {
+        // It was deleted a moment ago.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(StoreError::Missing("file").into());
+        }
+        opened => opened?,
+    };
     let size = file.metadata().await?.len();
     let stream = futures_util::stream::try_unfold(file, async |mut file| {
         let mut chunk = vec![0; 64 << 10];

@@ -2,11 +2,11 @@
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use mudi_domain::api::Time;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::gate::Rules;
 use super::problem::ApiError;
@@ -21,7 +21,7 @@ pub(crate) struct Guard {
     rules: Rules,
     requests: OnceLock<DefaultKeyedRateLimiter<IpAddr>>,
     sign_ins: DefaultKeyedRateLimiter<IpAddr>,
-    decoders: Semaphore,
+    decoders: Arc<Semaphore>,
     /// When addresses that have been quiet were forgotten last.
     forgotten: std::sync::atomic::AtomicI64,
 }
@@ -33,7 +33,7 @@ impl Guard {
             rules: Rules::new(&super::openapi::document()),
             requests: OnceLock::new(),
             sign_ins: RateLimiter::keyed(Quota::per_minute(SIGN_INS)),
-            decoders: Semaphore::new(DECODERS),
+            decoders: Arc::new(Semaphore::new(DECODERS)),
             forgotten: std::sync::atomic::AtomicI64::new(0),
         }
     }
@@ -70,8 +70,9 @@ impl Guard {
         }
     }
 
-    /// Waits until an image may be decoded: a few are at a time.
-    pub(crate) async fn decoder(&self) -> Result<SemaphorePermit<'_>, ApiError> {
-        self.decoders.acquire().await.map_err(|error| ApiError::internal(error.to_string()))
+    /// Waits until an image may be decoded: a few are at a time. The permit goes along to the thread that decodes, which goes on
+    /// where whoever asked has gone.
+    pub(crate) async fn decoder(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        self.decoders.clone().acquire_owned().await.map_err(|error| ApiError::internal(error.to_string()))
     }
 }

@@ -14,20 +14,29 @@ mod reference;
 mod routes;
 mod secrets;
 mod upload;
+pub(crate) mod wishes;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::body::Body;
+use axum::extract::{ConnectInfo, DefaultBodyLimit};
+use axum::http::Request;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 pub(crate) use counters::Counters;
 pub(crate) use guard::Guard;
-use listener::{Patient, Peer};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use listener::{PATIENCE, Patient, Peer};
 use problem::ApiError;
 pub(crate) use secrets::hash_password;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tower::Service;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::Server;
@@ -40,19 +49,35 @@ const MAX_JSON: usize = 1 << 20;
 
 /// Answers requests until `stopped` says so.
 pub(crate) async fn serve(listener: TcpListener, server: App, mut stopped: watch::Receiver<bool>) {
-    let service = router(server).into_make_service_with_connect_info::<Peer>();
-    let stop = async move {
-        // A sender that is gone means the same.
-        let _ = stopped.wait_for(|stop| *stop).await;
-    };
-    if let Err(error) = axum::serve(Patient(listener), service).with_graceful_shutdown(stop).await {
-        tracing::error!(%error, "no more requests are answered");
+    let (router, mut listener, open) = (router(server), Patient(listener), GracefulShutdown::new());
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(PATIENCE);
+    loop {
+        let (stream, address) = tokio::select! {
+            accepted = listener.accept() => accepted,
+            // A sender that is gone means the same.
+            _ = stopped.wait_for(|stop| *stop) => break,
+        };
+        let router = router.clone();
+        let service = service_fn(move |request: Request<Incoming>| {
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(ConnectInfo(Peer(address)));
+            router.clone().call(request)
+        });
+        let connection = open.watch(http.serve_connection(TokioIo::new(stream), service));
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::trace!(%error, "a connection has broken off");
+            }
+        });
     }
+    drop(listener);
+    open.shutdown().await;
 }
 
 /// Brings what changes something to its end, where whoever asked for it has gone, too: half a deletion or half an import would stay
 /// until the next start.
-async fn whole(request: Request, next: Next) -> Response {
+async fn whole(request: Request<Body>, next: Next) -> Response {
     if request.method().is_safe() {
         return next.run(request).await;
     }
@@ -87,10 +112,8 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::Duration;
 
-    use axum::body::Body;
     use axum::routing::delete;
     use tokio::time::{sleep, timeout};
-    use tower::Service;
 
     use super::*;
 

@@ -47,16 +47,19 @@ pub(super) fn run(work: &Work<'_>) -> Result<(), Stopped> {
 /// Judges an image, unless it was judged already or was deleted.
 fn score(work: &Work<'_>, judge: &Judge, image: Uuid) -> Result<(), Stopped> {
     let (store, project) = (&work.server.store, work.claim.project);
-    let known = match work.handle.block_on(store.image(project, image)) {
-        Ok(known) => known,
-        Err(StoreError::Missing(_)) => return Ok(()),
+    let looked_up = work.handle.block_on(async {
+        if store.image(project, image).await?.score.is_some() {
+            return Ok(None);
+        }
+        let files = store.image_file(project, image).await?;
+        let bytes = store.blobs().read(project, &files.file).await?;
+        Ok(Some((files, bytes)))
+    });
+    let (files, bytes) = match looked_up {
+        Ok(Some(found)) => found,
+        Ok(None) | Err(StoreError::Missing(_)) => return Ok(()),
         Err(error) => return Err(Stopped::of("store", &error)),
     };
-    if known.score.is_some() {
-        return Ok(());
-    }
-    let files = work.wait(store.image_file(project, image))?;
-    let bytes = work.wait(store.blobs().read(project, &files.file))?;
     let pixels = decode(Path::new(&files.file), &bytes).map_err(|error| Stopped::of("failed", &error))?.rgb();
     let judged =
         judge.judge(Path::new(&files.file), &pixels).map_err(|error| Stopped::of("failed", &error))?;

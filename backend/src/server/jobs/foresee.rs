@@ -7,7 +7,7 @@ use mudi_domain::recipe::Recipe;
 
 use crate::base::{BaseError, Source};
 use crate::plan;
-use crate::train::in_pieces;
+use crate::train::{self, TrainError, in_pieces};
 
 /// Plans a run of `recipe` on a base for subjects of these `names`; `paces` are the recipes of earlier runs on it, latest first, with the seconds of their
 /// steps; `on_cpu` is whether it will run in this machine's memory. Otherwise what is wrong, for the user.
@@ -24,6 +24,7 @@ pub(crate) fn forecast(
     // Where the server keeps its models is nobody's business.
     let said = |error: BaseError| error.to_string().replace(&base.display().to_string(), "the base model");
     let source = Source::open(base).map_err(said)?;
+    targets(&source, recipe)?;
     let (needs, refusal) = match plan::check(&source, plan::Job::Train(recipe), available) {
         Ok(needs) => (needs.total, None),
         Err(BaseError::TooLarge(large)) => {
@@ -44,6 +45,19 @@ pub(crate) fn forecast(
         seconds: pace(recipe, paces).map(|seconds| seconds * f64::from(recipe.steps)),
         notes: in_pieces(&source, names).map_err(said)?,
     })
+}
+
+/// Whether the base has the layers that the recipe wants to adapt; otherwise what is wrong, for the user. What else is wrong with the
+/// base the job tells.
+pub(crate) fn check_targets(base: &Path, recipe: &Recipe) -> Result<(), String> {
+    Source::open(base).map_or(Ok(()), |source| targets(&source, recipe))
+}
+
+fn targets(source: &Source, recipe: &Recipe) -> Result<(), String> {
+    match train::check_targets(recipe, source) {
+        Err(error @ TrainError::Target { .. }) => Err(error.to_string()),
+        _ => Ok(()),
+    }
 }
 
 /// Seconds for each step of `recipe`: the median over the latest runs in which the same learns of pictures of the same size, scaled by

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use image::RgbImage;
 use indexmap::IndexMap;
-use mudi_domain::api::{JobEvent, Latents, LayoutChoice, NewImages};
+use mudi_domain::api::{Latents, LayoutChoice, NewImages};
 use mudi_domain::cutout::Cutout;
 use mudi_domain::layout::{Layout, suited_gamma};
 use mudi_domain::segmix;
@@ -262,11 +262,9 @@ impl<'a> Maker<'a> {
             });
         }
         let job = self.work.claim.id;
-        let ids = self.work.wait(store.add_images(project, job, request.run, &images))?;
+        let events = self.work.wait(store.add_images(project, job, request.run, &images))?;
         drop(keeping);
-        for image in ids {
-            self.work.wait(self.work.server.queue.note(store, job, &JobEvent::Image { image }))?;
-        }
+        events.into_iter().for_each(|event| self.work.server.queue.tell(job, event));
         Ok(())
     }
 

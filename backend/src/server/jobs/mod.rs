@@ -93,10 +93,15 @@ impl Queue {
     /// Notes an event and tells it to whoever listens.
     pub(crate) async fn note(&self, store: &Store, job: Uuid, event: &JobEvent) -> Result<(), StoreError> {
         if let Some(row) = store.add_event(job, event).await? {
-            // Nobody has to listen.
-            let _ = self.messages.send(Arc::new(Message { job, row }));
+            self.tell(job, row);
         }
         Ok(())
+    }
+
+    /// Tells an event that is noted already to whoever listens.
+    pub(crate) fn tell(&self, job: Uuid, row: EventRow) {
+        // Nobody has to listen.
+        let _ = self.messages.send(Arc::new(Message { job, row }));
     }
 
     /// Asks the worker that is at this job to stop after its step.

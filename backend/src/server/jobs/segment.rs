@@ -44,19 +44,19 @@ fn mask(work: &Work<'_>, automatic: &AutoSegmenter, photo: Uuid) -> Result<Optio
     let (store, project) = (&work.server.store, work.claim.project);
     let looked_up = work.handle.block_on(async {
         let known = store.photo(project, photo).await?;
+        if known.mask.is_some() {
+            return Ok(None);
+        }
         let subject = store.subject(project, &known.subject).await?;
-        Ok::<_, StoreError>((known, subject, store.photo_file(project, photo).await?))
+        let files = store.photo_file(project, photo).await?;
+        Ok(Some((known, subject, store.blobs().read(project, &files.file).await?)))
     });
-    let (known, subject, files) = match looked_up {
-        Ok(found) => found,
-        Err(StoreError::Missing(_)) => return Ok(None),
+    let (known, subject, bytes) = match looked_up {
+        Ok(Some(found)) => found,
+        Ok(None) | Err(StoreError::Missing(_)) => return Ok(None),
         Err(error) => return Err(Stopped::of("store", &error)),
     };
-    if files.mask.is_some() {
-        return Ok(None);
-    }
     let class = subject.name.split_once(' ').map_or("", |(_, class)| class);
-    let bytes = work.wait(store.blobs().read(project, &files.file))?;
     let image = decode(Path::new(&known.name), &bytes).map_err(|error| Stopped::of("photos", &error))?.rgb();
     let made = match automatic.mask(Path::new(&known.name), &image, class) {
         Ok(made) => made,
@@ -74,7 +74,7 @@ fn mask(work: &Work<'_>, automatic: &AutoSegmenter, photo: Uuid) -> Result<Optio
     match written {
         Ok(()) => Ok(Some(None)),
         Err(StoreError::Stale(_) | StoreError::Missing(_)) => {
-            work.wait(store.release_file(project, &kept))?;
+            work.wait(store.release(project, &[kept]))?;
             Ok(None)
         }
         Err(error) => Err(Stopped::of("store", &error)),

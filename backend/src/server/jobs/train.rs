@@ -10,6 +10,8 @@ use crate::train::{self, Options, Progress, RunInfo, TrainError};
 
 /// The shortest time between two sheets of what the model sees.
 const LOOK: Duration = Duration::from_secs(3);
+/// The shortest time between two removals of old reports.
+const FORGET: Duration = Duration::from_secs(60);
 
 /// Trains, or goes on from the last checkpoint.
 pub(super) fn run(work: &Work<'_>) -> Result<(), Stopped> {
@@ -40,6 +42,8 @@ pub(super) fn run(work: &Work<'_>) -> Result<(), Stopped> {
     let mut reported = Ok(());
     let mut looked: Option<Instant> = None;
     let last = u64::from(options.recipe.steps);
+    let every = u64::from(options.recipe.checkpoint_every);
+    let (mut checkpoint, mut forgotten) = (0, Instant::now());
     let trained = train::run(&options, |progress| {
         if reported.is_err() {
             return;
@@ -60,7 +64,18 @@ pub(super) fn run(work: &Work<'_>) -> Result<(), Stopped> {
                 looked = Some(Instant::now());
                 train::write_shown(&options.out, step, pictures).map_err(|error| Stopped::of("write", &error))
             }
-            Progress::Step(metric, steps) => reporter.step("training", metric.step, steps, Some(metric.loss)),
+            Progress::Step(metric, steps) => {
+                // What the steps up to a checkpoint gave is in the run's metrics.
+                let before = checkpoint;
+                // Without any but the last one nothing is forgotten.
+                checkpoint = metric.step.saturating_sub(1).checked_div(every).unwrap_or(0);
+                let mut told = Ok(());
+                if checkpoint > before && forgotten.elapsed() > FORGET {
+                    forgotten = Instant::now();
+                    told = work.wait(store.forget_progress(work.claim.id));
+                }
+                told.and_then(|()| reporter.step("training", metric.step, steps, Some(metric.loss)))
+            }
         };
         if reported.is_err() {
             work.interrupt.set();

@@ -85,7 +85,7 @@ pub(crate) fn start(server: &Arc<Server>, handle: &Handle) -> std::io::Result<Ve
 fn yield_to_requests(nice: u64) {
     #[cfg(target_os = "linux")]
     {
-        let nice = i32::try_from(nice.min(19)).unwrap_or_default();
+        let nice = i32::try_from(nice).unwrap_or_default();
         if let Err(error) = rustix::process::setpriority_process(None, nice) {
             tracing::warn!(%error, "the worker's priority stays as it is");
         }
@@ -174,12 +174,13 @@ async fn settle(server: &Server, claim: &Claim, result: &Result<(), Stopped>) ->
         (Err(Stopped::Interrupted), Wanted::Run) => (JobState::Queued, None),
         (Err(Stopped::Full), Wanted::Run) => (JobState::Waiting, Some(full())),
     });
-    let Some((state, fault)) = settled.await? else {
+    let Some((state, event)) = settled.await? else {
         // It was deleted while it ran.
         return server.store.sweep(claim.project).await;
     };
     tracing::info!(job = %claim.id, state = state.word(), "a job stops");
-    server.queue.note(&server.store, claim.id, &JobEvent::State { state, fault }).await
+    server.queue.tell(claim.id, event);
+    Ok(())
 }
 
 /// The fault as whoever has a link may read it: where the server keeps its files and models is nobody's business.

@@ -121,12 +121,13 @@ impl Store {
 
     /// Revokes a link: it grants nothing from now on.
     pub(crate) async fn delete_link(&self, project: Uuid, id: Uuid) -> Result<(), StoreError> {
-        let done = sqlx::query("delete from links where project = ? and id = ?")
-            .bind(project)
-            .bind(id)
-            .execute(&self.writer)
-            .await?;
-        changed(done.rows_affected(), false, "link")
+        let done = self.with_room(|| async move {
+            let delete = sqlx::query("delete from links where project = ? and id = ?");
+            Ok(delete.bind(project).bind(id).execute(&self.writer).await?)
+        });
+        let done = done.await;
+        self.keep_room().await;
+        changed(done?.rows_affected(), false, "link")
     }
 
     /// The link of a secret, unless it was revoked or has expired.

@@ -137,12 +137,12 @@ impl Store {
         project: Uuid,
         id: Uuid,
     ) -> Result<(), StoreError> {
-        let done = sqlx::query("delete from documents where project = ? and kind = ? and id = ?")
-            .bind(project)
-            .bind(T::KIND)
-            .bind(id)
-            .execute(&self.writer)
-            .await?;
-        changed(done.rows_affected(), false, T::KIND)
+        let done = self.with_room(|| async move {
+            let delete = sqlx::query("delete from documents where project = ? and kind = ? and id = ?");
+            Ok(delete.bind(project).bind(T::KIND).bind(id).execute(&self.writer).await?)
+        });
+        let done = done.await;
+        self.keep_room().await;
+        changed(done?.rows_affected(), false, T::KIND)
     }
 }

@@ -1,9 +1,10 @@
 //! Generated images.
 
-use mudi_domain::api::{Image, ImageScore, Page};
+use mudi_domain::api::{Image, ImageScore, JobEvent, Page};
 use uuid::Uuid;
 
-use super::{Range, Store, StoreError, from_column, new_id, now, to_column};
+use super::events::insert_event;
+use super::{EventRow, Range, Store, StoreError, from_column, new_id, now, to_column};
 
 /// An image whose files are kept already.
 pub(crate) struct NewImage {
@@ -69,23 +70,24 @@ impl Row {
 }
 
 impl Store {
-    /// Adds images of a job together, and returns their ids. Those of numbers that are there already stay as they are. A `run` that
-    /// has been deleted meanwhile is none.
+    /// Adds images of a job together, and returns what there is to tell of them. Those of numbers that were made already stay as they
+    /// are, or deleted. A `run` that has been deleted meanwhile is none.
     pub(crate) async fn add_images(
         &self,
         project: Uuid,
         job: Uuid,
         run: Option<Uuid>,
         images: &[NewImage],
-    ) -> Result<Vec<Uuid>, StoreError> {
+    ) -> Result<Vec<EventRow>, StoreError> {
         let mut changes = self.begin().await?;
-        let mut ids = Vec::with_capacity(images.len());
+        let mut events = Vec::with_capacity(images.len());
         for image in images {
             let id = new_id();
             let done = sqlx::query(
                 "insert into images (id, project, job, run, number, file, thumbnail, canvas, width, height, seed,
                     parameters, created)
-                 select ?, ?, id, (select id from runs where id = ?), ?, ?, ?, ?, ?, ?, ?, ?, ? from jobs where id = ?
+                 select ?1, ?2, id, (select id from runs where id = ?3), ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12
+                 from jobs where id = ?13 and made <= ?4
                  on conflict (job, number) do nothing",
             )
             .bind(id)
@@ -104,16 +106,23 @@ impl Store {
             .execute(&mut *changes)
             .await?;
             if done.rows_affected() > 0 {
-                ids.push(id);
+                events.push(insert_event(&mut changes, job, &JobEvent::Image { image: id }).await?);
             }
         }
+        let made = images.iter().map(|image| image.number + 1).max().unwrap_or(0);
+        // It got further: what kills the server is not that.
+        sqlx::query("update jobs set made = max(made, ?2), crashes = 0, crashed_at = 0 where id = ?1")
+            .bind(job)
+            .bind(made)
+            .execute(&mut *changes)
+            .await?;
         changes.commit().await?;
-        Ok(ids)
+        Ok(events)
     }
 
-    /// How many images a job has made.
+    /// How many images a job has made, those included that were deleted since.
     pub(crate) async fn images_made(&self, job: Uuid) -> Result<u32, StoreError> {
-        Ok(sqlx::query_scalar("select coalesce(max(number) + 1, 0) from images where job = ?")
+        Ok(sqlx::query_scalar("select coalesce((select made from jobs where id = ?), 0)")
             .bind(job)
             .fetch_one(&self.writer)
             .await?)
@@ -176,14 +185,13 @@ impl Store {
 
     /// Deletes an image.
     pub(crate) async fn delete_image(&self, project: Uuid, id: Uuid) -> Result<(), StoreError> {
-        let row: Option<(String, String, Option<String>)> = sqlx::query_as(
-            "delete from images where project = ? and id = ? returning file, thumbnail, canvas",
-        )
-        .bind(project)
-        .bind(id)
-        .fetch_optional(&self.writer)
-        .await?;
-        let (file, thumbnail, canvas) = row.ok_or(StoreError::Missing("image"))?;
+        let row = self.with_room(|| async move {
+            let delete = sqlx::query_as::<_, (String, String, Option<String>)>(
+                "delete from images where project = ? and id = ? returning file, thumbnail, canvas",
+            );
+            Ok(delete.bind(project).bind(id).fetch_optional(&self.writer).await?)
+        });
+        let (file, thumbnail, canvas) = row.await?.ok_or(StoreError::Missing("image"))?;
         let files: Vec<String> = [Some(file), Some(thumbnail), canvas].into_iter().flatten().collect();
         self.release(project, &files).await
     }

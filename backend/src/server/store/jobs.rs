@@ -1,10 +1,11 @@
 //! Jobs: a queue of rows, which the workers claim one at a time.
 
-use mudi_domain::api::{Job, JobFault, JobKind, JobState, Page};
+use mudi_domain::api::{Job, JobEvent, JobFault, JobKind, JobState, Page};
 use sqlx::{Sqlite, Transaction};
 use uuid::Uuid;
 
-use super::{Range, Store, StoreError, now};
+use super::events::insert_event;
+use super::{EventRow, Range, Store, StoreError, now};
 
 /// How long a job waits for room on the disk before it is tried again, in milliseconds.
 const RETRY: i64 = 15_000;
@@ -155,6 +156,17 @@ impl Store {
     ) -> Result<Job, StoreError> {
         let id = super::new_id();
         let mut changes = self.begin().await?;
+        if let Some(run) = run {
+            let exists: bool =
+                sqlx::query_scalar("select exists (select 1 from runs where id = ? and project = ?)")
+                    .bind(run)
+                    .bind(project)
+                    .fetch_one(&mut *changes)
+                    .await?;
+            if !exists {
+                return Err(StoreError::Missing("run"));
+            }
+        }
         insert_job(&mut changes, project, id, kind, run, request).await?;
         changes.commit().await?;
         self.job(project, id).await
@@ -219,12 +231,12 @@ impl Store {
     }
 
     /// Ends the worker's work on a job: `becomes` says what it is now, by what is wanted of it. Nobody can want anything else
-    /// in between. Returns the new state; `None` where the job was deleted.
+    /// in between. Returns the new state, and what there is to tell; `None` where the job was deleted.
     pub(crate) async fn settle(
         &self,
         job: Uuid,
         becomes: impl FnOnce(Wanted) -> (JobState, Option<JobFault>),
-    ) -> Result<Option<(JobState, Option<JobFault>)>, StoreError> {
+    ) -> Result<Option<(JobState, EventRow)>, StoreError> {
         let mut changes = self.begin().await?;
         let word: Option<String> = sqlx::query_scalar("select wanted from jobs where id = ?")
             .bind(job)
@@ -235,7 +247,7 @@ impl Store {
         let now = now();
         sqlx::query(
             "update jobs set state = ?2, wanted = 'run', fault_code = ?3, fault_detail = ?4, finished = ?5,
-                retry = ?6, heartbeat = ?7 where id = ?1",
+                retry = ?6, heartbeat = ?7, crashes = 0, crashed_at = 0 where id = ?1",
         )
         .bind(job)
         .bind(state.word())
@@ -246,8 +258,9 @@ impl Store {
         .bind(now)
         .execute(&mut *changes)
         .await?;
+        let event = insert_event(&mut changes, job, &JobEvent::State { state, fault }).await?;
         changes.commit().await?;
-        Ok(Some((state, fault)))
+        Ok(Some((state, event)))
     }
 
     /// What shall become of a job; [`Wanted::Cancel`] where it was deleted.
@@ -259,15 +272,32 @@ impl Store {
         Ok(word.map_or(Wanted::Cancel, |word| Wanted::of(&word)))
     }
 
-    /// Pauses or cancels a job. One that waits is so at once; of one that runs the worker has to be told.
-    pub(crate) async fn halt(&self, project: Uuid, id: Uuid, wanted: Wanted) -> Result<Job, StoreError> {
+    /// Pauses or cancels a job. One that waits is so at once, and there is an event to tell; of one that runs the worker has to
+    /// be told.
+    pub(crate) async fn halt(
+        &self,
+        project: Uuid,
+        id: Uuid,
+        wanted: Wanted,
+    ) -> Result<(Job, Option<EventRow>), StoreError> {
+        let halted = self.with_room(|| self.halt_row(project, id, wanted)).await;
+        self.keep_room().await;
+        halted
+    }
+
+    async fn halt_row(
+        &self,
+        project: Uuid,
+        id: Uuid,
+        wanted: Wanted,
+    ) -> Result<(Job, Option<EventRow>), StoreError> {
         let (word, state, waits) = match wanted {
-            Wanted::Pause => ("pause", "paused", "'queued', 'waiting'"),
-            _ => ("cancel", "cancelled", "'queued', 'waiting', 'paused'"),
+            Wanted::Pause => ("pause", JobState::Paused, "'queued', 'waiting'"),
+            _ => ("cancel", JobState::Cancelled, "'queued', 'waiting', 'paused'"),
         };
         let mut changes = self.begin().await?;
         let mut query = sqlx::QueryBuilder::new("update jobs set finished = ");
-        query.push_bind((wanted == Wanted::Cancel).then(now)).push(", state = ").push_bind(state);
+        query.push_bind((wanted == Wanted::Cancel).then(now)).push(", state = ").push_bind(state.word());
         query.push(" where id = ").push_bind(id).push(" and project = ").push_bind(project);
         query.push(" and state in (").push(waits).push(")");
         let halted = query.build().execute(&mut *changes).await?.rows_affected();
@@ -281,36 +311,55 @@ impl Store {
         .execute(&mut *changes)
         .await?
         .rows_affected();
+        let event = match halted {
+            0 => None,
+            _ => Some(insert_event(&mut changes, id, &JobEvent::State { state, fault: None }).await?),
+        };
         changes.commit().await?;
         let job = self.job(project, id).await?;
-        if halted + told == 0 && job.state.word() != state && job.state != JobState::Running {
+        if halted + told == 0 && job.state != state && job.state != JobState::Running {
             return Err(StoreError::Conflict(format!(
-                "the job is {}; it cannot be {state}",
-                job.state.word()
+                "the job is {}; it cannot be {}",
+                job.state.word(),
+                state.word()
             )));
         }
-        Ok(job)
+        Ok((job, event))
     }
 
-    /// Puts a paused job, or a training that has failed, back into the queue, at the place of its age. One that is still halting
-    /// will be there by itself.
-    pub(crate) async fn resume(&self, project: Uuid, id: Uuid) -> Result<Job, StoreError> {
-        let done = sqlx::query(
+    /// Puts a paused job, or a training that has failed, back into the queue, at the place of its age: then there is an event to
+    /// tell. One that is still halting will be there by itself.
+    pub(crate) async fn resume(
+        &self,
+        project: Uuid,
+        id: Uuid,
+    ) -> Result<(Job, Option<EventRow>), StoreError> {
+        let mut changes = self.begin().await?;
+        let word: Option<String> = sqlx::query_scalar(
             "update jobs set wanted = 'run', fault_code = null, fault_detail = null, finished = null,
+                crashes = 0, crashed_at = 0,
                 state = case state when 'running' then 'running' else 'queued' end
              where id = ? and project = ?
                 and (state in ('paused', 'waiting') or (state = 'running' and wanted = 'pause')
-                    or (state = 'failed' and kind = 'train'))",
+                    or (state = 'failed' and kind = 'train'))
+             returning state",
         )
         .bind(id)
         .bind(project)
-        .execute(&self.writer)
+        .fetch_optional(&mut *changes)
         .await?;
+        let event = match word.as_deref().map(state).transpose()? {
+            Some(state @ JobState::Queued) => {
+                Some(insert_event(&mut changes, id, &JobEvent::State { state, fault: None }).await?)
+            }
+            _ => None,
+        };
+        changes.commit().await?;
         let job = self.job(project, id).await?;
-        if done.rows_affected() == 0 && !matches!(job.state, JobState::Queued | JobState::Running) {
+        if word.is_none() && !matches!(job.state, JobState::Queued | JobState::Running) {
             return Err(StoreError::Conflict(format!("the job is {}; it cannot go on", job.state.word())));
         }
-        Ok(job)
+        Ok((job, event))
     }
 
     /// How many jobs there are of each state, for the metrics.

@@ -12,9 +12,12 @@ mod images;
 mod jobs;
 mod photos;
 mod projects;
+mod reserve;
 mod runs;
 mod subjects;
 mod sweep;
+#[cfg(test)]
+mod tests;
 mod whole;
 
 use std::collections::HashMap;
@@ -40,6 +43,7 @@ pub(crate) use events::EventRow;
 pub(crate) use images::NewImage;
 pub(crate) use jobs::{Claim, Wanted};
 pub(crate) use photos::NewPhoto;
+use reserve::Reserve;
 pub(crate) use runs::RunData;
 pub(crate) use whole::ProjectRows;
 
@@ -62,6 +66,7 @@ pub(crate) struct Store {
     blobs: Blobs,
     folder: PathBuf,
     locks: Locks,
+    reserve: Reserve,
     _lock: File,
 }
 
@@ -83,7 +88,9 @@ impl Locks {
 pub(crate) struct Keeping<'a> {
     store: &'a Store,
     project: Uuid,
-    _files: OwnedRwLockReadGuard<()>,
+    files: OwnedRwLockReadGuard<()>,
+    /// What was put.
+    put: Mutex<Vec<String>>,
 }
 
 impl Keeping<'_> {
@@ -92,7 +99,19 @@ impl Keeping<'_> {
     /// # Errors
     /// A disk that fails or is full.
     pub(crate) async fn put(&self, bytes: impl Into<Bytes>, extension: &str) -> Result<String, StoreError> {
-        self.store.blobs.put(self.project, bytes.into(), extension).await
+        let file = self.store.blobs.put(self.project, bytes.into(), extension).await?;
+        self.put.lock().unwrap_or_else(PoisonError::into_inner).push(file.clone());
+        Ok(file)
+    }
+
+    /// Ends the keeping where not all rows were written: what was put and no row names is removed.
+    ///
+    /// # Errors
+    /// A disk or a database that fails.
+    pub(crate) async fn undo(self) -> Result<(), StoreError> {
+        let Self { store, project, files, put } = self;
+        drop(files);
+        store.release(project, &put.into_inner().unwrap_or_else(PoisonError::into_inner)).await
     }
 }
 
@@ -143,8 +162,8 @@ impl Store {
             .connect_with(options.pragma("query_only", "on"))
             .await?;
         let blobs = Blobs::open(&projects)?;
-        let locks = Locks::default();
-        let store = Self { writer, readers, blobs, folder: folder.to_owned(), locks, _lock: lock };
+        let (locks, reserve) = (Locks::default(), Reserve::of(folder));
+        let store = Self { writer, readers, blobs, folder: folder.to_owned(), locks, reserve, _lock: lock };
         store.recover().await?;
         Ok(store)
     }
@@ -156,7 +175,8 @@ impl Store {
 
     /// Begins to keep files of a project that has no row yet, to be added by [`Self::add_project`].
     pub(crate) async fn keeping_new(&self, project: Uuid) -> Keeping<'_> {
-        Keeping { store: self, project, _files: self.locks.of(project).read_owned().await }
+        let files = self.locks.of(project).read_owned().await;
+        Keeping { store: self, project, files, put: Mutex::default() }
     }
 
     /// Begins to keep files of `project` whose rows are still to be written.

@@ -212,20 +212,15 @@ impl Store {
         Ok(())
     }
 
-    /// Removes a file of `project` if no row names it any more.
-    pub(crate) async fn release_file(&self, project: Uuid, file: &str) -> Result<(), StoreError> {
-        self.release(project, &[file.to_owned()]).await
-    }
-
     /// Deletes a photo.
     pub(crate) async fn delete_photo(&self, project: Uuid, id: Uuid) -> Result<(), StoreError> {
-        let row: Option<(String, String, Option<String>)> =
-            sqlx::query_as("delete from photos where project = ? and id = ? returning file, thumbnail, mask")
-                .bind(project)
-                .bind(id)
-                .fetch_optional(&self.writer)
-                .await?;
-        let (file, thumbnail, mask) = row.ok_or(StoreError::Missing("photo"))?;
+        let row = self.with_room(|| async move {
+            let delete = sqlx::query_as::<_, (String, String, Option<String>)>(
+                "delete from photos where project = ? and id = ? returning file, thumbnail, mask",
+            );
+            Ok(delete.bind(project).bind(id).fetch_optional(&self.writer).await?)
+        });
+        let (file, thumbnail, mask) = row.await?.ok_or(StoreError::Missing("photo"))?;
         let files: Vec<String> = [Some(file), Some(thumbnail), mask].into_iter().flatten().collect();
         self.release(project, &files).await
     }

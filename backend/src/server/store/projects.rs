@@ -95,11 +95,15 @@ impl Store {
 
     /// Deletes a project and every byte of it.
     pub(crate) async fn delete_project(&self, id: Uuid) -> Result<(), StoreError> {
-        let done = sqlx::query("delete from projects where id = ?").bind(id).execute(&self.writer).await?;
-        changed(done.rows_affected(), false, "project")?;
+        let done = self.with_room(|| async move {
+            Ok(sqlx::query("delete from projects where id = ?").bind(id).execute(&self.writer).await?)
+        });
+        changed(done.await?.rows_affected(), false, "project")?;
+        // The files first: on a full disk the rest needs their room.
+        let swept = self.sweep(id).await;
         // What was deleted shall not stay in free pages or in the log either.
         sqlx::query("pragma incremental_vacuum").execute(&self.writer).await?;
         sqlx::query("pragma wal_checkpoint(truncate)").execute(&self.writer).await?;
-        self.sweep(id).await
+        swept
     }
 }

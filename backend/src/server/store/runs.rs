@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::jobs::{insert_job, state};
 use super::subjects::subject_id;
-use super::{Range, Store, StoreError, changed, from_column, new_id, now, to_column};
+use super::{Range, Store, StoreError, from_column, new_id, now, to_column};
 
 /// A run with what training needs.
 pub(crate) struct RunData {
@@ -177,29 +177,22 @@ impl Store {
 
     /// Deletes a run that is over, its job and its files; images that were made with it stay.
     pub(crate) async fn delete_run(&self, project: Uuid, id: Uuid) -> Result<(), StoreError> {
-        let run = self.run(project, id).await?;
-        if run.state == JobState::Running {
-            return Err(StoreError::Conflict("the run is being trained; cancel its job first".into()));
+        let job = self.run(project, id).await?.job;
+        // In one statement: nobody can begin to use the run between the question and the deletion.
+        let done = self.with_room(|| async move {
+            let delete = sqlx::query(
+                "delete from jobs where id = ?1 and state <> 'running' and not exists (
+                    select 1 from jobs other where other.project = ?2 and other.run = ?3 and other.id <> ?1
+                        and other.state not in ('done', 'failed', 'cancelled'))",
+            );
+            Ok(delete.bind(job).bind(project).bind(id).execute(&self.writer).await?)
+        });
+        if done.await?.rows_affected() == 0 {
+            return Err(StoreError::Conflict(match self.run(project, id).await?.state {
+                JobState::Running => "the run is being trained; cancel its job first".into(),
+                _ => "pictures are being made with the run; wait for them, or cancel them first".into(),
+            }));
         }
-        let used: bool = sqlx::query_scalar(
-            "select exists (select 1 from jobs where project = ? and run = ? and id <> ?
-                and state not in ('done', 'failed', 'cancelled'))",
-        )
-        .bind(project)
-        .bind(id)
-        .bind(run.job)
-        .fetch_one(&self.writer)
-        .await?;
-        if used {
-            return Err(StoreError::Conflict(
-                "pictures are being made with the run; wait for them, or cancel them first".into(),
-            ));
-        }
-        let done = sqlx::query("delete from jobs where id = ? and state <> 'running'")
-            .bind(run.job)
-            .execute(&self.writer)
-            .await?;
-        changed(done.rows_affected(), true, "run")?;
         self.sweep(project).await
     }
 }

@@ -112,12 +112,11 @@ impl Store {
 
     /// Deletes a subject and its photos.
     pub(crate) async fn delete_subject(&self, project: Uuid, id: &SubjectId) -> Result<(), StoreError> {
-        let done = sqlx::query("delete from subjects where project = ? and id = ?")
-            .bind(project)
-            .bind(id.as_str())
-            .execute(&self.writer)
-            .await?;
-        changed(done.rows_affected(), false, "subject")?;
+        let done = self.with_room(|| async move {
+            let delete = sqlx::query("delete from subjects where project = ? and id = ?");
+            Ok(delete.bind(project).bind(id.as_str()).execute(&self.writer).await?)
+        });
+        changed(done.await?.rows_affected(), false, "subject")?;
         self.sweep(project).await
     }
 }

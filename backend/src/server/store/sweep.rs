@@ -2,28 +2,22 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
 
+use mudi_domain::api::{JobEvent, JobFault, JobState};
 use uuid::Uuid;
 
-use super::{Store, StoreError};
+use super::events::insert_event;
+use super::jobs::state;
+use super::{Store, StoreError, now};
+
+/// So often in a row a job may be running when the server is killed, without having got further.
+const MOST_CRASHES: i64 = 3;
 
 impl Store {
     /// Brings the folder to what the rows say, after a process that may have been killed at any moment.
     pub(super) async fn recover(&self) -> Result<(), StoreError> {
-        sqlx::query("update jobs set state = 'queued' where state = 'running' and wanted = 'run'")
-            .execute(&self.writer)
-            .await?;
-        for (wanted, state) in [("pause", "paused"), ("cancel", "cancelled")] {
-            sqlx::query("update jobs set state = ?2, wanted = 'run' where state = 'running' and wanted = ?1")
-                .bind(wanted)
-                .bind(state)
-                .execute(&self.writer)
-                .await?;
-        }
-        sqlx::query("delete from sessions where expires < ?")
-            .bind(super::now())
-            .execute(&self.writer)
-            .await?;
+        self.with_room(|| self.recover_rows()).await?;
         let ours = |folder: &Path, name: &str| {
             let ours = name.parse::<Uuid>().ok();
             if ours.is_none() {
@@ -46,11 +40,60 @@ impl Store {
                 None => {}
             }
         }
+        self.keep_room().await;
         Ok(())
+    }
+
+    /// Puts the jobs that ran back into the queue, but for those that somebody wanted to halt, and those that may be what killed
+    /// the process.
+    async fn recover_rows(&self) -> Result<(), StoreError> {
+        let mut changes = self.begin().await?;
+        sqlx::query(
+            "update jobs set crashes = case when step > crashed_at then 1 else crashes + 1 end,
+                crashed_at = max(step, crashed_at)
+             where state = 'running'",
+        )
+        .execute(&mut *changes)
+        .await?;
+        let fault = JobFault {
+            code: "crashed".to_owned(),
+            detail: format!(
+                "the server was killed {MOST_CRASHES} times while it was at this job, which got no further meanwhile; the cause may be \
+                 that memory ran out: ask for less, or give the server more, then try again"
+            ),
+        };
+        let recovered: Vec<(Uuid, String)> = sqlx::query_as(
+            "update jobs set wanted = 'run',
+                state = case when wanted = 'pause' then 'paused' when wanted = 'cancel' then 'cancelled'
+                    when crashes >= ?1 then 'failed' else 'queued' end,
+                finished = case when wanted = 'cancel' or (wanted = 'run' and crashes >= ?1) then ?2 end,
+                fault_code = case when wanted = 'run' and crashes >= ?1 then ?3 end,
+                fault_detail = case when wanted = 'run' and crashes >= ?1 then ?4 end
+             where state = 'running' returning id, state",
+        )
+        .bind(MOST_CRASHES)
+        .bind(now())
+        .bind(&fault.code)
+        .bind(&fault.detail)
+        .fetch_all(&mut *changes)
+        .await?;
+        for (job, word) in recovered {
+            let state = state(&word)?;
+            let fault = (state == JobState::Failed).then(|| fault.clone());
+            insert_event(&mut changes, job, &JobEvent::State { state, fault }).await?;
+        }
+        sqlx::query("delete from sessions where expires < ?").bind(now()).execute(&mut *changes).await?;
+        Ok(changes.commit().await?)
     }
 
     /// Removes the files and run folders of `project` that no row names, and its folder where the project is gone.
     pub(crate) async fn sweep(&self, project: Uuid) -> Result<(), StoreError> {
+        let swept = self.remove_unnamed(project).await;
+        self.keep_room().await;
+        swept
+    }
+
+    async fn remove_unnamed(&self, project: Uuid) -> Result<(), StoreError> {
         let lock = self.locks.of(project);
         let _alone = lock.write().await;
         let exists: bool = sqlx::query_scalar("select exists (select 1 from projects where id = ?)")
@@ -86,7 +129,7 @@ impl Store {
     }
 
     /// Removes those of `files` that no row names any more.
-    pub(super) async fn release(&self, project: Uuid, files: &[String]) -> Result<(), StoreError> {
+    pub(crate) async fn release(&self, project: Uuid, files: &[String]) -> Result<(), StoreError> {
         let lock = self.locks.of(project);
         let _alone = lock.write().await;
         for file in files {
@@ -100,6 +143,7 @@ impl Store {
                 remove(&self.files_folder(project).join(file)).await?;
             }
         }
+        self.keep_room().await;
         Ok(())
     }
 }
@@ -117,14 +161,25 @@ pub(super) fn entries(folder: &Path) -> Result<Vec<String>, StoreError> {
 
 /// Removes a file, or a folder and what is in it; what is not there already is no fault.
 async fn remove(path: &Path) -> Result<(), StoreError> {
-    let removed = match path.is_dir() {
-        true => tokio::fs::remove_dir_all(path).await,
-        false => tokio::fs::remove_file(path).await,
-    };
-    match removed {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(StoreError::Read { path: path.to_owned(), source: error })
+    use std::io::ErrorKind;
+    /// How often a folder is tried again into which a worker, which will stop soon, writes meanwhile.
+    const TRIES: u32 = 5;
+    const PAUSE: Duration = Duration::from_millis(50);
+    let mut tries = 0;
+    loop {
+        let removed = match path.is_dir() {
+            true => tokio::fs::remove_dir_all(path).await,
+            false => tokio::fs::remove_file(path).await,
+        };
+        match removed {
+            Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty && tries < TRIES => {
+                tries += 1;
+                tokio::time::sleep(PAUSE * tries).await;
+            }
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(StoreError::Read { path: path.to_owned(), source: error });
+            }
+            _ => return Ok(()),
         }
-        _ => Ok(()),
     }
 }

@@ -2,10 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use mudi_domain::api::{JobEvent, JobFault};
 use serde::{Deserialize, Serialize};
 use sqlx::{Sqlite, Transaction};
 use uuid::Uuid;
 
+use super::events::insert_event;
+use super::jobs::state;
 use super::{Store, StoreError, new_id};
 
 /// A table of a project: its rows, as they are written to a file, and how they are read and added.
@@ -62,7 +65,7 @@ tables! {
     }
     /// The jobs.
     jobs: JobRow, "select id, kind, state, run, request, stage, step, steps, created, started, finished,
-        fault_code, fault_detail from jobs where project = ? order by id" {
+        fault_code, fault_detail, made from jobs where project = ? order by id" {
         id: Uuid,
         kind: String,
         state: String,
@@ -76,6 +79,9 @@ tables! {
         finished: Option<i64>,
         fault_code: Option<String>,
         fault_detail: Option<String>,
+        /// Archives of version 1 do not say it.
+        #[serde(default)]
+        made: u32,
     }
     /// The training runs.
     runs: RunRow, "select id, job, name, base, recipe, created from runs where project = ? order by id" {
@@ -213,7 +219,10 @@ impl Store {
             .await?;
         }
         for row in &rows.jobs {
-            add_job(&mut changes, project, row).await?;
+            // Where the archive does not say how many pictures the job has made, those that are there tell it.
+            let images = rows.images.iter().filter(|image| image.job == row.id);
+            let made = images.map(|image| image.number.saturating_add(1)).fold(row.made, u32::max);
+            add_job(&mut changes, project, row, made).await?;
         }
         for row in &rows.runs {
             sqlx::query(
@@ -281,11 +290,12 @@ async fn add_job(
     changes: &mut Transaction<'static, Sqlite>,
     project: Uuid,
     row: &JobRow,
+    made: u32,
 ) -> Result<(), StoreError> {
     sqlx::query(
         "insert into jobs (id, project, kind, state, run, request, stage, step, steps, created, started, finished,
-            fault_code, fault_detail)
-         values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            fault_code, fault_detail, made)
+         values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(row.id)
     .bind(project)
@@ -301,8 +311,15 @@ async fn add_job(
     .bind(row.finished)
     .bind(&row.fault_code)
     .bind(&row.fault_detail)
+    .bind(made)
     .execute(&mut **changes)
     .await?;
+    // Whoever listens to the copy is told how the job stands.
+    let fault = row
+        .fault_code
+        .clone()
+        .map(|code| JobFault { code, detail: row.fault_detail.clone().unwrap_or_default() });
+    insert_event(changes, row.id, &JobEvent::State { state: state(&row.state)?, fault }).await?;
     Ok(())
 }
 

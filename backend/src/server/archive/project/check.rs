@@ -9,10 +9,12 @@ use mudi_domain::subject::{Subject, SubjectId};
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use super::{FORMAT, Manifest, Trained, VERSION};
+use super::{FORMAT, Header, Trained, VERSION};
 use crate::server::http::extract::{line, one_line};
 use crate::server::http::problem::ApiError;
+use crate::server::http::wishes;
 use crate::server::store::{Document, ProjectRows};
+use crate::train::LORA_FILE;
 
 /// The most subjects of a project.
 const MAX_SUBJECTS: usize = 64;
@@ -26,14 +28,14 @@ fn wrong(fault: impl std::fmt::Display) -> ApiError {
 }
 
 /// Whether the manifest can be read by this program.
-pub(super) fn format(manifest: &Manifest) -> Result<(), ApiError> {
-    if manifest.format != FORMAT {
-        return Err(wrong(format!("its format is {:?}, not {FORMAT:?}", manifest.format)));
+pub(super) fn format(header: &Header) -> Result<(), ApiError> {
+    if header.format != FORMAT {
+        return Err(wrong(format!("its format is {:?}, not {FORMAT:?}", header.format)));
     }
-    if manifest.version > VERSION {
+    if header.version > VERSION {
         return Err(ApiError::bad_file(format!(
             "the archive has version {}, and this program reads up to {VERSION}; update it",
-            manifest.version
+            header.version
         )));
     }
     Ok(())
@@ -48,6 +50,10 @@ pub(super) fn rows(rows: &mut ProjectRows, trained: &mut [Trained]) -> Result<()
     let subjects: BTreeSet<&str> = rows.subjects.iter().map(|row| row.id.as_str()).collect();
     if subjects.len() != rows.subjects.len() || subjects.len() > MAX_SUBJECTS {
         return Err(wrong(format!("it has {} subjects, of {} ids", rows.subjects.len(), subjects.len())));
+    }
+    let names: BTreeSet<String> = rows.subjects.iter().map(|row| row.name.to_lowercase()).collect();
+    if names.len() != subjects.len() {
+        return Err(wrong("two subjects have one name"));
     }
     for row in &mut rows.photos {
         line("name", &row.name, 0, 200)?;
@@ -83,10 +89,11 @@ pub(super) fn rows(rows: &mut ProjectRows, trained: &mut [Trained]) -> Result<()
         }
     }
     let renewed = rows.renew().map_err(wrong)?;
-    for file in trained {
+    for file in &mut *trained {
         file.run = *renewed.get(&file.run).ok_or_else(|| wrong("a file is of a run that is not there"))?;
         path(&file.path)?;
     }
+    files(rows, trained)?;
     for row in &mut rows.jobs {
         let kind =
             JobKind::from_word(&row.kind).ok_or_else(|| wrong(format!("a job is a {:?}", row.kind)))?;
@@ -101,6 +108,7 @@ pub(super) fn rows(rows: &mut ProjectRows, trained: &mut [Trained]) -> Result<()
             JobKind::Train => continue,
             JobKind::Generate => {
                 let mut request: NewImages = parsed(&row.request)?;
+                wishes::images(&request)?;
                 request.run = request.run.and_then(new);
                 serde_json::to_string(&request)
             }
@@ -117,6 +125,27 @@ pub(super) fn rows(rows: &mut ProjectRows, trained: &mut [Trained]) -> Result<()
             }
         }
         .map_err(wrong)?;
+    }
+    Ok(())
+}
+
+/// Whether the runs' files can lie beside each other, and those that are done have their weights.
+fn files(rows: &ProjectRows, trained: &[Trained]) -> Result<(), ApiError> {
+    let known: BTreeSet<(Uuid, &str)> = trained.iter().map(|file| (file.run, file.path.as_str())).collect();
+    for file in trained {
+        let folders = file.path.match_indices('/').map(|(end, _)| &file.path[..end]);
+        for folder in folders {
+            if known.contains(&(file.run, folder)) {
+                return Err(wrong(format!("{folder:?} is a run's file and a folder")));
+            }
+        }
+    }
+    for run in &rows.runs {
+        let done = |state: &str| JobState::from_word(state) == Some(JobState::Done);
+        let is_done = rows.jobs.iter().any(|job| job.id == run.job && done(&job.state));
+        if is_done && !known.contains(&(run.id, LORA_FILE)) {
+            return Err(wrong(format!("the run {:?} is done, but its {LORA_FILE} is not there", run.name)));
+        }
     }
     Ok(())
 }

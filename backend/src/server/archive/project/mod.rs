@@ -20,8 +20,8 @@ use crate::server::store::ProjectRows;
 const MANIFEST: &str = "project.json";
 /// What an archive says it is.
 const FORMAT: &str = "mudi-project";
-/// What this program writes, and the newest that it reads.
-const VERSION: u32 = 1;
+/// What this program writes, and the newest that it reads. Since version 2 jobs say how many pictures they have made.
+const VERSION: u32 = 2;
 /// The folder of photos, masks and images.
 const FILES: &str = "files";
 /// The folder of runs.
@@ -36,6 +36,13 @@ struct Manifest {
     rows: ProjectRows,
     /// Files of the runs.
     trained: Vec<Trained>,
+}
+
+/// What every version's `project.json` has.
+#[derive(Deserialize)]
+struct Header {
+    format: String,
+    version: u32,
 }
 
 /// A file of a run.

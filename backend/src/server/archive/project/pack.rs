@@ -16,6 +16,8 @@ use crate::train::{CHECKPOINT_FILE, PRIORS_FILE, RunInfo, START_FILE, is_shown};
 /// Writes the project as a zip to `path`. A run that is being trained is packed as of its last checkpoint, and is paused in
 /// the archive.
 pub(in crate::server) async fn pack(server: &Server, project: Uuid, path: &Path) -> Result<(), ApiError> {
+    // What is deleted from now on keeps its files until they are packed.
+    let keeping = server.store.keeping(project).await?;
     let (name, mut rows) = server.store.project_rows(project).await?;
     let mut trained = Vec::new();
     for run in &rows.runs {
@@ -41,6 +43,9 @@ pub(in crate::server) async fn pack(server: &Server, project: Uuid, path: &Path)
             Ok(bytes) => bytes,
             // Training shows the next pictures in place of these.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && is_shown(&file.path) => continue,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(ApiError::conflict("a run has changed while it was packed; try again"));
+            }
             Err(source) => return Err(StoreError::Read { path, source }.into()),
         };
         let bytes = if file.path == START_FILE { without_places(&bytes)? } else { bytes };
@@ -51,6 +56,7 @@ pub(in crate::server) async fn pack(server: &Server, project: Uuid, path: &Path)
         let bytes = server.store.blobs().read(project, file).await?;
         packer = packer.add(format!("{FILES}/{file}"), bytes).await?;
     }
+    drop(keeping);
     let manifest = Manifest { format: FORMAT.to_owned(), version: VERSION, name, rows, trained };
     let text = serde_json::to_vec(&manifest).map_err(|error| ApiError::internal(error.to_string()))?;
     packer.add(MANIFEST, text.into()).await?.finish().await

@@ -1,13 +1,15 @@
 //! Unpacking a project.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use mudi_domain::api::{Access, JobEvent, JobFault, JobState, Project};
+use mudi_domain::api::{Access, Project};
+use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use super::{FILES, MANIFEST, Manifest, Trained, check};
 use crate::dataset::decode::{MAX_BYTES, decode};
-use crate::files::{create_folder, write_atomically};
+use crate::files::create_folder;
 use crate::server::Server;
 use crate::server::archive::Unpacker;
 use crate::server::http::extract::name;
@@ -15,6 +17,7 @@ use crate::server::http::problem::ApiError;
 use crate::server::jobs::TRAINED;
 use crate::server::media::MediaError;
 use crate::server::store::{StoreError, digest, new_id};
+use crate::train::{RunInfo, START_FILE};
 
 /// The largest `project.json`, in bytes.
 const MAX_TEXT: u64 = 64 << 20;
@@ -51,40 +54,48 @@ async fn fill(
     // The archive's names have the old ids.
     let packed: Vec<String> = manifest.trained.iter().map(Trained::name).collect();
     check::rows(&mut manifest.rows, &mut manifest.trained)?;
+    let mut sizes: BTreeMap<String, BTreeSet<(u32, u32)>> = BTreeMap::new();
+    let photos = manifest.rows.photos.iter().map(|row| (&row.file, (row.width, row.height)));
+    let images = manifest.rows.images.iter().map(|row| (&row.file, (row.width, row.height)));
+    for (file, size) in photos.chain(images) {
+        sizes.entry(file.clone()).or_default().insert(size);
+    }
     for file in files {
+        let said = sizes.remove(&file).unwrap_or_default();
         let permit = server.guard.decoder().await?;
         let read = tokio::task::spawn_blocking(move || {
-            let read = image(&mut zip, &file);
+            let _permit = permit;
+            let read = image(&mut zip, &file, &said);
             (zip, file, read)
         });
         let (back, file, read) = read.await?;
-        drop(permit);
         zip = back;
         let extension = file.rsplit('.').next().unwrap_or_default();
         keeping.put(read?, extension).await?;
     }
     for (file, packed) in manifest.trained.iter().zip(packed) {
         let to = server.store.run_folder(project, file.run).join(TRAINED).join(&file.path);
+        let is_start = file.path == START_FILE;
         let written = tokio::task::spawn_blocking(move || {
-            let bytes = zip.read(&packed, MANIFEST, u64::MAX - 1)?;
             if let Some(folder) = to.parent() {
                 create_folder(folder).map_err(StoreError::from)?;
             }
-            write_atomically(&to, &bytes).map_err(StoreError::from)?;
+            // Nobody knows of the project yet.
+            zip.unpack(&packed, MANIFEST, &to)?;
+            if is_start {
+                RunInfo::load(to.parent().unwrap_or(&to)).map_err(|error| {
+                    tracing::debug!(%error, "an archive's run is broken");
+                    ApiError::bad_file(format!(
+                        "{packed} is not as this program writes it; export the project anew"
+                    ))
+                })?;
+            }
             Ok::<_, ApiError>(zip)
         });
         zip = written.await??;
     }
     server.store.add_project(project, &called, &manifest.rows).await.map_err(contradiction)?;
     drop(keeping);
-    for job in &manifest.rows.jobs {
-        let Some(state) = JobState::from_word(&job.state) else { continue };
-        let fault = job
-            .fault_code
-            .clone()
-            .map(|code| JobFault { code, detail: job.fault_detail.clone().unwrap_or_default() });
-        server.queue.note(&server.store, job.id, &JobEvent::State { state, fault }).await?;
-    }
     Ok(())
 }
 
@@ -96,19 +107,29 @@ fn open(path: &Path, most: u64) -> Result<(Unpacker, Manifest), ApiError> {
             "the zip has no {MANIFEST}, so it is no project; a data folder is added to a project's photos instead"
         ))
     })?;
-    let manifest: Manifest = serde_json::from_slice(&text)
-        .map_err(|error| ApiError::bad_file(format!("{MANIFEST} cannot be read ({error}); export anew")))?;
-    check::format(&manifest)?;
-    Ok((zip, manifest))
+    // A newer program's rows may have more in them: its version is told before they are read.
+    check::format(&parsed(&text)?)?;
+    Ok((zip, parsed(&text)?))
 }
 
-/// A file of pixels, which must be what its name says.
-fn image(zip: &mut Unpacker, file: &str) -> Result<Vec<u8>, ApiError> {
+fn parsed<T: DeserializeOwned>(text: &[u8]) -> Result<T, ApiError> {
+    serde_json::from_slice(text)
+        .map_err(|error| ApiError::bad_file(format!("{MANIFEST} cannot be read ({error}); export anew")))
+}
+
+/// A file of pixels, which must be what its name says, and of the size that rows say.
+fn image(zip: &mut Unpacker, file: &str, said: &BTreeSet<(u32, u32)>) -> Result<Vec<u8>, ApiError> {
     let bytes = zip.read(&format!("{FILES}/{file}"), MANIFEST, MAX_BYTES)?;
     if !file.starts_with(&digest(&bytes)) {
         return Err(ApiError::bad_file(format!("{file} has other bytes than its name says; export anew")));
     }
-    decode(Path::new(file), &bytes).map_err(MediaError::from)?;
+    let found = decode(Path::new(file), &bytes).map_err(MediaError::from)?.upright_size();
+    if let Some((width, height)) = said.iter().find(|&&size| size != found) {
+        return Err(ApiError::bad_file(format!(
+            "{file} has {}x{} pixels, and {MANIFEST} says {width}x{height}; export anew",
+            found.0, found.1
+        )));
+    }
     Ok(bytes)
 }
 

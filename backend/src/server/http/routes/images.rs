@@ -6,18 +6,19 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use mudi_diffusion::schedule::SamplerKind;
 use mudi_domain::api::{Image, Job, JobKind, JobState, LayoutChoice, NewEvaluation, NewImages, Page};
 use serde::Deserialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
+use super::checks;
 use crate::server::http::App;
-use crate::server::http::extract::{Body, Params, Search, line, list_range};
+use crate::server::http::extract::{Body, Params, Search, list_range};
 use crate::server::http::files::file;
 use crate::server::http::openapi::Octets;
 use crate::server::http::problem::ApiError;
+use crate::server::http::wishes;
 use crate::server::jobs::bases;
 use crate::server::store::StoreError;
 
@@ -64,15 +65,18 @@ async fn create(
     Params(project): Params<Uuid>,
     Body(new): Body<NewImages>,
 ) -> Result<(StatusCode, Json<Job>), ApiError> {
-    check(&new)?;
+    wishes::images(&new)?;
     match (new.run, &new.base) {
         (Some(run), None) => {
-            let run = server.store.run(project, run).await?;
-            if run.state != JobState::Done {
+            let data = server.store.run_data(project, run).await?;
+            if data.run.state != JobState::Done {
                 return Err(ApiError::conflict(format!(
                     "the run is {}; wait until it is done",
-                    run.state.word()
+                    data.run.state.word()
                 )));
+            }
+            if let LayoutChoice::Fixed(layout) = &new.layout {
+                checks::layout(&data, layout)?;
             }
         }
         (None, Some(base)) => {
@@ -115,37 +119,6 @@ async fn evaluate(
     let job = server.store.create_job(project, JobKind::Evaluate, Some(run), &request).await?;
     server.queue.wake();
     Ok((StatusCode::ACCEPTED, Json(job)))
-}
-
-fn check(new: &NewImages) -> Result<(), ApiError> {
-    line("prompt", &new.prompt, 1, 1000)?;
-    line("negative", new.negative.as_deref().unwrap_or_default(), 0, 1000)?;
-    let numbers = [
-        ("gamma", new.gamma.unwrap_or(0.0), -20.0),
-        ("guidance", new.guidance, 0.0),
-        ("lora_scale", new.lora_scale, -20.0),
-    ];
-    for (name, value, least) in numbers {
-        if !(least..=100.0).contains(&value) {
-            return Err(ApiError::refused(format!(
-                "`{name}` is {value}; write a number from {least} to 100"
-            )));
-        }
-    }
-    for (name, value, most) in [("steps", new.steps, 1000), ("count", new.count, 64)] {
-        if !(1..=most).contains(&value) {
-            return Err(ApiError::refused(format!(
-                "`{name}` is {value}; write a whole number from 1 to {most}"
-            )));
-        }
-    }
-    if new.sampler.parse::<SamplerKind>().is_err() {
-        return Err(ApiError::refused("`sampler` is none of ddim, euler, euler-ancestral and dpmpp-2m"));
-    }
-    if let LayoutChoice::Fixed(layout) = &new.layout {
-        layout.validate().map_err(|error| ApiError::refused(error.to_string()))?;
-    }
-    Ok(())
 }
 
 /// An image.

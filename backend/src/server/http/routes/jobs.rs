@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
-use mudi_domain::api::{Job, JobEvent, JobState, Page};
+use mudi_domain::api::{Job, JobState, Page};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
@@ -80,9 +80,9 @@ async fn resume(
     State(server): State<App>,
     Params((project, id)): Params<(Uuid, Uuid)>,
 ) -> Result<Json<Job>, ApiError> {
-    let job = server.store.resume(project, id).await?;
-    if job.state == JobState::Queued {
-        server.queue.note(&server.store, id, &JobEvent::State { state: job.state, fault: None }).await?;
+    let (job, event) = server.store.resume(project, id).await?;
+    if let Some(event) = event {
+        server.queue.tell(id, event);
     }
     server.queue.wake();
     Ok(Json(job))
@@ -99,12 +99,13 @@ async fn cancel(
 }
 
 async fn halt(server: &App, project: Uuid, id: Uuid, wanted: Wanted) -> Result<Json<Job>, ApiError> {
-    let job = server.store.halt(project, id, wanted).await?;
+    let (job, event) = server.store.halt(project, id, wanted).await?;
+    if let Some(event) = event {
+        server.queue.tell(id, event);
+    }
     if job.state == JobState::Running {
         // The worker settles its state.
         server.queue.interrupt_job(id);
-    } else {
-        server.queue.note(&server.store, id, &JobEvent::State { state: job.state, fault: None }).await?;
     }
     Ok(Json(job))
 }

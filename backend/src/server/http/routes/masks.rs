@@ -66,10 +66,10 @@ async fn write(
     let (path, size) = (upload.path().to_owned(), (files.width, files.height));
     let permit = server.guard.decoder().await?;
     let mask = tokio::task::spawn_blocking(move || {
+        let _permit = permit;
         Ok::<_, ApiError>(media::mask(&PathBuf::from("the mask"), &std::fs::read(path)?, size)?)
     })
     .await??;
-    drop(permit);
     let keeping = server.store.keeping(project).await?;
     let kept = keeping.put(mask.bytes, mask.extension).await?;
     let written = server.store.mask_photo(project, photo, before.as_deref(), Some(&kept)).await;
@@ -77,7 +77,7 @@ async fn write(
     // The mask that was, or, where somebody else was quicker, the one that is not to be.
     let unneeded = if written.is_ok() { before } else { Some(kept.clone()) };
     if let Some(unneeded) = unneeded {
-        server.store.release_file(project, &unneeded).await?;
+        server.store.release(project, &[unneeded]).await?;
     }
     written?;
     let mut response = StatusCode::NO_CONTENT.into_response();
@@ -96,7 +96,7 @@ async fn delete(
 ) -> Result<StatusCode, ApiError> {
     let before = before(&headers)?.ok_or(StoreError::Missing("mask"))?;
     server.store.mask_photo(project, photo, Some(&before), None).await?;
-    server.store.release_file(project, &before).await?;
+    server.store.release(project, &[before]).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -123,10 +123,12 @@ async fn point(
     }
     let prompt = Prompt::from(&wanted);
     let files = server.store.photo_file(project, photo).await?;
-    let bytes = server.store.blobs().read(project, &files.file).await?;
+    // Before the bytes are read: whoever waits holds none.
     let permit = server.guard.decoder().await?;
+    let bytes = server.store.blobs().read(project, &files.file).await?;
     let shared = server.clone();
     let mask = tokio::task::spawn_blocking(move || {
+        let _permit = permit;
         let read = || Ok(decode(&PathBuf::from("the photo"), &bytes).map_err(MediaError::from)?.rgb());
         let seer = shared.sight.look(&shared.settings.segmenter_folder())?;
         let mask = seer.mask::<ApiError>(&files.file, read, &prompt)?;
@@ -135,7 +137,6 @@ async fn point(
         Ok::<_, ApiError>(media::encode_mask(&mask)?)
     })
     .await??;
-    drop(permit);
     Ok(([(header::CONTENT_TYPE, "image/png")], mask.bytes).into_response())
 }
 

@@ -1,5 +1,6 @@
 //! The routes, by what they are about.
 
+mod checks;
 mod datasets;
 mod documents;
 mod events;

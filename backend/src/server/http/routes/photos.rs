@@ -88,23 +88,32 @@ async fn upload(
     let (path, shown) = (upload.path().to_owned(), PathBuf::from(&name));
     let permit = server.guard.decoder().await?;
     let ready = tokio::task::spawn_blocking(move || {
+        let _permit = permit;
         let bytes = std::fs::read(path)?;
         let decoded = decode(&shown, &bytes).map_err(MediaError::from)?;
         Ok::<_, ApiError>(media::photo(&decoded, &bytes)?)
     })
     .await??;
-    drop(permit);
     let keeping = server.store.keeping(project).await?;
-    let photo = NewPhoto {
-        name,
-        source: upload.digest.clone(),
-        file: keeping.put(ready.photo.bytes, ready.photo.extension).await?,
-        thumbnail: keeping.put(ready.thumbnail.bytes, ready.thumbnail.extension).await?,
-        mask: None,
-        size: ready.size,
-        caption: String::new(),
+    let added = async {
+        let photo = NewPhoto {
+            name,
+            source: upload.digest.clone(),
+            file: keeping.put(ready.photo.bytes, ready.photo.extension).await?,
+            thumbnail: keeping.put(ready.thumbnail.bytes, ready.thumbnail.extension).await?,
+            mask: None,
+            size: ready.size,
+            caption: String::new(),
+        };
+        server.store.add_photo(project, &subject, &photo).await
     };
-    let (photo, new) = server.store.add_photo(project, &subject, &photo).await?;
+    let (photo, new) = match added.await {
+        Ok(added) => added,
+        Err(error) => {
+            keeping.undo().await?;
+            return Err(error.into());
+        }
+    };
     drop(keeping);
     let status = if new { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, tagged(photo.version, photo)).into_response())

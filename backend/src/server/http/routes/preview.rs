@@ -92,7 +92,13 @@ async fn newest_run(server: &App, project: Uuid, base: &str) -> Result<Option<Ru
 
 async fn lora_of(server: &App, project: Uuid, run: Run) -> Result<PreviewLora, ApiError> {
     let path = server.store.run_folder(project, run.id).join(TRAINED).join(LORA_FILE);
-    let bytes = tokio::fs::metadata(&path).await?.len();
+    let bytes = match tokio::fs::metadata(&path).await {
+        // The run was deleted a moment ago.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(StoreError::Missing("run").into());
+        }
+        found => found?.len(),
+    };
     Ok(PreviewLora { run: run.id, name: run.name, alpha: run.recipe.alpha, bytes })
 }
 

@@ -91,8 +91,11 @@ async fn change(
 async fn delete(State(server): State<App>, Params(id): Params<Uuid>) -> Result<StatusCode, ApiError> {
     // The worker finds its job gone, and clears away what it may still have written.
     server.queue.interrupt_project(id);
-    server.store.delete_project(id).await?;
+    let deleted = server.store.delete_project(id).await;
+    // Where files of it could not be removed, its rows have gone all the same; and a worker may have begun another of its jobs.
+    server.queue.interrupt_project(id);
     server.queue.access_changed();
+    deleted?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -12,6 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
+use super::checks;
 use crate::server::http::App;
 use crate::server::http::extract::{Body, ListQuery, Params, Search, name};
 use crate::server::http::files::streamed;
@@ -54,7 +55,11 @@ async fn create(
     Body(mut new): Body<NewRun>,
 ) -> Result<(StatusCode, Json<Run>), ApiError> {
     new.name = name(&new.name)?;
-    bases::find(&server.settings.models, &new.base).map_err(ApiError::refused)?;
+    let base = bases::find(&server.settings.models, &new.base).map_err(ApiError::refused)?;
+    let recipe = new.recipe.clone();
+    let fits = tokio::task::spawn_blocking(move || foresee::check_targets(&base, &recipe));
+    fits.await?.map_err(ApiError::refused)?;
+    checks::masks(&server, project).await?;
     let run = server.store.create_run(project, &new).await?;
     server.queue.wake();
     Ok((StatusCode::CREATED, Json(run)))

@@ -82,14 +82,15 @@ async fn embedding(
     let seer = look(&server).await?;
     let tag = format!("{name}-{}", &seer.id[..16.min(seer.id.len())]);
     unchanging(&tag, &headers, ASKING, async || {
-        let bytes = server.store.blobs().read(project, &name).await?;
+        // Before the bytes are read: whoever waits holds none.
         let permit = server.guard.decoder().await?;
+        let bytes = server.store.blobs().read(project, &name).await?;
         let embedding = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
             let read = || Ok(decode(&PathBuf::from("the photo"), &bytes).map_err(MediaError::from)?.rgb());
             seer.embedding::<ApiError>(&name, read)
         })
         .await??;
-        drop(permit);
         Ok(embedding.into_response())
     })
     .await

@@ -1,0 +1,55 @@
+//! What a job would fail of, told before it waits for its turn.
+
+use std::path::PathBuf;
+
+use mudi_domain::layout::{Layout, LayoutError};
+use mudi_domain::mask::Mask;
+use uuid::Uuid;
+
+use crate::dataset::decode::decode;
+use crate::dataset::{LONGEST_SIDE, covers_something};
+use crate::server::http::App;
+use crate::server::http::problem::ApiError;
+use crate::server::media::MediaError;
+use crate::server::store::{Range, RunData, StoreError};
+
+/// Whether the project's masks cover something. The editor keeps empty ones on the way; a run would keep its copy for good.
+pub(super) async fn masks(server: &App, project: Uuid) -> Result<(), ApiError> {
+    let all = Range { after: Uuid::nil(), limit: u32::MAX - 1 };
+    for photo in server.store.photos(project, None, all).await?.items {
+        // Photos without one are told of where the run is made.
+        let Some(file) = photo.mask else { continue };
+        let permit = server.guard.decoder().await?;
+        let bytes = match server.store.blobs().read(project, &file).await {
+            // Somebody has drawn another one, or deleted the photo.
+            Err(StoreError::Missing(_)) => continue,
+            read => read?,
+        };
+        let shown = PathBuf::from(format!("the mask of {}", photo.name));
+        let covers = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            let drawn = decode(&shown, &bytes).map_err(MediaError::from)?.upright();
+            Ok::<_, ApiError>(covers_something(&Mask::from_image(&drawn)))
+        });
+        if !covers.await?? {
+            return Err(ApiError::conflict(format!(
+                "the mask of {:?} (subject `{}`) covers nothing, or so little that nothing is left of it at {LONGEST_SIDE} pixels; paint \
+                 the subject white, or delete the photo",
+                photo.name, photo.subject
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Whether the run has the photos that a layout places.
+pub(super) fn layout(data: &RunData, layout: &Layout) -> Result<(), ApiError> {
+    for placement in &layout.subjects {
+        let photos = data.photos.iter().filter(|photo| photo.subject == placement.subject).count();
+        if placement.photo.unwrap_or(0) >= photos {
+            let missing = LayoutError::Missing { subject: placement.subject.clone(), photo: placement.photo };
+            return Err(ApiError::refused(missing.to_string()));
+        }
+    }
+    Ok(())
+}

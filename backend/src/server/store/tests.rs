@@ -1,0 +1,209 @@
+//! Rows in cases that requests meet seldom: a process that was killed, a disk without room, two at once.
+
+use std::cell::Cell;
+
+use mudi_domain::api::{Job, JobEvent, JobKind, JobState};
+use tempfile::TempDir;
+
+use super::*;
+
+/// A store, a project of it, and a job of the project.
+async fn opened(kind: JobKind) -> (TempDir, Store, Uuid, Uuid) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).await.unwrap();
+    let project = store.create_project("Toys").await.unwrap().id;
+    let job = store.create_job(project, kind, None, "{}").await.unwrap().id;
+    (folder, store, project, job)
+}
+
+/// A worker takes the job, gets to `step`, and is killed with its process.
+async fn killed_at(store: &Store, project: Uuid, job: Uuid, step: u64) -> Job {
+    assert_eq!(store.claim().await.unwrap().map(|claim| claim.id), Some(job));
+    store.progress(job, "masks", 0, 9, None).await.unwrap();
+    store.progress(job, "masks", step, 9, None).await.unwrap();
+    store.recover().await.unwrap();
+    store.job(project, job).await.unwrap()
+}
+
+/// What the job's last event says.
+async fn last_event(store: &Store, job: Uuid) -> String {
+    store.events(job, 0, 100).await.unwrap().pop().unwrap().data
+}
+
+#[tokio::test]
+async fn a_job_that_kills_the_process_is_given_up() {
+    let (_folder, store, project, job) = opened(JobKind::Train).await;
+    for _ in 0..2 {
+        for state in [JobState::Queued, JobState::Queued] {
+            assert_eq!(killed_at(&store, project, job, 2).await.state, state);
+            assert!(last_event(&store, job).await.contains("queued"));
+        }
+        let failed = killed_at(&store, project, job, 2).await;
+        assert_eq!(failed.state, JobState::Failed);
+        assert!(failed.finished.is_some());
+        let fault = failed.fault.unwrap();
+        assert!(fault.code == "crashed" && fault.detail.contains("memory"), "{}", fault.detail);
+        let event = last_event(&store, job).await;
+        assert!(event.contains("failed") && event.contains("crashed"), "{event}");
+        assert!(store.claim().await.unwrap().is_none());
+        // By hand it begins anew, with as many tries.
+        let (resumed, event) = store.resume(project, job).await.unwrap();
+        assert!(resumed.state == JobState::Queued && resumed.fault.is_none() && event.is_some());
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_gets_further_each_time_goes_on() {
+    let (_folder, store, project, job) = opened(JobKind::Segment).await;
+    for step in 1..8 {
+        assert_eq!(killed_at(&store, project, job, step).await.state, JobState::Queued);
+    }
+    assert_eq!(killed_at(&store, project, job, 3).await.state, JobState::Queued);
+    // An orderly end is no crash.
+    assert!(store.claim().await.unwrap().is_some());
+    store.settle(job, |_| (JobState::Queued, None)).await.unwrap().unwrap();
+    for _ in 0..2 {
+        assert_eq!(killed_at(&store, project, job, 3).await.state, JobState::Queued);
+    }
+}
+
+#[tokio::test]
+async fn what_was_wanted_of_a_job_when_the_process_was_killed_is_done() {
+    for (wanted, state) in [(Wanted::Pause, JobState::Paused), (Wanted::Cancel, JobState::Cancelled)] {
+        let (_folder, store, project, job) = opened(JobKind::Segment).await;
+        store.claim().await.unwrap().unwrap();
+        let (running, event) = store.halt(project, job, wanted).await.unwrap();
+        assert!(running.state == JobState::Running && event.is_none());
+        store.recover().await.unwrap();
+        let halted = store.job(project, job).await.unwrap();
+        assert_eq!((halted.state, halted.finished.is_some()), (state, state.is_over()));
+        assert!(last_event(&store, job).await.contains(state.word()));
+    }
+}
+
+#[tokio::test]
+async fn a_change_of_state_is_told_once() {
+    let (_folder, store, project, job) = opened(JobKind::Segment).await;
+    let events = async || store.events(job, 0, 100).await.unwrap().len();
+    assert!(store.halt(project, job, Wanted::Pause).await.unwrap().1.is_some());
+    assert!(store.halt(project, job, Wanted::Pause).await.unwrap().1.is_none());
+    assert_eq!(events().await, 1);
+    assert!(store.resume(project, job).await.unwrap().1.is_some());
+    assert!(store.resume(project, job).await.unwrap().1.is_none());
+    store.halt(project, job, Wanted::Cancel).await.unwrap();
+    assert!(matches!(store.resume(project, job).await, Err(StoreError::Conflict(_))));
+    assert_eq!(events().await, 3);
+}
+
+#[tokio::test]
+async fn of_the_reports_the_newest_stay() {
+    let (_folder, store, project, job) = opened(JobKind::Train).await;
+    let other = store.create_job(project, JobKind::Train, None, "{}").await.unwrap().id;
+    let report = |step| JobEvent::Progress {
+        stage: "training".to_owned(),
+        step,
+        steps: 300,
+        loss: Some(0.5),
+        seconds_left: None,
+    };
+    store.halt(project, job, Wanted::Pause).await.unwrap();
+    for step in 0..300 {
+        store.add_event(job, &report(step)).await.unwrap();
+    }
+    store.add_event(other, &report(1)).await.unwrap();
+    let left = async |job| store.events(job, 0, 1000).await.unwrap();
+    store.forget_progress(job).await.unwrap();
+    store.forget_progress(job).await.unwrap();
+    let rows = left(job).await;
+    assert_eq!(rows.len(), 257);
+    assert!(rows[0].data.contains("paused") && rows[1].data.contains("\"step\":44,"), "{}", rows[1].data);
+    store.forget_progress(other).await.unwrap();
+    assert_eq!(left(other).await.len(), 1);
+}
+
+fn pictures(numbers: std::ops::Range<u32>) -> Vec<NewImage> {
+    let picture = |number| NewImage {
+        number,
+        file: format!("{number}.png"),
+        thumbnail: format!("{number}.jpg"),
+        canvas: None,
+        size: (8, 8),
+        seed: 0,
+        parameters: "{}".to_owned(),
+    };
+    numbers.map(picture).collect()
+}
+
+#[tokio::test]
+async fn a_picture_that_was_deleted_stays_made() {
+    let (_folder, store, project, job) = opened(JobKind::Generate).await;
+    let all = Range { after: Uuid::nil(), limit: 100 };
+    let images = async || store.images(project, Some(job), all).await.unwrap().items;
+    assert_eq!(store.images_made(job).await.unwrap(), 0);
+    assert_eq!(store.add_images(project, job, None, &pictures(0..4)).await.unwrap().len(), 4);
+    for image in images().await {
+        if image.number != 1 {
+            store.delete_image(project, image.id).await.unwrap();
+        }
+    }
+    assert_eq!(store.images_made(job).await.unwrap(), 4);
+    assert!(store.add_images(project, job, None, &pictures(0..4)).await.unwrap().is_empty());
+    assert_eq!(store.add_images(project, job, None, &pictures(3..6)).await.unwrap().len(), 2);
+    assert_eq!(images().await.iter().map(|image| image.number).collect::<Vec<_>>(), [1, 4, 5]);
+    let told = store.events(job, 0, 100).await.unwrap();
+    assert_eq!(told.iter().filter(|row| row.data.contains("image")).count(), 6);
+    assert_eq!(store.images_made(new_id()).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn nothing_is_made_with_a_run_that_is_gone() {
+    let (_folder, store, project, _) = opened(JobKind::Segment).await;
+    let made = store.create_job(project, JobKind::Generate, Some(new_id()), "{}").await;
+    assert!(matches!(made, Err(StoreError::Missing("run"))));
+}
+
+#[tokio::test]
+async fn on_a_full_disk_there_is_room_for_a_deletion() {
+    let (folder, store, ..) = opened(JobKind::Segment).await;
+    let reserve = folder.path().join("reserve");
+    let room = || reserve.metadata().map_or(0, |found| found.len());
+    assert_eq!(room(), 8 << 20);
+    let tries = Cell::new(0);
+    // As if every write failed while the reserve is there.
+    let change = || async {
+        tries.set(tries.get() + 1);
+        if room() > 0 { Err(StoreError::Full) } else { Ok(tries.get()) }
+    };
+    assert_eq!(store.with_room(change).await.unwrap(), 2);
+    assert_eq!(room(), 0);
+    store.keep_room().await;
+    assert_eq!(room(), 8 << 20);
+
+    // Where that does not help it is said, and other faults leave the reserve alone.
+    tries.set(0);
+    let full = || async {
+        tries.set(tries.get() + 1);
+        Err::<(), _>(StoreError::Full)
+    };
+    assert!(matches!(store.with_room(full).await, Err(StoreError::Full)));
+    assert!(matches!(store.with_room(full).await, Err(StoreError::Full)));
+    assert_eq!(tries.get(), 3);
+    store.keep_room().await;
+    let missing = || async { Err::<(), _>(StoreError::Missing("photo")) };
+    assert!(matches!(store.with_room(missing).await, Err(StoreError::Missing(_))));
+    assert_eq!(room(), 8 << 20);
+}
+
+#[tokio::test]
+async fn files_that_get_no_row_are_removed_at_once() {
+    let (_folder, store, project, job) = opened(JobKind::Generate).await;
+    let keeping = store.keeping(project).await.unwrap();
+    let named = keeping.put("named", "png").await.unwrap();
+    let lost = keeping.put("lost", "png").await.unwrap();
+    let mut images = pictures(0..1);
+    named.clone_into(&mut images[0].file);
+    store.add_images(project, job, None, &images).await.unwrap();
+    keeping.undo().await.unwrap();
+    assert!(store.blobs().read(project, &named).await.is_ok());
+    assert!(matches!(store.blobs().read(project, &lost).await, Err(StoreError::Missing(_))));
+}
