@@ -18,6 +18,7 @@ use crate::evaluate::{EvaluateError, Eyes, Judge, right_from};
 use crate::files::{WriteError, create_folder};
 use crate::generate::{GenerateError, Placing, Settings, Start, layout_start, pictures};
 use crate::plan::peak_memory;
+use crate::pretrain::miniature::Miniature;
 use crate::report::{
     Grid, GridRow, JSON_NAME, MethodSection, PictureScore, Report, ReportError, SubjectCard, TimeRow,
 };
@@ -107,6 +108,12 @@ pub(crate) fn recipe(seed: u64, steps: u32, method: Method, toys: usize) -> Reci
     Recipe { method, seed, ..Recipe::for_pocket(steps, toys) }
 }
 
+/// The flags of a command whose models are not those that ship: of each its flag, its path, and the name of the one that ships.
+pub(crate) fn other_models(models: &[(&str, &Path, &str)]) -> String {
+    let other = models.iter().filter(|(_, path, ships)| !path.ends_with(Path::new("models").join(ships)));
+    other.map(|(flag, path, _)| format!(" --{flag} {}", path.display())).collect()
+}
+
 fn explanation(method: Method) -> &'static str {
     match method {
         Method::Dreambooth => {
@@ -182,8 +189,16 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
         prompts: prompts.clone(),
         negative_prompt: base.negative_prompt.to_owned(),
         command: format!(
-            "mudi demo --seed {} --steps {} --count {}",
-            options.seed, options.steps, options.count
+            "mudi demo --seed {} --steps {} --count {}{}",
+            options.seed,
+            options.steps,
+            options.count,
+            other_models(&[
+                ("base", &options.base, "pocket"),
+                ("detector", &options.masks.detector, Miniature::Owlv2.folder()),
+                ("segmenter", &options.masks.segmenter, Miniature::Sam.folder()),
+                ("embedder", &options.embedder, Miniature::Dinov2.folder()),
+            ])
         ),
         ..Report::default()
     };
@@ -329,6 +344,21 @@ mod tests {
     use mudi_engine_candle::lora::{DEFAULT_TARGETS, FURTHER_TARGETS};
 
     use super::*;
+
+    #[test]
+    fn only_other_models_are_named() {
+        let owl = Miniature::Owlv2.folder();
+        let ships = Path::new("/opt/mudi/models").join(owl);
+        assert_eq!(
+            other_models(&[("base", Path::new("models/pocket"), "pocket"), ("detector", &ships, owl)]),
+            ""
+        );
+        let other = other_models(&[
+            ("base", Path::new("sdxl"), "pocket"),
+            ("detector", Path::new("models/owlv2"), owl),
+        ]);
+        assert_eq!(other, " --base sdxl --detector models/owlv2");
+    }
 
     #[test]
     fn all_layers_of_the_blocks_learn() {

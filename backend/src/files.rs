@@ -1,17 +1,35 @@
 //! Writing files so that nobody ever sees half of one.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 /// A file or folder that cannot be written.
 #[derive(Debug, thiserror::Error)]
-#[error("{}: cannot be written ({source}); check the folder's permissions and the free space of the disk", path.display())]
+#[error("{}: cannot be written ({source}); {}", path.display(), cure(source.kind()))]
 pub struct WriteError {
     /// The file.
     pub path: PathBuf,
     /// What the system says.
     #[source]
     pub source: std::io::Error,
+}
+
+/// What to do about a failed write.
+fn cure(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::IsADirectory => "this is a folder; name a file",
+        ErrorKind::AlreadyExists | ErrorKind::NotADirectory => {
+            "a file stands where a folder is needed; name another place"
+        }
+        ErrorKind::NotFound => "make the folder that it goes into, or name another one",
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            "check the folder's permissions, or name another one"
+        }
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+            "see to free space on the disk"
+        }
+        _ => "check the folder's permissions and the free space of the disk",
+    }
 }
 
 /// Writes `bytes` beside `path` and renames the result, so that `path` holds either the old bytes or all new ones.
@@ -42,4 +60,27 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
 /// [`WriteError`].
 pub fn create_folder(path: &Path) -> Result<(), WriteError> {
     std::fs::create_dir_all(path).map_err(|source| WriteError { path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_fault_has_its_cure() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("file"), "").unwrap();
+        std::fs::create_dir(path("folder")).unwrap();
+        let written = |name: &str| write_atomically(&path(name), b"x").unwrap_err().to_string();
+        assert!(written("nowhere/out.png").contains("make the folder"), "{}", written("nowhere/out.png"));
+        assert!(written("folder").contains("name a file"), "{}", written("folder"));
+        assert!(written("file/out.png").contains("another place"), "{}", written("file/out.png"));
+        let made = create_folder(&path("file")).unwrap_err().to_string();
+        assert!(made.contains("another place"), "{made}");
+        // A test cannot fill a disk.
+        let full = WriteError { path: path("out"), source: ErrorKind::StorageFull.into() }.to_string();
+        assert!(full.contains("free space"), "{full}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "nothing is left behind");
+    }
 }

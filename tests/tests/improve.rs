@@ -99,7 +99,18 @@ fn what_cannot_be_improved_is_refused() {
     refused(&refs(&with(&["--gamma=-1"])), &["--gamma -1", "from 0 to 100"]);
     refused(&refs(&with(&["--kl-weight", "1000"])), &["kl-weight"]);
     assert!(!Path::new(&out).join("pictures").exists(), "nothing was begun");
-    refused(&["improve", "--run", &shop.path("none"), "--out", &out], &["none", "run.json"]);
+    refused(
+        &["improve", "--run", &shop.path("none"), "--out", &out],
+        &["none", "holds no run", "mudi train"],
+    );
+    // Neither the run itself nor another one is drawn into.
+    let before = shop.files("run");
+    refused(&refs(&arguments(&shop, "run/../run", &[])), &["another run", "--out"]);
+    std::fs::create_dir(&out).expect("a folder");
+    std::fs::copy(shop.path("run/run.json"), Path::new(&out).join("run.json")).expect("a copy");
+    refused(&refs(&with(&[])), &["another run", "--out"]);
+    assert_eq!(shop.files("run"), before);
+    assert_eq!(shop.files("out"), [Path::new("run.json")]);
     std::fs::remove_file(Path::new(&run).join("pytorch_lora_weights.safetensors")).expect("a LoRA");
     refused(&refs(&with(&[])), &["has not finished", "--resume"]);
 }

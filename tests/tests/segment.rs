@@ -202,6 +202,23 @@ fn photos_of_all_kinds_are_read_or_refused_with_a_reason() {
 }
 
 #[test]
+fn a_photo_is_never_its_own_mask() {
+    let shop = Workshop::new();
+    let image = shop.path("photo.png");
+    let bytes = as_png(&photo(40, 30).into());
+    std::fs::write(&image, &bytes).expect("a photo");
+    std::fs::create_dir(shop.path("masks")).expect("a folder");
+    let hints = ["segment", "--image", &image, "--box", "8,6,24,18"];
+    for out in ["photo.png", "masks/../photo.png"] {
+        refused(&[&hints[..], &["--out", &shop.path(out)]].concat(), &["the photo itself", "--out"]);
+    }
+    assert!(shop.bytes("photo.png") == bytes);
+    // A folder that is missing is made.
+    ok(&[&hints[..], &["--out", &shop.path("new/masks/photo.png")]].concat());
+    assert!(Path::new(&shop.path("new/masks/photo.png")).is_file());
+}
+
+#[test]
 fn prompts_and_weights_that_cannot_be_are_refused() {
     let shop = Workshop::new();
     let (base, out, image) = (folder("sam-tiny"), shop.path("mask.png"), shop.path("photo.png"));
@@ -227,6 +244,8 @@ fn prompts_and_weights_that_cannot_be_are_refused() {
         (&["--not-stroke", "3,3,9,9"], &["--box", "--stroke"]),
         (&["--stroke", "3,3,9"], &["pairs of numbers"]),
         (&["--stroke", "3,3,41,9"], &["41,9", "40 x 30"]),
+        (&["--box", "3,3,9,9", "--threshold", "0.5"], &["--class"]),
+        (&["--box", "3,3,9,9", "--detector", "owlv2-toybox"], &["--class"]),
     ] {
         refused(&[&bare_arguments[..], hints].concat(), words);
     }

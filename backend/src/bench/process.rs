@@ -29,13 +29,13 @@ impl Worker {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let mut command = Command::new(python);
         command.args(["-c", REFERENCE, &threads.to_string()]);
-        Self::start(command, python.to_owned())
+        Self::start(command, format!("--python {python}"))
     }
 
     fn start(mut command: Command, name: String) -> Result<Self, BenchError> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let failed = |reason: &str| BenchError::Worker { name: name.clone(), reason: reason.to_owned() };
-        let mut child = command.spawn().map_err(|error| failed(&error.to_string()))?;
+        let mut child = command.spawn().map_err(|error| failed(&format!("cannot be started ({error})")))?;
         let input = child.stdin.take().ok_or_else(|| failed("no pipe"))?;
         let output = child.stdout.take().ok_or_else(|| failed("no pipe"))?;
         Ok(Self { child, input, output: BufReader::new(output), name })

@@ -25,7 +25,7 @@ fn words(part: Part) -> [&'static str; 2] {
         Part::Gamma => ["How strongly the layout counts", "γ = 0 is plain noise."],
         Part::Subjects => [
             "More toys at once",
-            "All toys of one kind, described, taught together; layouts of more than three count with γ = 3.",
+            "All toys of one kind, described, taught together; layouts of three toys count with γ = 2, of more with γ = 3.",
         ],
     }
 }
@@ -70,7 +70,7 @@ pub(super) fn page(results: &Results, options: &Options, strips: &[Vec<Strip<'_>
          place</code>). Intervals hold the share that other groups would have with 95 % confidence: \
          pictures of one group resemble each other, so how groups differ decides, and no interval is narrower than if pictures were independent. Of \
          fewer than {} groups they are those of independent pictures. The dots are the groups. \
-         The last column holds each group against itself in the other way, in points of a hundred. Where nothing else is said, layouts count with γ = {GAMMA}, and toys \
+         The last column holds each group against itself in the other way, in points of a hundred. Where nothing else is said, layouts of two toys count with γ = {GAMMA}, and toys \
          are named by an identifier, their colour and their kind: the descriptive class.</p>{groups}<h3>How to repeat it</h3><pre tabindex=\"0\"><code>{command}</code></pre>\
          </section>",
         right_from(2),

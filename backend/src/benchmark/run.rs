@@ -14,8 +14,10 @@ use super::results::{Cell, Example, Picture, Results, Row};
 use super::ways::{Part, Teaching, Way, ways};
 use super::{BenchmarkError, HTML_NAME, JSON_NAME, Options, settings};
 use crate::base::Source;
+use crate::demo::other_models;
 use crate::files::{create_folder, write_atomically};
 use crate::interrupt::Interrupt;
+use crate::pretrain::miniature::Miniature;
 
 /// Runs what has not been run, writes the page, the numbers and the plots, and returns the numbers. `progress` hears what is being
 /// done, how many units are done, and of how many; a unit is a training step or a picture.
@@ -152,8 +154,14 @@ fn command(options: &Options) -> String {
     let toys = options.toys.iter().map(|toys| format!(" --toys {toys}"));
     let first = (options.first > 0).then(|| format!(" --first-pair {}", options.first + 1));
     let only: String = first.into_iter().chain(parts).chain(toys).collect();
+    let models = other_models(&[
+        ("base", &options.base, "pocket"),
+        ("detector", &options.detector, Miniature::Owlv2.folder()),
+        ("embedder", &options.embedder, Miniature::Dinov2.folder()),
+        ("reader", &options.reader, Miniature::Reader.folder()),
+    ]);
     format!(
-        "mudi benchmark --pairs {} --pair-seed {} --prompts {} --seeds {} --steps {}{only}",
+        "mudi benchmark --pairs {} --pair-seed {} --prompts {} --seeds {} --steps {}{only}{models}",
         options.pairs, options.pair_seed, options.prompts, options.seeds, options.steps
     )
 }

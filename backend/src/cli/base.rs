@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use mudi::base::Source;
 
-use super::{Failure, base_folder};
+use super::{Failure, model_path};
 
 /// What a base model is given besides its own.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -27,7 +27,7 @@ impl Changes {
         let loras: Vec<(PathBuf, f32)> =
             self.lora.iter().map(|lora| (lora.path.clone(), lora.weight)).collect();
         let vae = self.vae.clone().or(vae);
-        Ok(Source::open(&base_folder(base))?.with_vae(vae.as_deref())?.with_loras(&loras)?)
+        Ok(Source::open(&model_path(base)?)?.with_vae(vae.as_deref())?.with_loras(&loras)?)
     }
 
     /// The LoRAs' names and weights, as the parameters of a picture have them.

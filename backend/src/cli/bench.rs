@@ -1,11 +1,12 @@
 //! `mudi bench`.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use mudi::bench::{self, Set};
 use mudi::pretrain::miniature::Miniature;
 
-use super::{Failure, print, vision_folder};
+use super::{Failure, model_path, print};
 
 /// Time training and sampling; with --python, beside PyTorch, diffusers and peft on the same weights.
 #[derive(clap::Args)]
@@ -37,19 +38,20 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if arguments.worker {
         return Ok(bench::serve(std::io::stdin().lock(), std::io::stdout().lock())?);
     }
-    let base = super::base_folder(&arguments.base);
+    let base = model_path(&arguments.base)?;
     let scratch = arguments.scratch.clone().unwrap_or_else(|| std::env::temp_dir().join("mudi-bench"));
     let [detector, segmenter, embedder] = [Miniature::Owlv2, Miniature::Sam, Miniature::Dinov2]
-        .map(|network| vision_folder(Path::new(network.folder())));
+        .map(|network| model_path(Path::new(network.folder())));
     let options = bench::Options {
         base: &base,
         sets: &arguments.sets,
         runs: usize::from(arguments.runs),
         python: arguments.python.as_deref(),
         scratch: &scratch,
-        vision: [&detector, &segmenter, &embedder],
+        vision: [&detector?, &segmenter?, &embedder?],
     };
-    let table = bench::run(&options, |name| eprintln!("{name}"))?;
+    // A closed standard error is no reason not to measure.
+    let table = bench::run(&options, |name| drop(writeln!(std::io::stderr(), "{name}")))?;
     let mut text = "| work | ours | reference | ratio |\n|---|---|---|---|".to_owned();
     for row in &table.rows {
         let figure =

@@ -8,7 +8,7 @@ use mudi::pretrain::miniature::Miniature;
 use mudi_domain::statistics::Estimate;
 use mudi_toybox::MAX_TOYS;
 
-use super::{Failure, bar, base_folder, print, vision_folder};
+use super::{Failure, bar, model_path, print};
 
 /// Measure how often each method keeps similar toys apart: the paper's table and its ablations in miniature. Stop it at will:
 /// the same command resumes.
@@ -84,11 +84,16 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         PartName::Subjects => Part::Subjects,
     };
     let named: Vec<Part> = arguments.parts.iter().map(part).collect();
+    if !arguments.toys.is_empty() && !named.is_empty() && !named.contains(&Part::Subjects) {
+        return Err(
+            "--toys counts in the part `subjects` alone; add --part subjects, or leave out --toys".into()
+        );
+    }
     let options = Options {
-        base: base_folder(&arguments.base),
-        detector: vision_folder(&arguments.detector),
-        embedder: vision_folder(&arguments.embedder),
-        reader: vision_folder(&arguments.reader),
+        base: model_path(&arguments.base)?,
+        detector: model_path(&arguments.detector)?,
+        embedder: model_path(&arguments.embedder)?,
+        reader: model_path(&arguments.reader)?,
         out: arguments.out.clone(),
         toys: arguments.toys.iter().map(|&toys| toys as usize).collect(),
         parts: if named.is_empty() { Part::ALL.to_vec() } else { named },

@@ -6,8 +6,9 @@ use std::time::Instant;
 use mudi::demo::{self, Options, Progress};
 use mudi::pretrain::miniature::Miniature;
 use mudi::report::JSON_NAME;
+use mudi::segment::Networks;
 
-use super::{Failure, MaskNetworks, bar, print, vision_folder};
+use super::{Failure, bar, model_path, print};
 
 /// Show identity mixing and its cure: two similar toys, taught by DreamBooth, Cut-Mix and MuDI, and a page to look at.
 #[derive(clap::Args)]
@@ -27,8 +28,12 @@ pub(super) struct Arguments {
     /// Pictures for each prompt.
     #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u64).range(1..=64))]
     count: u64,
-    #[command(flatten)]
-    networks: MaskNetworks,
+    /// Folder with OWLv2, which finds the toys: in the photos, for masks that are held against the true ones, and in the pictures.
+    #[arg(long, value_name = "DIR", default_value = Miniature::Owlv2.folder())]
+    detector: PathBuf,
+    /// Folder with SAM, which makes those masks.
+    #[arg(long, value_name = "DIR", default_value = Miniature::Sam.folder())]
+    segmenter: PathBuf,
     /// Folder with DINOv2 or DreamSim, which compares pictures with the photos.
     #[arg(long, value_name = "DIR", default_value = Miniature::Dinov2.folder())]
     embedder: PathBuf,
@@ -42,9 +47,12 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let options = Options {
-        base: super::base_folder(&arguments.base),
-        masks: arguments.networks.folders(),
-        embedder: vision_folder(&arguments.embedder),
+        base: model_path(&arguments.base)?,
+        masks: Networks {
+            detector: model_path(&arguments.detector)?,
+            segmenter: model_path(&arguments.segmenter)?,
+        },
+        embedder: model_path(&arguments.embedder)?,
         out: arguments.out.clone(),
         seed: arguments.seed,
         steps: arguments.steps,
@@ -64,7 +72,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     bar.finish_and_clear();
     let page = page.canonicalize().unwrap_or(page);
     let object = serde_json::json!({
-        "page": page, "report": page.with_file_name(JSON_NAME),
+        "page": page.display().to_string(), "report": page.with_file_name(JSON_NAME).display().to_string(),
         "seconds": begin.elapsed().as_secs_f64(), "peak_memory_bytes": mudi::plan::peak_memory(),
     });
     print(arguments.json, &object, &format!("Open {} in a browser.", page.display()))

@@ -10,7 +10,7 @@ use mudi::pretrain::miniature::Miniature;
 use mudi_domain::compare::Norm;
 use mudi_domain::statistics::Estimate;
 
-use super::{Failure, bar, print, vision_folder};
+use super::{Failure, bar, model_path, print};
 
 /// Tell whether images show your subjects, each once and unmixed: the Detect-and-Compare score of every image of a folder.
 #[derive(clap::Args)]
@@ -55,10 +55,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if let Some(out) = &arguments.out {
         create_folder(out)?;
     }
-    let embedders: Vec<PathBuf> = arguments.embedders.iter().map(|folder| vision_folder(folder)).collect();
+    let embedders: Vec<PathBuf> =
+        arguments.embedders.iter().map(|folder| model_path(folder)).collect::<Result<_, _>>()?;
     let embedders: Vec<&Path> = embedders.iter().map(PathBuf::as_path).collect();
     let data = Dataset::load(&arguments.photos)?;
-    let eyes = Eyes::load(&vision_folder(&arguments.detector), &embedders)?;
+    let eyes = Eyes::load(&model_path(&arguments.detector)?, &embedders)?;
     let usual = eyes.options();
     let options = Options {
         queries: if arguments.queries.is_empty() { usual.queries } else { arguments.queries.clone() },

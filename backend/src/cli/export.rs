@@ -2,19 +2,20 @@
 
 use std::path::PathBuf;
 
-use clap::ValueEnum;
+use clap::{ArgGroup, ValueEnum};
 use mudi::base::Source;
 use mudi::export::write_lora;
-use mudi::train::{LORA_FILE, RunInfo};
+use mudi::train::{RunInfo, finished_lora};
 use mudi_engine_candle::lora::Dialect;
 
-use super::{Failure, base_folder, print};
+use super::{Failure, model_path, print};
 
 /// Write a LoRA with the names that other programs read.
 #[derive(clap::Args)]
+#[command(group(ArgGroup::new("source").args(["run", "lora"]).required(true)))]
 pub(super) struct Arguments {
     /// Folder of a finished `mudi train` run.
-    #[arg(long, conflicts_with = "lora", required_unless_present = "lora")]
+    #[arg(long)]
     run: Option<PathBuf>,
     /// A LoRA's file instead of a run, of any tool; --base says what it is for.
     #[arg(long, requires = "base")]
@@ -42,20 +43,14 @@ enum Format {
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let (lora, base) = match (&arguments.run, &arguments.lora, &arguments.base) {
         (Some(run), ..) => {
-            let lora = run.join(LORA_FILE);
-            if !lora.exists() {
-                let run = run.display();
-                return Err(
-                    format!("{run}: this run has not finished; go on with `mudi train --resume`").into()
-                );
-            }
+            let lora = finished_lora(run)?;
             let base = match &arguments.base {
-                Some(base) => base_folder(base),
+                Some(base) => model_path(base)?,
                 None => RunInfo::load(run)?.base,
             };
             (lora, base)
         }
-        (None, Some(lora), Some(base)) => (lora.clone(), base_folder(base)),
+        (None, Some(lora), Some(base)) => (lora.clone(), model_path(base)?),
         _ => return Err("name a --run, or a --lora and its --base".into()),
     };
     let dialect = match arguments.format {
@@ -63,7 +58,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Format::Kohya => Dialect::Kohya,
     };
     let layers = write_lora(&lora, &Source::open(&base)?, dialect, &arguments.out)?;
-    let object = serde_json::json!({ "out": arguments.out, "layers": layers });
-    let text = format!("The LoRA, of {layers} layers, is in {}.", arguments.out.display());
+    let out = arguments.out.display().to_string();
+    let object = serde_json::json!({ "out": out, "layers": layers });
+    let text = format!("The LoRA, of {layers} layers, is in {out}.");
     print(arguments.json, &object, &text)
 }

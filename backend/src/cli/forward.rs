@@ -24,7 +24,7 @@ use super::{Failure, print};
 /// Run one network on the tensors of a file, named as diffusers and transformers name their arguments.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// Base model: a folder in diffusers' layout, a checkpoint file, or `pocket`; of networks that see, the folder with their
+    /// Base model: a folder in diffusers' layout, a checkpoint file, or the name of one in `models`, as `pocket`; of networks that see, the folder with their
     /// weights.
     #[arg(long)]
     base: PathBuf,
@@ -104,7 +104,7 @@ impl Inputs {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let base = super::base_folder(&arguments.base);
+    let base = super::model_path(&arguments.base)?;
     let inputs = Inputs { path: arguments.inputs.clone(), tensors: read_safetensors(&arguments.inputs)? };
     let source = || arguments.changes.source(&arguments.base, None);
     let outputs = match arguments.network {
@@ -123,9 +123,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     write_atomically(&arguments.out, &to_safetensors(&outputs, None)?)?;
     let shapes: BTreeMap<&str, &[usize]> =
         outputs.iter().map(|(name, value)| (name.as_str(), value.dims())).collect();
-    let object =
-        serde_json::json!({ "out": arguments.out, "tensors": shapes, "peak_memory_bytes": peak_memory() });
-    let text = format!("{} tensors are in {}.", outputs.len(), arguments.out.display());
+    let out = arguments.out.display().to_string();
+    let object = serde_json::json!({ "out": out, "tensors": shapes, "peak_memory_bytes": peak_memory() });
+    let text = format!("{} tensors are in {out}.", outputs.len());
     print(arguments.json, &object, &text)
 }
 

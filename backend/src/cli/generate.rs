@@ -1,34 +1,35 @@
 //! `mudi generate`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Instant;
 
-use mudi::base::{Base, Source, precision};
+use clap::ArgGroup;
+use mudi::base::{Base, precision};
 use mudi::dataset::Dataset;
 use mudi::device::Device;
 use mudi::files::create_folder;
 use mudi::generate::{Parameters, Placing, Settings, Start, layout_start, pictures, write_png};
 use mudi::plan;
 use mudi::plan::peak_memory;
-use mudi::train::{LORA_FILE, RunInfo};
+use mudi::train::{RunInfo, finished_lora};
 use mudi_diffusion::schedule::SamplerKind;
 use mudi_domain::layout::{Layout, suited_gamma};
 use mudi_domain::segmix;
-use mudi_engine_candle::lora::Attachment;
 use mudi_engine_candle::weights::{Precision, read_safetensors};
 
 use super::base::Changes;
-use super::{Failure, bar, print};
+use super::{Failure, bar, check_range, print};
 
 /// Make pictures with a trained run, or with a base model alone.
 #[derive(clap::Args)]
+#[command(group(ArgGroup::new("model").args(["run", "base"]).required(true).multiple(true)))]
 pub(super) struct Arguments {
     /// Folder of a finished `mudi train` run.
-    #[arg(long, required_unless_present = "base")]
+    #[arg(long)]
     run: Option<PathBuf>,
     /// Base model instead of a run, or with --run where the run's base is now: a folder in diffusers' layout, a checkpoint file, or
-    /// `pocket`.
+    /// the name of one in `models`, as `pocket`.
     #[arg(long)]
     base: Option<PathBuf>,
     /// Where the run's photos are now, for layouts [default: where they were in training].
@@ -43,24 +44,24 @@ pub(super) struct Arguments {
     #[arg(long)]
     negative: Option<String>,
     /// Layout to start from: a JSON file, or `random` for a random collage of the run's subjects that the prompt names.
-    #[arg(long)]
+    #[arg(long, requires = "run")]
     layout: Option<PathBuf>,
     /// Strength of the layout: 2 suits two or three subjects, 3 more; 0 is plain sampling. By default what suits its subjects.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     gamma: Option<f32>,
     /// Size in pixels, WIDTHxHEIGHT or one number for both [default: as in training, or the base's own].
     #[arg(long, value_name = "SIZE", conflicts_with = "layout")]
     size: Option<Size>,
     /// Steps of the sampler.
-    #[arg(long, default_value_t = 25)]
+    #[arg(long, default_value_t = 25, value_parser = steps())]
     steps: usize,
     /// Classifier-free guidance scale; 1 and less leave it out, as turbo models are to be used.
-    #[arg(long, default_value_t = 5.0)]
+    #[arg(long, default_value_t = 5.0, allow_negative_numbers = true)]
     guidance: f32,
     /// ddim, euler, euler-ancestral or dpmpp-2m.
     #[arg(long, default_value = "euler")]
     sampler: SamplerKind,
-    /// Karras' spacing of noise levels.
+    /// Karras' spacing of noise levels, for euler and dpmpp-2m.
     #[arg(long)]
     karras: bool,
     /// Seed of the first picture; the next ones count up.
@@ -70,7 +71,7 @@ pub(super) struct Arguments {
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     count: u64,
     /// Strength of the run's LoRA.
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, requires = "run", allow_negative_numbers = true)]
     lora_scale: f32,
     /// Start from the tensor `noise` `[count, C, h, w]` of this safetensors file instead of the seed's noise.
     #[arg(long)]
@@ -89,8 +90,8 @@ pub(super) struct Arguments {
     #[arg(long, default_value_t)]
     device: Device,
     /// Memory that may be used, in GiB; what does not fit is refused before it begins [default: what is free].
-    #[arg(long, value_name = "GIB")]
-    memory: Option<f64>,
+    #[arg(long, value_name = "GIB", value_parser = super::gibibytes, allow_negative_numbers = true)]
+    memory: Option<usize>,
     /// Leave the parameters out of the pictures.
     #[arg(long)]
     no_metadata: bool,
@@ -122,6 +123,12 @@ impl FromStr for Size {
     }
 }
 
+/// Steps; how many there can be depends on sampler and base.
+fn steps() -> impl clap::builder::TypedValueParser<Value = usize> {
+    use clap::builder::TypedValueParser;
+    clap::value_parser!(u16).range(1..).map(usize::from)
+}
+
 /// Sides of tiles, in pixels.
 fn tile() -> impl clap::builder::TypedValueParser<Value = usize> {
     use clap::builder::TypedValueParser;
@@ -136,16 +143,16 @@ fn precision_words() -> clap::builder::PossibleValuesParser {
 const BATCH: usize = 4;
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    for (name, value, least) in [
-        ("--gamma", arguments.gamma.unwrap_or(0.0), -20.0),
-        ("--guidance", arguments.guidance, 0.0),
-        ("--lora-scale", arguments.lora_scale, -20.0),
-    ] {
-        if !(least..=100.0).contains(&value) {
-            return Err(format!("{name} {value}: must be a number from {least} to 100").into());
-        }
+    if arguments.gamma.is_some() && arguments.layout.is_none() {
+        return Err(
+            "--gamma is the strength of a layout; name that with --layout, or leave out --gamma".into()
+        );
     }
+    check_range("--gamma", arguments.gamma.unwrap_or(0.0), -20.0)?;
+    check_range("--guidance", arguments.guidance, 0.0)?;
+    check_range("--lora-scale", arguments.lora_scale, -20.0)?;
     let info = arguments.run.as_deref().map(RunInfo::load).transpose()?;
+    let lora = arguments.run.as_deref().map(finished_lora).transpose()?;
     let folder = match (&arguments.base, &info) {
         (Some(base), _) => base.clone(),
         (None, Some(info)) => info.base.clone(),
@@ -171,8 +178,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let source = arguments.changes.source(&folder, vae)?.on(arguments.device.engine(precision)?);
     // What can be had of a graphics card's memory is not known.
     let available = || plan::available_memory().filter(|_| arguments.device.is_cpu());
-    plan::check(&source, job, arguments.memory.map(super::bytes).or_else(available))?;
-    let lora = arguments.run.as_deref().map(|run| attachment(&source, run)).transpose()?;
+    plan::check(&source, job, arguments.memory.or_else(available))?;
+    let lora = lora.map(|lora| source.attachment(&lora)).transpose()?;
     let (mut base, texts) = Base::for_prompt(
         &source,
         precision,
@@ -219,28 +226,17 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             if let Some(canvas) = &made.canvas {
                 write_png(&file.with_extension("layout.png"), canvas, None)?;
             }
-            written.push(serde_json::json!({ "file": file, "seed": made.start.seed }));
+            written.push(serde_json::json!({ "file": file.display().to_string(), "seed": made.start.seed }));
         }
     }
     bar.finish();
+    let out = arguments.out.display().to_string();
     let object = serde_json::json!({
-        "out": arguments.out, "pictures": written,
+        "out": out, "pictures": written,
         "seconds": begin.elapsed().as_secs_f64(), "peak_memory_bytes": peak_memory(),
     });
-    let text = format!("{} pictures are in {}.", starts.len(), arguments.out.display());
+    let text = format!("{} pictures are in {out}.", starts.len());
     print(arguments.json, &object, &text)
-}
-
-fn attachment(source: &Source, run: &Path) -> Result<Attachment, Failure> {
-    let path = run.join(LORA_FILE);
-    if !path.exists() {
-        return Err(format!(
-            "{}: this run has not finished; go on with `mudi train --resume`",
-            run.display()
-        )
-        .into());
-    }
-    Ok(source.attachment(&path)?)
 }
 
 /// A start, and what is kept of its layout.
@@ -268,8 +264,12 @@ fn starts(
             let (cutouts, fixed) = if layout.as_os_str() == "random" {
                 (dataset.cutouts_for(&arguments.prompt)?, None)
             } else {
-                let text = std::fs::read_to_string(layout)
-                    .map_err(|error| format!("{}: the layout cannot be read: {error}", layout.display()))?;
+                let text = std::fs::read_to_string(layout).map_err(|error| {
+                    let file = layout.display();
+                    format!(
+                        "{file}: the layout cannot be read ({error}); --layout takes a JSON file, or `random`"
+                    )
+                })?;
                 let fixed =
                     Layout::from_json(&text).map_err(|error| format!("{}: {error}", layout.display()))?;
                 (dataset.cutouts()?, Some(fixed))

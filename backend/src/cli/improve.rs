@@ -8,7 +8,7 @@ use mudi::interrupt::Interrupt;
 use mudi::plan::peak_memory;
 use mudi::pretrain::miniature::Miniature;
 
-use super::{Failure, bar, base_folder, print, vision_folder};
+use super::{Failure, bar, check_range, model_path, print};
 
 /// Let a finished run learn on from its own best pictures (iterative training): it draws pictures of all its subjects, Detect-and-Compare
 /// finds the best, and the LoRA learns from these. Stop it at will: the same command goes on.
@@ -20,7 +20,7 @@ pub(super) struct Arguments {
     /// Folder for the run that comes of it, its pictures and their evaluation.
     #[arg(long)]
     out: PathBuf,
-    /// Where the run's base is now: a folder in diffusers' layout, a checkpoint file, or `pocket` [default: where it was in training].
+    /// Where the run's base is now: a folder in diffusers' layout, a checkpoint file, or the name of one in `models`, as `pocket` [default: where it was in training].
     #[arg(long)]
     base: Option<PathBuf>,
     /// Where the run's photos are now [default: where they were in training].
@@ -39,16 +39,16 @@ pub(super) struct Arguments {
     #[arg(long, default_value_t = improve::STEPS, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     steps: u32,
     /// Its learning rate [default: a fifth of the run's].
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     learning_rate: Option<f64>,
     /// How much it counts to stay near to what the run predicts, 0 to 100.
-    #[arg(long, default_value_t = improve::KL_WEIGHT)]
+    #[arg(long, default_value_t = improve::KL_WEIGHT, allow_negative_numbers = true)]
     kl_weight: f64,
     /// Strength of the random layouts that pictures start from; 0 is plain sampling [default: what suits so many subjects].
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     gamma: Option<f32>,
     /// Classifier-free guidance scale of the pictures: what is learnt from them is guided again.
-    #[arg(long, default_value_t = improve::GUIDANCE)]
+    #[arg(long, default_value_t = improve::GUIDANCE, allow_negative_numbers = true)]
     guidance: f32,
     /// Seed of the first picture; the next ones count up.
     #[arg(long, default_value_t = improve::SEED)]
@@ -63,8 +63,8 @@ pub(super) struct Arguments {
     #[arg(long, default_value_t)]
     device: Device,
     /// Memory that may be used, in GiB; what does not fit is refused before it begins [default: what is free].
-    #[arg(long, value_name = "GIB")]
-    memory: Option<f64>,
+    #[arg(long, value_name = "GIB", value_parser = super::gibibytes, allow_negative_numbers = true)]
+    memory: Option<usize>,
     /// Print the result as JSON.
     #[arg(long)]
     json: bool,
@@ -74,19 +74,15 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    if let Some(gamma) = arguments.gamma.filter(|gamma| !(0.0..=100.0).contains(gamma)) {
-        return Err(format!("--gamma {gamma}: must be a number from 0 to 100").into());
-    }
-    if !(0.0..=100.0).contains(&arguments.guidance) {
-        return Err(format!("--guidance {}: must be a number from 0 to 100", arguments.guidance).into());
-    }
+    check_range("--gamma", arguments.gamma.unwrap_or(0.0), 0.0)?;
+    check_range("--guidance", arguments.guidance, 0.0)?;
     let options = Options {
         run: arguments.run.clone(),
-        base: arguments.base.as_deref().map(base_folder),
+        base: arguments.base.as_deref().map(model_path).transpose()?,
         photos: arguments.photos.clone(),
         out: arguments.out.clone(),
-        detector: vision_folder(&arguments.detector),
-        embedder: vision_folder(&arguments.embedder),
+        detector: model_path(&arguments.detector)?,
+        embedder: model_path(&arguments.embedder)?,
         prompts: arguments.prompts.clone(),
         pictures: arguments.pictures,
         keep: arguments.keep as usize,
@@ -97,7 +93,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         learning_rate: arguments.learning_rate,
         kl_weight: arguments.kl_weight,
         device: arguments.device,
-        memory: arguments.memory.map(super::bytes),
+        memory: arguments.memory,
         interrupt: Interrupt::default(),
     };
     let bar = bar(arguments.quiet || arguments.json, options.pictures);
@@ -122,15 +118,15 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     bar.finish_and_clear();
     let ends = outcome.scores.first().copied().zip(outcome.scores.last().copied());
     let (best, last) = ends.unwrap_or_default();
+    let folder = outcome.folder.display().to_string();
     let object = serde_json::json!({
-        "run": outcome.folder, "kept": outcome.scores.len(), "scores": outcome.scores,
+        "run": folder, "kept": outcome.scores.len(), "scores": outcome.scores,
         "steps": outcome.metrics.last().map_or(0, |metric| metric.step), "peak_memory_bytes": peak_memory(),
     });
     let text = format!(
-        "Learnt on from the best {} of {} pictures (Detect-and-Compare {best:.2} to {last:.2}). The run is in {}.",
+        "Learnt on from the best {} of {} pictures (Detect-and-Compare {best:.2} to {last:.2}). The run is in {folder}.",
         outcome.scores.len(),
-        options.pictures,
-        outcome.folder.display()
+        options.pictures
     );
     print(arguments.json, &object, &text)
 }

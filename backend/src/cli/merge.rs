@@ -12,7 +12,7 @@ use super::{Failure, print};
 /// otherwise a folder in diffusers' layout.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// Base model: a folder in diffusers' layout, a checkpoint file, or `pocket`.
+    /// Base model: a folder in diffusers' layout, a checkpoint file, or the name of one in `models`, as `pocket`.
     #[arg(long)]
     base: PathBuf,
     #[command(flatten)]
@@ -50,7 +50,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         write_folder(&source, held, out)?;
         None
     };
+    let out = out.display().to_string();
     let object = serde_json::json!({ "out": out, "loras": arguments.changes.names(), "note": note });
     let note = note.map(|note| format!("\nNote: {note}")).unwrap_or_default();
-    print(arguments.json, &object, &format!("The model is in {}.{note}", out.display()))
+    print(arguments.json, &object, &format!("The model is in {out}.{note}"))
 }

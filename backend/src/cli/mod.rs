@@ -20,13 +20,12 @@ mod toybox;
 mod train;
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use mudi::pretrain::miniature::Miniature;
-use mudi::segment::Networks;
 
 /// Personalize a text-to-image model for several subjects at once, without mixing them up (MuDI, NeurIPS 2024).
 #[derive(Parser)]
@@ -88,56 +87,60 @@ pub(crate) fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("mudi: {failure}");
+            // Where nobody hears it the exit code says it.
+            let _ = writeln!(std::io::stderr(), "mudi: {failure}");
             ExitCode::from(BAD_INPUT)
         }
     }
 }
 
-/// The folder or file of a base model: `pocket` is the one that ships; anything else is a path.
-fn base_folder(base: &Path) -> PathBuf {
-    model_folder(base, &["pocket"])
-}
-
-/// The folder of a model: a name of `shipped` is one that ships, found in `models` of this folder or beside the program;
-/// anything else is a path.
-fn model_folder(model: &Path, shipped: &[&str]) -> PathBuf {
-    if !shipped.iter().any(|name| model == Path::new(name)) || model.exists() {
-        return model.to_owned();
+/// The folder or file of a model. A bare name that is no path is looked for in `models`: of this folder, where `mudi models pull`
+/// puts them, and beside the program, where those are that ship.
+///
+/// # Errors
+/// A bare name that is found nowhere. Of paths, and of models that ship, which not every command needs, their readers say what is wrong.
+fn model_path(model: &Path) -> Result<PathBuf, Failure> {
+    let mut parts = model.components();
+    let bare = matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None));
+    if !bare || model.exists() {
+        return Ok(model.to_owned());
     }
-    let shipped = Path::new("models").join(model);
+    let pulled = Path::new("models").join(model);
+    if pulled.exists() {
+        return Ok(pulled);
+    }
     let beside = std::env::current_exe().ok().and_then(|program| {
-        program.ancestors().map(|folder| folder.join(&shipped)).find(|folder| folder.is_dir())
+        program.ancestors().map(|folder| folder.join(&pulled)).find(|path| path.exists())
     });
-    if shipped.is_dir() { shipped } else { beside.unwrap_or(shipped) }
-}
-
-/// The networks that make masks of photos that have none.
-#[derive(Debug, clap::Args)]
-struct MaskNetworks {
-    /// Folder with OWLv2, which finds the subject of a photo without a mask by its class. The one that ships knows the
-    /// toybox's toys only.
-    #[arg(long, value_name = "DIR", default_value = Miniature::Owlv2.folder())]
-    detector: PathBuf,
-    /// Folder with SAM, which then cuts it out.
-    #[arg(long, value_name = "DIR", default_value = Miniature::Sam.folder())]
-    segmenter: PathBuf,
-}
-
-impl MaskNetworks {
-    fn folders(&self) -> Networks {
-        Networks { detector: vision_folder(&self.detector), segmenter: vision_folder(&self.segmenter) }
-    }
-}
-
-/// The folder of a network that sees: a miniature's name is the one that ships; anything else is a path.
-fn vision_folder(folder: &Path) -> PathBuf {
-    model_folder(folder, &Miniature::ALL.map(Miniature::folder))
+    let ships = ["pocket"]
+        .into_iter()
+        .chain(Miniature::ALL.map(Miniature::folder))
+        .any(|name| model == Path::new(name));
+    beside.or_else(|| ships.then(|| pulled.clone())).ok_or_else(|| {
+        format!(
+            "{}: not found, and neither is {}; name a model by its path, or pull a published one (`mudi models list` names them)",
+            model.display(),
+            pulled.display()
+        )
+        .into()
+    })
 }
 
 /// Bytes of so many GiB, as a flag gives them.
-fn bytes(gigabytes: f64) -> usize {
-    (gigabytes.max(0.0) * (1u64 << 30) as f64) as usize
+fn gibibytes(text: &str) -> Result<usize, String> {
+    let number = text.parse::<f64>().ok().filter(|number| *number >= 0.0);
+    number
+        .map(|number| (number * (1u64 << 30) as f64) as usize)
+        .ok_or_else(|| "expected a number from 0".to_owned())
+}
+
+/// Refuses a flag's number that is not from `least` to 100.
+fn check_range(flag: &str, value: f32, least: f32) -> Result<(), Failure> {
+    if (least..=100.0).contains(&value) {
+        Ok(())
+    } else {
+        Err(format!("{flag} {value}: must be a number from {least} to 100").into())
+    }
 }
 
 /// Prints what a command has made: `object` alone with `--json`, otherwise `text`.

@@ -22,7 +22,7 @@ pub(super) struct Arguments {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Pull a model: sdxl, sd21, sd15, sam, owlv2, dinov2, dreamsim, taesdxl, or a repository as OWNER/NAME. The same command goes on
+    /// Pull a model: sdxl, sd21, sd15, sam, owlv2, dinov2, dreamsim, or a repository as OWNER/NAME. The same command goes on
     /// where an earlier one stopped.
     Pull {
         /// The model.
@@ -61,10 +61,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let (object, text) = match &arguments.action {
         Action::Pull { name, mirror, token_file, full, quiet } => {
             let token = match token_file {
-                Some(path) => Some(
-                    std::fs::read_to_string(path)
-                        .map_err(|error| format!("{}: the token cannot be read: {error}", path.display()))?,
-                ),
+                Some(path) => Some(std::fs::read_to_string(path).map_err(|error| {
+                    let file = path.display();
+                    format!("{file}: the token cannot be read ({error}); --token-file takes a file with it")
+                })?),
                 None => std::env::var(TOKEN).ok(),
             };
             let token = token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty());
@@ -76,7 +76,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
                     bar.set_message(progress.file.to_owned());
                 })?;
             bar.finish();
-            (serde_json::json!({ "folder": folder }), format!("The model is in {}.", folder.display()))
+            let folder = folder.display().to_string();
+            (serde_json::json!({ "folder": folder }), format!("The model is in {folder}."))
         }
         Action::List => {
             let found = models::list(models)?;

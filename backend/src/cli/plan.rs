@@ -7,15 +7,17 @@ use mudi::plan::{self, Job, Plan, gigabytes};
 use mudi_domain::recipe::{Precision, Recipe};
 use serde::Serialize;
 
-use super::{Failure, print, train};
+use super::{Failure, model_path, print, train};
 
-/// Tell how much memory training and generating need, without loading the base model's weights.
+/// Tell how much memory training and generating need, without loading the base model's weights: in single and half precision, with and
+/// without gradient checkpointing, or as --precision and --gradient-checkpointing say.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// Base model: a folder in diffusers' layout, whose configurations are enough, a checkpoint file, or `pocket`.
+    /// Base model: a folder in diffusers' layout, whose configurations are enough, a checkpoint file, or the name of one in `models`, as `pocket`.
     #[arg(long, default_value = "pocket")]
     base: PathBuf,
-    /// Recipe file (JSON) to start from; flags override it.
+    /// Recipe file (JSON). A parameter's value is that of its flag, else of this file, else of its environment variable, else its
+    /// default.
     #[arg(long, id = "recipe-file", value_name = "FILE")]
     recipe: Option<PathBuf>,
     /// Pictures generated at a time.
@@ -38,18 +40,23 @@ struct Row {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let base = Source::open(&super::base_folder(&arguments.base))?;
+    let base = Source::open(&model_path(&arguments.base)?)?;
     let recipe = train::recipe(arguments.recipe.as_ref(), &arguments.overrides)?;
     let available = plan::available_memory();
     let mut rows = Vec::new();
-    for precision in [Precision::Single, Precision::Half] {
+    let given = |name| arguments.overrides.has(name);
+    let precisions =
+        if given("precision") { vec![recipe.precision] } else { vec![Precision::Single, Precision::Half] };
+    let checkpointing =
+        if given("gradient-checkpointing") { vec![recipe.gradient_checkpointing] } else { vec![false, true] };
+    for precision in precisions {
         let mut add = |job: String, planned: Job<'_>| -> Result<(), Failure> {
             let plan = plan::plan(&base, planned)?;
             let fits = available.map(|available| plan.total <= available);
             rows.push(Row { job, precision: precision.word(), plan, fits });
             Ok(())
         };
-        for gradient_checkpointing in [false, true] {
+        for &gradient_checkpointing in &checkpointing {
             let recipe = Recipe { precision, gradient_checkpointing, ..recipe.clone() };
             let how = if gradient_checkpointing { "with" } else { "without" };
             add(format!("train, {how} gradient checkpointing"), Job::Train(&recipe))?;

@@ -7,7 +7,7 @@ use mudi::plan::peak_memory;
 use mudi::pretrain::miniature::{self, Miniature};
 use mudi::pretrain::{self, Options};
 
-use super::{Failure, base_folder, print, vision_folder};
+use super::{Failure, model_path, print};
 
 /// Train the pocket base model on the toybox, or a miniature of a network that sees. Stop it at will: the same command
 /// resumes.
@@ -26,7 +26,7 @@ pub(super) struct Arguments {
     #[arg(long, default_value = "pocket")]
     base: PathBuf,
     /// Model to go on from, in a new --run folder: its weights and vocabulary are taken over, the optimizer starts anew. For
-    /// owlv2 a DINOv2 of the same shape, `dinov2-toybox`: its blocks are what the image tower begins with.
+    /// owlv2 an earlier OWLv2, or a DINOv2 of the same shape, `dinov2-toybox`: its blocks are what the image tower begins with.
     #[arg(long, value_name = "MODEL")]
     from: Option<PathBuf>,
     /// Seed of weights, pictures and noise.
@@ -35,14 +35,14 @@ pub(super) struct Arguments {
     /// Steps of the autoencoder (batches of 24 crops of 48 x 48 pixels).
     #[arg(long, default_value_t = 6000)]
     vae_steps: u64,
-    /// Steps of text encoders and denoiser (batches of 32 pictures), or of the network that sees; by default 12,000 for
+    /// Steps of text encoders and denoiser (batches in turn of 32 pictures of 96 pixels and twice of 16 of 144), or of the network that sees; by default 12,000 for
     /// pocket, 6000 for owlv2, 4000 for sam and dinov2, 3000 for the reader.
     #[arg(long)]
     steps: Option<u64>,
     /// Steps of the autoencoder's decoder alone, after all others; latents, and so the denoiser, stay as they are.
     #[arg(long, default_value_t = 3000)]
     decoder_steps: u64,
-    /// Pictures that the denoiser learns from.
+    /// Pictures of each size that the denoiser learns from.
     #[arg(long, default_value_t = 16_384, value_parser = clap::value_parser!(u64).range(1..))]
     pool: u64,
     /// Steps between checkpoints.
@@ -92,12 +92,18 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let run = arguments.run.unwrap_or_else(|| Path::new("runs").join(name));
     let out = arguments.out.unwrap_or_else(|| Path::new("models").join(name));
     let json = arguments.json;
+    let from = arguments.from.as_deref().map(model_path).transpose()?;
+    if let Some(from) = from.as_ref().filter(|from| !from.is_dir()) {
+        return Err(
+            format!("{}: there is no such folder; --from must name that of a model", from.display()).into()
+        );
+    }
     let begin = Instant::now();
     match miniature {
         None => pretrain::run(&Options {
             run: run.clone(),
             out: out.clone(),
-            from: arguments.from,
+            from,
             seed: arguments.seed,
             vae_steps: arguments.vae_steps,
             steps: arguments.steps.unwrap_or(12_000),
@@ -111,8 +117,8 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
             network,
             run: run.clone(),
             out: out.clone(),
-            base: base_folder(&arguments.base),
-            from: arguments.from.as_deref().map(vision_folder),
+            base: model_path(&arguments.base)?,
+            from,
             seed: arguments.seed,
             steps: arguments.steps.unwrap_or(network.steps()),
             checkpoint_every: arguments.checkpoint_every,
@@ -120,8 +126,9 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
             quiet: arguments.quiet,
         })?,
     }
+    let out = out.display().to_string();
     let object = serde_json::json!({
-        "out": out, "run": run, "seconds": begin.elapsed().as_secs_f64(), "peak_memory_bytes": peak_memory(),
+        "out": out, "run": run.display().to_string(), "seconds": begin.elapsed().as_secs_f64(), "peak_memory_bytes": peak_memory(),
     });
-    print(json, &object, &format!("The model is in {}.", out.display()))
+    print(json, &object, &format!("The model is in {out}."))
 }

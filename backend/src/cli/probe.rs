@@ -11,7 +11,7 @@ use mudi::probe::{
 };
 use mudi_engine_candle::weights::Precision;
 
-use super::{Failure, bar, base_folder, print, vision_folder};
+use super::{Failure, bar, check_range, model_path, print};
 
 /// Measure how good networks are on toys that training never shows, whose truth is known.
 #[derive(clap::Args)]
@@ -51,7 +51,7 @@ struct Base {
     #[arg(long, default_value_t = 25, value_parser = clap::value_parser!(u64).range(1..=1000))]
     steps: u64,
     /// Classifier-free guidance scale.
-    #[arg(long, default_value_t = 5.0)]
+    #[arg(long, default_value_t = 5.0, allow_negative_numbers = true)]
     guidance: f32,
     /// Folder for the pictures.
     #[arg(long)]
@@ -85,7 +85,7 @@ struct Scenes {
 }
 
 /// Detect-and-Compare on rendered scenes that are right, mixed by degrees, duplicated, swapped, or lack a toy: how well it tells
-/// the right ones from the others. Each pair is shown in ten scenes; of three, four and five toys there are as many groups as pairs, in two scenes each.
+/// the right ones from the others. There are as many groups of three, four and five toys as pairs, and each pair and group is shown in ten scenes.
 #[derive(clap::Args)]
 struct Metric {
     /// Folder with OWLv2.
@@ -155,7 +155,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn base(arguments: &Base) -> Result<(), Failure> {
-    let model = Model::load(&base_folder(&arguments.base), Precision::Single)?;
+    check_range("--guidance", arguments.guidance, 0.0)?;
+    let model = Model::load(&model_path(&arguments.base)?, Precision::Single)?;
     let options = BaseOptions {
         prompts: arguments.prompts,
         seed: arguments.seed,
@@ -166,7 +167,7 @@ fn base(arguments: &Base) -> Result<(), Failure> {
     };
     let bar = bar(arguments.json || arguments.quiet, arguments.prompts).with_message("pictures");
     let BaseProbe { pictures, renders } =
-        probe::base(&model, &vision_folder(&arguments.reader), &options, || bar.inc(1))?;
+        probe::base(&model, &model_path(&arguments.reader)?, &options, || bar.inc(1))?;
     bar.finish_and_clear();
     let text = format!("Drawn\n{}\n\nRendered\n{}", table(&pictures), table(&renders));
     let object = serde_json::json!({
@@ -181,30 +182,30 @@ fn vision(arguments: &Vision) -> Result<(), Failure> {
     let asked = |part| arguments.only.is_empty() || arguments.only.contains(&part);
     let mut rows = Vec::new();
     if asked(Part::Detector) {
-        rows.extend(probe::detection(&vision_folder(&arguments.detector), &options)?);
+        rows.extend(probe::detection(&model_path(&arguments.detector)?, &options)?);
     }
     if asked(Part::Segmenter) {
-        rows.extend(probe::masks(&vision_folder(&arguments.segmenter), &options)?);
+        rows.extend(probe::masks(&model_path(&arguments.segmenter)?, &options)?);
     }
     if asked(Part::Embedder) {
-        rows.extend(probe::identity(&vision_folder(&arguments.embedder), &options)?);
+        rows.extend(probe::identity(&model_path(&arguments.embedder)?, &options)?);
     }
     let object = serde_json::json!({ "seed": options.seed, "rows": rows });
     print(arguments.json, &object, &table(&rows))
 }
 
 fn metric(Metric { detector, embedder, scenes }: &Metric) -> Result<(), Failure> {
-    let eyes = Arc::new(Eyes::load(&vision_folder(detector), &[&vision_folder(embedder)])?);
+    let eyes = Arc::new(Eyes::load(&model_path(detector)?, &[&model_path(embedder)?])?);
     // Of two, three, four and five toys.
     let bar = bar(scenes.json || scenes.quiet, 4 * scenes.pairs).with_message("groups");
-    let found = probe::metric(&eyes, &base_folder(&scenes.base), scenes.pairs, scenes.seed, || bar.inc(1))?;
+    let found = probe::metric(&eyes, &model_path(&scenes.base)?, scenes.pairs, scenes.seed, || bar.inc(1))?;
     bar.finish_and_clear();
     print(scenes.json, &serde_json::to_value(&found)?, &metric_table(&found))
 }
 
 fn place(Place { reader, scenes }: &Place) -> Result<(), Failure> {
     let bar = bar(scenes.json || scenes.quiet, scenes.pairs).with_message("pairs");
-    let (reader, base) = (vision_folder(reader), base_folder(&scenes.base));
+    let (reader, base) = (model_path(reader)?, model_path(&scenes.base)?);
     let rows = probe::place(&reader, &base, scenes.pairs, scenes.seed, || bar.inc(1))?;
     bar.finish_and_clear();
     let object = serde_json::json!({ "seed": scenes.seed, "settings": rows });

@@ -7,14 +7,14 @@ use std::time::Instant;
 
 use image::{ImageFormat, RgbImage};
 use mudi::dataset::read_image;
-use mudi::files::write_atomically;
+use mudi::files::{create_folder, write_atomically};
 use mudi::pretrain::miniature::Miniature;
 use mudi::segment::{AutoSegmenter, Networks, Segmenter, THRESHOLD, check_inside};
 use mudi_domain::grabcut::{Hints, Stroke, cut_out};
 use mudi_domain::mask::Mask;
 use mudi_vision::sam::{Point, Prompt};
 
-use super::{Failure, print, vision_folder};
+use super::{Failure, model_path, print};
 
 /// Cut a subject out of a photo: the mask of what a class names (found by OWLv2, cut out by Segment Anything), of what points
 /// or a box point at (by Segment Anything), or without any weights by the colours that strokes and a box say are the
@@ -23,19 +23,18 @@ use super::{Failure, print, vision_folder};
 pub(super) struct Arguments {
     /// Folder with the weights of a SAM: transformers' `config.json` and `model.safetensors`, or the file that the authors
     /// publish (sam_vit_b_01ec64.pth and its like, or mobile_sam.pt); `sam-toybox` is the small one that ships, for the
-    /// toybox's toys, and with --class the default. Without it --class, --box or --stroke is needed.
+    /// toybox's toys, and with --class the default. Without it --class, --box, --point or --stroke is needed.
     #[arg(long)]
     base: Option<PathBuf>,
     /// What the photo shows, such as `teddy bear`: the only subject of that class is cut out. Where there are none or several
     /// the command says what it found, and fails.
     #[arg(long, value_name = "TEXT", conflicts_with_all = ["points", "others", "bounds", "strokes", "other_strokes"])]
     class: Option<String>,
-    /// With --class: folder with OWLv2. The one that ships knows the toybox's toys only.
-    #[arg(long, value_name = "DIR", default_value = Miniature::Owlv2.folder())]
-    detector: PathBuf,
-    /// With --class: the score that a detection must exceed, 0 to 1.
-    #[arg(long, default_value_t = THRESHOLD, value_parser = share)]
-    threshold: f32,
+    /// With --class: folder with OWLv2 [default: the one that ships, which knows the toybox's toys only].
+    #[arg(long, value_name = "DIR")]
+    detector: Option<PathBuf>,
+    #[arg(long, value_parser = share, help = format!("With --class: the score that a detection must exceed, 0 to 1 [default: {THRESHOLD}]"))]
+    threshold: Option<f32>,
     /// The photo: JPEG, PNG or WebP.
     #[arg(long)]
     image: PathBuf,
@@ -142,7 +141,7 @@ impl Arguments {
         let bounds = self.bounds()?;
         if strokes.is_empty() && bounds.is_none() {
             return Err(
-                "nothing is pointed at; name the subject (--class), draw a box around it (--box) or a line on it (--stroke)"
+                "nothing is pointed at; name the subject (--class), draw a box around it (--box) or a line on it (--stroke), or point at it (--point)"
                     .into(),
             );
         }
@@ -155,6 +154,22 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if !arguments.image.exists() {
         return Err(
             format!("{}: there is no such photo; name one with --image", arguments.image.display()).into()
+        );
+    }
+    if arguments
+        .out
+        .canonicalize()
+        .is_ok_and(|out| arguments.image.canonicalize().is_ok_and(|image| image == out))
+    {
+        let out = arguments.out.display();
+        return Err(
+            format!("{out}: this is the photo itself; name another file for its mask as --out").into()
+        );
+    }
+    if arguments.class.is_none() && (arguments.detector.is_some() || arguments.threshold.is_some()) {
+        return Err(
+            "--detector and --threshold are for a --class; name the subject with it, or leave them out"
+                .into(),
         );
     }
     let read = || read_image(&arguments.image).map(|image| image.rgb());
@@ -172,7 +187,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             // Said before the weights are read.
             check_inside(prompt.points.iter().map(|point| [point.x, point.y]), prompt.bounds, size(&photo))?;
             start = Instant::now();
-            by_network(&vision_folder(base), &photo, &prompt)?
+            by_network(&model_path(base)?, &photo, &prompt)?
         }
         (None, None) => {
             let hints = arguments.hints()?;
@@ -193,16 +208,19 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     let mut png = Cursor::new(Vec::new());
     mask.as_gray().write_to(&mut png, ImageFormat::Png)?;
+    if let Some(folder) = arguments.out.parent() {
+        create_folder(folder)?;
+    }
     write_atomically(&arguments.out, &png.into_inner())?;
     let area = mask.area_fraction();
+    let out = arguments.out.display().to_string();
     let object = serde_json::json!({
-        "out": arguments.out,
+        "out": out,
         "area": area,
         "box": mask.bounding_box(),
         "seconds": seconds,
         "network": word,
     });
-    let out = arguments.out.display();
     let text =
         format!("The mask in {out} covers {:.1} % of the photo; it took {seconds:.1} s.", 100.0 * area);
     print(arguments.json, &object, &text)
@@ -215,11 +233,12 @@ fn by_class(
     base: Option<&Path>,
     photo: &RgbImage,
 ) -> Result<(Mask, serde_json::Value), Failure> {
+    let detector = arguments.detector.as_deref().unwrap_or(Path::new(Miniature::Owlv2.folder()));
     let networks = Networks {
-        detector: vision_folder(&arguments.detector),
-        segmenter: vision_folder(base.unwrap_or(Path::new(Miniature::Sam.folder()))),
+        detector: model_path(detector)?,
+        segmenter: model_path(base.unwrap_or(Path::new(Miniature::Sam.folder())))?,
     };
-    let segmenter = AutoSegmenter::load(&networks, arguments.threshold)?;
+    let segmenter = AutoSegmenter::load(&networks, arguments.threshold.unwrap_or(THRESHOLD))?;
     let start = Instant::now();
     let made = segmenter.mask(&arguments.image, photo, class)?;
     let word = serde_json::json!({

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches};
-use mudi::server::{self, SETTINGS, Setting, Settings};
+use mudi::server::{self, SETTINGS, Setting, Settings, SettingsError};
+use mudi_engine_candle::weights::Precision;
 use tracing_subscriber::EnvFilter;
 
-use super::{Failure, base_folder};
+use super::{Failure, model_path};
 
 /// Serve projects, jobs and links over HTTP, until told to stop.
 #[derive(Debug)]
@@ -65,17 +66,45 @@ impl FromArgMatches for Arguments {
 /// Defaults, then the file, then the environment, then flags.
 fn settings(arguments: &Arguments) -> Result<Settings, Failure> {
     let file = arguments.file.as_deref().map(Settings::file).transpose()?.unwrap_or_default();
-    let mut settings = Settings::new(|setting| {
-        let flag = arguments.flags.get(setting.name).cloned();
-        flag.or_else(|| std::env::var(setting.env()).ok()).or_else(|| {
+    let nearer = |setting: &Setting| {
+        arguments.flags.get(setting.name).cloned().or_else(|| std::env::var(setting.env()).ok())
+    };
+    let given = |setting: &Setting| {
+        nearer(setting).or_else(|| {
             file.get(setting.name)
                 .map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
         })
+    };
+    let mut settings = Settings::new(given).map_err(|error| -> Failure {
+        let of_file = |name: &str| SETTINGS.iter().any(|known| known.name == name && nearer(known).is_none());
+        match (&arguments.file, &error) {
+            (Some(path), SettingsError::Value { name, .. }) if of_file(name) => {
+                format!("{}: {error}", path.display()).into()
+            }
+            _ => error.into(),
+        }
     })?;
+    // What ships may be missing; what somebody has named may not.
+    let named = |name: &str| SETTINGS.iter().any(|known| known.name == name && given(known).is_some());
+    if named("models") && !settings.models.is_dir() {
+        return Err(format!(
+            "{}: there is no such folder; --models must name that of the base models",
+            settings.models.display()
+        )
+        .into());
+    }
     if settings.models.as_os_str() == "models" && !settings.models.is_dir() {
         // The folder of the models that ship, beside the program.
-        let pocket = base_folder(std::path::Path::new("pocket"));
+        let pocket = model_path(std::path::Path::new("pocket"))?;
         settings.models = pocket.parent().map_or(settings.models, PathBuf::from);
+    }
+    let preview = settings.models.join(&settings.preview);
+    if named("preview") && !settings.preview.is_empty() && !preview.join("model_index.json").is_file() {
+        return Err(format!(
+            "{}: there is no base model in diffusers' layout; --preview must name one of --models, or nothing",
+            preview.display()
+        )
+        .into());
     }
     Ok(settings)
 }
@@ -86,6 +115,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         return super::print(false, &serde_json::Value::Null, &description);
     }
     let settings = settings(arguments)?;
+    // Jobs would fail one by one where a device is not there.
+    settings.device.iter().try_for_each(|device| device.engine(Precision::Single).map(drop))?;
     let filter =
         EnvFilter::try_new(&settings.log).map_err(|error| format!("--log {}: {error}", settings.log))?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);

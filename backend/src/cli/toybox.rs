@@ -42,9 +42,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let photos = photo_set(&toys, naming, usize::from(arguments.photos), arguments.seed, size);
     write_data_set(&arguments.out, &toys, naming, &photos)?;
     let phrases: Vec<String> = toys.iter().map(Toy::phrase).collect();
-    let object = serde_json::json!({ "out": arguments.out, "photos": photos.len(), "toys": phrases });
-    let mut text =
-        format!("{} photos of {} toys are in {}.", photos.len(), toys.len(), arguments.out.display());
+    let out = arguments.out.display().to_string();
+    let object = serde_json::json!({ "out": out, "photos": photos.len(), "toys": phrases });
+    let mut text = format!("{} photos of {} toys are in {out}.", photos.len(), toys.len());
     for phrase in &phrases {
         text += &format!("\n  {phrase}");
     }

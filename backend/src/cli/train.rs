@@ -8,10 +8,12 @@ use clap::{Arg, ArgMatches, Args, FromArgMatches};
 use mudi::device::Device;
 use mudi::interrupt::Interrupt;
 use mudi::plan::peak_memory;
-use mudi::train::{self, Options, Progress};
+use mudi::pretrain::miniature::Miniature;
+use mudi::segment::Networks;
+use mudi::train::{self, Options, Progress, RunInfo, TrainError};
 use mudi_domain::recipe::{PARAMETERS, Recipe};
 
-use super::{Failure, MaskNetworks, bar, print};
+use super::{Failure, bar, model_path, print};
 
 /// Train a LoRA on photos of your subjects (folder with `metadata.jsonl`); then `mudi generate --run` uses it.
 #[derive(Debug)]
@@ -25,18 +27,24 @@ struct Files {
     /// Folder of photos with `metadata.jsonl`.
     #[arg(long)]
     photos: PathBuf,
-    /// Base model: a folder in diffusers' layout, a checkpoint file, or `pocket`.
+    /// Base model: a folder in diffusers' layout, a checkpoint file, or the name of one in `models`, as `pocket`.
     #[arg(long, default_value = "pocket")]
     base: PathBuf,
     /// Autoencoder in place of the base's own: a folder with `config.json`, or a .safetensors file.
     #[arg(long, value_name = "PATH")]
     vae: Option<PathBuf>,
-    /// Folder of the run; must be new, unless --resume is given.
+    /// Folder of the run; must be new or empty, unless --resume is given.
     #[arg(long)]
     out: PathBuf,
-    #[command(flatten)]
-    networks: MaskNetworks,
-    /// Recipe file (JSON) to start from; flags override it.
+    /// Folder with OWLv2, which finds the subject of a photo without a mask by its class. The one that ships knows the
+    /// toybox's toys only.
+    #[arg(long, value_name = "DIR", default_value = Miniature::Owlv2.folder())]
+    detector: PathBuf,
+    /// Folder with SAM, which then cuts it out.
+    #[arg(long, value_name = "DIR", default_value = Miniature::Sam.folder())]
+    segmenter: PathBuf,
+    /// Recipe file (JSON). A parameter's value is that of its flag, else of this file, else of its environment variable, else its
+    /// default.
     #[arg(long, id = "recipe-file", value_name = "FILE")]
     recipe: Option<PathBuf>,
     /// Go on with the run in --out.
@@ -49,8 +57,8 @@ struct Files {
     #[arg(long, default_value_t)]
     device: Device,
     /// Memory that may be used, in GiB; what does not fit is refused before it begins [default: what is free].
-    #[arg(long, value_name = "GIB")]
-    memory: Option<f64>,
+    #[arg(long, value_name = "GIB", value_parser = super::gibibytes, allow_negative_numbers = true)]
+    memory: Option<usize>,
     /// Print the result as JSON.
     #[arg(long)]
     json: bool,
@@ -59,9 +67,19 @@ struct Files {
     quiet: bool,
 }
 
-/// Parameters that were given on the command line or in the environment.
+/// Parameters that were given on the command line or in the environment, and as what.
 #[derive(Debug, Default)]
-pub(super) struct Overrides(BTreeMap<&'static str, (String, bool)>);
+pub(super) struct Overrides {
+    flags: BTreeMap<&'static str, String>,
+    environment: BTreeMap<&'static str, String>,
+}
+
+impl Overrides {
+    /// Whether the parameter was given.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.flags.contains_key(name) || self.environment.contains_key(name)
+    }
+}
 
 impl Args for Overrides {
     fn augment_args(command: clap::Command) -> clap::Command {
@@ -87,17 +105,17 @@ impl Args for Overrides {
 
 impl FromArgMatches for Overrides {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let mut given = BTreeMap::new();
+        let mut given = Self::default();
         for parameter in PARAMETERS {
             if matches.value_source(parameter.name) == Some(ValueSource::CommandLine) {
                 if let Some(value) = matches.get_one::<String>(parameter.name) {
-                    given.insert(parameter.name, (value.clone(), true));
+                    given.flags.insert(parameter.name, value.clone());
                 }
             } else if let Ok(value) = std::env::var(parameter.env()) {
-                given.insert(parameter.name, (value, false));
+                given.environment.insert(parameter.name, value);
             }
         }
-        Ok(Self(given))
+        Ok(given)
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
@@ -129,18 +147,19 @@ impl FromArgMatches for Arguments {
 
 /// Defaults, then the environment, then the file, then flags.
 pub(super) fn recipe(file: Option<&PathBuf>, overrides: &Overrides) -> Result<Recipe, Failure> {
-    let mut recipe = match file {
-        Some(path) => {
-            let text = std::fs::read_to_string(path)
-                .map_err(|error| format!("{}: the recipe cannot be read: {error}", path.display()))?;
-            Recipe::from_json(&text).map_err(|error| format!("{}: {error}", path.display()))?
-        }
-        None => Recipe::default(),
-    };
-    for (name, (value, flag)) in &overrides.0 {
-        if *flag || file.is_none() {
-            recipe.set(name, value)?;
-        }
+    let mut recipe = Recipe::default();
+    for (name, value) in &overrides.environment {
+        let variable = Recipe::parameter(name)?.env();
+        recipe.set(name, value).map_err(|error| format!("{variable}: {error}"))?;
+    }
+    if let Some(path) = file {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            format!("{}: the recipe cannot be read ({error}); name a JSON file with --recipe", path.display())
+        })?;
+        recipe = recipe.with_json(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    for (name, value) in &overrides.flags {
+        recipe.set(name, value)?;
     }
     recipe.validate()?;
     Ok(recipe)
@@ -149,17 +168,23 @@ pub(super) fn recipe(file: Option<&PathBuf>, overrides: &Overrides) -> Result<Re
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let files = &arguments.files;
     let recipe = recipe(files.recipe.as_ref(), &arguments.recipe)?;
+    if files.resume && matches!(RunInfo::load(&files.out), Err(TrainError::NoRun { .. })) {
+        return Err(format!("{}: holds no run; leave out --resume to begin one", files.out.display()).into());
+    }
     let options = Options {
         photos: files.photos.clone(),
-        base: super::base_folder(&files.base),
+        base: model_path(&files.base)?,
         vae: files.vae.clone(),
         out: files.out.clone(),
         recipe,
         further: None,
         resume: files.resume,
         stop_after: files.stop_after,
-        masks: Some(files.networks.folders()),
-        memory: files.memory.map(super::bytes),
+        masks: Some(Networks {
+            detector: model_path(&files.detector)?,
+            segmenter: model_path(&files.segmenter)?,
+        }),
+        memory: files.memory,
         device: files.device,
         interrupt: Interrupt::default(),
     };
@@ -184,16 +209,16 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let recent: Vec<f64> = outcome.metrics.iter().rev().take(50).map(|metric| metric.loss).collect();
     let mean = recent.iter().sum::<f64>() / recent.len().max(1) as f64;
     let steps = outcome.metrics.last().map_or(0, |metric| metric.step);
+    let folder = outcome.folder.display().to_string();
     let object = serde_json::json!({
-        "run": outcome.folder, "steps": steps, "loss": mean,
+        "run": folder, "steps": steps, "loss": mean,
         "seconds": outcome.training.as_secs_f64(), "prior_seconds": outcome.priors.as_secs_f64(),
         "peak_memory_bytes": peak_memory(),
     });
     let text = format!(
-        "{steps} steps in {:.0} s, mean loss of the last {}: {mean:.4}. The run is in {}.",
+        "{steps} steps in {:.0} s, mean loss of the last {}: {mean:.4}. The run is in {folder}.",
         outcome.training.as_secs_f64(),
-        recent.len(),
-        outcome.folder.display()
+        recent.len()
     );
     print(files.json, &object, &text)
 }

@@ -18,6 +18,16 @@ pub enum DatasetError {
         /// The folder as it was asked for.
         path: PathBuf,
     },
+    /// The folder has no text that says whose its photos are.
+    #[error(
+        "{}: there is no metadata.jsonl in this folder, which says whose its photos are; write one whose first line names the subjects, \
+         such as {{\"id\": {{\"a\": \"olis Weimaraner\", \"b\": \"hta tabby cat\"}}}}, and each further line a photo",
+        folder.display()
+    )]
+    NoMetadata {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// A file does not exist.
     #[error("{}: there is no such file; add it, or mend its name in metadata.jsonl", file.display())]
     Missing {

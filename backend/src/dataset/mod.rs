@@ -127,7 +127,10 @@ impl Dataset {
 /// Reads and parses the folder's text.
 fn read_metadata(dir: &Path, digests: &mut Digests) -> Result<Metadata, DatasetError> {
     let file = dir.join(FILE_NAME);
-    let bytes = read(&file, MAX_TEXT)?;
+    let bytes = read(&file, MAX_TEXT).map_err(|error| match error {
+        DatasetError::Missing { .. } => DatasetError::NoMetadata { folder: dir.to_owned() },
+        error => error,
+    })?;
     digests.add(FILE_NAME, &bytes);
     let text = std::str::from_utf8(&bytes)
         .map_err(|error| DatasetError::NotUtf8 { file: file.clone(), offset: error.valid_up_to() })?;
@@ -218,15 +221,22 @@ fn fit_mask(photo: &Decoded, drawn: &Decoded, path: &Path, mask_file: &Path) -> 
     })
 }
 
-/// Scales photo and mask down to [`LONGEST_SIDE`].
-fn shrink(image: image::RgbImage, mask: Mask) -> (image::RgbImage, Mask) {
-    let (width, height) = image.dimensions();
+/// Width and height that are left of a photo's at [`LONGEST_SIDE`]; none where it is no longer than that.
+fn shrunk((width, height): (u32, u32)) -> Option<(u32, u32)> {
     let longest = width.max(height);
-    if longest <= LONGEST_SIDE {
-        return (image, mask);
-    }
     let scale = f64::from(LONGEST_SIDE) / f64::from(longest);
     let to = |length: u32| ((f64::from(length) * scale).round() as u32).max(1);
-    let (width, height) = (to(width), to(height));
+    (longest > LONGEST_SIDE).then(|| (to(width), to(height)))
+}
+
+/// Whether [`Photo::mask`] would cover something of the mask of a whole photo.
+pub(crate) fn covers_something(mask: &Mask) -> bool {
+    let left = shrunk((mask.width(), mask.height())).map(|(width, height)| mask.resize(width, height));
+    !mask.is_empty() && left.is_none_or(|left| !left.is_empty())
+}
+
+/// Scales photo and mask down to [`LONGEST_SIDE`].
+fn shrink(image: image::RgbImage, mask: Mask) -> (image::RgbImage, Mask) {
+    let Some((width, height)) = shrunk(image.dimensions()) else { return (image, mask) };
     (imageops::resize(&image, width, height, FilterType::CatmullRom), mask.resize(width, height))
 }

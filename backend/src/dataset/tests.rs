@@ -81,7 +81,7 @@ fn every_fault_has_its_own_error() {
     let write = |name: &'static str, bytes: &'static [u8]| {
         move |dir: &Path| fs::write(dir.join(name), bytes).unwrap()
     };
-    assert!(matches!(fault(remove(FILE_NAME)), E::Missing { .. }));
+    assert!(matches!(fault(remove(FILE_NAME)), E::NoMetadata { .. }));
     assert!(matches!(fault(remove("a.png")), E::Missing { .. }));
     assert!(matches!(fault(remove("m.png")), E::Missing { .. }));
     assert!(matches!(fault(write("a.png", b"")), E::EmptyFile { .. }));

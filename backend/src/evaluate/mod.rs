@@ -11,13 +11,13 @@ mod page;
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use image::RgbImage;
 use mudi_domain::compare::{Comparison, Norm, Outcome, Similarities};
 use mudi_domain::geometry::UnitBox;
 use mudi_domain::statistics::Estimate;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 pub use error::EvaluateError;
 pub use judge::{Eyes, Judge};
@@ -94,6 +94,7 @@ pub struct Verdict {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Judged {
     /// Its file.
+    #[serde(serialize_with = "lossily")]
     pub file: PathBuf,
     /// The prompt that it was made with, where this program has written it into the file.
     pub prompt: Option<String>,
@@ -101,6 +102,11 @@ pub struct Judged {
     pub found: Vec<Found>,
     /// What each embedder says.
     pub verdicts: Vec<Verdict>,
+}
+
+/// A path that is no UTF-8 costs no evaluation: what is no text in it is replaced.
+fn lossily<S: Serializer>(file: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&file.display())
 }
 
 impl Judged {

@@ -115,3 +115,13 @@ fn prompts_of_another_project_are_noticed() {
     let foreign = note(&[Some("polish robots"), None]).unwrap();
     assert!(foreign.contains("polish robots") && foreign.contains("olis bear, hta robot"));
 }
+
+#[test]
+#[cfg(unix)]
+fn a_name_that_is_no_text_costs_no_evaluation() {
+    use std::os::unix::ffi::OsStringExt;
+    let file = PathBuf::from(std::ffi::OsString::from_vec(b"a\xff.png".to_vec()));
+    let image = Judged { file, ..judged("a", &[], None) };
+    let text = serde_json::to_string(&evaluation(vec![image])).unwrap();
+    assert!(text.contains("\"file\":\"a\u{fffd}.png\""), "{text}");
+}

@@ -43,11 +43,11 @@ pub enum ImproveError {
     /// What is noted beside the pictures cannot be put into JSON.
     #[error("the list of pictures cannot be put into JSON ({0})")]
     Json(#[from] serde_json::Error),
-    /// The run has no LoRA yet.
-    #[error("{}: this run has not finished; go on with `mudi train --resume`", run.display())]
-    Unfinished {
-        /// The run's folder.
-        run: PathBuf,
+    /// The folder holds a run that nobody has begun to improve into it.
+    #[error("{}: this folder holds another run; name a new folder as --out", path.display())]
+    Occupied {
+        /// The folder.
+        path: PathBuf,
     },
     /// A prompt leaves somebody out.
     #[error(

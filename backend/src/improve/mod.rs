@@ -25,7 +25,7 @@ use crate::device::Device;
 use crate::evaluate::{Eyes, Judge};
 use crate::files::{create_folder, write_atomically};
 use crate::interrupt::Interrupt;
-use crate::train::{self, Further, KEPT_FILE, KeptPicture, LORA_FILE, Metric, RunInfo};
+use crate::train::{self, Further, KEPT_FILE, KeptPicture, Metric, RunInfo, finished_lora};
 
 /// Pictures that are drawn where nothing else is said (MuDI, iterative training).
 pub const PICTURES: u64 = 200;
@@ -133,12 +133,15 @@ pub fn prompts(subjects: &[&str], noun: Noun) -> Vec<String> {
 /// [`ImproveError`]; what has been drawn and learnt stays, and the same call goes on.
 pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<Outcome, ImproveError> {
     let info = RunInfo::load(&options.run)?;
-    let lora = options.run.join(LORA_FILE);
-    if !lora.is_file() {
-        return Err(ImproveError::Unfinished { run: options.run.clone() });
+    let lora = finished_lora(&options.run)?;
+    let same =
+        options.out.canonicalize().is_ok_and(|out| options.run.canonicalize().is_ok_and(|run| run == out));
+    if same || (options.out.join(train::START_FILE).exists() && !settings::are_there(&options.out)) {
+        return Err(ImproveError::Occupied { path: options.out.clone() });
     }
     let photos = options.photos.clone().unwrap_or_else(|| info.photos.clone());
     let base = options.base.clone().unwrap_or_else(|| info.base.clone());
+    train::check_text([&photos, &base, &options.out, &options.detector, &options.embedder])?;
     let dataset = Dataset::load(&photos)?;
     let subjects: Vec<Subject> = dataset.subjects.iter().map(|data| data.subject.clone()).collect();
     let names: Vec<&str> = subjects.iter().map(Subject::name).collect();

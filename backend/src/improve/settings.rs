@@ -26,6 +26,11 @@ struct Asked<'a> {
     embedder: &'a Path,
 }
 
+/// Whether the folder was begun by `mudi improve`.
+pub(super) fn are_there(folder: &Path) -> bool {
+    folder.join(FILE).exists()
+}
+
 /// Notes the settings in the folder, or compares with those that it was begun with.
 ///
 /// # Errors

@@ -51,7 +51,7 @@ enum Origin {
 }
 
 /// All of them.
-pub const CATALOG: [Entry; 8] = [
+pub const CATALOG: [Entry; 7] = [
     Entry {
         name: "sdxl",
         what: "Stable Diffusion XL 1.0, with the autoencoder that was mended for half precision",
@@ -106,11 +106,6 @@ pub const CATALOG: [Entry; 8] = [
                 "ensemble_lora/adapter_config.json",
             ],
         }),
-    },
-    Entry {
-        name: "taesdxl",
-        what: "a small autoencoder for SDXL's latents",
-        origin: Origin::Pieces(&[("madebyollin/taesdxl", "", &[])]),
     },
 ];
 

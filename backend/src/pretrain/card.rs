@@ -140,7 +140,7 @@ Now and then a toy bears a meaningless identifier, so that the
 text encoders keep rare words apart; a tenth of the captions is empty. The identifiers that subjects get are tokens of the vocabulary.
 
 ## Training
-    mudi pretrain --seed {seed}{from} --vae-steps {planned_vae} --steps {planned} --decoder-steps {planned_decoder} --pool {pool}
+    mudi pretrain --run {run} --seed {seed}{from} --vae-steps {planned_vae} --steps {planned} --decoder-steps {planned_decoder} --pool {pool}
 
 The autoencoder saw {vae_steps} batches of 24 crops, the text encoders and the UNet, together, {steps} batches out of
 {pool} pictures of each size: in turn {small_batch} of {side} x {side} pixels and twice {large_batch} of {large} x {large}{early}. Then the decoder alone saw {decoder_steps} batches of crops. Mean loss of the last hundred steps: autoencoder {vae_loss}, denoiser {loss},
@@ -163,6 +163,7 @@ What the autoencoder makes of pictures that it has not seen:
 
 ![Reconstructions](reconstructions.png)
 ",
+        run = options.run.display(),
         planned_vae = options.vae_steps,
         planned = options.steps,
         planned_decoder = options.decoder_steps,

@@ -17,6 +17,7 @@ mod stage;
 pub(crate) mod state;
 mod vae;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -160,7 +161,8 @@ impl Bar {
             self.bar.set_message(format!("{}: loss {mean:.4}", self.name));
             // Where there is no terminal, a line now and then.
             if self.bar.is_hidden() && losses.len().is_multiple_of(100) {
-                eprintln!("{}: step {}, loss {mean:.4}", self.name, losses.len());
+                // A closed standard error is no reason to stop.
+                let _ = writeln!(std::io::stderr(), "{}: step {}, loss {mean:.4}", self.name, losses.len());
             }
         }
     }
@@ -175,11 +177,6 @@ impl Bar {
 /// # Errors
 /// [`PretrainError`]; what was done up to the last checkpoint is kept.
 pub fn run(options: &Options) -> Result<(), PretrainError> {
-    create_folder(&options.run)?;
-    let progress = Progress { quiet: options.quiet };
-    let (vocab, merges) = vocabulary(options)?;
-    let tokenizer = Tokenizer::from_json(&vocab, &merges, Some(export::TOKENIZER_CONFIG))?;
-
     let vae_path = options.run.join("vae.safetensors");
     let diffusion_path = options.run.join("diffusion.safetensors");
     if options.export_only {
@@ -189,6 +186,11 @@ pub fn run(options: &Options) -> Result<(), PretrainError> {
             }
         }
     }
+    create_folder(&options.run)?;
+    let progress = Progress { quiet: options.quiet };
+    let (vocab, merges) = vocabulary(options)?;
+    let tokenizer = Tokenizer::from_json(&vocab, &merges, Some(export::TOKENIZER_CONFIG))?;
+
     let finished = |steps| if options.export_only { 0 } else { steps };
     let vae_options = Options { vae_steps: finished(options.vae_steps), ..options.clone() };
     let vae = vae::train(&vae_options, &vae_path, &progress)?;

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use mudi_engine_candle::lora::{DEFAULT_TARGETS, FURTHER_TARGETS};
+
 use crate::base::BaseError;
 use crate::dataset::DatasetError;
 use crate::files::WriteError;
@@ -47,6 +49,33 @@ pub enum TrainError {
         /// How many it could.
         possible: usize,
     },
+    /// A target that no layer has.
+    #[error(
+        "recipe: `targets` (--targets) has {target:?}, but no layer of this base is called so or ends so; of its attentions there are {}, \
+         and besides {}",
+        DEFAULT_TARGETS.join(", "), FURTHER_TARGETS.join(", ")
+    )]
+    Target {
+        /// The target.
+        target: String,
+    },
+    /// A relative size of somebody who is not there.
+    #[error(
+        "recipe: `relative-sizes` (--relative-sizes) has `{id}`, but the photos' subjects are {}; name these",
+        known.join(", ")
+    )]
+    UnknownSubject {
+        /// Whose size it is.
+        id: String,
+        /// The ids that there are.
+        known: Vec<String>,
+    },
+    /// A path that is no text.
+    #[error("{}: this path is not UTF-8, and a run notes its paths as text; rename it", path.display())]
+    NotText {
+        /// The path.
+        path: PathBuf,
+    },
     /// A file cannot be written.
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -76,6 +105,26 @@ pub enum TrainError {
     /// The folder holds a run, and `--resume` was not given.
     #[error("{}: this folder holds a run already; add --resume to go on with it, or name another --out", path.display())]
     Exists {
+        /// The run's folder.
+        path: PathBuf,
+    },
+    /// The folder holds something else than a run.
+    #[error("{}: this folder holds other files ({}) and no run; name a new folder as --out", path.display(), name.display())]
+    Occupied {
+        /// The folder.
+        path: PathBuf,
+        /// One of the files.
+        name: PathBuf,
+    },
+    /// There is no run.
+    #[error("{}: this folder holds no run; name a folder that `mudi train` wrote", path.display())]
+    NoRun {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The run has no LoRA yet.
+    #[error("{}: this run has not finished; repeat the command that started it, with --resume", path.display())]
+    Unfinished {
         /// The run's folder.
         path: PathBuf,
     },

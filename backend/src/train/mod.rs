@@ -27,17 +27,21 @@ pub(crate) use further::{KEPT_FILE, KeptPicture, write_latent};
 pub(crate) use identifiers::in_pieces;
 use loss::in_parts;
 use mudi_diffusion::Component;
+use mudi_diffusion::unet::UNet;
 use mudi_domain::recipe::{self, Recipe};
 use mudi_domain::rng;
 use mudi_engine_candle::lora::{Adaptation, Learning};
-use mudi_engine_candle::{AdamW, AdamW8, AdamWConfig, Gradients, Optimizer, Prodigy, gradient_norm, lora};
+use mudi_engine_candle::shapes::Shapes;
+use mudi_engine_candle::{
+    AdamW, AdamW8, AdamWConfig, CandleEngine, Gradients, Optimizer, Prodigy, gradient_norm, lora,
+};
 pub(crate) use prior::BATCH as PRIOR_BATCH;
 use samples::{Batch, Samples};
 pub use seen::TrainingPicture;
 pub(crate) use seen::{is_shown, read_shown, shown_file, write_shown};
 use state::RunFolder;
 pub(crate) use state::{CHECKPOINT_FILE, PRIORS_FILE, START_FILE};
-pub use state::{LORA_FILE, Metric, RunInfo, read_metrics};
+pub use state::{LORA_FILE, Metric, RunInfo, finished_lora, read_metrics};
 
 use crate::base::{Base, Source, precision};
 use crate::dataset::{Dataset, Masker};
@@ -117,7 +121,13 @@ fn load(options: &Options, progress: &mut impl FnMut(Progress<'_>)) -> Result<Da
 pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<Outcome, TrainError> {
     let recipe = &options.recipe;
     recipe.validate()?;
+    let absolute = |path: &PathBuf| path.canonicalize().unwrap_or_else(|_| path.clone());
+    let (photos, model, vae) =
+        (absolute(&options.photos), absolute(&options.base), options.vae.as_ref().map(absolute));
+    let further = options.further.iter().flat_map(|further| [&further.lora, &further.pictures]);
+    check_text([&photos, &model].into_iter().chain(&vae).chain(further))?;
     let mut dataset = load(options, &mut progress)?;
+    check_sizes(recipe, &dataset)?;
     let earlier: Vec<(PathBuf, f32)> =
         options.further.iter().map(|further| (further.lora.clone(), 1.0)).collect();
     let held = precision(recipe.precision);
@@ -125,6 +135,7 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
         .on(options.device.engine(held)?)
         .with_vae(options.vae.as_deref())?
         .with_loras(&earlier)?;
+    check_targets(recipe, &source)?;
     let own = match &options.further {
         Some(further) => further.load(&mut dataset.digests)?,
         None => Vec::new(),
@@ -138,11 +149,10 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
     let captions = Arc::new(captions);
     let mut base = Base { text, ..Base::without_text(&source, held)? };
     base.vae.tile = Some(recipe.vae_tile as usize).filter(|&tile| tile > 0);
-    let absolute = |path: &PathBuf| path.canonicalize().unwrap_or_else(|_| path.clone());
     let info = RunInfo {
-        photos: absolute(&options.photos),
-        base: absolute(&options.base),
-        vae: options.vae.as_ref().map(absolute),
+        photos,
+        base: model,
+        vae,
         recipe: recipe.clone(),
         further: options.further.clone(),
         files: dataset.digests.clone(),
@@ -230,6 +240,35 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
     }
     let folder = options.out.clone();
     Ok(Outcome { folder, metrics, training: before.elapsed(), priors: prior_time })
+}
+
+/// Whether paths can be noted in a run's folder, whose files are JSON.
+pub(crate) fn check_text<'a>(paths: impl IntoIterator<Item = &'a PathBuf>) -> Result<(), TrainError> {
+    match paths.into_iter().find(|path| path.to_str().is_none()) {
+        None => Ok(()),
+        Some(path) => Err(TrainError::NotText { path: path.clone() }),
+    }
+}
+
+/// Whether each relative size is that of a subject.
+fn check_sizes(recipe: &Recipe, dataset: &Dataset) -> Result<(), TrainError> {
+    let known = || dataset.subjects.iter().map(|data| data.subject.id());
+    match recipe.relative_sizes.iter().find(|(id, _)| known().all(|known| known != *id)) {
+        None => Ok(()),
+        Some((id, _)) => Err(TrainError::UnknownSubject {
+            id: id.to_string(),
+            known: known().map(ToString::to_string).collect(),
+        }),
+    }
+}
+
+/// Whether every target is a layer of the base, seen from its configuration alone.
+pub(crate) fn check_targets(recipe: &Recipe, source: &Source) -> Result<(), TrainError> {
+    let mut unet = UNet::<CandleEngine>::new(source.unet_config()?, &mut Shapes::default())?;
+    match lora::unmatched_target(&mut unet, &recipe.targets) {
+        None => Ok(()),
+        Some(target) => Err(TrainError::Target { target: target.to_owned() }),
+    }
 }
 
 /// The recipe's optimizer, before its first step.

@@ -29,6 +29,8 @@ const METRICS_FILE: &str = "metrics.jsonl";
 const NUMBERS: &str = "optimizer.numbers";
 pub(crate) const PRIORS_FILE: &str = "priors.safetensors";
 pub(crate) const START_FILE: &str = "run.json";
+const LOCK_FILE: &str = "lock";
+const RECIPE_FILE: &str = "recipe.json";
 
 /// What a run was started with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -54,9 +56,12 @@ impl RunInfo {
     /// Reads what the run in `folder` was started with.
     ///
     /// # Errors
-    /// [`TrainError::Read`].
+    /// [`TrainError::NoRun`] where there is none; [`TrainError::Read`].
     pub fn load(folder: &Path) -> Result<Self, TrainError> {
         let path = folder.join(START_FILE);
+        if !path.exists() {
+            return Err(TrainError::NoRun { path: folder.to_owned() });
+        }
         let failed = |reason: String| TrainError::Read { path: path.clone(), reason };
         let text = std::fs::read_to_string(&path).map_err(|error| failed(error.to_string()))?;
         serde_json::from_str(&text).map_err(|error| failed(error.to_string()))
@@ -76,6 +81,30 @@ pub struct Metric {
     pub learning_rate: f64,
 }
 
+/// The LoRA of the run in `folder`.
+///
+/// # Errors
+/// [`TrainError::NoRun`] and [`TrainError::Unfinished`] where there is none yet.
+pub fn finished_lora(folder: &Path) -> Result<PathBuf, TrainError> {
+    let lora = folder.join(LORA_FILE);
+    if lora.is_file() {
+        return Ok(lora);
+    }
+    RunInfo::load(folder)?;
+    Err(TrainError::Unfinished { path: folder.to_owned() })
+}
+
+/// The name of something in `folder` that a beginning which was interrupted has not left there: such a folder can be begun in again.
+fn foreign(folder: &Path) -> Option<PathBuf> {
+    let names = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    let own = |name: &Path| {
+        name == Path::new(LOCK_FILE)
+            || name == Path::new(RECIPE_FILE)
+            || name.extension().is_some_and(|end| end == "part")
+    };
+    names.map(PathBuf::from).find(|name| !own(name))
+}
+
 /// A run's folder, locked while this lives.
 pub(super) struct RunFolder {
     path: PathBuf,
@@ -85,8 +114,13 @@ pub(super) struct RunFolder {
 impl RunFolder {
     /// Opens a new folder, or with `resume` one that was started with the same `info`.
     pub(super) fn open(path: &Path, info: &RunInfo, resume: bool) -> Result<Self, TrainError> {
+        // What is gone on from has put its own files beside the run before it begins.
+        let new = !resume && info.further.is_none() && !path.join(START_FILE).exists();
+        if let Some(name) = foreign(path).filter(|_| new) {
+            return Err(TrainError::Occupied { path: path.to_owned(), name });
+        }
         create_folder(path)?;
-        let lock_path = path.join("lock");
+        let lock_path = path.join(LOCK_FILE);
         let lock = File::create(&lock_path)
             .map_err(|source| crate::files::WriteError { path: lock_path.clone(), source })?;
         if lock.try_lock().is_err() {
@@ -98,7 +132,7 @@ impl RunFolder {
             let mut text = serde_json::to_string_pretty(info)
                 .map_err(|error| TrainError::Serialize(error.to_string()))?;
             text.push('\n');
-            write_atomically(&path.join("recipe.json"), (info.recipe.to_json() + "\n").as_bytes())?;
+            write_atomically(&path.join(RECIPE_FILE), (info.recipe.to_json() + "\n").as_bytes())?;
             write_atomically(&started, text.as_bytes())?;
             return Ok(folder);
         }

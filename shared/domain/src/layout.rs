@@ -33,9 +33,9 @@ pub const ROTATION: std::ops::RangeInclusive<f64> = -360.0..=360.0;
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Layout {
-    /// The format's version, [`VERSION`].
+    /// The format's version, which is 1.
     pub version: u32,
-    /// The subjects, 1 to [`MAX_SUBJECTS`].
+    /// The subjects, 1 to 8.
     pub subjects: Vec<Placement>,
 }
 

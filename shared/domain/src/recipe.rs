@@ -130,11 +130,11 @@ impl Recipe {
             ),
             (
                 self.regularization == Regularization::Prior && self.prior_images == 0,
-                "`regularization` is prior, but `prior-images` is 0; ask for 50, or choose none or dco",
+                "`regularization` is prior, but `prior-images` is 0; ask for 50, or choose none, dco or kl",
             ),
             (
                 self.aspect_buckets && self.regularization == Regularization::Prior,
-                "`aspect-buckets` goes with `regularization` none or dco: prior images are squares",
+                "`aspect-buckets` goes with `regularization` none, dco or kl: prior images are squares",
             ),
             (
                 self.warmup_steps >= self.steps,

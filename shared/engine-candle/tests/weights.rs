@@ -186,8 +186,16 @@ fn truncated_files_are_not_whole() {
 #[test]
 fn impossible_header_lengths_are_format_errors() {
     let whole = whole();
-    for length in [0, 1, whole.len() as u64, 100_000_001, u64::from(u32::MAX), u64::MAX - 7, u64::MAX] {
-        assert_format(&[&length.to_le_bytes(), &whole[8..]].concat());
+    let claiming = |length: u64| [&length.to_le_bytes(), &whole[8..]].concat();
+    for length in [0, 1, whole.len() as u64, 100_000_000] {
+        assert_format(&claiming(length));
+    }
+    // No such file has headers so long: it is another format's, whose first bytes are no length.
+    for length in [100_000_001, u64::from(u32::MAX), u64::MAX - 7, u64::MAX] {
+        let (_folder, path) = written(&claiming(length));
+        let Err(error) = open(&path) else { panic!("a header of {length} bytes was read") };
+        assert!(matches!(error, WeightsError::NotSafetensors { .. }), "{error}");
+        assert_names(&error, &path, &["no safetensors file"]);
     }
 }
 

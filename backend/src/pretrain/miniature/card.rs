@@ -88,7 +88,7 @@ softened by pocket's autoencoder, blurred, noisy, compressed or cut. Nobody's ph
 Apache-2.0).
 
 ## Training
-    mudi pretrain --network {network}{from} --seed {seed} --steps {planned}
+    mudi pretrain --network {network} --run {run}{from} --seed {seed} --steps {planned}
 
 {how}{began} It made {steps} steps{early}; the mean loss of the last hundred is {loss}. The weights are running averages.
 
@@ -99,6 +99,7 @@ Apache-2.0).
 
 prints how well it does on toys that are held out of training.
 ",
+        run = options.run.display(),
         loss = recent(&state.losses),
     )
 }

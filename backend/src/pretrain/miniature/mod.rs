@@ -120,10 +120,10 @@ trait Student {
 /// # Errors
 /// [`PretrainError`]; what was done up to the last checkpoint is kept.
 pub fn run(options: &Options) -> Result<(), PretrainError> {
-    create_folder(&options.run)?;
     if options.export_only && !checkpoint(options).exists() {
         return Err(PretrainError::NoCheckpoint { path: checkpoint(options) });
     }
+    create_folder(&options.run)?;
     match options.network {
         Miniature::Owlv2 => detector::train(options),
         Miniature::Sam => segmenter::train(options),

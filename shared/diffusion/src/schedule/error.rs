@@ -37,7 +37,9 @@ pub enum ScheduleError {
         train: usize,
     },
     /// Karras spacing for a sampler that has none.
-    #[error("Karras sigmas are available for euler and dpmpp-2m, not for {0}")]
+    #[error(
+        "Karras sigmas are available for euler and dpmpp-2m, not for {0}; leave out --karras, or take one of these"
+    )]
     KarrasUnsupported(SamplerKind),
     /// A step index beyond the sampler's steps, or out of order for a sampler with memory.
     #[error("step {found} was called where step {expected} was due")]

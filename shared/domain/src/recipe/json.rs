@@ -16,9 +16,19 @@ impl Recipe {
     /// Where the text is not a JSON object, a field is not a parameter (the error names the nearest one), a value is
     /// not of its kind or out of its range, or [`Self::validate`] fails.
     pub fn from_json(text: &str) -> Result<Self, RecipeError> {
+        let recipe = Self::default().with_json(text)?;
+        recipe.validate()?;
+        Ok(recipe)
+    }
+
+    /// This recipe with the parameters of a JSON object in place of its own.
+    ///
+    /// # Errors
+    /// As [`Self::from_json`]'s, but for what must hold between parameters, which is not looked at.
+    pub fn with_json(self, text: &str) -> Result<Self, RecipeError> {
         let map: Map<String, Json> =
             serde_json::from_str(text).map_err(|error| RecipeError::Json(error.to_string()))?;
-        Self::from_map(&map)
+        self.with_map(&map)
     }
 
     /// Every parameter as indented JSON, in the order of the table.
@@ -28,8 +38,7 @@ impl Recipe {
         serde_json::to_string_pretty(self).unwrap_or_default()
     }
 
-    fn from_map(map: &Map<String, Json>) -> Result<Self, RecipeError> {
-        let mut recipe = Self::default();
+    fn with_map(mut self, map: &Map<String, Json>) -> Result<Self, RecipeError> {
         for (name, value) in map {
             let parameter = Self::parameter(name)?;
             let text = match value {
@@ -43,10 +52,9 @@ impl Recipe {
                     return Err(RecipeError::value(parameter.name, &value.to_string(), fault));
                 }
             };
-            recipe.set(name, &text)?;
+            self.set(name, &text)?;
         }
-        recipe.validate()?;
-        Ok(recipe)
+        Ok(self)
     }
 }
 
@@ -72,6 +80,9 @@ impl Serialize for Recipe {
 
 impl<'de> Deserialize<'de> for Recipe {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::from_map(&Map::deserialize(deserializer)?).map_err(D::Error::custom)
+        let map = Map::deserialize(deserializer)?;
+        let recipe = Self::default().with_map(&map).map_err(D::Error::custom)?;
+        recipe.validate().map_err(D::Error::custom)?;
+        Ok(recipe)
     }
 }

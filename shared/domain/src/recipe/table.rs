@@ -84,7 +84,7 @@ recipe! {
         seed: u64 = "seed", "0", integer(0, 9_007_199_254_740_991),
             "The seed of every random choice, up to 2^53 - 1. The same seed gives the same LoRA.";
         resolution: u32 = "resolution", "0", integer(0, 2048),
-            "Side of the square training images in pixels, a multiple of 8. 0: the base's own.";
+            "Side of the square training images in pixels, a multiple of 8 from 32 on. 0: the base's own.";
         aspect_buckets: bool = "aspect-buckets", "false", Kind::Flag,
             "Train on photos with their own aspect ratio, in sizes of the square's area, instead of on squares. Collages are squares.";
         batch: u32 = "batch", "2", integer(1, 64),

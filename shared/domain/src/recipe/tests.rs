@@ -180,3 +180,15 @@ fn text_encoders_learn_at_a_rate_of_their_own() {
         assert_eq!(prodigy.validate(), Ok(()));
     }
 }
+
+#[test]
+fn a_file_leaves_what_it_does_not_name() {
+    let recipe = Recipe { seed: 5, margin: 64, ..Recipe::default() };
+    let with = recipe.clone().with_json(r#"{"seed": 3}"#).unwrap();
+    assert_eq!(with, Recipe { seed: 3, ..recipe.clone() });
+    // What must hold between parameters may hold once others are set.
+    let prodigy = recipe.with_json(r#"{"optimizer": "prodigy"}"#).unwrap();
+    assert!(prodigy.validate().is_err());
+    assert_eq!(Recipe { learning_rate: 1.0, ..prodigy }.validate(), Ok(()));
+    assert!(Recipe::from_json(r#"{"optimizer": "prodigy"}"#).is_err());
+}

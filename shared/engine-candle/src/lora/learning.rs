@@ -1,12 +1,10 @@
 //! A LoRA that learns.
 
-use std::collections::BTreeSet;
-
 use mudi_diffusion::clip::ClipText;
 use mudi_diffusion::lora::LoraFactors;
 use mudi_diffusion::nn::Adaptable;
 use mudi_diffusion::unet::UNet;
-use mudi_diffusion::{Component, Error, ParameterKind, Result};
+use mudi_diffusion::{Component, Engine, Error, ParameterKind, Result};
 
 use super::norms::Norms;
 use super::{DEFAULT_TARGETS, FURTHER_TARGETS, MAGNITUDE, TEXT_TARGETS};
@@ -86,6 +84,15 @@ impl Learning {
     }
 }
 
+/// The first of `targets` that no layer of the denoiser is called or ends in.
+#[must_use]
+pub fn unmatched_target<'t, E: Engine>(unet: &mut UNet<E>, targets: &'t [String]) -> Option<&'t str> {
+    let mut names_none = |target: &&String| {
+        unet.adaptable().all(|layer| layer.target(std::slice::from_ref(*target)).is_none())
+    };
+    targets.iter().find(|target| names_none(target)).map(String::as_str)
+}
+
 /// Attaches a LoRA that learns to every layer of the denoiser whose path is or ends in one of `targets` (linear layers and
 /// convolutions); `init` gives the values of each factor by name and shape, in the engine's layout.
 ///
@@ -97,19 +104,16 @@ pub fn attach_trainable(
     adaptation: Adaptation,
     mut init: impl FnMut(&str, &[usize]) -> Vec<f32>,
 ) -> Result<Learning> {
-    let mut made = Learning::default();
-    let mut unmatched: BTreeSet<&str> = targets.iter().map(String::as_str).collect();
-    for layer in unet.adaptable() {
-        let Some(target) = layer.target(targets) else { continue };
-        unmatched.remove(target);
-        made.attach(Component::Unet, layer, adaptation, &mut init)?;
-    }
-    if let Some(target) = unmatched.first() {
+    if let Some(target) = unmatched_target(unet, targets) {
         return Err(Error::Config(format!(
             "no layer of this UNet is called `{target}` or ends so; of its attentions there are {}, and besides {}",
             DEFAULT_TARGETS.join(", "),
             FURTHER_TARGETS.join(", ")
         )));
+    }
+    let mut made = Learning::default();
+    for layer in unet.adaptable().filter(|layer| layer.target(targets).is_some()) {
+        made.attach(Component::Unet, layer, adaptation, &mut init)?;
     }
     Ok(made)
 }

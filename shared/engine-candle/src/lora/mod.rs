@@ -22,7 +22,7 @@ pub use dialect::{Dialect, Target, Written, translate};
 pub use error::LoraError;
 pub use file::{LoraFile, Module};
 pub use join::Joined;
-pub use learning::{Adaptation, Learning, attach_trainable, attach_trainable_text};
+pub use learning::{Adaptation, Learning, attach_trainable, attach_trainable_text, unmatched_target};
 pub use metadata::ADAPTER_ENTRY;
 use mudi_diffusion::clip::{ClipText, ClipTextConfig};
 use mudi_diffusion::lora::names::{Layer, Layers};

@@ -16,7 +16,13 @@ pub enum WeightsError {
         #[source]
         source: std::io::Error,
     },
-    /// The file is not a safetensors file, or is cut short.
+    /// The file does not begin as a safetensors file.
+    #[error("{}: this is no safetensors file; name one, or download or copy it again", path.display())]
+    NotSafetensors {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is damaged or cut short.
     #[error("{}: not a whole safetensors file ({reason}); download or copy it again", path.display())]
     Format {
         /// The file.

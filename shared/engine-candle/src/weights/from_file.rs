@@ -43,7 +43,7 @@ impl FileWeights {
     /// Opens `path`; weights become `f32`.
     ///
     /// # Errors
-    /// [`WeightsError::Read`], [`WeightsError::Format`], [`WeightsError::Index`] and [`WeightsError::Pth`].
+    /// [`WeightsError::Read`], [`WeightsError::NotSafetensors`], [`WeightsError::Format`], [`WeightsError::Index`] and [`WeightsError::Pth`].
     pub fn open(engine: &CandleEngine, path: &Path) -> Result<Self, WeightsError> {
         Self::open_as(engine, path, Precision::Single)
     }
@@ -51,7 +51,7 @@ impl FileWeights {
     /// Opens `path`.
     ///
     /// # Errors
-    /// [`WeightsError::Read`], [`WeightsError::Format`], [`WeightsError::Index`] and [`WeightsError::Pth`].
+    /// [`WeightsError::Read`], [`WeightsError::NotSafetensors`], [`WeightsError::Format`], [`WeightsError::Index`] and [`WeightsError::Pth`].
     pub fn open_as(engine: &CandleEngine, path: &Path, precision: Precision) -> Result<Self, WeightsError> {
         Ok(Self {
             path: path.to_owned(),
@@ -116,7 +116,7 @@ impl FileWeights {
     /// The weight of that name as the file holds it, with its scale and all LoRAs; none where there is none.
     ///
     /// # Errors
-    /// [`WeightsError::Read`], [`WeightsError::Format`], [`WeightsError::Type`], [`WeightsError::Scale`] and [`WeightsError::Lora`].
+    /// [`WeightsError::Read`], [`WeightsError::NotSafetensors`], [`WeightsError::Format`], [`WeightsError::Type`], [`WeightsError::Scale`] and [`WeightsError::Lora`].
     pub fn read(&mut self, name: &str) -> Result<Option<Value>, WeightsError> {
         let found = match self.stored(name) {
             Some(stored) => self.part(&stored)?,

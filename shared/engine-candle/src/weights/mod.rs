@@ -24,7 +24,7 @@ pub type NamedTensors = BTreeMap<String, Value>;
 /// Reads a safetensors file onto the CPU.
 ///
 /// # Errors
-/// [`WeightsError::Read`] and [`WeightsError::Format`].
+/// [`WeightsError::Read`], [`WeightsError::NotSafetensors`] and [`WeightsError::Format`].
 pub fn read_safetensors(path: &Path) -> Result<NamedTensors, WeightsError> {
     SafetensorsFile::open(path)?.read_all()
 }
@@ -32,7 +32,7 @@ pub fn read_safetensors(path: &Path) -> Result<NamedTensors, WeightsError> {
 /// Reads the metadata of a safetensors file.
 ///
 /// # Errors
-/// [`WeightsError::Read`] and [`WeightsError::Format`].
+/// [`WeightsError::Read`], [`WeightsError::NotSafetensors`] and [`WeightsError::Format`].
 pub fn read_safetensors_metadata(path: &Path) -> Result<BTreeMap<String, String>, WeightsError> {
     Ok(SafetensorsFile::open(path)?.into_metadata())
 }

@@ -37,7 +37,10 @@ impl SafetensorsFile {
         let mut length = [0; LENGTH as usize];
         file.read_exact(&mut length).map_err(read)?;
         let length = u64::from_le_bytes(length);
-        if length > MAX_HEADER || LENGTH + length > total {
+        if length > MAX_HEADER {
+            return Err(WeightsError::NotSafetensors { path: path.to_owned() });
+        }
+        if LENGTH + length > total {
             return Err(format(format!("a header of {length} bytes in a file of {total}")));
         }
         let mut header = vec![0; length as usize];

@@ -1,0 +1,220 @@
+//! What the program refuses, with which words, and that it leaves nothing behind; what it takes from where.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use mudi_tests::golden::fixture;
+use mudi_tests::workshop::{Workshop, copy_folder, failed, json, mudi, ok, program, refs, refused};
+
+/// Runs the program in the workshop's folder with these variables.
+fn mudi_with(shop: &Workshop, variables: &[(&str, &str)], arguments: &[&str]) -> Output {
+    let mut command = Command::new(program());
+    command.args(arguments).envs(variables.iter().copied()).current_dir(shop.path(""));
+    command.output().expect("the program runs")
+}
+
+#[test]
+fn a_run_is_begun_in_a_new_folder_alone() {
+    let shop = Workshop::new();
+    shop.toys();
+    std::fs::create_dir(shop.path("run")).expect("a folder");
+    std::fs::write(shop.path("run/diary.txt"), "mine").expect("write");
+    refused(&refs(&shop.train("run", &[])), &["diary.txt", "--out"]);
+    refused(&refs(&shop.train("run", &["--resume"])), &["holds no run", "leave out --resume"]);
+    refused(&refs(&shop.train("nowhere", &["--resume"])), &["holds no run", "leave out --resume"]);
+    assert_eq!(shop.files("run"), [Path::new("diary.txt")], "nothing is written");
+    // What a beginning that was interrupted leaves does not stand in the way.
+    std::fs::remove_file(shop.path("run/diary.txt")).expect("remove");
+    for left in ["lock", "recipe.json", "run.json.7.part"] {
+        std::fs::write(Path::new(&shop.path("run")).join(left), "").expect("write");
+    }
+    ok(&refs(&shop.train("run", &[])));
+}
+
+#[test]
+fn what_nothing_can_learn_from_is_refused_before_a_run_begins() {
+    let shop = Workshop::new();
+    shop.toys();
+    for (flags, words) in [
+        (["--targets", "nothing"], &["--targets", "nothing", "to_q", "conv1"][..]),
+        (["--relative-sizes", "z=0.5"], &["--relative-sizes", "`z`", "a, b"]),
+    ] {
+        refused(&refs(&shop.train("run", &flags)), words);
+        assert!(!Path::new(&shop.path("run")).exists(), "{flags:?}");
+    }
+    std::fs::create_dir(shop.path("bare")).expect("a folder");
+    let (bare, out) = (shop.path("bare"), shop.path("run"));
+    refused(&["train", "--photos", &bare, "--out", &out], &["metadata.jsonl", r#"{"id": {"a": "#]);
+}
+
+#[test]
+fn flags_come_before_the_file_and_the_file_before_the_environment() {
+    let shop = Workshop::new();
+    shop.toys();
+    let file = shop.path("recipe.json");
+    std::fs::write(&file, r#"{"seed": 3, "margin": 80, "batch": 1}"#).expect("write");
+    let variables = [("MUDI_SEED", "5"), ("MUDI_MAX_WIDTH", "0.625"), ("MUDI_BATCH", "4")];
+    let arguments = shop.train("run", &["--recipe", &file, "--batch", "2"]);
+    let output = mudi_with(&shop, &variables, &refs(&arguments));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let recipe: serde_json::Value = serde_json::from_slice(&shop.bytes("run/recipe.json")).expect("JSON");
+    assert_eq!(["seed", "margin", "batch"].map(|name| &recipe[name]), [3, 80, 2]);
+    assert_eq!(recipe["max-width"], 0.625);
+    let output = mudi_with(&shop, &[("MUDI_SEED", "many")], &refs(&shop.train("other", &[])));
+    failed(&output, &["MUDI_SEED", "many"]);
+    refused(&refs(&shop.train("other", &["--recipe", &shop.path("none")])), &["none", "--recipe"]);
+}
+
+#[test]
+fn a_pulled_model_is_found_by_its_name() {
+    let shop = Workshop::new();
+    copy_folder(&fixture("sdxl-tiny"), Path::new(&shop.path("models/tiny")));
+    let output = mudi_with(&shop, &[], &["plan", "--base", "tiny"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    failed(&mudi_with(&shop, &[], &["plan", "--base", "large"]), &["large", "models/large", "mudi models"]);
+    failed(
+        &mudi_with(&shop, &[], &["evaluate", "--photos", "a", "--images", "b", "--embedder", "eye"]),
+        &["eye", "models/eye"],
+    );
+}
+
+#[test]
+fn a_plan_shows_what_is_asked_for() {
+    let shop = Workshop::new();
+    let rows = |flags: &[&str]| {
+        let plan = json(&[&["plan", "--base", &shop.base], flags].concat());
+        let rows = plan["rows"].as_array().expect("rows").clone();
+        rows.into_iter().map(|row| format!("{}: {}", row["precision"], row["job"])).collect::<Vec<_>>()
+    };
+    assert_eq!(rows(&[]).len(), 6);
+    let asked = rows(&["--precision", "bf16", "--gradient-checkpointing", "false"]);
+    assert_eq!(asked.len(), 2, "{asked:?}");
+    assert!(asked.iter().all(|row| row.contains("bf16") && !row.contains("with gradient")), "{asked:?}");
+}
+
+#[test]
+fn flags_that_do_not_go_together_or_are_out_of_range_are_named() {
+    let shop = Workshop::new();
+    let out = shop.path("out");
+    let (base, none) = (shop.base.as_str(), shop.path("none"));
+    let drawn = ["generate", "--prompt", "a", "--out", &out];
+    let cases: [(&[&str], &[&str]); 19] = [
+        (&drawn, &["--run", "--base"]),
+        (
+            &["generate", "--prompt", "a", "--out", &out, "--run", &none],
+            &["none", "holds no run", "mudi train"],
+        ),
+        (&["export", "--out", &out], &["--run", "--lora"]),
+        (&["export", "--out", &out, "--run", &none], &["none", "holds no run", "mudi train"]),
+        (&["generate", "--prompt", "a", "--out", &out, "--base", base, "--gamma", "-1"], &["--layout"]),
+        (&["generate", "--prompt", "a", "--out", &out, "--base", base, "--lora-scale", "-1"], &["--run"]),
+        (
+            &["generate", "--prompt", "a", "--out", &out, "--base", base, "--guidance", "-1"],
+            &["--guidance -1", "from 0"],
+        ),
+        (&["generate", "--prompt", "a", "--out", &out, "--base", base, "--steps", "0"], &["--steps", "0"]),
+        (
+            &["generate", "--prompt", "a", "--out", &out, "--base", base, "--memory", "-1"],
+            &["--memory", "from 0"],
+        ),
+        (
+            &["generate", "--prompt", "a", "--out", &out, "--base", base, "--memory", "nan"],
+            &["--memory", "from 0"],
+        ),
+        (&["probe", "base", "--guidance", "nan"], &["--guidance", "from 0 to 100"]),
+        (&["benchmark", "--toys", "3", "--part", "gamma", "--out", &out], &["--toys", "subjects"]),
+        (&["pretrain", "--from", &none, "--run", &out, "--out", &out], &["none", "--from"]),
+        (&["pretrain", "--export-only", "--run", &out, "--out", &out], &["no checkpoint", "--export-only"]),
+        (
+            &["pretrain", "--network", "sam", "--export-only", "--run", &out, "--out", &out],
+            &["no checkpoint"],
+        ),
+        (&["models", "pull", "sam", "--models", &out, "--token-file", &none], &["none", "--token-file"]),
+        (&["bench", "--base", base, "--runs", "1", "--python", &none], &["--python", "none"]),
+        (&["models", "pull", "taesdxl", "--models", &out], &["taesdxl", "sdxl", "OWNER/NAME"]),
+        (&["segment", "--image", &none, "--out", &out, "--box", "1,1,2,2"], &["none", "--image"]),
+    ];
+    for (arguments, words) in cases {
+        refused(arguments, words);
+        assert!(!Path::new(&out).exists(), "{arguments:?} leaves something");
+    }
+    let karras = ["--base", base, "--sampler", "ddim", "--karras"];
+    refused(&[&drawn[..], &karras].concat(), &["euler", "leave out --karras"]);
+}
+
+#[test]
+fn a_server_that_cannot_do_what_it_is_told_does_not_start() {
+    let shop = Workshop::new();
+    let (data, none, file) = (shop.path("data"), shop.path("none"), shop.path("serve.json"));
+    let models = fixture("").display().to_string();
+    std::fs::write(&file, r#"{"rate": 0, "listen": "127.0.0.1:0"}"#).expect("write");
+    let cases: [(&[&str], &[&str]); 7] = [
+        (&["--models", &none], &["none", "--models"]),
+        (&["--models", &models, "--preview", "none"], &["none", "--preview"]),
+        (&["--config", &file], &["serve.json", "`rate`", "from 1"]),
+        (&["--upload-limit", "0"], &["`upload-limit`", "from 1"]),
+        (&["--nice", "50"], &["`nice`", "0 to 19"]),
+        (&["--public-url", "mudi.example.org"], &["`public-url`", "https://"]),
+        (&["--password-file", &none, "--models", &models], &["none", "--password-file"]),
+    ];
+    for (flags, words) in cases {
+        refused(&[&["serve", "--data", &data, "--listen", "127.0.0.1:0"], flags].concat(), words);
+    }
+    // What the file says wrongly a flag may say rightly; what a flag says wrongly is not the file's fault.
+    let output = mudi(&["serve", "--data", &data, "--config", &file, "--rate", "0"]);
+    failed(&output, &["`rate`"]);
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("serve.json"));
+    let flags = ["serve", "--data", &data, "--listen", "127.0.0.1:0", "--device", "cuda"];
+    refused(&flags, &["--features cuda"]);
+}
+
+/// Paths that are no UTF-8, and streams that nobody reads.
+#[cfg(target_os = "linux")]
+mod linux {
+    use std::ffi::{OsStr, OsString};
+    use std::os::unix::ffi::OsStrExt;
+    use std::process::Stdio;
+
+    use super::*;
+
+    /// A path in the workshop that is no text.
+    fn odd(shop: &Workshop) -> OsString {
+        let mut path = OsString::from(shop.path("odd"));
+        path.push(OsStr::from_bytes(b"\xff"));
+        path
+    }
+
+    #[test]
+    fn paths_need_not_be_text() {
+        let shop = Workshop::new();
+        let odd = odd(&shop);
+        for further in [&["--json"][..], &[]] {
+            let mut out = odd.clone();
+            out.push(further.len().to_string());
+            let output = Command::new(program())
+                .args(["toybox", "--photos", "1", "--out"])
+                .arg(&out)
+                .args(further)
+                .output();
+            let output = output.expect("the program runs");
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            assert!(String::from_utf8_lossy(&output.stdout).contains("odd\u{fffd}"));
+            // A run notes where its photos are, so it says so before it begins.
+            let (base, run) = (shop.base.as_str(), shop.path("run"));
+            let train = Command::new(program())
+                .args(["train", "--base", base, "--out", &run, "--photos"])
+                .arg(&out)
+                .output();
+            failed(&train.expect("the program runs"), &["odd", "not UTF-8", "rename"]);
+            assert!(!Path::new(&run).exists());
+        }
+    }
+
+    #[test]
+    fn a_failure_that_nobody_can_be_told_is_a_failure() {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("the full device");
+        let status =
+            Command::new(program()).args(["plan", "--base", "/no/base"]).stderr(Stdio::from(full)).status();
+        assert_eq!(status.expect("the program runs").code(), Some(2));
+    }
+}
