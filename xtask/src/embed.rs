@@ -11,7 +11,7 @@ const BUDGET: usize = 500_000;
 /// The programs that are no pages but workers, and the most bytes of each, compressed by Brotli: two with an engine that paints
 /// previews, and one that cuts out subjects.
 pub(crate) const WORKERS: [(&str, usize); 3] =
-    [("preview-gpu.html", 700_000), ("preview-cpu.html", 700_000), ("grabcut.html", 100_000)];
+    [("preview-gpu.html", 600_000), ("preview-cpu.html", 650_000), ("grabcut.html", 100_000)];
 
 /// Copies the page's programs, each from its folder, to `embedded`, every file also compressed. What is there already keeps
 /// its time, so that the program is not compiled anew for nothing.

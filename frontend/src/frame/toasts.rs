@@ -47,8 +47,9 @@ impl Toasts {
         let toasts =
             Self { list: RwSignal::new(Vec::new()), count: StoredValue::new(0), held: RwSignal::new(false) };
         provide_context(toasts);
-        let faults = browser::tab_takes(HANDED_OVER).and_then(|text| serde_json::from_str(&text).ok());
-        faults.unwrap_or_else(Vec::<String>::new).into_iter().for_each(|text| toasts.complain(text));
+        let faults: Option<Vec<String>> =
+            browser::tab_takes(HANDED_OVER).and_then(|text| serde_json::from_str(&text).ok());
+        faults.into_iter().flatten().for_each(|text| toasts.complain(text));
         toasts
     }
 

@@ -114,7 +114,7 @@ fn opener() -> impl Fn(Answer<Project>) + Copy + Send + Sync + 'static {
         Ok(project) => {
             // Whoever has gone elsewhere meanwhile stays there.
             navigate.try_with_value(|navigate| {
-                navigate(&format!("/projects/{}", project.id), Default::default())
+                navigate(&format!("/projects/{}", project.id), Default::default());
             });
         }
         Err(error) => toasts.fault(&error),

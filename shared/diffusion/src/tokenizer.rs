@@ -2,14 +2,13 @@
 //!
 //! It is built from the files of a diffusers `tokenizer/` folder and gives the ids of transformers'
 //! `CLIPTokenizer`. [`Tokenizer::train`] learns a vocabulary of the same kind from captions.
+mod pipeline;
 mod train;
 mod whole;
 
 use std::collections::HashMap;
-use std::str::FromStr;
 
 use serde::Deserialize;
-use serde_json::{Value, json};
 use thiserror::Error;
 
 /// The token before every text.
@@ -21,9 +20,6 @@ pub const MAX_LENGTH: usize = 77;
 
 /// What ends a word in the vocabulary.
 const WORD_END: &str = "</w>";
-/// How text falls into words: contractions, runs of letters, single digits, runs of anything else but white space.
-const WORDS: &str =
-    r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
 /// A length above this in a config is transformers' way to say that there is none.
 const NO_LENGTH: f64 = 1e6;
 
@@ -123,7 +119,7 @@ pub struct Encoded {
 /// CLIP's tokenizer.
 #[derive(Debug, Clone)]
 pub struct Tokenizer {
-    inner: tokenizers::Tokenizer,
+    inner: pipeline::Pipeline,
     start: u32,
     end: u32,
     pad: u32,
@@ -227,8 +223,8 @@ impl Tokenizer {
             .map(|token| Ok((id(&token.content)?, token)))
             .collect::<Result<_, TokenizerError>>()?;
         added.sort_by_key(|(id, _)| *id);
-        let added: Vec<Value> = added.iter().map(|(id, token)| added_json(*id, token)).collect();
-        let inner = tokenizers::Tokenizer::from_str(&tokenizer_json(vocab, merges, &added).to_string())?;
+        let added: Vec<tokenizers::AddedToken> = added.into_iter().map(|(_, token)| token.into()).collect();
+        let inner = pipeline::pipeline(vocab, merges, &added)?;
         Ok(Self { inner, start, end, pad, max_length })
     }
 
@@ -343,38 +339,14 @@ impl Tokenizer {
     }
 }
 
-fn added_json(id: u32, token: &AddedToken) -> Value {
-    let AddedToken { content, lstrip, rstrip, single_word, normalized } = token;
-    json!({
-        "id": id, "content": content, "lstrip": lstrip, "rstrip": rstrip, "single_word": single_word,
-        "normalized": normalized, "special": true,
-    })
-}
-
-/// The tokenizer in the form of `tokenizer.json`, without a post-processor: the start and end tokens are ours to add.
-fn tokenizer_json(vocab: &HashMap<String, u32>, merges: &[(&str, &str)], added: &[Value]) -> Value {
-    json!({
-        "version": "1.0",
-        "truncation": null,
-        "padding": null,
-        "added_tokens": added,
-        "normalizer": {"type": "Sequence", "normalizers": [
-            {"type": "NFC"},
-            {"type": "Replace", "pattern": {"Regex": r"\s+"}, "content": " "},
-            {"type": "Lowercase"},
-        ]},
-        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
-            {"type": "Split", "pattern": {"Regex": WORDS}, "behavior": "Removed", "invert": true},
-            {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true},
-        ]},
-        "post_processor": null,
-        "decoder": {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true},
-        "model": {
-            "type": "BPE", "dropout": null, "unk_token": END, "continuing_subword_prefix": "",
-            "end_of_word_suffix": WORD_END, "fuse_unk": false, "byte_fallback": false, "ignore_merges": false,
-            "vocab": vocab, "merges": merges,
-        },
-    })
+impl From<AddedToken> for tokenizers::AddedToken {
+    fn from(token: AddedToken) -> Self {
+        Self::from(token.content, true)
+            .lstrip(token.lstrip)
+            .rstrip(token.rstrip)
+            .single_word(token.single_word)
+            .normalized(token.normalized)
+    }
 }
 
 /// The pairs of `merges.txt`, after its version line.
