@@ -357,9 +357,9 @@ fn a_miniature_is_the_same_whether_or_not_its_training_was_interrupted() {
             "--quiet",
         ]);
     };
-    train("whole", "whole-model", "3");
-    train("parts", "parts-model", "1");
-    train("parts", "parts-model", "3");
+    train("whole/dinov2", "whole-model", "3");
+    train("parts/dinov2", "parts-model", "1");
+    train("parts/dinov2", "parts-model", "3");
     let files = shop.files("whole-model");
     assert!(files.iter().any(|file| file == Path::new("model.safetensors")));
     for file in files.iter().map(|file| file.display()) {

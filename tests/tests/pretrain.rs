@@ -44,11 +44,11 @@ fn killed_at(file: &Path, arguments: &[&str]) {
 #[test]
 fn a_model_is_the_same_whether_or_not_its_making_was_killed() {
     let shop = Workshop::new();
-    let (run, out) = (shop.path("whole"), shop.path("whole-model"));
+    let (run, out) = (shop.path("whole/pocket"), shop.path("whole-model"));
     let result = json(&arguments(&run, &out));
     assert_eq!(result["out"], out);
 
-    let (run, out) = (shop.path("parts"), shop.path("parts-model"));
+    let (run, out) = (shop.path("parts/pocket"), shop.path("parts-model"));
     // After the first of two steps of the autoencoder, of the denoiser, and of the decoder.
     for stage in ["vae.safetensors", "diffusion.safetensors", "decoder.safetensors"] {
         killed_at(&Path::new(&run).join(stage), &arguments(&run, &out));

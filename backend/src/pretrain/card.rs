@@ -1,5 +1,7 @@
 //! The model card: what a pretrained model is, how it was made, how its losses went, and what it draws.
 
+use std::path::Path;
+
 use image::{ImageFormat, RgbImage};
 use mudi_domain::rng;
 use mudi_engine_candle::shapes::Shapes;
@@ -85,6 +87,11 @@ pub(super) fn standalone(chart: &str) -> String {
     chart.replacen('>', &format!(">{STYLE}"), 1)
 }
 
+/// A run's folder as a card names it: below `runs`, wherever it was on the machine that it was made on.
+pub(super) fn told(run: &Path) -> String {
+    Path::new("runs").join(run.file_name().unwrap_or_default()).display().to_string()
+}
+
 /// Mean of the last hundred losses.
 pub(super) fn recent(losses: &[f32]) -> String {
     let recent = &losses[losses.len().saturating_sub(100)..];
@@ -163,7 +170,7 @@ What the autoencoder makes of pictures that it has not seen:
 
 ![Reconstructions](reconstructions.png)
 ",
-        run = options.run.display(),
+        run = told(&options.run),
         planned_vae = options.vae_steps,
         planned = options.steps,
         planned_decoder = options.decoder_steps,

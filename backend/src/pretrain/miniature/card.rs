@@ -2,7 +2,7 @@
 
 use super::{Miniature, Options, PretrainError, State, architecture};
 use crate::files::write_atomically;
-use crate::pretrain::card::{recent, standalone};
+use crate::pretrain::card::{recent, standalone, told};
 use crate::report::chart::loss_chart;
 
 /// Writes `README.md` and the chart of losses beside the network.
@@ -99,7 +99,7 @@ Apache-2.0).
 
 prints how well it does on toys that are held out of training.
 ",
-        run = options.run.display(),
+        run = told(&options.run),
         loss = recent(&state.losses),
     )
 }
