@@ -7,6 +7,7 @@ use leptos::task::spawn_local;
 use mudi_domain::api::{Photo, SubjectSummary};
 use mudi_domain::cutout::Cutout;
 use mudi_domain::geometry::Rect;
+use mudi_domain::layout::Placement;
 use mudi_domain::mask::Mask;
 use mudi_domain::subject::SubjectId;
 use mudi_editor::layout::Shapes;
@@ -27,8 +28,17 @@ pub(super) struct Source {
     pub(super) bounds: Option<Rect>,
 }
 
-/// The photos of each subject, oldest first, which is how layouts count them.
-pub(super) type Sources = BTreeMap<SubjectId, Vec<Source>>;
+/// The photos of each subject by their numbers, which layouts name them by.
+pub(super) type Sources = BTreeMap<SubjectId, BTreeMap<usize, Source>>;
+
+/// The photo that a layout names: the first, where it names none.
+pub(super) fn placed<'a>(sources: &'a Sources, placement: &Placement) -> Option<&'a Source> {
+    let photos = sources.get(&placement.subject)?;
+    match placement.photo {
+        Some(number) => photos.get(&number),
+        None => photos.first_key_value().map(|(_, source)| source),
+    }
+}
 
 /// The longer side of what a preview is made of while something is dragged, in pixels.
 const QUICK: u32 = 160;
@@ -71,11 +81,13 @@ impl Cutouts {
 
     /// The shapes of all cutouts.
     pub(super) fn shapes(self) -> Shapes {
-        let shape = |source: &Source| source.bounds.map(|bounds| (bounds.width, bounds.height));
+        let shape = |(number, source): (&usize, &Source)| {
+            source.bounds.map(|bounds| (*number, (bounds.width, bounds.height)))
+        };
         self.sources.with_value(|sources| {
             sources
                 .iter()
-                .map(|(subject, list)| (subject.clone(), list.iter().map(shape).collect()))
+                .map(|(subject, photos)| (subject.clone(), photos.iter().filter_map(shape).collect()))
                 .collect()
         })
     }
@@ -87,7 +99,7 @@ impl Cutouts {
         photo: usize,
         look: impl FnOnce(&Source) -> Option<T>,
     ) -> Option<T> {
-        self.sources.with_value(|sources| sources.get(subject)?.get(photo).and_then(look))
+        self.sources.with_value(|sources| sources.get(subject)?.get(&photo).and_then(look))
     }
 
     /// Why a cutout will never be there.
@@ -203,7 +215,8 @@ pub(super) async fn sources(project: &str) -> Answer<(Vec<SubjectSummary>, Sourc
             }
             None => None,
         };
-        sources.entry(photo.subject.clone()).or_default().push(Source { photo, bounds });
+        let number = photo.number as usize;
+        sources.entry(photo.subject.clone()).or_default().insert(number, Source { photo, bounds });
     }
     Ok((subjects.items, sources))
 }

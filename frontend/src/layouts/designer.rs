@@ -20,10 +20,9 @@ use super::live::LivePreview;
 use super::shelf::{Pieces, Shelf};
 use super::tools::Tools;
 use crate::api::{self, Answer, Loaded};
-use crate::browser;
 use crate::frame::the_project;
 use crate::saves;
-use crate::widgets::{Dialog, Icon, PageTitle, Sheet, Sign, shown};
+use crate::widgets::{Decision, Dialog, Icon, PageTitle, Sheet, Sign, shown};
 
 type Opened = (Vec<SubjectSummary>, Sources, Stored<Layout>, Options);
 
@@ -149,49 +148,38 @@ fn Choices(bench: Bench, keeping: Keeping) -> impl IntoView {
         state @ (State::Conflict | State::Missing) => (state, false),
         _ => (State::Saved, keeping.left.with(Option::is_some)),
     });
-    // It is the box that gets the focus: a key that was meant for the canvas shall choose nothing.
-    Effect::new(move |_| {
-        state.track();
-        browser::focus_soon(".mask-choice");
-    });
     move || {
         match state.get() {
         (State::Conflict, _) => view! {
-            <div class="mask-choice notice warns" role="alertdialog" tabindex="-1" aria-label="This layout was changed elsewhere">
-                <p>
-                    <strong>"This layout was changed in another window, or by somebody else."</strong>
-                    " Nothing is saved before you choose. Undo brings back yours."
-                </p>
-                <div class="actions">
-                    <button class="button primary" on:click=move |_| spawn_local(overwrite(keeping))>"Keep mine"</button>
-                    <button class="button" on:click=move |_| spawn_local(take_theirs(bench, keeping))>"Take the other one"</button>
-                </div>
-            </div>
+            <Decision
+                label="This layout was changed elsewhere"
+                what="This layout was changed in another window, or by somebody else."
+                more="Nothing is saved before you choose. Undo brings back yours."
+            >
+                <button class="button primary" on:click=move |_| spawn_local(overwrite(keeping))>"Keep mine"</button>
+                <button class="button" on:click=move |_| spawn_local(take_theirs(bench, keeping))>"Take the other one"</button>
+            </Decision>
         }
         .into_any(),
         (State::Missing, _) => view! {
-            <div class="mask-choice notice warns" role="alertdialog" tabindex="-1" aria-label="This layout was deleted elsewhere">
-                <p>
-                    <strong>"This layout was deleted in another window, or by somebody else."</strong>
-                    " What you see here is not saved any more."
-                </p>
-                <div class="actions">
-                    <button class="button primary" on:click=anew>"Save it as a new layout"</button>
-                </div>
-            </div>
+            <Decision
+                label="This layout was deleted elsewhere"
+                what="This layout was deleted in another window, or by somebody else."
+                more="What you see here is not saved any more."
+            >
+                <button class="button primary" on:click=anew>"Save it as a new layout"</button>
+            </Decision>
         }
         .into_any(),
         (_, true) => view! {
-            <div class="mask-choice notice warns" role="alertdialog" tabindex="-1" aria-label="Unsaved changes">
-                <p>
-                    <strong>"There are changes of yours to this layout that were not saved."</strong>
-                    " You can take them up again; undo brings back what you see now."
-                </p>
-                <div class="actions">
-                    <button class="button primary" on:click=move |_| take_left(bench, keeping)>"Take them up"</button>
-                    <button class="button" on:click=move |_| keeping.left.set(None)>"Drop them"</button>
-                </div>
-            </div>
+            <Decision
+                label="Unsaved changes"
+                what="There are changes of yours to this layout that were not saved."
+                more="You can take them up again; undo brings back what you see now."
+            >
+                <button class="button primary" on:click=move |_| take_left(bench, keeping)>"Take them up"</button>
+                <button class="button" on:click=move |_| keeping.left.set(None)>"Drop them"</button>
+            </Decision>
         }
         .into_any(),
         _ => ().into_any(),

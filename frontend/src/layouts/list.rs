@@ -1,7 +1,5 @@
 //! The layouts of a project.
 
-use std::collections::BTreeMap;
-
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use leptos_router::components::A;
@@ -96,18 +94,13 @@ fn play_button(project: Uuid) -> AnyView {
     .into_any()
 }
 
-/// A photo with a mask of each subject that has any, the first one; layouts count the photos of each subject by themselves.
+/// A photo with a mask of each subject that has any, the first one.
 fn masked(known: &Known) -> Vec<(SubjectId, Option<usize>)> {
-    let mut counts = BTreeMap::<&SubjectId, usize>::new();
-    let mut firsts = BTreeMap::<&SubjectId, usize>::new();
-    for photo in &known.photos {
-        let place = counts.entry(&photo.subject).or_default();
-        if photo.mask.is_some() {
-            firsts.entry(&photo.subject).or_insert(*place);
-        }
-        *place += 1;
-    }
-    let found = |subject: &SubjectSummary| Some((subject.id.clone(), Some(*firsts.get(&subject.id)?)));
+    let found = |subject: &SubjectSummary| {
+        let mut photos = known.photos.iter().filter(|photo| photo.subject == subject.id);
+        let first = photos.find(|photo| photo.mask.is_some())?;
+        Some((subject.id.clone(), Some(first.number as usize)))
+    };
     known.subjects.iter().filter_map(found).collect()
 }
 

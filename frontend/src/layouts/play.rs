@@ -9,7 +9,7 @@ use mudi_domain::subject::SubjectId;
 use mudi_editor::layout::{Message, SHEET};
 
 use super::bench::Bench;
-use super::cutouts::{Cutouts, Sources, sources};
+use super::cutouts::{Cutouts, Sources, placed, sources};
 use super::easel::Easel;
 use super::exact::Gamma;
 use super::law::law;
@@ -49,12 +49,8 @@ async fn open(project: &str, may_paint: bool) -> Answer<Opened> {
     let model = if may_paint { api::get(&format!("{project}/preview")).await.ok() } else { None };
     // The newest first. One whose photos are gone would show nothing.
     let whole = |layout: &Layout| {
-        layout.subjects.iter().all(|placed| {
-            let photos = sources.get(&placed.subject);
-            photos
-                .and_then(|photos| photos.get(placed.photo.unwrap_or(0)))
-                .is_some_and(|source| source.bounds.is_some())
-        })
+        let mut photos = layout.subjects.iter().map(|placement| placed(&sources, placement));
+        photos.all(|source| source.is_some_and(|source| source.bounds.is_some()))
     };
     let stored = stored.into_iter().rev().map(|stored| (stored.name, stored.value));
     let mut layouts: Vec<_> = stored.filter(|(_, layout)| whole(layout)).collect();
@@ -62,7 +58,8 @@ async fn open(project: &str, may_paint: bool) -> Answer<Opened> {
         .iter()
         .filter_map(|subject| {
             let photos = sources.get(&subject.id)?;
-            Some((subject.id.clone(), photos.iter().position(|source| source.bounds.is_some())))
+            let masked = photos.iter().find(|(_, source)| source.bounds.is_some());
+            Some((subject.id.clone(), masked.map(|(&number, _)| number)))
         })
         .filter(|(_, photo)| photo.is_some())
         .collect();

@@ -44,9 +44,8 @@ pub(super) fn Shelf(bench: Bench) -> impl IntoView {
             let list = sources.get(&subject.id).cloned().unwrap_or_default();
             let photos = list
                 .iter()
-                .enumerate()
                 .filter(|(_, source)| source.bounds.is_some())
-                .map(|(index, source)| {
+                .map(|(&index, source)| {
                     let id = subject.id.clone();
                     let label = format!("Put photo {} of {} on the canvas", index + 1, subject.name);
                     view! {
@@ -174,11 +173,10 @@ fn Numbers(bench: Bench) -> impl IntoView {
     move || {
         let (subject, photo) = there.get()?;
         let photos = bench.cutouts.sources.with_value(|sources| {
-            let list = sources.get(&subject).cloned().unwrap_or_default();
-            list.iter()
-                .enumerate()
+            let photos = sources.get(&subject).into_iter().flatten();
+            photos
                 .filter(|(_, source)| source.bounds.is_some())
-                .map(|(index, _)| index)
+                .map(|(&number, _)| number)
                 .collect::<Vec<_>>()
         });
         let options = photos

@@ -23,7 +23,7 @@ use super::toolbar::Toolbar;
 use crate::api::{self, Answer, ApiError, Loaded};
 use crate::frame::the_project;
 use crate::saves;
-use crate::widgets::{Dialog, Failed, Icon, PageTitle, Sheet, Sign, shown};
+use crate::widgets::{Decision, Dialog, Failed, Icon, PageTitle, Sheet, Sign, shown};
 
 /// The mask of the photo that the address names, to be drawn.
 #[component]
@@ -226,17 +226,15 @@ fn Conflict(desk: Desk) -> impl IntoView {
     move || {
         desk.keeper.other.with(Option::is_some).then(|| {
             view! {
-                <div class="mask-choice notice warns" role="alertdialog" aria-label="This mask was changed elsewhere">
-                    <p>
-                        <strong>"This mask was changed in another window, or by somebody else."</strong>
-                        " Nothing is saved before you choose. Undo brings back yours."
-                    </p>
-                    <div class="actions">
-                        <button class="button primary" on:click=move |_| choose(Choice::Mine)>"Keep mine"</button>
-                        <button class="button" on:click=move |_| choose(Choice::Theirs)>"Take the other one"</button>
-                        <button class="button" on:click=move |_| choose(Choice::Both)>"Join both"</button>
-                    </div>
-                </div>
+                <Decision
+                    label="This mask was changed elsewhere"
+                    what="This mask was changed in another window, or by somebody else."
+                    more="Nothing is saved before you choose. Undo brings back yours."
+                >
+                    <button class="button primary" on:click=move |_| choose(Choice::Mine)>"Keep mine"</button>
+                    <button class="button" on:click=move |_| choose(Choice::Theirs)>"Take the other one"</button>
+                    <button class="button" on:click=move |_| choose(Choice::Both)>"Join both"</button>
+                </Decision>
             }
         })
     }
@@ -253,16 +251,14 @@ fn Stray(desk: Desk) -> impl IntoView {
     move || {
         desk.keeper.stray.with(Option::is_some).then(|| {
             view! {
-                <div class="mask-choice notice warns" role="alertdialog" aria-label="Unsaved work">
-                    <p>
-                        <strong>"There is unsaved work of yours on this mask."</strong>
-                        " The mask was changed since. You can do your strokes again on what it is now; undo takes them away."
-                    </p>
-                    <div class="actions">
-                        <button class="button primary" on:click=move |_| settle(Keeper::adopt)>"Do them again"</button>
-                        <button class="button" on:click=move |_| settle(Keeper::settle)>"Drop them"</button>
-                    </div>
-                </div>
+                <Decision
+                    label="Unsaved work"
+                    what="There is unsaved work of yours on this mask."
+                    more="The mask was changed since. You can do your strokes again on what it is now; undo takes them away."
+                >
+                    <button class="button primary" on:click=move |_| settle(Keeper::adopt)>"Do them again"</button>
+                    <button class="button" on:click=move |_| settle(Keeper::settle)>"Drop them"</button>
+                </Decision>
             }
         })
     }

@@ -1,5 +1,6 @@
 //! Parts that several pages are made of.
 
+mod decision;
 mod dialog;
 mod icon;
 mod sheet;
@@ -9,6 +10,7 @@ mod title;
 mod twice;
 mod zip_button;
 
+pub(crate) use decision::Decision;
 pub(crate) use dialog::Dialog;
 pub(crate) use icon::{Icon, Sign};
 pub(crate) use sheet::Sheet;

@@ -47,7 +47,7 @@ pub struct Placement {
     /// Which subject.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub subject: SubjectId,
-    /// Which of its photos is cut out, counted from 0; absent: the first.
+    /// Which of its photos is cut out, by its number: in data folders they are counted from 0; absent: the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub photo: Option<usize>,
     /// The left edge of its bounding box, -2..=1: it may begin left of the canvas.

@@ -167,13 +167,39 @@ fn a_layout_that_was_changed_elsewhere_is_not_overwritten() {
     browser.keys_with(SHIFT, RIGHT);
     browser.sees("was changed in another window");
     assert_eq!(desk.stored()["name"], "Theirs");
-    browser.press_at(".mask-choice button:nth-child(2)");
+    browser.press_at(".decision button:nth-child(2)");
     desk.room.settled();
     browser.until_true("document.querySelector('.layout-name input').value === 'Theirs'");
     // One's own is one step back.
     browser.keys_with(CONTROL, "z");
     let mine = desk.until(|layout| (layout.subjects[0].width - 0.35).abs() < 1e-9);
     assert!(mine.subjects[1].x > 0.5);
+}
+
+#[test]
+fn a_photo_that_is_deleted_leaves_the_numbers_of_the_others() {
+    let desk = Desk::new(1400, 900);
+    let (room, browser) = (&desk.room, &desk.room.browser);
+    let size = (70, 110);
+    let later = room.upload("a", &encoded(photo(size.0, size.1), ImageFormat::Png));
+    let path = room.api(&format!("photos/{later}/mask"));
+    room.client
+        .with("if-none-match", "*")
+        .send("PUT", &path, Some(&encoded(mask(size), ImageFormat::Png)))
+        .well();
+    let mut layout = desk.stored();
+    layout["value"]["subjects"][0]["photo"] = json!(1);
+    let document = json!({ "name": "Both", "value": layout["value"] });
+    room.client.json("PUT", &room.api(&format!("layouts/{}", desk.layout)), &document).well();
+    let first = room.client.get(&room.api("photos?subject=a")).value()["items"][0]["id"].clone();
+    room.client.delete(&room.api(&format!("photos/{}", first.as_str().expect("an id"))));
+    desk.open();
+    assert!(browser.text().contains("photo 2"), "{}", browser.text());
+    assert!(!browser.text().contains("has no mask or is gone"), "{}", browser.text());
+    // What is put on the canvas now is the same photo.
+    browser.press_at("[aria-label='Put photo 2 of olis brown bear on the canvas']");
+    let put = desk.until(|layout| layout.subjects.len() == 3);
+    assert_eq!((put.subjects[2].subject.as_str(), put.subjects[2].photo), ("a", Some(1)));
 }
 
 #[test]

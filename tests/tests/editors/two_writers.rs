@@ -37,7 +37,7 @@ fn a_conflict_is_resolved_by_a_choice() {
         room.client.with("if-none-match", "*").send("PUT", &path, Some(&bytes)).well();
         room.browser.sees("was changed in another window");
         assert_eq!(room.mask(&id), theirs, "nothing is written before a choice");
-        room.browser.press_at(&format!(".mask-choice button:nth-child({button})"));
+        room.browser.press_at(&format!(".decision button:nth-child({button})"));
         room.settled();
         let mask = room.mask(&id);
         let stays = |x: u32, y: u32| mask.get_pixel(x, y)[0] == 255;
@@ -74,7 +74,7 @@ fn work_that_was_kept_for_another_mask_is_offered() {
     conflict(&room, &id);
     room.browser.reload();
     room.browser.sees("There is unsaved work of yours");
-    room.browser.press_at(".mask-choice .primary");
+    room.browser.press_at(".decision .primary");
     let tag = room.tag(&id);
     let mask = room.saved(&id, tag.as_deref());
     assert_eq!((mask.get_pixel(10, 70)[0], mask.get_pixel(120, 70)[0]), (255, 255));

@@ -78,6 +78,62 @@ fn layouts_and_targets_that_are_not_there_are_refused() {
     studio.done(&job["id"]);
 }
 
+/// The canvas of a picture that the job made.
+fn canvas_of(studio: &Studio, job: &Value) -> Vec<u8> {
+    studio.done(&job["id"]);
+    let image = studio.list(&format!("images?job={}", text(&job["id"]))).remove(0);
+    assert_eq!(image["parameters"]["layout"]["subjects"][0]["photo"], 1, "pictures keep the number");
+    studio.bytes(&format!("images/{}/canvas", text(&image["id"])))
+}
+
+#[test]
+fn a_layout_names_the_same_photo_whatever_is_deleted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::start(&folder.path().join("data"), &[]);
+    let studio = Studio::full(server.client());
+    let train = || {
+        let run = studio.train(1, &json!({}));
+        studio.done(&run["job"]);
+        run
+    };
+    let wish = |run: &Value, photo: u32| {
+        let placed = json!({ "subject": "a", "photo": photo, "x": 0.1, "y": 0.2, "width": 0.3 });
+        json!({
+            "run": run["id"], "prompt": "olis brown bear", "steps": 1, "count": 1,
+            "layout": { "fixed": { "version": 1, "subjects": [placed] } },
+        })
+    };
+    let numbers = || {
+        let photos = studio.list("photos?subject=a");
+        photos.iter().map(|photo| photo["number"].as_u64().expect("a number")).collect::<Vec<_>>()
+    };
+    let before = train();
+    let wanted = canvas_of(&studio, &studio.post("images", &wish(&before, 1)));
+    let first = text(&studio.list("photos?subject=a")[0]["id"]);
+    studio.client.delete(&studio.path(&format!("photos/{first}")));
+    let third = studio.upload("a", "2.png", &photo(0, 2));
+    studio.draw(&text(&third["id"]), &mask(2));
+    assert_eq!(numbers(), [1, 2]);
+    // Sent twice it is the same photo, and takes no number.
+    assert_eq!(studio.upload("a", "2.png", &photo(0, 2))["number"], 2);
+    let after = train();
+    for run in [&before, &after] {
+        assert_eq!(canvas_of(&studio, &studio.post("images", &wish(run, 1))), wanted);
+    }
+    for (run, photo) in [(&before, 2), (&after, 0)] {
+        let fault =
+            studio.client.json("POST", &studio.path("images"), &wish(run, photo)).problem(422, "refused");
+        assert!(fault.contains(&format!("photo {photo}")) && fault.contains("trained"), "{fault}");
+    }
+    let copy = Studio { client: studio.client.clone(), id: text(&studio.post("copies", &Value::Null)["id"]) };
+    let run = copy.list("runs").remove(0);
+    assert_eq!(canvas_of(&copy, &copy.post("images", &wish(&run, 1))), wanted);
+    assert_eq!(copy.upload("a", "3.png", &photo(0, 3))["number"], 3);
+    // The last one's number is not given again either.
+    studio.client.delete(&studio.path(&format!("photos/{}", text(&third["id"]))));
+    assert_eq!(studio.upload("a", "3.png", &photo(0, 3))["number"], 3);
+}
+
 /// Lets a job of eight pictures make four, and pauses it.
 fn paused_after_four(studio: &Studio, run: &Value) -> String {
     let wish = json!({

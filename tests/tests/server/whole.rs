@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use zip::ZipArchive;
 
 use super::input::zipped;
-use super::studio::{Studio, text};
+use super::studio::{Studio, photo, text};
 
 /// The files of a zip.
 fn unzipped(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
@@ -242,6 +242,8 @@ fn a_file_that_is_not_right_makes_no_project() {
             }),
         ),
         ("a run that says nothing of itself", packed(&silent)),
+        ("one number twice", changed(&|value| value["rows"]["photos"][1]["number"] = json!(0))),
+        ("a number too large", changed(&|value| value["rows"]["photos"][1]["number"] = json!(u32::MAX))),
         ("a column more", changed(&|value| value["rows"]["photos"][0]["owner"] = json!(1))),
     ];
     for (case, bytes) in cases {
@@ -267,4 +269,18 @@ fn a_file_that_is_not_right_makes_no_project() {
         }
     });
     same(&studio, &import(&client, &first));
+    // Until the third they counted photos, without saying their numbers.
+    let second = changed(&|value| {
+        value["version"] = json!(2);
+        for (list, name) in [("photos", "number"), ("run_photos", "number"), ("subjects", "next_photo")] {
+            for row in value["rows"][list].as_array_mut().expect("rows") {
+                row.as_object_mut().expect("a row").remove(name).expect("a number");
+            }
+        }
+    });
+    let counted = import(&client, &second);
+    same(&studio, &counted);
+    let photos = counted.list("photos?subject=b");
+    assert_eq!(photos.iter().map(|photo| photo["number"].as_u64()).collect::<Vec<_>>(), [Some(0), Some(1)]);
+    assert_eq!(counted.upload("b", "2.png", &photo(1, 2))["number"], 2);
 }

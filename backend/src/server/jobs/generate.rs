@@ -53,6 +53,7 @@ pub(super) fn run(work: &Work<'_>) -> Result<(), Stopped> {
 struct Maker<'a> {
     work: &'a Work<'a>,
     request: &'a NewImages,
+    data: Option<&'a RunData>,
     base_name: &'a str,
     base: Base,
     /// How it can be kept for the next job, if it can: its name among those that are kept, and the bytes of its weights.
@@ -194,7 +195,20 @@ impl<'a> Maker<'a> {
         let colours = colours(&base).map_err(|error| Stopped::of("base", &error))?;
         let preview = decoded_by_preview(work, &folder);
         let law = recipe.map(segmix::Options::from).unwrap_or_default();
-        Ok(Self { work, request, base_name, base, kept_as, texts, settings, cutouts, law, colours, preview })
+        Ok(Self {
+            work,
+            request,
+            data,
+            base_name,
+            base,
+            kept_as,
+            texts,
+            settings,
+            cutouts,
+            law,
+            colours,
+            preview,
+        })
     }
 
     /// Keeps the base for the next job.
@@ -270,14 +284,21 @@ impl<'a> Maker<'a> {
 
     fn start(&self, number: u32) -> Result<(Start, Option<RgbImage>, Option<Layout>), GenerateError> {
         let seed = self.request.seed.wrapping_add(u64::from(number));
-        let placing = match &self.request.layout {
-            LayoutChoice::None => return Ok((Start { seed, ..Start::default() }, None, None)),
-            LayoutChoice::Random => Placing::Random(&self.law),
-            LayoutChoice::Fixed(layout) => Placing::Fixed(layout),
+        let placed;
+        let placing = match (&self.request.layout, self.data) {
+            (LayoutChoice::None, _) | (_, None) => {
+                return Ok((Start { seed, ..Start::default() }, None, None));
+            }
+            (LayoutChoice::Random, _) => Placing::Random(&self.law),
+            (LayoutChoice::Fixed(layout), Some(data)) => {
+                placed = data.by_place(layout)?;
+                Placing::Fixed(&placed)
+            }
         };
         let (start, canvas, layout) =
             layout_start(&self.base, &self.cutouts, placing, self.settings.size[0], seed)?;
-        Ok((start, Some(canvas), Some(layout)))
+        let numbered = self.data.map(|data| data.by_number(layout));
+        Ok((start, Some(canvas), numbered))
     }
 
     fn parameters(&self, seed: u64, layout: Option<Layout>) -> Parameters {

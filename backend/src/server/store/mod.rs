@@ -27,6 +27,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use sqlx::migrate::Migrator;
 use sqlx::sqlite::{
     SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
@@ -55,6 +56,8 @@ const DATABASE: &str = "mudi.sqlite";
 const PROJECTS: &str = "projects";
 /// The folder of files that come or go.
 const INCOMING: &str = "incoming";
+/// How a database of an earlier version becomes one of this.
+static MIGRATIONS: Migrator = sqlx::migrate!("src/server/store/migrations");
 /// Connections that only read.
 const READERS: u32 = 4;
 
@@ -156,7 +159,7 @@ impl Store {
             .acquire_timeout(Duration::from_secs(60))
             .connect_with(options.clone())
             .await?;
-        sqlx::migrate!("src/server/store/migrations").run(&writer).await?;
+        MIGRATIONS.run(&writer).await?;
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
             .connect_with(options.pragma("query_only", "on"))

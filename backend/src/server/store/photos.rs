@@ -47,6 +47,7 @@ pub(crate) struct PhotoFile {
 struct Row {
     id: Uuid,
     subject: String,
+    number: u32,
     name: String,
     mask: Option<String>,
     width: u32,
@@ -61,6 +62,7 @@ impl Row {
         Ok(Photo {
             id: self.id,
             subject: subject_id(&self.subject)?,
+            number: self.number,
             name: self.name,
             width: self.width,
             height: self.height,
@@ -97,8 +99,9 @@ impl Store {
         }
         let done = sqlx::query(
             "insert into photos
-                (id, project, subject, name, source, file, thumbnail, mask, width, height, caption, created)
-             values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (project, subject, source) do nothing",
+                (id, project, subject, name, source, file, thumbnail, mask, width, height, caption, created, number)
+             select ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, next_photo from subjects
+             where project = ?2 and id = ?3 on conflict (project, subject, source) do nothing",
         )
         .bind(new_id())
         .bind(project)
@@ -114,6 +117,13 @@ impl Store {
         .bind(now())
         .execute(&mut *changes)
         .await?;
+        if done.rows_affected() > 0 {
+            sqlx::query("update subjects set next_photo = next_photo + 1 where project = ? and id = ?")
+                .bind(project)
+                .bind(subject.as_str())
+                .execute(&mut *changes)
+                .await?;
+        }
         let row: Row =
             sqlx::query_as("select * from photos where project = ? and subject = ? and source = ?")
                 .bind(project)

@@ -1,6 +1,7 @@
 //! Training runs, and what they train on.
 
 use mudi_domain::api::{JobKind, JobState, NewRun, Page, Run};
+use mudi_domain::layout::{Layout, LayoutError, Placement};
 use mudi_domain::prompt;
 use mudi_domain::recipe::Recipe;
 use mudi_domain::subject::SubjectId;
@@ -18,10 +19,42 @@ pub(crate) struct RunData {
     pub(crate) photos: Vec<RunPhoto>,
 }
 
+impl RunData {
+    /// The place of a photo among those of its subject, by the number that layouts call it; `None` is the first.
+    fn place(&self, subject: &SubjectId, number: Option<usize>) -> Option<usize> {
+        let mut photos = self.photos.iter().filter(|photo| photo.subject == *subject);
+        photos.position(|photo| number.is_none_or(|number| photo.number as usize == number))
+    }
+
+    /// A layout that names photos by their places among those of the run, as data sets have them, of one that names them by number.
+    ///
+    /// # Errors
+    /// The run has no such photo.
+    pub(crate) fn by_place(&self, layout: &Layout) -> Result<Layout, LayoutError> {
+        let mut layout = layout.clone();
+        for Placement { subject, photo, .. } in &mut layout.subjects {
+            let missing = || LayoutError::Missing { subject: subject.clone(), photo: *photo };
+            *photo = Some(self.place(subject, *photo).ok_or_else(missing)?);
+        }
+        Ok(layout)
+    }
+
+    /// A layout that names photos by number, of one that names them by their places.
+    pub(crate) fn by_number(&self, mut layout: Layout) -> Layout {
+        for Placement { subject, photo, .. } in &mut layout.subjects {
+            let mut photos = self.photos.iter().filter(|photo| photo.subject == *subject);
+            *photo = photo.and_then(|place| photos.nth(place)).map(|photo| photo.number as usize);
+        }
+        layout
+    }
+}
+
 /// A photo as it was when its run was made.
 pub(crate) struct RunPhoto {
     /// Whose photo it is.
     pub(crate) subject: SubjectId,
+    /// What layouts call it.
+    pub(crate) number: u32,
     /// The subject's name.
     pub(crate) subject_name: String,
     /// The photo's file.
@@ -68,8 +101,8 @@ impl Store {
     pub(crate) async fn create_run(&self, project: Uuid, new: &NewRun) -> Result<Run, StoreError> {
         let recipe: &Recipe = &new.recipe;
         let mut changes = self.begin().await?;
-        let photos: Vec<(String, String, Uuid, String, Option<String>, String)> = sqlx::query_as(
-            "select subjects.id, subjects.name, photos.id, photos.file, photos.mask, photos.caption
+        let photos: Vec<(String, u32, String, Uuid, String, Option<String>, String)> = sqlx::query_as(
+            "select subjects.id, photos.number, subjects.name, photos.id, photos.file, photos.mask, photos.caption
              from photos join subjects on subjects.project = photos.project and subjects.id = photos.subject
              where photos.project = ? order by subjects.position, photos.id",
         )
@@ -95,19 +128,21 @@ impl Store {
         .bind(now())
         .execute(&mut *changes)
         .await?;
-        for (position, (subject, name, photo, file, mask, caption)) in photos.into_iter().enumerate() {
+        for (position, (subject, number, name, photo, file, mask, caption)) in photos.into_iter().enumerate()
+        {
             let mask = mask.ok_or_else(|| {
                 StoreError::Conflict(format!(
                     "photo {photo} of subject `{subject}` has no mask; draw one, or delete the photo"
                 ))
             })?;
             sqlx::query(
-                "insert into run_photos (run, position, subject, subject_name, file, mask, caption)
-                 values (?, ?, ?, ?, ?, ?, ?)",
+                "insert into run_photos (run, position, subject, number, subject_name, file, mask, caption)
+                 values (?, ?, ?, ?, ?, ?, ?, ?)",
             )
             .bind(id)
             .bind(position as i64)
             .bind(subject)
+            .bind(number)
             .bind(&name)
             .bind(file)
             .bind(mask)
@@ -163,14 +198,14 @@ impl Store {
     /// A run and what it trains on.
     pub(crate) async fn run_data(&self, project: Uuid, id: Uuid) -> Result<RunData, StoreError> {
         let run = self.run(project, id).await?;
-        let rows: Vec<(String, String, String, String, String)> = sqlx::query_as(
-            "select subject, subject_name, file, mask, caption from run_photos where run = ? order by position",
+        let rows: Vec<(String, u32, String, String, String, String)> = sqlx::query_as(
+            "select subject, number, subject_name, file, mask, caption from run_photos where run = ? order by position",
         )
         .bind(id)
         .fetch_all(&self.readers)
         .await?;
-        let photo = |(subject, subject_name, file, mask, caption): (String, _, _, _, _)| {
-            Ok(RunPhoto { subject: subject_id(&subject)?, subject_name, file, mask, caption })
+        let photo = |(subject, number, subject_name, file, mask, caption): (String, _, _, _, _, _)| {
+            Ok(RunPhoto { subject: subject_id(&subject)?, number, subject_name, file, mask, caption })
         };
         Ok(RunData { run, photos: rows.into_iter().map(photo).collect::<Result<_, StoreError>>()? })
     }

@@ -207,3 +207,68 @@ async fn files_that_get_no_row_are_removed_at_once() {
     assert!(store.blobs().read(project, &named).await.is_ok());
     assert!(matches!(store.blobs().read(project, &lost).await, Err(StoreError::Missing(_))));
 }
+
+#[tokio::test]
+async fn photos_of_an_earlier_version_are_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = SqliteConnectOptions::new().filename(folder.path().join(DATABASE)).create_if_missing(true);
+    let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
+    let earlier = MIGRATIONS.iter().filter(|migration| migration.version < 5).cloned().collect();
+    Migrator { migrations: std::borrow::Cow::Owned(earlier), ..Migrator::DEFAULT }.run(&pool).await.unwrap();
+    let project = new_id();
+    let insert = |sql: &'static str| sqlx::query(sql).bind(project);
+    insert("insert into projects (id, name, created) values (?, 'Toys', 0)").execute(&pool).await.unwrap();
+    for subject in ["a", "b"] {
+        insert("insert into subjects (project, id, name, position) values (?, ?2, ?2 || ' bear', 1)")
+            .bind(subject)
+            .execute(&pool)
+            .await
+            .unwrap();
+        for source in ["0", "1"] {
+            insert(
+                "insert into photos (project, subject, source, id, name, file, thumbnail, width, height, caption, created)
+                 values (?, ?, ?, ?, '', 'f', 't', 1, 1, '', 0)",
+            )
+            .bind(subject)
+            .bind(source)
+            .bind(new_id())
+            .execute(&pool)
+            .await
+            .unwrap();
+        }
+    }
+    // A run has a photo of `b` more, which was deleted since.
+    let (run, job) = (new_id(), new_id());
+    insert("insert into jobs (project, id, kind, state, request, created) values (?, ?, 'train', 'done', '{}', 0)")
+        .bind(job)
+        .execute(&pool)
+        .await
+        .unwrap();
+    insert(
+        "insert into runs (project, id, job, name, base, recipe, created) values (?, ?, ?, '', '', '{}', 0)",
+    )
+    .bind(run)
+    .bind(job)
+    .execute(&pool)
+    .await
+    .unwrap();
+    for (position, subject) in (0_i64..).zip(["a", "a", "b", "b", "b"]) {
+        sqlx::query("insert into run_photos values (?, ?, ?, '', 'f', 'm', '')")
+            .bind(run)
+            .bind(position)
+            .bind(subject)
+            .execute(&pool)
+            .await
+            .unwrap();
+    }
+    pool.close().await;
+
+    let store = Store::open(folder.path()).await.unwrap();
+    let numbers = |rows: Vec<(String, u32)>| rows.into_iter().map(|(_, number)| number).collect::<Vec<_>>();
+    let photos = sqlx::query_as("select subject, number from photos order by subject, id");
+    assert_eq!(numbers(photos.fetch_all(&store.readers).await.unwrap()), [0, 1, 0, 1]);
+    let of_run = sqlx::query_as("select subject, number from run_photos order by position");
+    assert_eq!(numbers(of_run.fetch_all(&store.readers).await.unwrap()), [0, 1, 0, 1, 2]);
+    let next = sqlx::query_as("select id, next_photo from subjects order by id");
+    assert_eq!(numbers(next.fetch_all(&store.readers).await.unwrap()), [2, 3]);
+}

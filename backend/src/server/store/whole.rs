@@ -36,15 +36,20 @@ macro_rules! tables {
 
 tables! {
     /// The subjects, in their order.
-    subjects: SubjectRow, "select id, name from subjects where project = ? order by position" {
+    subjects: SubjectRow, "select id, name, next_photo from subjects where project = ? order by position" {
         id: String,
         name: String,
+        /// The number of the next photo. Archives before version 3 do not say numbers.
+        #[serde(default)]
+        next_photo: Option<u32>,
     }
     /// The photos.
-    photos: PhotoRow, "select id, subject, name, source, file, thumbnail, mask, width, height, caption, created
+    photos: PhotoRow, "select id, subject, number, name, source, file, thumbnail, mask, width, height, caption, created
         from photos where project = ? order by id" {
         id: Uuid,
         subject: String,
+        #[serde(default)]
+        number: Option<u32>,
         name: String,
         source: String,
         file: String,
@@ -93,11 +98,13 @@ tables! {
         created: i64,
     }
     /// What the runs train on.
-    run_photos: RunPhotoRow, "select run, position, subject, subject_name, file, mask, caption from run_photos
+    run_photos: RunPhotoRow, "select run, position, subject, number, subject_name, file, mask, caption from run_photos
         where run in (select id from runs where project = ?) order by run, position" {
         run: Uuid,
         position: i64,
         subject: String,
+        #[serde(default)]
+        number: Option<u32>,
         subject_name: String,
         file: String,
         mask: String,
@@ -194,13 +201,16 @@ impl Store {
             .execute(&mut *changes)
             .await?;
         for (position, row) in (1_i64..).zip(&rows.subjects) {
-            sqlx::query("insert into subjects (project, id, name, position) values (?, ?, ?, ?)")
-                .bind(project)
-                .bind(&row.id)
-                .bind(&row.name)
-                .bind(position)
-                .execute(&mut *changes)
-                .await?;
+            sqlx::query(
+                "insert into subjects (project, id, name, position, next_photo) values (?, ?, ?, ?, ?)",
+            )
+            .bind(project)
+            .bind(&row.id)
+            .bind(&row.name)
+            .bind(position)
+            .bind(row.next_photo.unwrap_or(0))
+            .execute(&mut *changes)
+            .await?;
         }
         for row in &rows.photos {
             add_photo(&mut changes, project, row).await?;
@@ -240,12 +250,13 @@ impl Store {
         }
         for row in &rows.run_photos {
             sqlx::query(
-                "insert into run_photos (run, position, subject, subject_name, file, mask, caption)
-                 values (?, ?, ?, ?, ?, ?, ?)",
+                "insert into run_photos (run, position, subject, number, subject_name, file, mask, caption)
+                 values (?, ?, ?, ?, ?, ?, ?, ?)",
             )
             .bind(row.run)
             .bind(row.position)
             .bind(&row.subject)
+            .bind(row.number.unwrap_or(0))
             .bind(&row.subject_name)
             .bind(&row.file)
             .bind(&row.mask)
@@ -266,12 +277,13 @@ async fn add_photo(
     row: &PhotoRow,
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "insert into photos (id, project, subject, name, source, file, thumbnail, mask, width, height, caption, created)
-         values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "insert into photos (id, project, subject, number, name, source, file, thumbnail, mask, width, height, caption, created)
+         values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(row.id)
     .bind(project)
     .bind(&row.subject)
+    .bind(row.number.unwrap_or(0))
     .bind(&row.name)
     .bind(&row.source)
     .bind(&row.file)

@@ -51,6 +51,8 @@ pub struct Photo {
     /// Whose photo it is.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub subject: SubjectId,
+    /// What layouts call it among the subject's photos: counted from 0 as they are added, and never given to another.
+    pub number: u32,
     /// The name of the file that was uploaded.
     pub name: String,
     /// Pixels across.

@@ -34,8 +34,8 @@ const STEPS_BACK: usize = 200;
 /// How far a copy lies from what it was copied of, in canvases.
 const ASIDE: f64 = 0.04;
 
-/// Width and height of each cutout of each subject, in pixels; none for photos without a mask.
-pub type Shapes = BTreeMap<SubjectId, Vec<Option<(u32, u32)>>>;
+/// Width and height of each cutout of each subject, in pixels, by the number of its photo.
+pub type Shapes = BTreeMap<SubjectId, BTreeMap<usize, (u32, u32)>>;
 
 /// The designer's state.
 #[derive(Debug, Clone)]
@@ -55,12 +55,23 @@ pub struct Designer {
     law: Options,
 }
 
+/// The placements of a layout. What names no photo is the subject's first, which need not be number 0: that may be deleted.
+fn named(layout: Layout, shapes: &Shapes) -> Vec<Placement> {
+    let mut placements = layout.subjects;
+    for placement in placements.iter_mut().filter(|placement| placement.photo.is_none()) {
+        let first = shapes.get(&placement.subject).and_then(|photos| photos.first_key_value());
+        placement.photo = first.map(|(&number, _)| number).filter(|&number| number > 0);
+    }
+    placements
+}
+
 impl Designer {
     /// For a layout (none yet: an empty canvas) of cutouts of these shapes; random ones follow `law`.
     #[must_use]
     pub fn new(layout: Option<Layout>, shapes: Shapes, law: Options) -> Self {
+        let placements = layout.map(|layout| named(layout, &shapes)).unwrap_or_default();
         Self {
-            placements: layout.map(|layout| layout.subjects).unwrap_or_default(),
+            placements,
             shapes,
             chosen: BTreeSet::new(),
             done: Vec::new(),
@@ -138,7 +149,7 @@ impl Designer {
     }
 
     fn shape(&self, subject: &SubjectId, photo: usize) -> Option<(u32, u32)> {
-        *self.shapes.get(subject)?.get(photo)?
+        self.shapes.get(subject)?.get(&photo).copied()
     }
 
     /// The topmost subject at a place.
@@ -257,7 +268,7 @@ impl Designer {
             Message::Random(seed) => self.random(seed),
             Message::Replace(layout) => {
                 self.chosen.clear();
-                self.placements = layout.subjects;
+                self.placements = named(layout, &self.shapes);
             }
             Message::Pointer(_) | Message::Undo | Message::Redo => {}
         }
@@ -340,9 +351,10 @@ impl Designer {
             .iter()
             .map(|placement| (placement.subject.clone(), placement.photo.unwrap_or(0)))
             .collect();
-        let first_photos = self.shapes.iter().filter_map(|(subject, photos)| {
-            Some((subject.clone(), photos.iter().position(Option::is_some)?))
-        });
+        let first_photos = self
+            .shapes
+            .iter()
+            .filter_map(|(subject, photos)| Some((subject.clone(), *photos.first_key_value()?.0)));
         let wanted = if on_canvas.is_empty() { first_photos.take(MAX_SUBJECTS).collect() } else { on_canvas };
         let items: Vec<_> = wanted
             .into_iter()

@@ -11,7 +11,7 @@ fn id(name: &str) -> SubjectId {
 }
 
 fn shapes() -> Shapes {
-    [(id("a"), vec![Some((100, 200)), Some((300, 100)), None]), (id("b"), vec![Some((80, 80))])].into()
+    [(id("a"), [(0, (100, 200)), (1, (300, 100))].into()), (id("b"), [(0, (80, 80))].into())].into()
 }
 
 fn two() -> Designer {
@@ -246,7 +246,7 @@ fn a_random_layout_is_seg_mixs_own() {
 fn gamma_is_in_the_noise_and_nowhere_else() {
     let photo = RgbImage::from_pixel(8, 8, Rgb([255, 255, 0]));
     let cutout = Cutout::new(&photo, &Mask::from_gray(GrayImage::from_pixel(8, 8, Luma([255])))).unwrap();
-    let mut designer = Designer::new(None, [(id("a"), vec![Some((8, 8))])].into(), Options::default());
+    let mut designer = Designer::new(None, [(id("a"), [(0, (8, 8))].into())].into(), Options::default());
     designer.update(Message::Add(id("a"), 0));
     let canvas = designer.layout().unwrap().render(64, |_, _| Some(&cutout)).unwrap();
     let plain = gamma::noised(&canvas, 0.0, 3);
@@ -319,4 +319,20 @@ proptest! {
         }
         prop_assert_eq!(designer.placements(), end);
     }
+}
+
+#[test]
+fn a_first_photo_need_not_be_number_0() {
+    let shapes: Shapes = [(id("a"), [(3, (100, 200)), (5, (300, 100))].into())].into();
+    let unnamed = r#"{"version":1,"subjects":[{"subject":"a","x":0.1,"y":0.2,"width":0.3}]}"#;
+    let layout = Layout::from_json(unnamed).unwrap();
+    let mut designer = Designer::new(Some(layout.clone()), shapes, Options::default());
+    assert_eq!(designer.placements()[0].photo, Some(3));
+    designer.update(Message::Replace(layout));
+    assert_eq!(designer.placements()[0].photo, Some(3));
+    designer.update(Message::Remove);
+    designer.update(Message::ChooseAll);
+    designer.update(Message::Remove);
+    designer.update(Message::Random(7));
+    assert_eq!(designer.placements()[0].photo, Some(3));
 }

@@ -1,6 +1,6 @@
 //! What an archive says of a project, held against what this program writes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mudi_domain::api::{ImageScore, JobKind, JobState, NewEvaluation, NewImages, NewMasks};
 use mudi_domain::layout::Layout;
@@ -65,6 +65,7 @@ pub(super) fn rows(rows: &mut ProjectRows, trained: &mut [Trained]) -> Result<()
     for row in &rows.run_photos {
         SubjectId::new(&row.subject).map_err(wrong)?;
     }
+    numbers(rows)?;
     for row in &rows.documents {
         line("name", &row.name, 1, 200)?;
         match row.kind.as_str() {
@@ -125,6 +126,31 @@ pub(super) fn rows(rows: &mut ProjectRows, trained: &mut [Trained]) -> Result<()
             }
         }
         .map_err(wrong)?;
+    }
+    Ok(())
+}
+
+/// Counts photos where the archive does not say their numbers, and checks those that it says: no two photos of a subject have the same, and
+/// the next photo gets one that no run's photo has.
+fn numbers(rows: &mut ProjectRows) -> Result<(), ApiError> {
+    let mut next: BTreeMap<&str, u32> = BTreeMap::new();
+    let mut given = BTreeSet::new();
+    let photos = rows.photos.iter_mut().map(|row| (None, &row.subject, &mut row.number));
+    let of_runs = rows.run_photos.iter_mut().map(|row| (Some(row.run), &row.subject, &mut row.number));
+    let mut counts: BTreeMap<(Option<Uuid>, &str), u32> = BTreeMap::new();
+    for (run, subject, number) in photos.chain(of_runs) {
+        let count = counts.entry((run, subject)).or_default();
+        let number = *number.get_or_insert(*count);
+        *count += 1;
+        let after = number.checked_add(1).filter(|_| given.insert((run, subject, number)));
+        let after =
+            after.ok_or_else(|| wrong(format!("photo {number} of {subject:?} cannot be numbered so")))?;
+        let next = next.entry(subject).or_default();
+        *next = after.max(*next);
+    }
+    for row in &mut rows.subjects {
+        let least = next.get(row.id.as_str()).copied().unwrap_or(0);
+        row.next_photo = row.next_photo.max(Some(least));
     }
     Ok(())
 }

@@ -20,8 +20,9 @@ use crate::server::store::ProjectRows;
 const MANIFEST: &str = "project.json";
 /// What an archive says it is.
 const FORMAT: &str = "mudi-project";
-/// What this program writes, and the newest that it reads. Since version 2 jobs say how many pictures they have made.
-const VERSION: u32 = 2;
+/// What this program writes, and the newest that it reads. Since version 2 jobs say how many pictures they have made,
+/// since version 3 photos say their numbers.
+const VERSION: u32 = 3;
 /// The folder of photos, masks and images.
 const FILES: &str = "files";
 /// The folder of runs.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use mudi_domain::layout::{Layout, LayoutError};
+use mudi_domain::layout::Layout;
 use mudi_domain::mask::Mask;
 use uuid::Uuid;
 
@@ -44,12 +44,7 @@ pub(super) async fn masks(server: &App, project: Uuid) -> Result<(), ApiError> {
 
 /// Whether the run has the photos that a layout places.
 pub(super) fn layout(data: &RunData, layout: &Layout) -> Result<(), ApiError> {
-    for placement in &layout.subjects {
-        let photos = data.photos.iter().filter(|photo| photo.subject == placement.subject).count();
-        if placement.photo.unwrap_or(0) >= photos {
-            let missing = LayoutError::Missing { subject: placement.subject.clone(), photo: placement.photo };
-            return Err(ApiError::refused(missing.to_string()));
-        }
-    }
-    Ok(())
+    data.by_place(layout).map(|_| ()).map_err(|missing| {
+        ApiError::refused(format!("{missing} (the run was trained on the photos that the project had then)"))
+    })
 }
