@@ -1,12 +1,17 @@
 //! Bases as their users have them: one file, shards, half precision, another autoencoder; and what is wrong with some.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
-use mudi_engine_candle::weights::{NamedTensors, read_safetensors, to_safetensors};
+use mudi::base::Source;
+use mudi::export::{Held, write_checkpoint};
+use mudi_diffusion::schedule::{PredictionType, TimestepSpacing};
+use mudi_engine_candle::CandleEngine;
+use mudi_engine_candle::weights::{FileWeights, NamedTensors, read_safetensors, to_safetensors};
 use mudi_tests::bases::{Family, write};
 use mudi_tests::golden::{fixture, tensors, values};
 use mudi_tests::workshop::{Workshop, copy_folder, ok, refused};
+use serde_json::{Value, json};
 
 const WEIGHTS: &str = "unet/diffusion_pytorch_model.safetensors";
 
@@ -98,6 +103,149 @@ fn a_checkpoint_file_is_the_folder_that_it_was_made_of() {
     }
 }
 
+/// Sets fields of a configuration of the base.
+fn configure(base: &str, file: &str, fields: &Value) {
+    let path = Path::new(base).join(file);
+    let mut config: Value =
+        serde_json::from_str(&std::fs::read_to_string(&path).expect("text")).expect("JSON");
+    for (field, value) in fields.as_object().expect("fields") {
+        config[field] = value.clone();
+    }
+    std::fs::write(path, config.to_string()).expect("write");
+}
+
+/// diffusers takes null for a value, and one number of layers for granted where it reads kohya's LoRAs.
+#[test]
+fn a_folder_that_was_made_of_a_file_says_every_field() {
+    for family in [Family::Sd15, Family::Sd21, Family::Sdxl] {
+        let shop = Workshop::new();
+        let base = base(&shop, family);
+        let (file, back) = (shop.path("one.safetensors"), shop.path("back"));
+        ok(&["merge", "--base", &base, "--out", &file]);
+        ok(&["merge", "--base", &file, "--out", &back]);
+        let config = |path: &str| -> Value {
+            let text = std::fs::read_to_string(Path::new(&back).join(path)).expect("text");
+            let config: Value = serde_json::from_str(&text).expect("JSON");
+            let fields = config.as_object().expect("fields");
+            assert!(fields.values().all(|value| !value.is_null() && *value != json!([])), "{path}: {text}");
+            config
+        };
+        let unet = config("unet/config.json");
+        assert_eq!(unet["layers_per_block"], 1, "{family:?}");
+        assert_eq!(unet["mid_block_type"], "UNetMidBlock2DCrossAttn");
+        assert_eq!(unet["upcast_attention"] == true, family == Family::Sd21, "{family:?}");
+        let vae = config("vae/config.json");
+        assert_eq!(vae["down_block_types"], json!(["DownEncoderBlock2D", "DownEncoderBlock2D"]));
+        assert_eq!(vae["up_block_types"], json!(["UpDecoderBlock2D", "UpDecoderBlock2D"]));
+        assert_eq!(config("text_encoder/config.json")["eos_token_id"], 2);
+        assert_eq!(config("scheduler/scheduler_config.json")["timestep_spacing"], "leading");
+    }
+}
+
+#[test]
+fn a_checkpoint_file_says_what_its_base_predicts() {
+    let shop = Workshop::new();
+    let base = base(&shop, Family::Sdxl);
+    let schedule = |fields: Value| configure(&base, "scheduler/scheduler_config.json", &fields);
+    let out = |name: &str| PathBuf::from(shop.path(name));
+    let write = |name: &str| {
+        let source = Source::open(Path::new(&base)).expect("a base");
+        write_checkpoint(&source, Held::F16, &out(name)).map_err(|error| error.to_string())
+    };
+    let said = |name: &str| {
+        let path = out(name);
+        let file = FileWeights::open(&CandleEngine::cpu(), &path).expect("a file");
+        let marks = ["v_pred", "ztsnr"].map(|mark| file.shape(mark).map(<[usize]>::to_vec));
+        let config = Source::open(&path).expect("a base").schedule().expect("a schedule").config().clone();
+        (marks, config.prediction_type, config.rescale_betas_zero_snr, config.timestep_spacing)
+    };
+    let empty = || Some(vec![0]);
+    let leading = Some(TimestepSpacing::Leading);
+    assert_eq!(write("noise.safetensors"), Ok(None));
+    assert_eq!(said("noise.safetensors"), ([None, None], PredictionType::Epsilon, false, leading));
+
+    schedule(json!({ "prediction_type": "v_prediction" }));
+    assert_eq!(write("velocity.safetensors"), Ok(None));
+    assert_eq!(said("velocity.safetensors"), ([empty(), None], PredictionType::VPrediction, false, leading));
+
+    // Only trailing spacing begins with the pure noise that such a base was trained on.
+    schedule(json!({ "rescale_betas_zero_snr": true }));
+    let note = write("zero.safetensors").expect("a file").expect("a note");
+    assert!(note.contains("leading with offset 1") && note.contains("trailing"), "{note}");
+    let expected = ([empty(), empty()], PredictionType::VPrediction, true, Some(TimestepSpacing::Trailing));
+    assert_eq!(said("zero.safetensors"), expected);
+    schedule(json!({ "timestep_spacing": "trailing" }));
+    assert_eq!(write("trailing.safetensors"), Ok(None));
+    assert_eq!(said("trailing.safetensors"), expected);
+
+    for (fields, word) in
+        [(json!({ "beta_end": 0.02 }), "betas"), (json!({ "prediction_type": "sample" }), "clean")]
+    {
+        schedule(fields);
+        let error = write("never.safetensors").expect_err("no file");
+        assert!(error.contains(word) && error.contains("folder") && error.contains("base"), "{error}");
+        assert!(!out("never.safetensors").exists());
+    }
+}
+
+/// Readers know heads, groups, activations and scaling of the published models, and take them for granted.
+#[test]
+fn what_a_checkpoint_file_would_be_mistaken_for_is_refused() {
+    let shop = Workshop::new();
+    let base = base(&shop, Family::Sdxl);
+    let out = shop.path("never.safetensors");
+    for (file, field, other, word) in [
+        ("unet", "attention_head_dim", json!([2, 4]), "heads"),
+        ("unet", "norm_num_groups", json!(16), "groups"),
+        ("unet", "norm_eps", json!(1e-6), "variances"),
+        ("unet", "freq_shift", json!(1), "timesteps"),
+        ("vae", "norm_num_groups", json!(16), "groups"),
+        ("vae", "scaling_factor", json!(0.18215), "scaled"),
+        ("text_encoder", "num_attention_heads", json!(2), "heads"),
+        ("text_encoder_2", "hidden_act", json!("quick_gelu"), "activation"),
+    ] {
+        let path = format!("{file}/config.json");
+        let own = std::fs::read_to_string(Path::new(&base).join(&path)).expect("text");
+        configure(&base, &path, &json!({ field: other }));
+        refused(&["merge", "--base", &base, "--out", &out], &["base", word, "folder"]);
+        assert!(!Path::new(&out).exists(), "{file} {field}");
+        std::fs::write(Path::new(&base).join(&path), own).expect("write");
+    }
+    ok(&["merge", "--base", &base, "--out", &out]);
+}
+
+/// A file is the same whichever names its base's weights have.
+#[test]
+fn a_checkpoint_file_of_older_names_is_that_of_todays() {
+    let shop = Workshop::new();
+    let base = base(&shop, Family::Sdxl);
+    let [today, older] = ["today/one.safetensors", "older/one.safetensors"].map(|path| shop.path(path));
+    for path in [&today, &older] {
+        std::fs::create_dir_all(Path::new(path).parent().expect("a folder")).expect("a folder");
+    }
+    ok(&["merge", "--base", &base, "--out", &today]);
+    let rename = |file: &str, rename: &dyn Fn(&str) -> String| {
+        let path = format!("{base}/{file}");
+        let all = read_safetensors(Path::new(&path)).expect("weights");
+        save(&path, &all.into_iter().map(|(name, value)| (rename(&name), value)).collect());
+    };
+    let pairs = [("to_q", "query"), ("to_k", "key"), ("to_v", "value"), ("to_out.0", "proj_attn")];
+    rename("vae/diffusion_pytorch_model.safetensors", &|name| {
+        if !name.contains("attentions") {
+            return name.to_owned();
+        }
+        pairs.iter().fold(name.to_owned(), |name, (now, before)| name.replace(now, before))
+    });
+    for part in ["text_encoder", "text_encoder_2"] {
+        rename(&format!("{part}/model.safetensors"), &|name| {
+            name.strip_prefix("text_model.").unwrap_or(name).to_owned()
+        });
+    }
+    ok(&["merge", "--base", &base, "--out", &older]);
+    let [today, older] = [today, older].map(|path| std::fs::read(path).expect("a file"));
+    assert!(today == older);
+}
+
 #[test]
 fn shards_and_variants_are_found() {
     let shop = Workshop::new();
@@ -164,6 +312,9 @@ fn another_autoencoder_takes_the_place_of_the_bases_own() {
     refuse("/no/vae", &["/no/vae", "--vae"]);
     let other = fixture("sd15-tiny/vae").display().to_string();
     refuse(&other, &["sd15-tiny", "does not belong", "0.18215", "0.13025"]);
+    // As of Playground v2.5, whose latents are normalized channel by channel.
+    configure(&copy, "vae/config.json", &json!({ "latents_std": [8.5, 5.9, 6.5, 5.2] }));
+    refuse(&copy, &["copy", "`latents_std`"]);
     refuse(&format!("{copy}/{WEIGHTS}"), &["no autoencoder"]);
     let pickle = shop.path("vae.pt");
     std::fs::write(&pickle, "x").expect("write");

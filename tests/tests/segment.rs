@@ -249,7 +249,7 @@ fn prompts_and_weights_that_cannot_be_are_refused() {
     ] {
         refused(&[&bare_arguments[..], hints].concat(), words);
     }
-    run(&shop.path("nowhere"), &place, &["nowhere", "--base"]);
+    run(&shop.path("nowhere"), &place, &["nowhere", "weights of a SAM"]);
     let bare = shop.path("bare");
     std::fs::create_dir(&bare).expect("a folder");
     run(&bare, &place, &["bare", "no weights"]);

@@ -49,9 +49,34 @@ fn the_two_tokenizers_of_sdxl_pad_differently() {
     let file = |name: &str| text(&format!("sdxl-tiny/tokenizer_2/{name}"));
     let (vocab, merges) = (file("vocab.json"), file("merges.txt"));
     let map = file("special_tokens_map.json");
-    let from_map = Tokenizer::from_folder_json(&vocab, &merges, None, Some(&map)).unwrap();
+    let from_map = Tokenizer::from_folder_json(&vocab, &merges, None, Some(&map), None).unwrap();
     assert_eq!(from_map.pad_id(), 0);
     assert_eq!(Tokenizer::from_json(&vocab, &merges, None).unwrap().pad_id(), one.end_id());
+}
+
+/// A base that was saved with textual inversions lists their tokens beside its vocabulary, which lacks them.
+#[test]
+fn added_tokens_are_tokens_of_their_own() {
+    let (vocab, merges) = Tokenizer::train(["a red cat"], 520).unwrap();
+    let size = serde_json::from_str::<HashMap<String, u32>>(&vocab).unwrap().len();
+    let new = |config: Option<&str>, added: Option<&str>| {
+        Tokenizer::from_folder_json(&vocab, &merges, config, None, added).unwrap()
+    };
+    let plain = new(None, None);
+    assert!(plain.ids("<cat-toy>").unwrap().len() > 1);
+    let listed = r#"{"added_tokens_decoder": {"900": {"content": "<cat-toy>", "normalized": true}}}"#;
+    let own = r#"{"<cat-toy>": 900}"#;
+    for tokenizer in [new(Some(listed), None), new(None, Some(own)), new(Some("{}"), Some(own))] {
+        assert_eq!(tokenizer.ids("<cat-toy>").unwrap(), [900]);
+        let ids = [plain.ids("a red").unwrap(), vec![900], plain.ids("cat").unwrap()].concat();
+        assert_eq!(tokenizer.ids("a red <Cat-Toy> cat").unwrap(), ids);
+        assert_eq!(tokenizer.vocab_size(), size + 1);
+    }
+    // A configuration that lists its tokens says all of them.
+    let none = new(Some(r#"{"added_tokens_decoder": {}}"#), Some(own));
+    assert_eq!(none.ids("<cat-toy>").unwrap(), plain.ids("<cat-toy>").unwrap());
+    let broken = Tokenizer::from_folder_json(&vocab, &merges, None, None, Some("[]"));
+    assert!(matches!(broken, Err(TokenizerError::Config(_))));
 }
 
 #[test]

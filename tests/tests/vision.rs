@@ -1,12 +1,17 @@
 //! Networks that see, against transformers and the package of DreamSim's authors, on the same random weights.
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
+use std::path::Path;
+
 use candle_core::Tensor as Value;
-use mudi::vision::{Embedder, EmbedderKind};
+use image::RgbImage;
+use mudi::segment::Segmenter;
+use mudi::vision::{Detector, Embedder, EmbedderKind};
 use mudi_diffusion::{Engine, Parameters, parse};
-use mudi_engine_candle::weights::{FileWeights, NamedTensors, to_safetensors};
+use mudi_engine_candle::weights::{FileWeights, NamedTensors, read_safetensors, to_safetensors};
 use mudi_engine_candle::{CandleEngine, nchw};
 use mudi_tests::golden::{engines, error_of_range, fixture, network, tensors, values};
+use mudi_tests::workshop::copy_folder;
 use mudi_vision::dino::{Dinov2, class_state, mean_state};
 use mudi_vision::dreamsim::{Adapter, DreamSim, DreamSimConfig, TOWERS, Tower};
 use mudi_vision::owl::{Owl, Proposals};
@@ -285,5 +290,83 @@ fn dreamsim_is_the_authors() {
                 assert!(error <= 1e-6, "{error:.2e}");
             }
         }
+    }
+}
+
+/// A copy of one of the small networks that come with the program.
+fn shipped(name: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    copy_folder(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../models").join(name), folder.path());
+    folder
+}
+
+/// As transformers writes large networks, and as it names those in half precision.
+#[test]
+fn weights_may_lie_in_shards_or_have_the_name_of_half_precision() {
+    let image = RgbImage::from_fn(40, 30, |x, y| image::Rgb([6 * x as u8, 8 * y as u8, 90]));
+    for name in ["owlv2-toybox", "dinov2-toybox", "sam-toybox"] {
+        let folder = shipped(name);
+        let path = |file: &str| folder.path().join(file);
+        // What the network says of the image; nothing of a SAM, which is only loaded.
+        let said = || match name {
+            "owlv2-toybox" => {
+                let detector = Detector::load(folder.path()).map_err(|error| error.to_string())?;
+                let questions = detector.ask(&["a toy"]).unwrap();
+                Ok(format!("{:?}", detector.detect(&image, &questions, 0.0).unwrap()))
+            }
+            "dinov2-toybox" => {
+                let embedder = Embedder::load(folder.path()).map_err(|error| error.to_string())?;
+                Ok(format!("{:?}", embedder.embed(&image).unwrap()))
+            }
+            _ => Segmenter::load(folder.path()).map(|_| String::new()).map_err(|error| error.to_string()),
+        };
+        let expected = said().unwrap();
+        let whole = path("model.safetensors");
+        std::fs::rename(&whole, path("model.fp16.safetensors")).unwrap();
+        assert_eq!(said().unwrap(), expected, "{name}: half");
+        let all = read_safetensors(&path("model.fp16.safetensors")).unwrap();
+        std::fs::remove_file(path("model.fp16.safetensors")).unwrap();
+        let shard = |number: usize| format!("model-0000{}-of-00002.safetensors", number + 1);
+        let mut map = serde_json::Map::new();
+        let mut shards = [NamedTensors::new(), NamedTensors::new()];
+        for (index, (name, value)) in all.into_iter().enumerate() {
+            map.insert(name.clone(), shard(index % 2).into());
+            shards[index % 2].insert(name, value);
+        }
+        for (number, tensors) in shards.iter().enumerate() {
+            std::fs::write(path(&shard(number)), to_safetensors(tensors, None).unwrap()).unwrap();
+        }
+        let index = serde_json::json!({ "metadata": {}, "weight_map": map });
+        std::fs::write(path("model.safetensors.index.json"), index.to_string()).unwrap();
+        assert_eq!(said().unwrap(), expected, "{name}: shards");
+        for file in [shard(0), shard(1), "model.safetensors.index.json".to_owned()] {
+            std::fs::remove_file(path(&file)).unwrap();
+        }
+        let error = said().unwrap_err();
+        assert!(error.contains("model.safetensors"), "{error}");
+    }
+}
+
+#[test]
+fn steps_that_are_not_taken_here_are_refused_with_the_files_name() {
+    let file = "preprocessor_config.json";
+    for (name, field, value) in [
+        ("owlv2-toybox", "do_normalize", serde_json::json!(false)),
+        ("dinov2-toybox", "rescale_factor", serde_json::json!(1.0)),
+        ("sam-toybox", "image_mean", serde_json::json!([0.5, 0.5, 0.5])),
+        ("sam-toybox", "size", serde_json::json!({ "longest_edge": 64 })),
+    ] {
+        let folder = shipped(name);
+        let path = folder.path().join(file);
+        let mut config: serde_json::Value =
+            serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        config[field] = value;
+        std::fs::write(&path, config.to_string()).unwrap();
+        let error = match name {
+            "owlv2-toybox" => Detector::load(folder.path()).err().unwrap().to_string(),
+            "dinov2-toybox" => Embedder::load(folder.path()).err().unwrap().to_string(),
+            _ => Segmenter::load(folder.path()).err().unwrap().to_string(),
+        };
+        assert!(error.contains(file) && error.contains(field), "{name}: {error}");
     }
 }

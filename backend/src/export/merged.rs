@@ -5,13 +5,14 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor as Value};
 use mudi_diffusion::ldm::{Checkpoint, Part};
+use mudi_diffusion::schedule::PredictionType;
 use mudi_diffusion::{Component, Error as NetworkError};
 use mudi_engine_candle::weights::{SafetensorsWriter, TensorHeader};
 use serde_json::json;
 
-use super::ExportError;
 use super::said::Said;
 use super::weights::{Reader, Weight};
+use super::{ExportError, implied};
 use crate::base::Source;
 use crate::files::{WriteError, create_folder, write_atomically};
 
@@ -68,15 +69,12 @@ fn fill(source: &Source, held: Held, out: &Path) -> Result<(), ExportError> {
     for component in components(source) {
         let folder = out.join(component.folder());
         create_folder(&folder)?;
-        let config = match component {
-            Component::Unet => serde_json::to_value(source.unet_config()?)?,
-            Component::Vae => serde_json::to_value(source.vae_config()?)?,
-            text => {
-                let index = usize::from(text == Component::TextEncoder2);
-                serde_json::to_value(source.text_configs()?.get(index))?
-            }
+        let config = match source.config_text(component)? {
+            // With what other programs read of it, and nothing that it does not say.
+            Some(text) => text,
+            None => made_config(source, component)?,
         };
-        write_json(&folder.join("config.json"), &config)?;
+        write_atomically(&folder.join("config.json"), config.as_bytes())?;
         let mut reader = Reader::new(source, &[component], held)?;
         let weights = reader.weights(component)?;
         let headers = weights.iter().map(|weight| TensorHeader {
@@ -97,10 +95,11 @@ fn fill(source: &Source, held: Held, out: &Path) -> Result<(), ExportError> {
     }
     let scheduler = out.join("scheduler");
     create_folder(&scheduler)?;
-    write_json(
-        &scheduler.join("scheduler_config.json"),
-        &serde_json::to_value(source.schedule()?.config())?,
-    )?;
+    let schedule = match source.schedule_text()? {
+        Some(text) => text,
+        None => json_text(source.schedule()?.config())?,
+    };
+    write_atomically(&scheduler.join("scheduler_config.json"), schedule.as_bytes())?;
     let two = source.has(Component::TextEncoder2);
     for (folder, component) in
         [("tokenizer", Component::TextEncoder), ("tokenizer_2", Component::TextEncoder2)]
@@ -130,11 +129,32 @@ fn fill(source: &Source, held: Held, out: &Path) -> Result<(), ExportError> {
         index["feature_extractor"] = json!([null, null]);
         index["requires_safety_checker"] = json!(false);
     }
-    write_json(&out.join("model_index.json"), &index)
+    Ok(write_atomically(&out.join("model_index.json"), json_text(&index)?.as_bytes())?)
 }
 
-fn write_json(path: &Path, value: &serde_json::Value) -> Result<(), ExportError> {
-    Ok(write_atomically(path, (serde_json::to_string_pretty(value)? + "\n").as_bytes())?)
+/// The configuration of a network of a checkpoint file, as its weights have it.
+fn made_config(source: &Source, component: Component) -> Result<String, ExportError> {
+    match component {
+        Component::Unet => {
+            let config = source.unet_config()?;
+            let mut json = serde_json::to_value(&config)?;
+            let velocity = source.schedule()?.config().prediction_type == PredictionType::VPrediction;
+            if velocity && !config.has_text_time() {
+                // The scores of SD 2's model of velocity are too large for half precision.
+                json["upcast_attention"] = true.into();
+            }
+            json_text(&json)
+        }
+        Component::Vae => json_text(&source.vae_config()?),
+        text => {
+            let index = usize::from(text == Component::TextEncoder2);
+            json_text(&source.text_configs()?.get(index))
+        }
+    }
+}
+
+fn json_text(value: &impl serde::Serialize) -> Result<String, ExportError> {
+    Ok(serde_json::to_string_pretty(value)? + "\n")
 }
 
 /// A tensor of a checkpoint file, and the weights that it is made of.
@@ -188,6 +208,9 @@ pub fn write_checkpoint(source: &Source, held: Held, out: &Path) -> Result<Optio
     }
     for _ in 0..checkpoint.unused_text_layers() {
         repeat_last_layer(&mut tensors);
+    }
+    if let Some(what) = implied::unsaid(&checkpoint, &|name: &str| tensors.get(name).map(Stored::shape)) {
+        return Err(ExportError::Unsaid { path: source.path().to_owned(), what });
     }
     let header = |name: &str, shape| TensorHeader { name: name.to_owned(), shape, dtype: held.dtype() };
     let marks = said.marks.iter().map(|mark| header(mark, vec![0]));

@@ -1,5 +1,6 @@
 //! Models and LoRAs for other programs.
 
+mod implied;
 mod lora;
 mod merged;
 mod said;

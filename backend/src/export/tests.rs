@@ -2,10 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use candle_core::{DType, Device, Tensor as Value};
-use mudi_diffusion::schedule::{PredictionType, TimestepSpacing};
-use mudi_engine_candle::CandleEngine;
-use mudi_engine_candle::weights::{FileWeights, NamedTensors, read_safetensors, to_safetensors};
+use candle_core::{Device, Tensor as Value};
+use mudi_engine_candle::weights::{NamedTensors, read_safetensors, to_safetensors};
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 
@@ -89,7 +87,6 @@ fn names_of_older_programs_become_those_of_today() {
     }
     for copy in [&plain, &old] {
         write_folder(&copy.source(), Held::Single, &copy.out("folder")).unwrap();
-        write_checkpoint(&copy.source(), Held::F16, &copy.out("same.safetensors")).unwrap();
     }
     for file in [UNET, VAE, TEXT[0], TEXT[1]] {
         let [expected, found] =
@@ -99,8 +96,6 @@ fn names_of_older_programs_become_those_of_today() {
         let written = read_safetensors(&old.out("folder").join(file)).unwrap();
         assert_eq!(written.keys().collect::<Vec<_>>(), names.keys().collect::<Vec<_>>(), "{file}");
     }
-    let [expected, found] = [&plain, &old].map(|copy| std::fs::read(copy.out("same.safetensors")).unwrap());
-    assert!(expected == found);
 }
 
 #[test]
@@ -128,52 +123,39 @@ fn what_is_wrong_with_a_weight_is_said_with_its_file() {
 }
 
 #[test]
-fn a_checkpoint_file_says_what_its_base_predicts() {
+fn a_folder_keeps_what_its_configurations_say() {
     let copy = Copy::new();
-    // Such files have CLIP's vocabulary.
-    for file in TEXT {
-        copy.change(file, |tensors| {
-            let name = "text_model.embeddings.token_embedding.weight";
-            let width = tensors[name].dims()[1];
-            let table = Value::zeros((49_408, width), DType::F32, &Device::Cpu).unwrap();
-            tensors.insert(name.to_owned(), table);
-        });
-        copy.configure(&file.replace("model.safetensors", "config.json"), &json!({ "vocab_size": 49_408 }));
+    let parts = [
+        "unet/config.json",
+        "vae/config.json",
+        "text_encoder/config.json",
+        "scheduler/scheduler_config.json",
+    ];
+    // What other programs read, and what says nothing.
+    for part in parts {
+        copy.configure(part, &json!({ "upcast_attention": true, "of_tomorrow": [1, null] }));
     }
-    let schedule = |fields: Json| copy.configure("scheduler/scheduler_config.json", &fields);
-    let write = |name: &str| write_checkpoint(&copy.source(), Held::F16, &copy.out(name));
-    let said = |name: &str| {
-        let path = copy.out(name);
-        let file = FileWeights::open(&CandleEngine::cpu(), &path).unwrap();
-        let marks = ["v_pred", "ztsnr"].map(|mark| file.shape(mark).map(<[usize]>::to_vec));
-        let config = Source::open(&path).unwrap().schedule().unwrap().config().clone();
-        (marks, config.prediction_type, config.rescale_betas_zero_snr, config.timestep_spacing)
+    let remove = |part: &str, field: &str| {
+        let path = copy.base().join(part);
+        let mut config: Json = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        config.as_object_mut().unwrap().remove(field).unwrap();
+        std::fs::write(path, config.to_string()).unwrap();
     };
-    let empty = || Some(vec![0]);
-    let leading = Some(TimestepSpacing::Leading);
-    assert_eq!(write("noise.safetensors").unwrap(), None);
-    assert_eq!(said("noise.safetensors"), ([None, None], PredictionType::Epsilon, false, leading));
-
-    schedule(json!({ "prediction_type": "v_prediction" }));
-    assert_eq!(write("velocity.safetensors").unwrap(), None);
-    assert_eq!(said("velocity.safetensors"), ([empty(), None], PredictionType::VPrediction, false, leading));
-
-    // Only trailing spacing begins with the pure noise that such a base was trained on.
-    schedule(json!({ "rescale_betas_zero_snr": true }));
-    let note = write("zero.safetensors").unwrap().unwrap();
-    assert!(note.contains("leading with offset 1") && note.contains("trailing"), "{note}");
-    let expected = ([empty(), empty()], PredictionType::VPrediction, true, Some(TimestepSpacing::Trailing));
-    assert_eq!(said("zero.safetensors"), expected);
-    schedule(json!({ "timestep_spacing": "trailing" }));
-    assert_eq!(write("trailing.safetensors").unwrap(), None);
-    assert_eq!(said("trailing.safetensors"), expected);
-
-    for (fields, word) in
-        [(json!({ "beta_end": 0.02 }), "betas"), (json!({ "prediction_type": "sample" }), "clean")]
-    {
-        schedule(fields);
-        let error = write("never.safetensors").unwrap_err().to_string();
-        assert!(error.contains(word) && error.contains("folder") && error.contains("base"), "{error}");
-        assert!(!copy.out("never.safetensors").exists());
+    remove("unet/config.json", "mid_block_type");
+    remove("vae/config.json", "down_block_types");
+    write_folder(&copy.source(), Held::F16, &copy.out("folder")).unwrap();
+    for part in parts {
+        let [own, written] = [copy.base(), copy.out("folder")]
+            .map(|folder| std::fs::read_to_string(folder.join(part)).unwrap());
+        assert_eq!(own, written, "{part}");
     }
+}
+
+#[test]
+fn a_base_that_a_checkpoint_file_would_be_mistaken_for_another_is_refused() {
+    let copy = Copy::new();
+    let out = copy.out("never.safetensors");
+    let error = write_checkpoint(&copy.source(), Held::F16, &out).unwrap_err().to_string();
+    assert!(error.contains("vocabulary") && error.contains("folder"), "{error}");
+    assert!(!out.exists());
 }

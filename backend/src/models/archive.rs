@@ -61,6 +61,7 @@ pub(super) fn unpack(
         }
         let failed = |source| WriteError { path: out.clone(), source };
         let mut written = File::create(&out).map_err(failed)?;
+        // The reader of archives goes no further than what a member declares.
         std::io::copy(&mut member, &mut written).map_err(|error| match error.kind() {
             ErrorKind::InvalidData | ErrorKind::InvalidInput | ErrorKind::UnexpectedEof => {
                 damaged(format!("`{name}` in it: {error}"))
@@ -76,4 +77,41 @@ pub(super) fn unpack(
     }
     std::fs::remove_file(path).map_err(|source| WriteError { path: path.to_owned(), source })?;
     Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use zip::ZipWriter;
+    use zip::write::SimpleFileOptions;
+
+    use super::*;
+
+    /// An archive whose only member says that it has so many bytes, and has 1000.
+    fn declaring(size: u32) -> Vec<u8> {
+        let mut archive = ZipWriter::new(std::io::Cursor::new(Vec::new()));
+        archive.start_file("config.json", SimpleFileOptions::default()).unwrap();
+        archive.write_all(&[b' '; 1000]).unwrap();
+        let mut bytes = archive.finish().unwrap().into_inner();
+        for (signature, at) in [(b"PK\x03\x04", 22), (b"PK\x01\x02", 24)] {
+            let header = bytes.windows(4).position(|four| four == signature).unwrap();
+            bytes[header + at..header + at + 4].copy_from_slice(&size.to_le_bytes());
+        }
+        bytes
+    }
+
+    #[test]
+    fn a_member_is_no_longer_than_it_says() {
+        let wanted = Archive { address: "", path: "", files: &["config.json"] };
+        let unpacked = |size| {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("model.zip");
+            std::fs::write(&path, declaring(size)).unwrap();
+            unpack(&path, &wanted, folder.path()).map_err(|error| error.to_string())
+        };
+        assert_eq!(unpacked(1000).unwrap()["config.json"].size, 1000);
+        let error = unpacked(10).unwrap_err();
+        assert!(error.contains("`config.json`") && error.contains("larger than its declared"), "{error}");
+    }
 }

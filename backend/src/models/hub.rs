@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use ureq::Body;
+use ureq::config::RedirectAuthHeaders;
 use ureq::http::Response;
 
 use super::ModelsError;
@@ -62,6 +63,8 @@ impl Hub {
             // A file is asked for in parts, so this is the time of one part.
             .timeout_recv_body(Some(Duration::from_secs(1800)))
             .http_status_as_error(false)
+            // A repository that was renamed is found at another path of the hub, and the token is for it, too.
+            .redirect_auth_headers(RedirectAuthHeaders::SameHost)
             .user_agent(concat!("mudi/", env!("CARGO_PKG_VERSION")))
             .build();
         let address = mirror.unwrap_or(DEFAULT_HUB).trim_end_matches('/').to_owned();

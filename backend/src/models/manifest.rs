@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -51,8 +51,18 @@ impl Manifest {
         }
         let text = std::fs::read_to_string(&path)
             .map_err(|source| ModelsError::Read { path: path.clone(), source })?;
-        serde_json::from_str(&text)
-            .map_err(|error| ModelsError::Damaged { path, reason: format!("cannot be understood: {error}") })
+        let damaged = |reason| ModelsError::Damaged { path: path.clone(), reason };
+        let manifest: Self =
+            serde_json::from_str(&text).map_err(|error| damaged(format!("cannot be understood: {error}")))?;
+        // Folders come from others too, and what it names is read and removed.
+        let inside = |name: &&String| {
+            let mut parts = Path::new(name).components().peekable();
+            parts.peek().is_some() && parts.all(|part| matches!(part, Component::Normal(_)))
+        };
+        match manifest.files.keys().find(|name| !inside(name)) {
+            None => Ok(manifest),
+            Some(name) => Err(damaged(format!("names `{name}`, which is no file of this folder"))),
+        }
     }
 
     pub(super) fn write(&self, folder: &Path) -> Result<(), ModelsError> {
@@ -160,4 +170,37 @@ pub fn remove(folder: &Path) -> Result<(), ModelsError> {
     gone(path.clone(), std::fs::remove_file(&path))?;
     let _ = std::fs::remove_dir(folder);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_outside_of_the_folder_is_read_or_removed() {
+        let all = tempfile::tempdir().unwrap();
+        let folder = all.path().join("model");
+        std::fs::create_dir_all(folder.join("unet")).unwrap();
+        let [mine, others] = [folder.join("unet/config.json"), all.path().join("others.txt")];
+        std::fs::write(&mine, "{}").unwrap();
+        std::fs::write(&others, "{}").unwrap();
+        let listed = |name: &str| {
+            let record = FileRecord { size: 2, sha256: digest(&others).unwrap() };
+            let files = BTreeMap::from([(name.to_owned(), record)]);
+            Manifest { repositories: Vec::new(), files }.write(&folder).unwrap();
+        };
+        let absolute = others.display().to_string();
+        for name in ["../others.txt", "unet/../../others.txt", &absolute, ".", ""] {
+            listed(name);
+            for result in [verify(&folder).map(|_| ()), remove(&folder)] {
+                let error = result.unwrap_err().to_string();
+                assert!(error.contains(FILE) && error.contains(&format!("`{name}`")), "{name}: {error}");
+            }
+        }
+        assert!(mine.is_file() && others.is_file());
+        listed("unet/config.json");
+        assert_eq!(verify(&folder).unwrap(), 1);
+        remove(&folder).unwrap();
+        assert!(!folder.exists() && others.is_file());
+    }
 }

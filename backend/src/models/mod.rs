@@ -13,6 +13,7 @@ pub use catalog::{Archive, CATALOG, Entry, Source, find};
 pub use hub::{DEFAULT_HUB, Hub};
 pub(crate) use manifest::digest;
 pub use manifest::{Found, Manifest, list, remove, verify};
+pub(crate) use pull::PART;
 pub use pull::{Progress, pull};
 
 use crate::files::WriteError;

@@ -14,7 +14,7 @@ use super::{ModelsError, find};
 use crate::files::{WriteError, create_folder};
 
 /// The end of the name of a folder or file that is not whole yet.
-pub(super) const PART: &str = ".part";
+pub(crate) const PART: &str = ".part";
 
 /// Bytes that are asked for at a time: what is lost at most when a connection breaks.
 const CHUNK: u64 = 64 << 20;

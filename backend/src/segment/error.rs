@@ -11,7 +11,7 @@ use crate::models::ModelsError;
 #[derive(Debug, thiserror::Error)]
 pub enum SegmentError {
     /// The folder cannot be listed.
-    #[error("{}: this folder cannot be read ({source}); --base names a folder with the weights of a SAM", path.display())]
+    #[error("{}: this folder cannot be read ({source}); it has to hold the weights of a SAM", path.display())]
     Folder {
         /// The folder.
         path: PathBuf,

@@ -19,7 +19,7 @@ pub use automatic::{AutoSegmenter, Automatic, AutomaticError, FoundBox, Networks
 pub use decoder::{DecoderFiles, decoder_files};
 pub use error::SegmentError;
 
-use crate::base::read_config;
+use crate::base::{self, BaseError, read_config};
 
 /// Tensors that published files hold and no network of ours needs: the head of MobileSAM's classifier, counters of batch
 /// normalizations, and transformers' second copy of the frequencies.
@@ -35,33 +35,40 @@ fn is_no_weight(name: &str) -> bool {
 /// # Errors
 /// A folder without weights, or with several files of them.
 pub(crate) fn files(folder: &Path) -> Result<Vec<PathBuf>, SegmentError> {
-    let mut files = vec![weights_file(folder)?];
+    let weights = weights_file(folder)?;
+    let index = weights.extension().is_some_and(|end| end == "json");
+    let shards = if index { ending(folder, &["safetensors"])? } else { Vec::new() };
+    let mut files = vec![weights];
+    files.extend(shards);
     files.push(folder.join("config.json"));
     files.retain(|path| path.is_file());
     Ok(files)
 }
 
-/// The file of weights in `folder`: `model.safetensors`, or else the only `.pth`, `.pt` or `.safetensors` file.
+/// The file of weights in `folder`: `model.safetensors` or what transformers calls shards and half precision, or else the only `.pth`,
+/// `.pt` or `.safetensors` file.
 fn weights_file(folder: &Path) -> Result<PathBuf, SegmentError> {
-    let usual = folder.join("model.safetensors");
-    if usual.is_file() {
+    if let Ok(usual) = base::weights_file(folder) {
         return Ok(usual);
     }
-    let list = std::fs::read_dir(folder)
-        .map_err(|source| SegmentError::Folder { path: folder.to_owned(), source })?;
-    let mut found: Vec<PathBuf> = list
-        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-        .filter(|path| {
-            path.extension()
-                .is_some_and(|ending| ["pth", "pt", "safetensors"].iter().any(|known| ending == *known))
-        })
-        .collect();
-    found.sort();
+    let mut found = ending(folder, &["pth", "pt", "safetensors"])?;
     match (found.pop(), found.is_empty()) {
         (Some(path), true) => Ok(path),
         (Some(_), false) => Err(SegmentError::SeveralFiles { path: folder.to_owned() }),
         (None, _) => Err(SegmentError::NoWeights { path: folder.to_owned() }),
     }
+}
+
+/// The files in `folder` whose names have one of these ends, in order.
+fn ending(folder: &Path, ends: &[&str]) -> Result<Vec<PathBuf>, SegmentError> {
+    let list = std::fs::read_dir(folder)
+        .map_err(|source| SegmentError::Folder { path: folder.to_owned(), source })?;
+    let mut found: Vec<PathBuf> = list
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .filter(|path| path.extension().is_some_and(|end| ends.iter().any(|known| end == *known)))
+        .collect();
+    found.sort();
+    Ok(found)
 }
 
 /// The published model that a file of the authors holds, told by its width.
@@ -87,6 +94,11 @@ fn open(engine: &CandleEngine, folder: &Path) -> Result<(FileWeights, SamConfig)
         let model = published(&weights).ok_or(SegmentError::Unknown { path })?;
         SamConfig::published(model)
     };
+    let path = folder.join("preprocessor_config.json");
+    if path.is_file() {
+        mudi_vision::preprocess::check_sam(&base::read_text(&path)?, config.image_size())
+            .map_err(|source| BaseError::Config { path, source })?;
+    }
     Ok((weights, config))
 }
 

@@ -11,7 +11,7 @@ use mudi_vision::preprocess::{OwlProcessor, Pixels};
 
 use serde::{Deserialize, Deserializer};
 
-use super::{VisionError, file, processor};
+use super::{VisionError, file, has_weights, is_one_of, processor};
 use crate::base;
 
 /// What a detector's folder holds.
@@ -73,7 +73,7 @@ impl Detector {
     /// [`VisionError`], naming the file.
     pub fn load(folder: &Path) -> Result<Self, VisionError> {
         let path = file(folder, "config.json", NETWORK)?;
-        file(folder, "model.safetensors", NETWORK)?;
+        has_weights(folder, NETWORK)?;
         // Today's transformers write a tokenizer into one file.
         if !folder.join("tokenizer.json").is_file() {
             file(folder, "vocab.json", NETWORK)?;
@@ -131,8 +131,7 @@ impl Detector {
 
     fn check_known(&self, text: &str) -> Result<(), VisionError> {
         let Some(known) = &self.classes else { return Ok(()) };
-        let noun = text.split_whitespace().last().unwrap_or_default().to_lowercase();
-        if known.contains(&noun) {
+        if is_one_of(known, text) {
             return Ok(());
         }
         Err(VisionError::UnknownClass { text: text.to_owned(), known: known.join(", ") })

@@ -12,7 +12,7 @@ use mudi_vision::dreamsim::{DreamSim, DreamSimConfig};
 use mudi_vision::preprocess::{Pixels, Processor, Size};
 use serde::{Deserialize, Serialize};
 
-use super::{ModelType, VisionError, dreamsim, file, processor};
+use super::{ModelType, VisionError, dreamsim, file, has_weights, processor};
 use crate::base;
 
 /// A network that embeds.
@@ -86,7 +86,7 @@ impl Embedder {
     }
 
     fn dinov2(folder: &Path) -> Result<Self, VisionError> {
-        file(folder, "model.safetensors", "DINOv2")?;
+        has_weights(folder, "DINOv2")?;
         let engine = CandleEngine::cpu();
         let config: Dinov2Config = base::read_config(folder)?;
         let side = config.image_size;

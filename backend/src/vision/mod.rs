@@ -13,7 +13,7 @@ pub use embedder::{Embedder, EmbedderKind};
 pub use error::VisionError;
 use serde::Deserialize;
 
-use crate::base;
+use crate::base::{self, BaseError};
 
 /// What `config.json` says of itself.
 #[derive(Deserialize)]
@@ -21,10 +21,23 @@ pub(crate) struct ModelType {
     pub(crate) model_type: String,
 }
 
+/// Whether a class such as `brown teddy bear` is one of the nouns that a small network knows.
+pub(crate) fn is_one_of(known: &[String], class: &str) -> bool {
+    known.contains(&class.split_whitespace().last().unwrap_or_default().to_lowercase())
+}
+
 /// A file of a network's folder.
 pub(crate) fn file(folder: &Path, name: &str, network: &'static str) -> Result<PathBuf, VisionError> {
     let path = folder.join(name);
     if path.is_file() { Ok(path) } else { Err(VisionError::Missing { path, network }) }
+}
+
+/// That a network's folder has weights: whole, in shards or in half precision.
+fn has_weights(folder: &Path, network: &'static str) -> Result<(), VisionError> {
+    match base::weights_file(folder) {
+        Err(BaseError::Missing { .. }) => file(folder, "model.safetensors", network).map(|_| ()),
+        found => Ok(found.map(|_| ())?),
+    }
 }
 
 /// The first of several files that a network's folder has.

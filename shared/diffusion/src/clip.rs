@@ -1,7 +1,8 @@
 //! CLIP's text encoder: `CLIPTextModel` and `CLIPTextModelWithProjection` of transformers.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::config::{MAX_WIDTH, at_most, nullable};
 use crate::engine::{Activation, Engine, ParameterKind, Parameters};
 use crate::error::{Error, Result};
 use crate::nn::{Adaptable, Builder, LayerNorm, Linear};
@@ -10,7 +11,7 @@ use crate::nn::{Adaptable, Builder, LayerNorm, Linear};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ClipTextConfig {
     /// `CLIPTextModel` or `CLIPTextModelWithProjection`; the latter has a `text_projection`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "nullable")]
     pub architectures: Vec<String>,
     /// Number of tokens in the vocabulary.
     pub vocab_size: usize,
@@ -33,7 +34,7 @@ pub struct ClipTextConfig {
     #[serde(default)]
     pub projection_dim: usize,
     /// The token whose state is pooled. Old files say 2 and mean "the largest id", as transformers does.
-    #[serde(default = "default_eos")]
+    #[serde(default = "default_eos", deserialize_with = "eos")]
     pub eos_token_id: u32,
     /// `clip_text_model`, for transformers.
     #[serde(default = "default_model_type")]
@@ -63,15 +64,23 @@ impl Default for ClipTextConfig {
 fn default_eps() -> f32 {
     1e-5
 }
+/// transformers' default, the end token of CLIP's own vocabulary.
 fn default_eos() -> u32 {
-    2
+    49_407
+}
+/// Null is the default.
+fn eos<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<u32, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_else(default_eos))
 }
 fn default_model_type() -> String {
     "clip_text_model".to_owned()
 }
 
 /// Old configurations carry this end-of-text id, whatever the vocabulary; the end is then the largest id of the sequence.
-const LEGACY_EOS: u32 = 2;
+pub(crate) const LEGACY_EOS: u32 = 2;
+
+/// More layers than any text encoder has.
+const MAX_LAYERS: usize = 1000;
 
 impl ClipTextConfig {
     fn with_projection(&self) -> bool {
@@ -142,6 +151,8 @@ impl<E: Engine> ClipText<E> {
     pub fn new(config: ClipTextConfig, parameters: &mut dyn Parameters<E>) -> Result<Self> {
         let activation = config.activation()?;
         let width = config.hidden_size;
+        at_most("hidden_size", width, MAX_WIDTH)?;
+        at_most("num_hidden_layers", config.num_hidden_layers, MAX_LAYERS)?;
         if config.num_attention_heads == 0 || !width.is_multiple_of(config.num_attention_heads) {
             return Err(Error::Config(format!(
                 "`hidden_size` {width} is not a multiple of `num_attention_heads` {}",
@@ -263,5 +274,31 @@ impl<E: Engine> ClipText<E> {
             let Layer { q, k, v, out, fc1, fc2, .. } = layer;
             [q, k, v, out, fc1, fc2].map(Adaptable::Linear)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ClipTextConfig;
+    use crate::config::parse;
+
+    fn config(fields: &str) -> ClipTextConfig {
+        let sizes = r#""vocab_size": 49408, "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1,
+            "num_attention_heads": 1, "max_position_embeddings": 77, "hidden_act": "gelu""#;
+        parse(&format!("{{{sizes}{fields}}}")).unwrap()
+    }
+
+    #[test]
+    fn the_state_that_is_pooled_is_the_one_that_transformers_takes() {
+        // A token that was added to the vocabulary has a larger id than the end.
+        let ids = [49_406, 49_408, 320, 49_407, 49_407];
+        for (fields, at) in [
+            ("", 3),
+            (r#", "eos_token_id": null, "architectures": null"#, 3),
+            (r#", "eos_token_id": 2"#, 1),
+            (r#", "eos_token_id": 320"#, 2),
+        ] {
+            assert_eq!(config(fields).pooled_position(&ids), at, "{fields}");
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! Reading `config.json` files.
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
 use crate::error::{Error, Result};
 
@@ -13,7 +15,7 @@ pub enum OneOrMany {
     /// One for each block.
     Many(Vec<usize>),
     /// Anything else, such as a list of lists; refused with the field's name, which is not known while it is read.
-    Other(serde_json::Value),
+    Other(Value),
 }
 
 impl OneOrMany {
@@ -32,6 +34,62 @@ impl OneOrMany {
             ))),
         }
     }
+}
+
+/// More levels, more layers of one level, and wider ones than any of these networks has.
+const MAX_LEVELS: usize = 16;
+pub(crate) const MAX_LAYERS: usize = 64;
+pub(crate) const MAX_WIDTH: usize = 1 << 16;
+
+/// Refuses the levels of a network that would fill the memory before a weight is looked at, or pictures of such a size.
+pub(crate) fn check_sizes(widths: &[usize], side: Option<usize>) -> Result<()> {
+    if widths.len() > MAX_LEVELS {
+        return Err(Error::Config(format!("`block_out_channels` names more than {MAX_LEVELS} levels")));
+    }
+    at_most("block_out_channels", widths.iter().copied().max().unwrap_or(0), MAX_WIDTH)?;
+    at_most("sample_size", side.unwrap_or(0), MAX_WIDTH)
+}
+
+/// Fails where `value` is above `most`: a number of a configuration that no network has, and that would fill the memory before a weight is
+/// looked at.
+///
+/// # Errors
+/// [`Error::Config`], naming the field.
+pub(crate) fn at_most(field: &str, value: usize, most: usize) -> Result<()> {
+    if value <= most {
+        return Ok(());
+    }
+    Err(Error::Config(format!("`{field}` is {value}; no more than {most} is supported")))
+}
+
+/// Reads a side, or height and width, of which the smaller counts; null is none.
+pub(crate) fn side<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<Option<usize>, D::Error> {
+    match Option::<OneOrMany>::deserialize(deserializer)? {
+        None => Ok(None),
+        Some(OneOrMany::One(side)) => Ok(Some(side)),
+        Some(OneOrMany::Many(sides)) => Ok(sides.into_iter().min()),
+        Some(OneOrMany::Other(value)) => Err(D::Error::custom(format!("`sample_size` is {value}"))),
+    }
+}
+
+/// Reads a switch, or one for each block: whether any is set.
+pub(crate) fn any<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<bool, D::Error> {
+    let set = |value: &Value| !matches!(value, Value::Null | Value::Bool(false));
+    Ok(match Value::deserialize(deserializer)? {
+        Value::Array(switches) => switches.iter().any(set),
+        value => set(&value),
+    })
+}
+
+/// Reads null as the default.
+pub(crate) fn nullable<'de, D, T>(deserializer: D) -> std::result::Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// Parses a configuration; fields that are not known are passed over, as diffusers adds some with each version.

@@ -102,7 +102,8 @@ impl TokenText {
 struct Config {
     pad_token: Option<TokenText>,
     model_max_length: Option<f64>,
-    added_tokens_decoder: HashMap<String, AddedToken>,
+    /// By id. Files of today have it, if only empty; it outweighs what other files say.
+    added_tokens_decoder: Option<HashMap<String, AddedToken>>,
 }
 
 /// A text's token ids, ready for a text encoder.
@@ -135,11 +136,12 @@ impl Tokenizer {
     /// # Errors
     /// [`TokenizerError`], by what is wrong with which file.
     pub fn from_json(vocab: &str, merges: &str, config: Option<&str>) -> Result<Self, TokenizerError> {
-        Self::from_folder_json(vocab, merges, config, None)
+        Self::from_folder_json(vocab, merges, config, None, None)
     }
 
-    /// As [`Tokenizer::from_json`], with the text of `special_tokens_map.json`, whose padding token counts if the
-    /// config names none.
+    /// As [`Tokenizer::from_json`], with the texts of `special_tokens_map.json` and `added_tokens.json`. As for transformers, a config
+    /// that lists added tokens outweighs both; otherwise the map's padding token counts before the config's, and added tokens are those of the
+    /// other file.
     ///
     /// # Errors
     /// [`TokenizerError`], by what is wrong with which file.
@@ -148,15 +150,33 @@ impl Tokenizer {
         merges: &str,
         config: Option<&str>,
         special_tokens_map: Option<&str>,
+        added_tokens: Option<&str>,
     ) -> Result<Self, TokenizerError> {
-        let vocab: HashMap<String, u32> = serde_json::from_str(vocab).map_err(TokenizerError::Vocab)?;
+        let mut vocab: HashMap<String, u32> = serde_json::from_str(vocab).map_err(TokenizerError::Vocab)?;
         let read = |text: Option<&str>| {
             text.map_or(Ok(Config::default()), |text| {
                 serde_json::from_str(text).map_err(TokenizerError::Config)
             })
         };
         let (mut config, map) = (read(config)?, read(special_tokens_map)?);
-        config.pad_token = config.pad_token.or(map.pad_token);
+        if let Some(added) = &config.added_tokens_decoder {
+            config.pad_token = config.pad_token.or(map.pad_token);
+            for (id, token) in added {
+                if let Ok(id) = id.parse() {
+                    vocab.entry(token.content.clone()).or_insert(id);
+                }
+            }
+        } else {
+            config.pad_token = map.pad_token.or(config.pad_token);
+            if let Some(text) = added_tokens {
+                let added: HashMap<String, u32> =
+                    serde_json::from_str(text).map_err(TokenizerError::Config)?;
+                config.added_tokens_decoder = Some(listed(&added));
+                for (token, id) in added {
+                    vocab.entry(token).or_insert(id);
+                }
+            }
+        }
         Self::build(&vocab, &parse_merges(merges)?, config)
     }
 
@@ -181,12 +201,16 @@ impl Tokenizer {
     }
 
     /// The texts of the `vocab.json`, `merges.txt` and `tokenizer_config.json` that say the same as that of a `tokenizer.json`, which is
-    /// all that today's transformers write, with the text of the `tokenizer_config.json` beside it.
+    /// all that today's transformers write, with the texts of the `tokenizer_config.json` and the `special_tokens_map.json` beside it.
     ///
     /// # Errors
     /// [`TokenizerError::Whole`], [`TokenizerError::Config`].
-    pub fn files_of(whole: &str, config: Option<&str>) -> Result<[String; 3], TokenizerError> {
-        whole::files(whole, config)
+    pub fn files_of(
+        whole: &str,
+        config: Option<&str>,
+        special_tokens_map: Option<&str>,
+    ) -> Result<[String; 3], TokenizerError> {
+        whole::files(whole, config, special_tokens_map)
     }
 
     fn build(
@@ -206,7 +230,8 @@ impl Tokenizer {
         }
 
         // A padding token such as tokenizer_2's `!` is found in the text like the other two, whatever surrounds it.
-        let mut added: Vec<AddedToken> = config.added_tokens_decoder.into_values().collect();
+        let mut added: Vec<AddedToken> =
+            config.added_tokens_decoder.unwrap_or_default().into_values().collect();
         for token in [START, END, &pad_token] {
             if added.iter().all(|known| known.content != token) {
                 added.push(AddedToken {
@@ -347,6 +372,16 @@ impl From<AddedToken> for tokenizers::AddedToken {
             .single_word(token.single_word)
             .normalized(token.normalized)
     }
+}
+
+/// The tokens of an `added_tokens.json`, by their ids. They are looked for in the lower-cased text, except for the start and the end.
+fn listed(added: &HashMap<String, u32>) -> HashMap<String, AddedToken> {
+    let token = |(content, id): (&String, &u32)| {
+        let normalized = content != START && content != END;
+        let content = content.clone();
+        (id.to_string(), AddedToken { content, lstrip: false, rstrip: false, single_word: false, normalized })
+    };
+    added.iter().map(token).collect()
 }
 
 /// The pairs of `merges.txt`, after its version line.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::{MAX_LAYERS, MAX_WIDTH, at_most, check_sizes, side};
 use crate::engine::{ConvGeometry, Engine, Parameters};
 use crate::error::{Error, Result};
 use crate::nn::{Builder, Conv2d, GroupNorm, Linear};
@@ -29,6 +30,12 @@ pub struct VaeConfig {
     /// Latents are multiplied by this before the UNet sees them: 0.13025 for SDXL, 0.18215 for SD 1.5 and 2.1.
     #[serde(default = "default_scaling")]
     pub scaling_factor: f64,
+    /// Means and deviations of the latents' channels, by which some models' latents are normalized; not supported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latents_mean: Option<Vec<f64>>,
+    /// Likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latents_std: Option<Vec<f64>>,
     /// A 1x1 convolution after the encoder.
     #[serde(default = "yes")]
     pub use_quant_conv: bool,
@@ -42,13 +49,13 @@ pub struct VaeConfig {
     #[serde(default = "default_act")]
     pub act_fn: String,
     /// `DownEncoderBlock2D` for each level.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub down_block_types: Vec<String>,
     /// `UpDecoderBlock2D` for each level.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub up_block_types: Vec<String>,
     /// Height and width of the images that it was trained at.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "side", skip_serializing_if = "Option::is_none")]
     pub sample_size: Option<usize>,
     /// `AutoencoderKL`, for diffusers.
     #[serde(rename = "_class_name", default = "class_name")]
@@ -86,7 +93,23 @@ impl VaeConfig {
         1 << self.block_out_channels.len().saturating_sub(1)
     }
 
-    fn check(&self) -> Result<()> {
+    /// Refuses what this implementation does not do, by name of the field.
+    ///
+    /// # Errors
+    /// [`Error::Config`].
+    pub fn check(&self) -> Result<()> {
+        check_sizes(&self.block_out_channels, self.sample_size)?;
+        at_most("layers_per_block", self.layers_per_block, MAX_LAYERS)?;
+        at_most("latent_channels", self.latent_channels, MAX_WIDTH)?;
+        for (field, values, neutral) in
+            [("latents_mean", &self.latents_mean, 0.0), ("latents_std", &self.latents_std, 1.0)]
+        {
+            if values.iter().flatten().any(|value| *value != neutral) {
+                return Err(Error::Config(format!(
+                    "`{field}` says that each channel of the latents is normalized by itself, which is not supported; take a base without it"
+                )));
+            }
+        }
         let known = |types: &[String], name: &str| types.iter().all(|kind| kind == name);
         if self.block_out_channels.is_empty() || self.latent_channels == 0 || self.norm_num_groups == 0 {
             return Err(Error::Config(
@@ -305,5 +328,37 @@ impl<E: Engine> VaeDecoder<E> {
             }
         }
         self.conv_out.forward(engine, &self.norm_out.forward_silu(engine, &x)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::VaeConfig;
+    use crate::config::parse;
+
+    #[test]
+    fn autoencoders_that_cannot_be_used_are_refused_by_field() {
+        let check = |fields: &str| {
+            let json = format!(r#"{{"block_out_channels": [8, 16], "latent_channels": 4{fields}}}"#);
+            parse::<VaeConfig>(&json).and_then(|config| config.check()).map_err(|error| error.to_string())
+        };
+        // As most of today's files say, and what says the same in numbers.
+        for fields in [
+            "",
+            r#", "latents_mean": null, "latents_std": null, "sample_size": [64, 96]"#,
+            r#", "latents_mean": [0.0, 0, 0, 0], "latents_std": [1, 1, 1, 1]"#,
+        ] {
+            assert_eq!(check(fields), Ok(()), "{fields}");
+        }
+        // The first two are those of Playground v2.5.
+        for (field, value) in [
+            ("latents_mean", "[-1.6574, 1.886, -1.383, 2.5155]"),
+            ("latents_std", "[8.4927, 5.9022, 6.5498, 5.2299]"),
+            ("layers_per_block", "1000000000"),
+            ("act_fn", r#""gelu""#),
+        ] {
+            let error = check(&format!(r#", "{field}": {value}"#)).unwrap_err();
+            assert!(error.contains(field), "{field}: {error}");
+        }
     }
 }

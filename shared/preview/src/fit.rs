@@ -90,7 +90,7 @@ pub fn whole(model: &PreviewModel, limits: &Limits) -> Result<u64, Misfit> {
     let there = |name: &str| model.files.iter().any(|file| file.name == name);
     // A second text encoder is all there or not at all.
     let second = there("text_encoder_2/config.json");
-    let extra = ["model_index", "tokenizer_config", "special_tokens"];
+    let extra = ["model_index", "tokenizer_config", "special_tokens", "added_tokens"];
     let needed =
         |name: &&str| !extra.iter().any(|part| name.contains(part)) && (second || !name.contains("_2/"));
     if let Some(missing) = FILES.into_iter().filter(needed).find(|name| !there(name)) {

@@ -58,7 +58,7 @@ pub(crate) fn network<E: Engine, N>(
 }
 
 /// What is read of a model's folder. Those whose names hold `_2` or `index`, and settings of tokenizers, may be missing.
-pub const FILES: [&str; 18] = [
+pub const FILES: [&str; 20] = [
     "model_index.json",
     "scheduler/scheduler_config.json",
     "text_encoder/config.json",
@@ -77,6 +77,8 @@ pub const FILES: [&str; 18] = [
     "vae/diffusion_pytorch_model.safetensors",
     "unet/config.json",
     "unet/diffusion_pytorch_model.safetensors",
+    "tokenizer/added_tokens.json",
+    "tokenizer_2/added_tokens.json",
 ];
 
 impl<E: Engine> Model<E> {
@@ -101,7 +103,7 @@ impl<E: Engine> Model<E> {
             })?;
         let unet_config: UNetConfig = config(files, "unet")?;
         let pooled = unet_config.has_text_time();
-        let texts = TextEncoders::new(first, second, pooled, zeros_for_empty_prompt(files)?);
+        let texts = TextEncoders::new(first, second, pooled, zeros_for_empty_prompt(files, pooled)?);
         let unet = network(engine, files, "unet/diffusion_pytorch_model.safetensors", |weights| {
             let mut unet = UNet::new(unet_config, weights)?;
             if let Some(lora) = &mut lora {
@@ -142,13 +144,13 @@ fn text_encoder<E: Engine>(
     Ok((tokenizer, encoder))
 }
 
-/// `force_zeros_for_empty_prompt` of `model_index.json`, which folders made by hand may lack.
-fn zeros_for_empty_prompt(files: &Files) -> Result<bool, PreviewError> {
+/// `force_zeros_for_empty_prompt` of `model_index.json`, which folders made by hand may lack; SDXL's (`pooled`) is then set.
+fn zeros_for_empty_prompt(files: &Files, pooled: bool) -> Result<bool, PreviewError> {
     let name = "model_index.json";
-    let Some(text) = text(files, name)? else { return Ok(false) };
+    let Some(text) = text(files, name)? else { return Ok(pooled) };
     let index: serde_json::Value = parse(text)
         .map_err(|error| PreviewError::File { name: name.to_owned(), reason: error.to_string() })?;
-    Ok(index["force_zeros_for_empty_prompt"].as_bool().unwrap_or(false))
+    Ok(index["force_zeros_for_empty_prompt"].as_bool().unwrap_or(pooled))
 }
 
 fn tokenizer(files: &Files, folder: &str) -> Result<Tokenizer, PreviewError> {
@@ -156,6 +158,7 @@ fn tokenizer(files: &Files, folder: &str) -> Result<Tokenizer, PreviewError> {
     let (vocab, merges) = (needed(files, &at("vocab.json"))?, needed(files, &at("merges.txt"))?);
     let config = text(files, &at("tokenizer_config.json"))?;
     let special = text(files, &at("special_tokens_map.json"))?;
-    Tokenizer::from_folder_json(vocab, merges, config, special)
+    let added = text(files, &at("added_tokens.json"))?;
+    Tokenizer::from_folder_json(vocab, merges, config, special, added)
         .map_err(|error| PreviewError::File { name: folder.to_owned(), reason: error.to_string() })
 }

@@ -207,8 +207,8 @@ pub fn pth(bytes: &[u8]) -> bool {
     true
 }
 
-/// The files of a tokenizer (`vocab.json`, `merges.txt`, `tokenizer_config.json`, `special_tokens_map.json`) and a text
-/// for it, with a zero byte between each. Without merges the first is a `tokenizer.json`.
+/// The files of a tokenizer (`vocab.json`, `merges.txt`, `tokenizer_config.json`, `special_tokens_map.json`), a text
+/// for it, and where there is one its `added_tokens.json`, with a zero byte between each. Without merges the first is a `tokenizer.json`.
 ///
 /// # Panics
 /// Where the ids of a text are not as many as was promised, or not of the vocabulary.
@@ -218,16 +218,20 @@ pub fn tokenizer(bytes: &[u8]) -> bool {
     let mut parts = text.split(SEPARATOR);
     let mut next = || parts.next().unwrap_or_default();
     let (vocab, merges, config, special, text) = (next(), next(), next(), next(), next());
+    let added = next();
     let optional = |part| Some(part).filter(|part: &&str| !part.is_empty());
-    let made = if merges.is_empty() { Tokenizer::files_of(vocab, optional(config)).ok() } else { None };
+    let made = if merges.is_empty() {
+        Tokenizer::files_of(vocab, optional(config), optional(special)).ok()
+    } else {
+        None
+    };
     let (vocab, merges, config) = match &made {
         Some([vocab, merges, config]) => (vocab.as_str(), merges.as_str(), config.as_str()),
         None => (vocab, merges, config),
     };
-    let Ok(tokenizer) = Tokenizer::from_folder_json(vocab, merges, optional(config), optional(special))
-    else {
-        return false;
-    };
+    let made =
+        Tokenizer::from_folder_json(vocab, merges, optional(config), optional(special), optional(added));
+    let Ok(tokenizer) = made else { return false };
     if tokenizer.max_length() > 1 << 12 {
         return true;
     }

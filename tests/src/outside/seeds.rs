@@ -161,7 +161,7 @@ fn tokenizers() -> Vec<Vec<u8>> {
     let whole = serde_json::json!({ "model": model, "added_tokens": [{ "id": 600, "content": "<olis>" }] });
     let parts = [
         [whole.to_string(), String::new(), String::new(), String::new(), "a red <olis> cat".to_owned()],
-        [vocab, merges, String::new(), String::new(), "a red cat".to_owned()],
+        [vocab, merges, String::new(), String::new(), "a red <olis>\0{\"<olis>\": 600}".to_owned()],
         [
             file("vocab.json"),
             file("merges.txt"),

@@ -17,12 +17,16 @@ pub(crate) fn read_text(path: &Path) -> Result<String, BaseError> {
     })
 }
 
+/// What describes a network, and the noise schedule, in their folders.
+pub(super) const CONFIG: &str = "config.json";
+pub(super) const SCHEDULER: &str = "scheduler/scheduler_config.json";
+
 /// Reads `config.json` of a network.
 ///
 /// # Errors
 /// [`BaseError`], naming the file.
 pub fn read_config<C: serde::de::DeserializeOwned>(folder: &Path) -> Result<C, BaseError> {
-    let path = folder.join("config.json");
+    let path = folder.join(CONFIG);
     let text = read_text(&path)?;
     mudi_diffusion::parse(&text).map_err(|source| BaseError::Config { path, source })
 }
@@ -92,25 +96,26 @@ pub fn load_file<N>(
 }
 
 pub(super) fn schedule(folder: &Path) -> Result<NoiseSchedule, BaseError> {
-    let path = folder.join("scheduler").join("scheduler_config.json");
+    let path = folder.join(SCHEDULER);
     NoiseSchedule::from_json(&read_text(&path)?).map_err(|source| BaseError::Schedule { path, source })
 }
 
-/// `force_zeros_for_empty_prompt` of `model_index.json`, which folders made by hand may lack.
-pub(super) fn zeros_for_empty_prompt(path: &Path) -> Result<bool, BaseError> {
+/// `force_zeros_for_empty_prompt` of `model_index.json`, which folders made by hand may lack; SDXL's (`pooled`) is then set, as
+/// in diffusers.
+pub(super) fn zeros_for_empty_prompt(path: &Path, pooled: bool) -> Result<bool, BaseError> {
     let text = match read_text(path) {
         Ok(text) => text,
-        Err(BaseError::Missing { .. }) => return Ok(false),
+        Err(BaseError::Missing { .. }) => return Ok(pooled),
         Err(error) => return Err(error),
     };
     let index: serde_json::Value =
         mudi_diffusion::parse(&text).map_err(|source| BaseError::Config { path: path.to_owned(), source })?;
-    Ok(index["force_zeros_for_empty_prompt"].as_bool().unwrap_or(false))
+    Ok(index["force_zeros_for_empty_prompt"].as_bool().unwrap_or(pooled))
 }
 
-/// The files of a tokenizer; the last two may be missing.
-const TOKENIZER_FILES: [&str; 4] =
-    ["vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json"];
+/// The files of a tokenizer; the last three may be missing.
+const TOKENIZER_FILES: [&str; 5] =
+    ["vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"];
 
 /// What today's transformers write in place of the first two.
 const WHOLE_TOKENIZER: &str = "tokenizer.json";
@@ -134,8 +139,9 @@ pub(super) fn tokenizer_files(folder: &Path) -> Result<Vec<(&'static str, String
         }
     }
     let Some(path) = whole else { return Ok(files) };
-    let config = files.iter().find(|(name, _)| *name == TOKENIZER_FILES[2]).map(|(_, text)| text.as_str());
-    let made = Tokenizer::files_of(&read_text(&path)?, config)
+    let text = |file: &str| files.iter().find(|(name, _)| *name == file).map(|(_, text)| text.as_str());
+    let (config, special) = (text(TOKENIZER_FILES[2]), text(TOKENIZER_FILES[3]));
+    let made = Tokenizer::files_of(&read_text(&path)?, config, special)
         .map_err(|source| BaseError::Tokenizer { path: folder.to_owned(), source })?;
     files.retain(|(name, _)| *name != TOKENIZER_FILES[2]);
     Ok(TOKENIZER_FILES.into_iter().zip(made).chain(files).collect())
@@ -157,7 +163,8 @@ pub(super) fn has_word(folder: &Path, word: &str) -> Result<bool, BaseError> {
 pub(crate) fn load_tokenizer(folder: &Path) -> Result<Tokenizer, BaseError> {
     let files = tokenizer_files(folder)?;
     let text = |name: &str| files.iter().find(|(file, _)| *file == name).map(|(_, text)| text.as_str());
-    let [vocab, merges, config, special] = TOKENIZER_FILES.map(text);
-    Tokenizer::from_folder_json(vocab.unwrap_or_default(), merges.unwrap_or_default(), config, special)
+    let [vocab, merges, config, special, added] = TOKENIZER_FILES.map(text);
+    let (vocab, merges) = (vocab.unwrap_or_default(), merges.unwrap_or_default());
+    Tokenizer::from_folder_json(vocab, merges, config, special, added)
         .map_err(|source| BaseError::Tokenizer { path: folder.to_owned(), source })
 }

@@ -4,6 +4,8 @@
 mod checkpoint;
 mod folder;
 mod other_vae;
+#[cfg(test)]
+mod tests;
 mod vocabulary;
 
 use std::path::{Path, PathBuf};
@@ -135,8 +137,38 @@ impl Source {
     pub fn vae_config(&self) -> Result<VaeConfig, BaseError> {
         match (&self.vae, &self.place) {
             (Some(vae), _) => Ok(vae.config.clone()),
-            (None, Place::Folder(folder)) => read_config(&folder.join(Component::Vae.folder())),
+            (None, Place::Folder(folder)) => {
+                let folder = folder.join(Component::Vae.folder());
+                let config: VaeConfig = read_config(&folder)?;
+                let path = folder.join(folder::CONFIG);
+                config.check().map_err(|source| BaseError::Config { path, source })?;
+                Ok(config)
+            }
             (None, Place::File(file)) => Ok(file.checkpoint.vae.clone()),
+        }
+    }
+
+    /// The text of a network's configuration, as it lies beside the weights: with fields that are not read here. Checkpoint files have none.
+    ///
+    /// # Errors
+    /// [`BaseError`], naming the file.
+    pub fn config_text(&self, component: Component) -> Result<Option<String>, BaseError> {
+        let folder = match (&self.vae, &self.place) {
+            (Some(vae), _) if component == Component::Vae => vae.folder.clone(),
+            (_, Place::Folder(folder)) => Some(folder.join(component.folder())),
+            (_, Place::File(_)) => None,
+        };
+        folder.map(|folder| read_text(&folder.join(folder::CONFIG))).transpose()
+    }
+
+    /// The text of the noise schedule's configuration. Checkpoint files have none.
+    ///
+    /// # Errors
+    /// [`BaseError`], naming the file.
+    pub fn schedule_text(&self) -> Result<Option<String>, BaseError> {
+        match &self.place {
+            Place::Folder(folder) => read_text(&folder.join(folder::SCHEDULER)).map(Some),
+            Place::File(_) => Ok(None),
         }
     }
 
@@ -221,7 +253,10 @@ impl Source {
     /// [`BaseError`], naming the file.
     pub fn zeros_for_empty_prompt(&self) -> Result<bool, BaseError> {
         match &self.place {
-            Place::Folder(folder) => folder::zeros_for_empty_prompt(&folder.join("model_index.json")),
+            Place::Folder(folder) => {
+                let pooled = self.unet_config()?.has_text_time();
+                folder::zeros_for_empty_prompt(&folder.join("model_index.json"), pooled)
+            }
             Place::File(file) => Ok(file.checkpoint.unet.has_text_time()),
         }
     }
@@ -291,89 +326,5 @@ impl Source {
     /// [`BaseError`], naming the file.
     pub fn layers(&self) -> Result<Layers, BaseError> {
         Ok(lora::layers(&self.unet_config()?, &self.text_configs()?)?)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_words_of_the_vocabulary_are_kept_away() {
-        let folder = tempfile::tempdir().unwrap();
-        let tokenizer = folder.path().join("tokenizer");
-        std::fs::create_dir(&tokenizer).unwrap();
-        for (name, text) in vocabulary::files(false).unwrap() {
-            std::fs::write(tokenizer.join(name), text).unwrap();
-        }
-        let suited = |path: &Path| Source::open(path).unwrap().negative_prompt().unwrap();
-        assert_eq!(suited(folder.path()), "sticker, collage.");
-        assert_eq!(suited(concat!(env!("CARGO_MANIFEST_DIR"), "/../models/pocket").as_ref()), "");
-    }
-
-    /// As transformers 5 writes it.
-    #[test]
-    fn a_tokenizer_may_lie_in_one_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let [plain, whole] = ["plain", "whole"].map(|name| folder.path().join(name));
-        for base in [&plain, &whole] {
-            std::fs::create_dir_all(base.join("tokenizer")).unwrap();
-        }
-        let write = |base: &Path, name: &str, text: &str| {
-            std::fs::write(base.join("tokenizer").join(name), text).unwrap();
-        };
-        let mut model = serde_json::json!({ "type": "BPE", "end_of_word_suffix": "</w>" });
-        for (name, text) in vocabulary::files(true).unwrap() {
-            write(&plain, name, &text);
-            match name {
-                "vocab.json" => model["vocab"] = serde_json::from_str(&text).unwrap(),
-                "merges.txt" => {
-                    let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with("#version"));
-                    model["merges"] = lines.map(|line| line.split(' ').collect::<Vec<_>>()).collect();
-                }
-                _ => write(&whole, name, &text),
-            }
-        }
-        write(&whole, "tokenizer.json", &serde_json::json!({ "model": model }).to_string());
-        let [plain, whole] = [plain, whole].map(|base| Source::open(&base).unwrap());
-        let [expected, found] =
-            [&plain, &whole].map(|source| source.tokenizer(Component::TextEncoder).unwrap());
-        for text in ["A photo of olis bear, 3 of them!", "żółć 🐻", ""] {
-            assert_eq!(found.encode(text).unwrap(), expected.encode(text).unwrap(), "{text}");
-        }
-        assert_eq!((found.pad_id(), found.max_length()), (0, 77));
-        assert_eq!(whole.negative_prompt().unwrap(), "sticker, collage.");
-        let names = |source: &Source| {
-            let files = source.tokenizer_files(Component::TextEncoder).unwrap();
-            files.into_iter().map(|(name, _)| name).collect::<Vec<_>>()
-        };
-        assert_eq!(names(&whole), names(&plain), "what a merged base is written with");
-        // Neither one nor the other.
-        std::fs::remove_file(whole.path().join("tokenizer/tokenizer.json")).unwrap();
-        let error = whole.tokenizer(Component::TextEncoder).unwrap_err().to_string();
-        assert!(error.contains("vocab.json"), "{error}");
-    }
-
-    #[test]
-    fn a_base_for_inpainting_is_refused_before_it_is_planned() {
-        let folder = tempfile::tempdir().unwrap();
-        let pocket = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/pocket/unet/config.json");
-        let mut config: serde_json::Value =
-            serde_json::from_str(&std::fs::read_to_string(pocket).unwrap()).unwrap();
-        config["in_channels"] = 9.into();
-        std::fs::create_dir(folder.path().join("unet")).unwrap();
-        std::fs::write(folder.path().join("unet/config.json"), config.to_string()).unwrap();
-        let job = crate::plan::Job::Generate {
-            size: None,
-            tile: None,
-            count: 1,
-            lora: None,
-            precision: Precision::Single,
-        };
-        let source = Source::open(folder.path()).unwrap();
-        let error = crate::plan::plan(&source, job).unwrap_err().to_string();
-        for word in ["unet/config.json", "`in_channels` is 9", "inpainting"] {
-            assert!(error.contains(word), "{word:?} is not in: {error}");
-        }
     }
 }

@@ -14,6 +14,8 @@ use crate::base::BaseError;
 /// An autoencoder of its own.
 pub(super) struct OtherVae {
     file: PathBuf,
+    /// Where its configuration lies, which files with LDM's names do without.
+    pub(super) folder: Option<PathBuf>,
     pub(super) config: VaeConfig,
     /// Whether the file has LDM's names, and whether they start with that of the network.
     ldm: Option<bool>,
@@ -26,6 +28,7 @@ impl OtherVae {
         let found = if path.is_dir() { Self::folder(path)? } else { Self::file(path, own)? };
         let other = |reason: String| BaseError::OtherVae { path: path.to_owned(), reason };
         let config = &found.config;
+        config.check().map_err(|error| other(error.to_string()))?;
         if config.latent_channels != channels {
             return Err(other(format!(
                 "its latents have {} channels, the base's {channels}",
@@ -48,7 +51,12 @@ impl OtherVae {
     fn folder(path: &Path) -> Result<Self, BaseError> {
         let inside = path.join("vae");
         let folder = if path.join("config.json").is_file() || !inside.is_dir() { path } else { &inside };
-        Ok(Self { file: weights_file(folder)?, config: read_config(folder)?, ldm: None })
+        Ok(Self {
+            file: weights_file(folder)?,
+            folder: Some(folder.to_owned()),
+            config: read_config(folder)?,
+            ldm: None,
+        })
     }
 
     fn file(path: &Path, own: Option<&VaeConfig>) -> Result<Self, BaseError> {
@@ -65,7 +73,7 @@ impl OtherVae {
                 config.scaling_factor = own.scaling_factor;
                 config.norm_num_groups = own.norm_num_groups;
             }
-            return Ok(Self { file, config, ldm: Some(prefixed) });
+            return Ok(Self { file, folder: None, config, ldm: Some(prefixed) });
         }
         let other = |reason: &str| BaseError::OtherVae { path: path.to_owned(), reason: reason.to_owned() };
         if weights.shape("decoder.conv_in.weight").is_none() {
@@ -74,7 +82,7 @@ impl OtherVae {
         // With diffusers' names, which need their configuration.
         let folder = path.parent().unwrap_or(Path::new(""));
         if folder.join("config.json").is_file() {
-            Ok(Self { file, config: read_config(folder)?, ldm: None })
+            Ok(Self { file, folder: Some(folder.to_owned()), config: read_config(folder)?, ldm: None })
         } else {
             Err(other("it has diffusers' names, and there is no config.json beside it"))
         }

@@ -4,7 +4,7 @@
 //! channels, as have all text encoders.
 
 use super::{Checkpoint, ShapeOf, TextEncoder, TextNames, UNET, VAE};
-use crate::clip::ClipTextConfig;
+use crate::clip::{ClipTextConfig, LEGACY_EOS};
 use crate::config::{OneOrMany, parse};
 use crate::error::{Error, Result};
 use crate::unet::UNetConfig;
@@ -18,6 +18,9 @@ const SD15_HEADS: usize = 8;
 const SIZE_EMBEDDING: usize = 256;
 /// SDXL multiplies its latents by this.
 const SDXL_SCALING: f64 = 0.130_25;
+
+/// Tensors by which a file says that it was trained with EDM's noise levels.
+const EDM: [&str; 3] = ["edm_mean", "edm_std", "edm_vpred.sigma_max"];
 
 /// Shapes below a prefix.
 fn below<'a>(shape: &'a ShapeOf<'_>, prefix: &'static str) -> impl Fn(&str) -> Option<Vec<usize>> + 'a {
@@ -46,6 +49,11 @@ impl Checkpoint {
     pub fn detect(shape: &ShapeOf<'_>) -> Result<Self> {
         if shape("model.diffusion_model.input_blocks.0.0.weight").is_none() {
             return Err(no(other_kind(shape)));
+        }
+        if EDM.iter().any(|mark| shape(mark).is_some()) {
+            return Err(no(
+                "it was trained with EDM's noise levels, as Playground v2.5, which are not supported",
+            ));
         }
         let text = text_encoders(shape)?;
         let mut unet = unet(&below(shape, UNET)).ok_or_else(|| no("its denoiser has unknown blocks"))?;
@@ -149,9 +157,10 @@ fn unet(shape: &ShapeOf<'_>) -> Option<UNetConfig> {
         "block_out_channels": levels.iter().map(|level| level.channels).collect::<Vec<_>>(),
         "down_block_types": kinds("CrossAttnDownBlock2D", "DownBlock2D"),
         "up_block_types": up_block_types,
-        "layers_per_block": levels.iter().map(|level| level.layers).collect::<Vec<_>>(),
+        "mid_block_type": "UNetMidBlock2DCrossAttn",
+        "layers_per_block": alike(levels.iter().map(|level| level.layers).collect()),
         "attention_head_dim": SD15_HEADS,
-        "transformer_layers_per_block": depths.collect::<Vec<_>>(),
+        "transformer_layers_per_block": alike(depths.collect()),
         "cross_attention_dim": context,
         "use_linear_projection": linear,
         "addition_embed_type": added.map(|_| "text_time"),
@@ -160,6 +169,14 @@ fn unet(shape: &ShapeOf<'_>) -> Option<UNetConfig> {
     });
     // The first convolution has the channels of the finest level in all of these models.
     (first == levels[0].channels).then(|| parse(&json.to_string()).ok()).flatten()
+}
+
+/// One number where all levels have the same: diffusers names the layers of kohya's LoRAs by it.
+fn alike(levels: Vec<usize>) -> OneOrMany {
+    match levels.first() {
+        Some(&first) if levels.iter().all(|level| *level == first) => OneOrMany::One(first),
+        _ => OneOrMany::Many(levels),
+    }
 }
 
 /// The number of the first block of level `index`.
@@ -190,6 +207,8 @@ pub(super) fn vae(shape: &ShapeOf<'_>) -> Option<VaeConfig> {
         "out_channels": outputs(shape, "decoder.conv_out")?,
         "block_out_channels": channels,
         "layers_per_block": layers,
+        "down_block_types": vec!["DownEncoderBlock2D"; channels.len()],
+        "up_block_types": vec!["UpDecoderBlock2D"; channels.len()],
         "latent_channels": inputs(shape, "decoder.conv_in")?,
         "use_quant_conv": outputs(shape, "quant_conv").is_some(),
         "use_post_quant_conv": outputs(shape, "post_quant_conv").is_some(),
@@ -272,6 +291,8 @@ impl Sizes {
             max_position_embeddings: self.positions,
             hidden_act: activation.to_owned(),
             projection_dim: self.projection.unwrap_or(self.width),
+            // Whatever the vocabulary is, its end is its last token.
+            eos_token_id: LEGACY_EOS,
             ..ClipTextConfig::default()
         }
     }

@@ -78,4 +78,10 @@ fn what_is_no_checkpoint_is_told_apart() {
         let error = Checkpoint::detect(&|name: &str| shapes.get(name).cloned()).unwrap_err().to_string();
         assert!(error.contains(word) && error.contains("SDXL"), "{name}: {error}");
     }
+    for mark in ["edm_mean", "edm_std", "edm_vpred.sigma_max"] {
+        let shapes =
+            shapes(&[("model.diffusion_model.input_blocks.0.0.weight", &[1, 2, 3, 3]), (mark, &[4])]);
+        let error = Checkpoint::detect(&|name: &str| shapes.get(name).cloned()).unwrap_err().to_string();
+        assert!(error.contains("EDM"), "{mark}: {error}");
+    }
 }

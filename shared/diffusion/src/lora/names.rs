@@ -112,6 +112,17 @@ pub fn split(name: &str) -> Option<(String, Part)> {
         };
         return Some((format!("{block}.{projection}"), part));
     }
+    if let Some((block, rest)) = name.split_once(".self_attn.to_")
+        && let Some((projection, part)) = rest.split_once("_lora.")
+    {
+        // Their text encoders.
+        let part = match part {
+            "down.weight" => Part::Down,
+            "up.weight" => Part::Up,
+            _ => return None,
+        };
+        return Some((format!("{block}.self_attn.{projection}_proj"), part));
+    }
     // The longest end counts: `.lora.lora_magnitude_vector.weight` ends in `.lora_magnitude_vector.weight` too.
     SUFFIXES
         .iter()
@@ -219,7 +230,14 @@ fn names(layer: &Layer, unet: &UNetConfig) -> Vec<String> {
             names
         }
         Component::TextEncoder => {
-            let prefixes = ["text_encoder.", "lora_te_", "lora_te1_", "text_encoders.clip_l.transformer."];
+            // PEFT's folder of a text encoder does not say of which; one of SDXL's is taken for its first's.
+            let prefixes = [
+                "text_encoder.",
+                "lora_te_",
+                "lora_te1_",
+                "text_encoders.clip_l.transformer.",
+                "base_model.model.",
+            ];
             [prefixed(&prefixes, path), prefixed(&prefixes, short)].concat()
         }
         Component::TextEncoder2 => {

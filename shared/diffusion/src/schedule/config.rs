@@ -1,7 +1,8 @@
 //! diffusers' `scheduler_config.json`.
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use super::ScheduleError;
+use crate::config::nullable;
 
 /// How the variance of the added noise grows over the training timesteps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +56,9 @@ pub enum TimestepSpacing {
     Linspace,
 }
 
+/// More training timesteps than any model has: all that is counted by them fits in memory.
+const MAX_TIMESTEPS: usize = 100_000;
+
 /// The noise level after the last step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -82,12 +86,14 @@ pub struct SchedulerConfig {
     /// How betas go from first to last.
     pub beta_schedule: BetaSchedule,
     /// The betas themselves, in place of the three fields above.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub trained_betas: Option<Vec<f64>>,
     /// What the network predicts.
     #[serde(deserialize_with = "nullable")]
     pub prediction_type: PredictionType,
     /// Placement of the sampler's timesteps; `None` is the default of the sampler's class in diffusers: leading
     /// for DDIM, linspace for the others.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub timestep_spacing: Option<TimestepSpacing>,
     /// Added to the timesteps of leading spacing: 1 for Stable Diffusion.
     #[serde(deserialize_with = "nullable")]
@@ -101,8 +107,10 @@ pub struct SchedulerConfig {
     #[serde(deserialize_with = "nullable")]
     pub use_karras_sigmas: bool,
     /// Euler with Karras sigmas: the smallest sigma, in place of the last timestep's.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub sigma_min: Option<f64>,
     /// Euler with Karras sigmas: the largest sigma, in place of the first timestep's.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub sigma_max: Option<f64>,
     /// The noise level after the last step (Euler and DPM-Solver++).
     #[serde(deserialize_with = "nullable")]
@@ -176,6 +184,13 @@ impl SchedulerConfig {
     /// Fails on options that would change the samples and that no sampler here has.
     pub(super) fn check_supported(&self) -> Result<(), ScheduleError> {
         let unsupported = |what: String| Err(ScheduleError::Unsupported(what));
+        for (name, value) in
+            [("num_train_timesteps", self.num_train_timesteps), ("steps_offset", self.steps_offset)]
+        {
+            if value > MAX_TIMESTEPS {
+                return unsupported(format!("`{name}` is {value}, more than {MAX_TIMESTEPS}"));
+            }
+        }
         let text = |name: &str| self.other.get(name).and_then(serde_json::Value::as_str);
         for flag in
             ["thresholding", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas", "use_flow_sigmas"]
@@ -200,13 +215,4 @@ impl SchedulerConfig {
         }
         Ok(())
     }
-}
-
-/// Reads null as the default.
-fn nullable<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Default + Deserialize<'de>,
-{
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }

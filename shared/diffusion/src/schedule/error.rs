@@ -28,6 +28,12 @@ pub enum ScheduleError {
         /// Training timesteps of the schedule.
         train: usize,
     },
+    /// A layout where sampling begins with nothing but noise.
+    #[error(
+        "a layout has no effect here: with this base sampling begins where nothing of a picture is left (zero terminal SNR); \
+         leave out the layout (gamma 0), or use another base"
+    )]
+    NoSignal,
     /// A timestep beyond the schedule.
     #[error("timestep {timestep} is outside the schedule's 0..{train}")]
     TimestepOutOfRange {

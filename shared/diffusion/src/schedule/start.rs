@@ -2,6 +2,10 @@
 use super::error::same_length;
 use super::{Sampler, ScheduleError};
 
+/// The share of a picture that must be left at the first timestep for a layout to be seen. SDXL's last has 0.068; a schedule with zero
+/// terminal SNR, sampled from its end, has none.
+const LEAST_SIGNAL: f64 = 0.01;
+
 /// MuDI's mean-shifted start (paper, section 4.2 and algorithm 2): noise whose mean is a collage of the subjects.
 ///
 /// `z_init` are the encoded collage's latents, already multiplied by its mask resized to latent size and by the
@@ -16,7 +20,7 @@ use super::{Sampler, ScheduleError};
 /// SDXL's last timestep. Plain sampling does not, and `gamma = 0` must be plain sampling exactly.)
 ///
 /// # Errors
-/// [`ScheduleError::Length`] if the two differ in length.
+/// [`ScheduleError::Length`] if the two differ in length; [`ScheduleError::NoSignal`] where nothing of the collage would be seen.
 pub fn mean_shifted_start(
     z_init: &[f32],
     gamma: f32,
@@ -24,6 +28,9 @@ pub fn mean_shifted_start(
     sampler: &Sampler,
 ) -> Result<Vec<f32>, ScheduleError> {
     same_length("z_init", noise.len(), z_init.len())?;
+    if gamma != 0.0 && sampler.alpha_bar(0).sqrt() < LEAST_SIGNAL {
+        return Err(ScheduleError::NoSignal);
+    }
     let shift = f64::from(gamma) * f64::from(sampler.init_signal());
     let deviation = f64::from(sampler.init_noise_sigma());
     Ok(z_init

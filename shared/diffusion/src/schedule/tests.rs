@@ -200,6 +200,17 @@ fn zero_terminal_snr_ends_in_pure_noise() {
     assert!(zero.sigma(999.0) > 4000.0 && zero.sigma(5000.0) == zero.sigma(999.0));
     let noise = zero.add_noise(&[1.0, 2.0], &[0.5, -0.25], 999).unwrap();
     assert_eq!(noise, [0.5, -0.25]);
+    // A layout would not be seen, whose start is that of plain sampling.
+    let trailing = schedule(|c| {
+        c.rescale_betas_zero_snr = true;
+        c.prediction_type = PredictionType::VPrediction;
+        c.timestep_spacing = Some(TimestepSpacing::Trailing);
+    });
+    for kind in SamplerKind::ALL {
+        let sampler = Sampler::new(kind, &trailing, 20, false).unwrap();
+        let start = |gamma| mean_shifted_start(&[1.0], gamma, &[0.5], &sampler);
+        assert!(start(0.0).is_ok() && matches!(start(2.0), Err(ScheduleError::NoSignal)), "{kind}");
+    }
 }
 
 #[test]
@@ -256,6 +267,9 @@ fn configs_are_read_leniently_and_refused_by_name() {
         r#"{"use_beta_sigmas": true}"#,
         r#"{"interpolation_type": "log_linear"}"#,
         r#"{"_class_name": "FlowMatchEulerDiscreteScheduler"}"#,
+        // More than fits in any memory.
+        r#"{"num_train_timesteps": 4611686018427387904}"#,
+        r#"{"steps_offset": 18446744073709551615}"#,
     ] {
         assert!(matches!(NoiseSchedule::from_json(refused), Err(ScheduleError::Unsupported(_))), "{refused}");
     }

@@ -41,8 +41,12 @@ enum Merge {
 }
 
 /// The texts of the `vocab.json`, `merges.txt` and `tokenizer_config.json` that say the same; `config` is the text of the
-/// `tokenizer_config.json` beside it, which may name added tokens already.
-pub(super) fn files(text: &str, config: Option<&str>) -> Result<[String; 3], TokenizerError> {
+/// `tokenizer_config.json` beside it, which may name added tokens already, and `map` that of the `special_tokens_map.json`.
+pub(super) fn files(
+    text: &str,
+    config: Option<&str>,
+    map: Option<&str>,
+) -> Result<[String; 3], TokenizerError> {
     let fault = |reason: String| TokenizerError::Whole(reason);
     let Whole { added_tokens, model } =
         serde_json::from_str(text).map_err(|error| fault(error.to_string()))?;
@@ -69,15 +73,22 @@ pub(super) fn files(text: &str, config: Option<&str>) -> Result<[String; 3], Tok
     let merges = merges.collect::<Result<String, _>>()?;
     let mut vocabulary = model.vocab;
     vocabulary.extend(added_tokens.iter().map(|added| (added.token.content.clone(), added.id)));
-    let config = with_added(config, &added_tokens)?;
+    let config = with_added(config, map, &added_tokens)?;
     let vocabulary = serde_json::to_string(&vocabulary).map_err(TokenizerError::Vocab)?;
     Ok([vocabulary, format!("#version: 0.2\n{merges}"), config])
 }
 
-/// The configuration with the added tokens, where it does not name them itself.
-fn with_added(config: Option<&str>, added: &[Added]) -> Result<String, TokenizerError> {
-    let config = config.map_or_else(|| Ok(Map::new()), serde_json::from_str);
-    let mut config: Map<String, Value> = config.map_err(TokenizerError::Config)?;
+/// The configuration with the added tokens, where it does not name them itself; the padding token is then the map's, if that names one.
+fn with_added(config: Option<&str>, map: Option<&str>, added: &[Added]) -> Result<String, TokenizerError> {
+    let read = |text: Option<&str>| -> Result<Map<String, Value>, TokenizerError> {
+        text.map_or_else(|| Ok(Map::new()), serde_json::from_str).map_err(TokenizerError::Config)
+    };
+    let mut config = read(config)?;
+    if !config.contains_key("added_tokens_decoder")
+        && let Some(pad) = read(map)?.remove("pad_token").filter(|pad| !pad.is_null())
+    {
+        config.insert("pad_token".to_owned(), pad);
+    }
     config.entry("added_tokens_decoder").or_insert_with(|| {
         let entry = |Added { id, token }: &Added| {
             let AddedToken { content, lstrip, rstrip, single_word, normalized } = token;
@@ -127,7 +138,7 @@ mod tests {
         for pairs in [false, true] {
             let (vocabulary, merges, whole) = written(pairs);
             let expected = Tokenizer::from_json(&vocabulary, &merges, Some(CONFIG)).unwrap();
-            let [vocabulary, same_merges, config] = files(&whole.to_string(), Some(CONFIG)).unwrap();
+            let [vocabulary, same_merges, config] = files(&whole.to_string(), Some(CONFIG), None).unwrap();
             assert_eq!(
                 same_merges.lines().skip(1).collect::<Vec<_>>(),
                 merges.lines().skip(1).collect::<Vec<_>>()
@@ -143,12 +154,34 @@ mod tests {
         }
     }
 
+    /// As transformers reads SD 2's files, whose map names another padding token than its configuration.
+    #[test]
+    fn the_padding_token_is_the_maps_unless_the_configuration_lists_added_tokens() {
+        let (vocabulary, merges, whole) = written(true);
+        let known: Value = serde_json::from_str(&vocabulary).unwrap();
+        let map = r#"{"pad_token": "!"}"#;
+        for (config, pad) in [
+            (r#"{"pad_token": "<|endoftext|>"}"#, "!"),
+            ("{}", "!"),
+            (r#"{"pad_token": "<|endoftext|>", "added_tokens_decoder": {}}"#, END),
+        ] {
+            let expected = known[pad].as_u64().unwrap() as u32;
+            let plain =
+                Tokenizer::from_folder_json(&vocabulary, &merges, Some(config), Some(map), None).unwrap();
+            assert_eq!(plain.pad_id(), expected, "{config}");
+            let [vocabulary, merges, made] = files(&whole.to_string(), Some(config), Some(map)).unwrap();
+            let whole =
+                Tokenizer::from_folder_json(&vocabulary, &merges, Some(&made), Some(map), None).unwrap();
+            assert_eq!(whole.pad_id(), expected, "{config}");
+        }
+    }
+
     #[test]
     fn what_is_no_tokenizer_of_clip_says_why() {
         let refused = |change: &dyn Fn(&mut Value), word: &str| {
             let (_, _, mut whole) = written(true);
             change(&mut whole);
-            let error = files(&whole.to_string(), None).unwrap_err().to_string();
+            let error = files(&whole.to_string(), None, None).unwrap_err().to_string();
             assert!(error.contains("tokenizer.json") && error.contains(word), "{word}: {error}");
         };
         refused(&|whole| whole["model"]["type"] = "Unigram".into(), "Unigram");

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::OneOrMany;
+use crate::config::{MAX_LAYERS, MAX_WIDTH, OneOrMany, any, at_most, check_sizes, side};
 use crate::error::{Error, Result};
 
 /// The fields of `UNet2DConditionModel`'s configuration that SD 1.5, SD 2.1 and SDXL use.
@@ -19,14 +19,14 @@ pub struct UNetConfig {
     /// `UpBlock2D` or `CrossAttnUpBlock2D` for each level, from the coarsest.
     pub up_block_types: Vec<String>,
     /// `UNetMidBlock2DCrossAttn`.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mid_block_type: Option<String>,
     /// ResNet blocks for each level on the way down; one more on the way up.
     pub layers_per_block: OneOrMany,
     /// The number of attention heads of each level (the field's name is a mistake that diffusers keeps).
     pub attention_head_dim: OneOrMany,
     /// The number of attention heads, where a file names it rightly.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub num_attention_heads: Option<OneOrMany>,
     /// Transformer blocks in each attention of each level.
     #[serde(default = "one")]
@@ -49,16 +49,16 @@ pub struct UNetConfig {
     #[serde(default)]
     pub freq_shift: f32,
     /// `text_time` for SDXL.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub addition_embed_type: Option<String>,
     /// Width of the embedding of each of SDXL's six sizes.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub addition_time_embed_dim: Option<usize>,
     /// Width of pooled text and embedded sizes together.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub projection_class_embeddings_input_dim: Option<usize>,
-    /// Height and width of the latents that the model was trained at.
-    #[serde(default)]
+    /// Height and width of the latents that the model was trained at, or the smaller of both.
+    #[serde(default, deserialize_with = "side", skip_serializing_if = "Option::is_none")]
     pub sample_size: Option<usize>,
     /// `silu`.
     #[serde(default = "default_act")]
@@ -67,17 +67,32 @@ pub struct UNetConfig {
     #[serde(default = "default_time_scale_shift")]
     pub resnet_time_scale_shift: String,
     /// Self-attention left out; not supported.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "any")]
     pub only_cross_attention: bool,
     /// Two cross-attentions; not supported.
     #[serde(default)]
     pub dual_cross_attention: bool,
     /// Class conditioning; not supported.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class_embed_type: Option<String>,
     /// Further conditioning through the text states; not supported.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encoder_hid_dim_type: Option<String>,
+    /// Latents moved from 0..=1 to -1..=1; not supported.
+    #[serde(default)]
+    pub center_input_sample: bool,
+    /// Zeros around what is halved in size: 1.
+    #[serde(default = "default_padding")]
+    pub downsample_padding: usize,
+    /// What the middle block's results are divided by: 1.
+    #[serde(default = "default_scale")]
+    pub mid_block_scale_factor: f32,
+    /// A function of the timestep's embedding; not supported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_embedding_act_fn: Option<String>,
+    /// Another; not supported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timestep_post_act: Option<String>,
     /// `UNet2DConditionModel`, for diffusers.
     #[serde(rename = "_class_name", default = "class_name")]
     pub class_name: String,
@@ -91,6 +106,12 @@ fn default_groups() -> usize {
 }
 fn default_eps() -> f32 {
     1e-5
+}
+fn default_padding() -> usize {
+    1
+}
+fn default_scale() -> f32 {
+    1.0
 }
 fn yes() -> bool {
     true
@@ -171,11 +192,17 @@ impl UNetConfig {
                 self.up_block_types.len()
             ));
         }
+        check_sizes(&self.block_out_channels, self.sample_size)?;
         let refused = [
             (self.act_fn != "silu" && self.act_fn != "swish", "act_fn"),
             (self.resnet_time_scale_shift != "default", "resnet_time_scale_shift"),
             (self.only_cross_attention, "only_cross_attention"),
             (self.dual_cross_attention, "dual_cross_attention"),
+            (self.center_input_sample, "center_input_sample"),
+            (self.downsample_padding != 1, "downsample_padding"),
+            (self.mid_block_scale_factor != 1.0, "mid_block_scale_factor"),
+            (self.time_embedding_act_fn.is_some(), "time_embedding_act_fn"),
+            (self.timestep_post_act.is_some(), "timestep_post_act"),
             (self.class_embed_type.is_some(), "class_embed_type"),
             (self.encoder_hid_dim_type.is_some(), "encoder_hid_dim_type"),
             (self.addition_embed_type.is_some() && !self.has_text_time(), "addition_embed_type"),
@@ -209,11 +236,11 @@ impl UNetConfig {
         if heads == 0 || !channels.is_multiple_of(heads) {
             return Err(Error::Config(format!("{channels} channels cannot be split in {heads} heads")));
         }
-        Ok(AttentionShape {
-            heads,
-            blocks: self.transformer_layers_per_block.at(index, "transformer_layers_per_block")?,
-            context: self.cross_attention_dim.at(index, "cross_attention_dim")?,
-        })
+        let blocks = self.transformer_layers_per_block.at(index, "transformer_layers_per_block")?;
+        at_most("transformer_layers_per_block", blocks, MAX_LAYERS)?;
+        let context = self.cross_attention_dim.at(index, "cross_attention_dim")?;
+        at_most("cross_attention_dim", context, MAX_WIDTH)?;
+        Ok(AttentionShape { heads, blocks, context })
     }
 
     /// Level `index` from the finest, on the way down or up.
@@ -226,8 +253,9 @@ impl UNetConfig {
             _ => return Err(Error::Config(format!("block type {kind:?} is not supported"))),
         };
         let attention = cross.then(|| self.attention(index)).transpose()?;
-        let resnets = self.layers_per_block.at(index, "layers_per_block")? + usize::from(up);
-        Ok(Level { channels: self.block_out_channels[index], resnets, attention })
+        let layers = self.layers_per_block.at(index, "layers_per_block")?;
+        at_most("layers_per_block", layers, MAX_LAYERS)?;
+        Ok(Level { channels: self.block_out_channels[index], resnets: layers + usize::from(up), attention })
     }
 }
 
@@ -250,5 +278,32 @@ mod tests {
         refused("transformer_layers_per_block", "[[0], [2, 2], [4, 4]]");
         refused("layers_per_block", "[2, 2]");
         refused("act_fn", r#""gelu""#);
+        refused("center_input_sample", "true");
+        refused("downsample_padding", "0");
+        refused("mid_block_scale_factor", "1.4142");
+        refused("time_embedding_act_fn", r#""silu""#);
+        refused("timestep_post_act", r#""silu""#);
+        refused("only_cross_attention", "[false, true, false]");
+        // Nothing is made of numbers that no network has.
+        refused("layers_per_block", "1000000000");
+        refused("transformer_layers_per_block", "[1, 2, 1000000000]");
+        refused("block_out_channels", "[320, 640, 1280000]");
+        refused("cross_attention_dim", "10000000000");
+    }
+
+    #[test]
+    fn what_diffusers_reads_as_one_value_or_as_several_is_read_as_both() {
+        let mut config = serde_json::to_value(sdxl()).unwrap();
+        assert!(config.as_object().unwrap().values().all(|value| !value.is_null()), "{config}");
+        for (size, side) in [("[64, 96]", Some(64)), ("96", Some(96)), ("null", None)] {
+            config["sample_size"] = serde_json::from_str(size).unwrap();
+            config["only_cross_attention"] = serde_json::json!([false, false, false]);
+            let read: super::UNetConfig = serde_json::from_value(config.clone()).unwrap();
+            assert_eq!(read.sample_size, side, "{size}");
+            assert!(read.check_base().is_ok(), "{size}");
+        }
+        config["sample_size"] = "large".into();
+        let error = serde_json::from_value::<super::UNetConfig>(config).unwrap_err().to_string();
+        assert!(error.contains("sample_size"), "{error}");
     }
 }

@@ -78,6 +78,19 @@ pub enum LoraError {
         /// What is wrong.
         reason: String,
     },
+    /// A pattern of layers' names that cannot be read.
+    #[error(
+        "{}: the pattern `{pattern}` of layers with an alpha or rank of their own cannot be read ({reason}); write the layers' names in its place",
+        path.display()
+    )]
+    Pattern {
+        /// The file that has it.
+        path: PathBuf,
+        /// The pattern.
+        pattern: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A kind of adaptation that has no factors to attach or to write.
     #[error("{}: `{layer}` is adapted by {kind}, which {purpose}", path.display())]
     Kind {

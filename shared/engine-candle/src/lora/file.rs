@@ -86,7 +86,7 @@ impl LoraFile {
     pub fn read(path: &Path) -> Result<Self, LoraError> {
         let defaults = match Defaults::beside(path)? {
             Some(defaults) => defaults,
-            None => Defaults::of_metadata(&read_safetensors_metadata(path)?),
+            None => Defaults::of_metadata(path, &read_safetensors_metadata(path)?)?,
         };
         Self::sort(path, read_safetensors(path)?, &defaults)
     }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde_json::Value as Json;
-
+use super::LoraError;
+use super::pattern::{Fault, Loose, Pattern};
 use crate::weights::WeightsError;
 
 /// The entry of a file's metadata in which diffusers keeps PEFT's configurations.
@@ -20,10 +20,12 @@ pub(super) struct Defaults(Vec<(String, Config)>);
 #[derive(Clone, Debug, Default)]
 struct Config {
     alpha: Option<f32>,
-    /// Ends of layers' names, with alphas of their own.
-    alphas: Vec<(String, f32)>,
+    /// Layers with alphas of their own; the first that fits counts.
+    alphas: Vec<(Pattern, f64)>,
     /// PEFT's rank, which factors that are whole do not show.
     rank: Option<usize>,
+    /// Layers with ranks of their own.
+    ranks: Vec<(Pattern, f64)>,
     rank_stabilized: bool,
 }
 
@@ -39,21 +41,22 @@ pub(super) struct Scale {
 }
 
 impl Config {
-    fn of_json(json: &Json) -> Self {
-        let alpha = |json: &Json| json.as_f64().map(|alpha| alpha as f32);
-        let pattern = json["alpha_pattern"].as_object();
-        let alphas = pattern
-            .into_iter()
-            .flatten()
-            .filter_map(|(name, value)| Some((name.trim_start_matches('^').to_owned(), alpha(value)?)))
-            .collect();
-        Self {
+    fn of(fields: &[(String, Loose)]) -> Result<Self, Fault> {
+        let field = |name: &str| fields.iter().find(|(field, _)| field == name).map(|(_, value)| value);
+        let number = |name: &str| field(name).and_then(Loose::number);
+        let patterns = |name: &str| -> Result<Vec<(Pattern, f64)>, Fault> {
+            let Some(Loose::Map(entries)) = field(name) else { return Ok(Vec::new()) };
+            let numbers = entries.iter().filter_map(|(pattern, value)| Some((pattern, value.number()?)));
+            numbers.map(|(pattern, value)| Ok((Pattern::new(pattern)?, value))).collect()
+        };
+        Ok(Self {
             // LoHa and LoKr of PEFT have the short name.
-            alpha: alpha(&json["lora_alpha"]).or_else(|| alpha(&json["alpha"])),
-            alphas,
-            rank: json["r"].as_u64().and_then(|rank| usize::try_from(rank).ok()),
-            rank_stabilized: json["use_rslora"].as_bool().unwrap_or(false),
-        }
+            alpha: number("lora_alpha").or_else(|| number("alpha")).map(|alpha| alpha as f32),
+            alphas: patterns("alpha_pattern")?,
+            rank: number("r").map(|rank| rank as usize),
+            ranks: patterns("rank_pattern")?,
+            rank_stabilized: matches!(field("use_rslora"), Some(Loose::Bool(true))),
+        })
     }
 }
 
@@ -63,7 +66,7 @@ impl Defaults {
     }
 
     /// `adapter_config.json` beside the file, of a folder that PEFT has saved.
-    pub(super) fn beside(path: &Path) -> Result<Option<Self>, WeightsError> {
+    pub(super) fn beside(path: &Path) -> Result<Option<Self>, LoraError> {
         if path.file_name().is_none_or(|name| name != "adapter_model.safetensors") {
             return Ok(None);
         }
@@ -73,38 +76,43 @@ impl Defaults {
         }
         let text = std::fs::read_to_string(&config)
             .map_err(|source| WeightsError::Read { path: config.clone(), source })?;
-        let json: Json = serde_json::from_str(&text)
-            .map_err(|error| WeightsError::Index { path: config, reason: error.to_string() })?;
-        Ok(Some(Self(vec![(String::new(), Config::of_json(&json))])))
+        let json: Loose = serde_json::from_str(&text)
+            .map_err(|error| WeightsError::Index { path: config.clone(), reason: error.to_string() })?;
+        let fields = if let Loose::Map(fields) = json { fields } else { Vec::new() };
+        let own = Config::of(&fields).map_err(|fault| fault.of(&config))?;
+        Ok(Some(Self(vec![(String::new(), own)])))
     }
 
     /// Diffusers' metadata: one object whose names start with that of a network, `unet.lora_alpha`. Metadata of other tools
     /// says nothing that is not in their tensors too.
-    pub(super) fn of_metadata(metadata: &BTreeMap<String, String>) -> Self {
-        let entry = metadata.get(ADAPTER_ENTRY).and_then(|text| serde_json::from_str::<Json>(text).ok());
-        let Some(Json::Object(all)) = entry else { return Self::default() };
-        let mut networks: BTreeMap<String, serde_json::Map<String, Json>> = BTreeMap::new();
+    pub(super) fn of_metadata(path: &Path, metadata: &BTreeMap<String, String>) -> Result<Self, LoraError> {
+        let entry = metadata.get(ADAPTER_ENTRY).and_then(|text| serde_json::from_str::<Loose>(text).ok());
+        let Some(Loose::Map(all)) = entry else { return Ok(Self::default()) };
+        let mut networks: BTreeMap<String, Vec<(String, Loose)>> = BTreeMap::new();
         for (name, value) in all {
             let (network, field) = name.split_once('.').unwrap_or(("", &name));
-            networks.entry(network.to_owned()).or_default().insert(field.to_owned(), value);
+            networks.entry(network.to_owned()).or_default().push((field.to_owned(), value));
         }
         let configs = networks.into_iter().map(|(network, fields)| {
             let prefix = if network.is_empty() { network } else { format!("{network}.") };
-            (prefix, Config::of_json(&Json::Object(fields)))
+            Ok((prefix, Config::of(&fields).map_err(|fault| fault.of(path))?))
         });
-        Self(configs.collect())
+        Ok(Self(configs.collect::<Result<_, LoraError>>()?))
     }
 
     /// The scale of a layer.
     pub(super) fn of(&self, layer: &str) -> Scale {
-        let Some((_, config)) = self.0.iter().rev().find(|(prefix, _)| layer.starts_with(prefix.as_str()))
-        else {
-            return Scale::default();
+        let own =
+            self.0.iter().rev().find_map(|(prefix, config)| Some((layer.strip_prefix(prefix)?, config)));
+        let Some((layer, config)) = own else { return Scale::default() };
+        // PEFT asks by the names that layers have in the network.
+        let layer = layer.strip_prefix("base_model.model.").unwrap_or(layer);
+        let first = |patterns: &[(Pattern, f64)]| {
+            patterns.iter().find(|(pattern, _)| pattern.fits(layer)).map(|(_, value)| *value)
         };
-        let own = config.alphas.iter().find(|(end, _)| layer == end || layer.ends_with(&format!(".{end}")));
         Scale {
-            alpha: own.map(|(_, alpha)| *alpha).or(config.alpha),
-            rank: config.rank,
+            alpha: first(&config.alphas).map(|alpha| alpha as f32).or(config.alpha),
+            rank: first(&config.ranks).map(|rank| rank as usize).or(config.rank),
             rank_stabilized: config.rank_stabilized,
         }
     }
@@ -119,7 +127,9 @@ mod tests {
         let text = r#"{"unet.lora_alpha": 8, "unet.alpha_pattern": {"mid_block.a.to_q": 2, "^conv": 3},
             "text_encoder.lora_alpha": 4.0, "text_encoder.use_rslora": true}"#;
         let metadata = BTreeMap::from([(ADAPTER_ENTRY.to_owned(), text.to_owned())]);
-        let defaults = Defaults::of_metadata(&metadata);
+        let of_metadata =
+            |metadata: &BTreeMap<String, String>| Defaults::of_metadata(Path::new("a.safetensors"), metadata);
+        let defaults = of_metadata(&metadata).unwrap();
         let of = |layer: &str| (defaults.of(layer).alpha, defaults.of(layer).rank_stabilized);
         assert_eq!(of("unet.down.to_q"), (Some(8.0), false));
         assert_eq!(of("unet.mid_block.a.to_q"), (Some(2.0), false));
@@ -128,8 +138,40 @@ mod tests {
         assert_eq!(of("text_encoder_2.a"), (None, false));
         for broken in ["", "[]", "{", r#"{"unet.lora_alpha": "x"}"#] {
             let metadata = BTreeMap::from([(ADAPTER_ENTRY.to_owned(), broken.to_owned())]);
-            assert_eq!(Defaults::of_metadata(&metadata).of("unet.a"), Scale::default(), "{broken}");
+            assert_eq!(of_metadata(&metadata).unwrap().of("unet.a"), Scale::default(), "{broken}");
         }
         assert_eq!(Defaults::of_alpha(Some(1.0)).of("anything").alpha, Some(1.0));
+    }
+
+    /// As PEFT's `get_pattern_key` finds them.
+    #[test]
+    fn patterns_are_asked_in_the_order_of_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join(ADAPTER_CONFIG);
+        let file = folder.path().join("adapter_model.safetensors");
+        let text = r#"{"r": 4, "lora_alpha": 8, "rank_pattern": {"mid_block.a.to_v": 2},
+            "alpha_pattern": {"up_blocks.*to_q": 1, "a.to_q": 2, "^mid_block.a.to_k": 3, "to_[kv]": 4, "b|c": 5}}"#;
+        std::fs::write(&config, text).unwrap();
+        let defaults = Defaults::beside(&file).unwrap().unwrap();
+        for (layer, alpha, rank) in [
+            ("up_blocks.1.a.to_q", 1.0, 4),
+            ("mid_block.a.to_q", 2.0, 4),
+            ("mid_block.a.to_k", 3.0, 4),
+            ("up_blocks.1.mid_block.a.to_k", 4.0, 4),
+            ("mid_block.a.to_v", 4.0, 2),
+            ("mid_block.c", 5.0, 4),
+            // Not the whole of the last names.
+            ("mid_block.xa.to_q", 8.0, 4),
+            ("mid_block.a.to_q.more", 8.0, 4),
+            ("mid_block.bc", 8.0, 4),
+        ] {
+            for name in [layer.to_owned(), format!("base_model.model.{layer}")] {
+                let found = defaults.of(&name);
+                assert_eq!((found.alpha, found.rank), (Some(alpha), Some(rank)), "{name}");
+            }
+        }
+        std::fs::write(&config, r#"{"lora_alpha": 8, "alpha_pattern": {"a(?!b)": 1}}"#).unwrap();
+        let error = Defaults::beside(&file).unwrap_err().to_string();
+        assert!(error.contains(ADAPTER_CONFIG) && error.contains("`a(?!b)`"), "{error}");
     }
 }

@@ -12,6 +12,7 @@ mod learning;
 mod magnitudes;
 mod metadata;
 mod norms;
+mod pattern;
 mod stack;
 #[cfg(test)]
 mod tests;

@@ -1,13 +1,14 @@
 #![allow(clippy::unwrap_used, reason = "tests may panic")]
 
 use std::path::Path;
+use std::sync::Arc;
 
 use candle_core::{Device, Tensor as Value};
 use mudi_diffusion::parse;
 use proptest::prelude::*;
 
 use super::*;
-use crate::weights::NamedTensors;
+use crate::weights::{FileWeights, NamedTensors, Precision, to_safetensors};
 
 /// A UNet of one attention, and its layers.
 fn base(context: usize) -> (UNetConfig, Layers) {
@@ -58,6 +59,36 @@ fn close(found: &[f32], expected: &[f32]) {
     assert_eq!(found.len(), expected.len());
     for (index, (a, b)) in found.iter().zip(expected).enumerate() {
         assert!((a - b).abs() < 1e-5, "{index}: {a} is not {b}");
+    }
+}
+
+/// With `--precision half` a file's f16 stays f16, which has three bits more than bf16, whether a LoRA is added or not.
+#[test]
+fn adapted_weights_are_held_in_the_type_that_the_file_has() {
+    let (_, layers) = base(CONTEXT);
+    let weight = values(1, &[8, CONTEXT]).to_dtype(DType::F16).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    let name = format!("{KEY}.weight");
+    let tensors = NamedTensors::from([(name.clone(), weight.clone())]);
+    std::fs::write(&path, to_safetensors(&tensors, None).unwrap()).unwrap();
+    for (alpha, dtype) in [(1.0, DType::F16), (1e7, DType::BF16)] {
+        let parts = [
+            ("lora_down.weight", values(2, &[2, CONTEXT])),
+            ("lora_up.weight", values(3, &[8, 2])),
+            ("alpha", number(alpha)),
+        ];
+        let mut stack = Stack::default();
+        stack.push(file(&format!("unet.{KEY}"), &parts), 1.0, &layers).unwrap();
+        let expected = stack.apply(Component::Unet, &name, weight.clone()).unwrap();
+        let expected = expected.to_dtype(dtype).unwrap().to_dtype(DType::F32).unwrap();
+        let engine = CandleEngine::cpu();
+        let mut weights = FileWeights::open_as(&engine, &path, Precision::Half)
+            .unwrap()
+            .adapted(Component::Unet, &Arc::new(stack));
+        let found = weights.build(|source| source.get(&name, &[8, CONTEXT], ParameterKind::Linear)).unwrap();
+        assert_eq!(found.value().dtype(), dtype, "{alpha}");
+        assert_eq!(flat(&found.value().to_dtype(DType::F32).unwrap()), flat(&expected), "{alpha}");
     }
 }
 

@@ -30,8 +30,14 @@ impl TensorEntry {
         }
     }
 
-    /// The elements of the storage from its first to its last, where it lies inside.
+    /// The elements of the storage from its first to its last, where it lies inside; none where it is empty.
     pub(super) fn extent(&self) -> Option<usize> {
+        if self.shape.contains(&0) {
+            // Its other lengths are multiplied all the same, once it is a tensor.
+            let others = self.shape.iter().filter(|length| **length > 0);
+            others.copied().try_fold(1usize, usize::checked_mul)?;
+            return (self.offset <= self.stored).then_some(0);
+        }
         let last = self.shape.iter().zip(&self.strides).try_fold(0usize, |sum, (&length, &stride)| {
             sum.checked_add(length.checked_sub(1)?.checked_mul(stride)?)
         })?;

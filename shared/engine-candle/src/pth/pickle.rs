@@ -73,6 +73,12 @@ struct Machine {
     tensors: Vec<TensorEntry>,
 }
 
+/// More tensors, more axes, and longer names of storages than any model has.
+const MAX_TENSORS: usize = 1 << 17;
+const MAX_AXES: usize = 16;
+const MAX_NAME: usize = 256;
+const TOO_MANY: &str = "it has more tensors than any model";
+
 /// Names below which training scripts put the weights.
 const WRAPPERS: [&str; 4] = ["state_dict", "model", "model_state_dict", "teacher"];
 
@@ -82,7 +88,7 @@ pub(super) fn read_tensors(pickle: &[u8]) -> Result<BTreeMap<String, TensorEntry
     let Object::Dict(root) = machine.run(pickle)? else {
         return Err("it holds no dictionary of weights".to_owned());
     };
-    let tensors = machine.tensors_of(root);
+    let tensors = machine.tensors_of(root)?;
     if !tensors.is_empty() {
         return Ok(tensors);
     }
@@ -91,7 +97,7 @@ pub(super) fn read_tensors(pickle: &[u8]) -> Result<BTreeMap<String, TensorEntry
             if let (Some(key), Object::Dict(inner)) = (machine.text(key), value)
                 && key == wrapper
             {
-                return Ok(machine.tensors_of(inner));
+                return machine.tensors_of(inner);
             }
         }
     }
@@ -113,12 +119,17 @@ impl Machine {
         }
     }
 
-    fn tensors_of(&self, dict: usize) -> BTreeMap<String, TensorEntry> {
-        let entries = self.dicts[dict].iter().filter_map(|&(key, value)| match value {
-            Object::Tensor(at) => Some((self.text(key)?.to_owned(), self.tensors[at].clone())),
-            _ => None,
-        });
-        entries.collect()
+    fn tensors_of(&self, dict: usize) -> Result<BTreeMap<String, TensorEntry>, String> {
+        let mut tensors = BTreeMap::new();
+        for &(key, value) in &self.dicts[dict] {
+            if let (Some(key), Object::Tensor(at)) = (self.text(key), value) {
+                tensors.insert(key.to_owned(), self.tensors[at].clone());
+                if tensors.len() > MAX_TENSORS {
+                    return Err(TOO_MANY.to_owned());
+                }
+            }
+        }
+        Ok(tensors)
     }
 
     fn pop(&mut self) -> Result<Object, String> {
@@ -291,7 +302,7 @@ impl Machine {
             }
             b'R' | 0x81 => {
                 let (arguments, callable) = (self.pop()?, self.pop()?);
-                self.call(callable, arguments);
+                self.call(callable, arguments)?;
             }
             b'Q' => {
                 let id = self.pop()?;
@@ -305,11 +316,15 @@ impl Machine {
     }
 
     /// What a call would give, for the few that are known.
-    fn call(&mut self, callable: Object, arguments: Object) {
+    fn call(&mut self, callable: Object, arguments: Object) -> Result<(), String> {
         match self.text(callable) {
             Some("collections.OrderedDict") => self.push_dict(Vec::new()),
             Some("torch._utils._rebuild_tensor_v2" | "torch._utils._rebuild_tensor") => {
-                let tensor = self.tensor(arguments);
+                // Each has a copy of its shape and names, however little the pickle spends on it.
+                if self.tensors.len() == MAX_TENSORS {
+                    return Err(TOO_MANY.to_owned());
+                }
+                let tensor = self.tensor(arguments)?;
                 self.stack.push(tensor.map_or(Object::Opaque, |tensor| {
                     self.tensors.push(tensor);
                     Object::Tensor(self.tensors.len() - 1)
@@ -321,26 +336,30 @@ impl Machine {
             }
             _ => self.stack.push(Object::Opaque),
         }
+        Ok(())
     }
 
     /// `("storage", class, name, place, elements)`.
     fn storage(&self, id: Object) -> Option<Storage> {
         let &[_, class, name, _, Object::Number(stored)] = self.tuple(id)? else { return None };
-        let class = self.text(class)?;
+        let (class, name) = (self.text(class)?, self.text(name)?);
         Some(Storage {
-            class: class.rsplit('.').next().unwrap_or(class).to_owned(),
-            name: self.text(name)?.to_owned(),
+            class: class.rsplit('.').next().filter(|class| class.len() <= MAX_NAME)?.to_owned(),
+            name: Some(name).filter(|name| name.len() <= MAX_NAME)?.to_owned(),
             stored: usize::try_from(stored).ok()?,
         })
     }
 
     /// `(storage, offset, shape, strides, ..)`.
-    fn tensor(&self, arguments: Object) -> Option<TensorEntry> {
-        let &[Object::Storage(storage), Object::Number(offset), shape, strides, ..] =
-            self.tuple(arguments)?
+    fn tensor(&self, arguments: Object) -> Result<Option<TensorEntry>, String> {
+        let Some(&[Object::Storage(storage), Object::Number(offset), shape, strides, ..]) =
+            self.tuple(arguments)
         else {
-            return None;
+            return Ok(None);
         };
+        if let Some(shape) = self.tuple(shape).filter(|shape| shape.len() > MAX_AXES) {
+            return Err(format!("a tensor has {} axes, more than any weight", shape.len()));
+        }
         let lengths = |object| {
             let lengths = self.tuple(object)?.iter().map(|&length| match length {
                 Object::Number(length) => usize::try_from(length).ok(),
@@ -349,14 +368,14 @@ impl Machine {
             lengths.collect::<Option<Vec<_>>>()
         };
         let storage = &self.storages[storage];
-        let (shape, strides) = (lengths(shape)?, lengths(strides)?);
-        (shape.len() == strides.len()).then(|| TensorEntry {
+        let (Some(shape), Some(strides)) = (lengths(shape), lengths(strides)) else { return Ok(None) };
+        Ok((shape.len() == strides.len()).then(|| TensorEntry {
             storage: storage.name.clone(),
             class: storage.class.clone(),
             stored: storage.stored,
             offset: usize::try_from(offset).unwrap_or(usize::MAX),
             shape,
             strides,
-        })
+        }))
     }
 }

@@ -110,6 +110,38 @@ fn tensors_are_read_in_order_whatever_their_strides() {
 }
 
 #[test]
+fn empty_tensors_are_read_too() {
+    let entries = [
+        entry("none", "FloatStorage", "0", 2, 0, &[0], &[1]),
+        entry("end", "FloatStorage", "0", 2, 2, &[3, 0], &[1, 1]),
+        entry("w", "FloatStorage", "0", 2, 0, &[2], &[1]),
+    ];
+    let (mut file, _folder) = open(&stored(&pickle(&entries), &floats(&[1.0, 2.0]))).unwrap();
+    for (name, shape) in [("none", vec![0]), ("end", vec![3, 0]), ("w", vec![2])] {
+        assert_eq!(file.read(name).unwrap().unwrap().dims(), shape, "{name}");
+    }
+    let huge = [i32::MAX, i32::MAX, i32::MAX, 0];
+    for (offset, shape) in [(3, &[0][..]), (0, &huge)] {
+        let entry = entry("w", "FloatStorage", "0", 2, offset, shape, &[1; 4][..shape.len()]);
+        let message = refused(&stored(&pickle(&[entry]), &floats(&[1.0, 2.0])));
+        assert!(message.contains("`w` reaches outside"), "{message}");
+    }
+}
+
+/// A tensor takes a copy of its shape and of its storage's name, and few bytes of a pickle.
+#[test]
+fn what_is_copied_for_each_tensor_is_short() {
+    let long = [1; 17];
+    let message =
+        refused(&stored(&pickle(&[entry("w", "FloatStorage", "0", 1, 0, &long, &long)]), &floats(&[1.0])));
+    assert!(message.contains("17 axes"), "{message}");
+    let name = "0".repeat(1000);
+    let message =
+        refused(&stored(&pickle(&[entry("w", "FloatStorage", &name, 1, 0, &[1], &[1])]), &floats(&[1.0])));
+    assert!(message.contains("storage"), "{message}");
+}
+
+#[test]
 fn weights_below_a_name_of_a_training_script_are_found() {
     let inner = [b"}(".to_vec(), entry("w", "FloatStorage", "0", 1, 0, &[1], &[1]), b"u".to_vec()].concat();
     let outer = [b"\x80\x02}(".to_vec(), text("epoch"), number(3), text("state_dict"), inner, b"u.".to_vec()];

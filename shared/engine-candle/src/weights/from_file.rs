@@ -118,16 +118,23 @@ impl FileWeights {
     /// # Errors
     /// [`WeightsError::Read`], [`WeightsError::NotSafetensors`], [`WeightsError::Format`], [`WeightsError::Type`], [`WeightsError::Scale`] and [`WeightsError::Lora`].
     pub fn read(&mut self, name: &str) -> Result<Option<Value>, WeightsError> {
+        Ok(self.adapted_weight(name)?.map(|(value, _)| value))
+    }
+
+    /// The same, and the type that it has without LoRAs, which are added in `f32`.
+    fn adapted_weight(&mut self, name: &str) -> Result<Option<(Value, DType)>, WeightsError> {
         let found = match self.stored(name) {
             Some(stored) => self.part(&stored)?,
             None => None,
         };
         let Some(value) = found else { return Ok(None) };
         self.used.insert(name.to_owned());
-        match &self.loras {
-            Some((component, loras)) => Ok(Some(loras.apply(*component, name, value)?)),
-            None => Ok(Some(value)),
-        }
+        let dtype = value.dtype();
+        let value = match &self.loras {
+            Some((component, loras)) => loras.apply(*component, name, value)?,
+            None => value,
+        };
+        Ok(Some((value, dtype)))
     }
 
     /// Where the file has the weight of that name.
@@ -208,8 +215,8 @@ impl FileWeights {
 
 impl Parameters<CandleEngine> for FileWeights {
     fn get(&mut self, name: &str, shape: &[usize], kind: ParameterKind) -> mudi_diffusion::Result<Tensor> {
-        let found = self.read(name).map_err(|error| self.fail(error))?;
-        let found = found
+        let found = self.adapted_weight(name).map_err(|error| self.fail(error))?;
+        let (found, in_file) = found
             .ok_or_else(|| NetworkError::MissingTensor { name: name.to_owned(), expected: shape.to_vec() })?;
         let value = from_file_layout(&found, kind).map_err(NetworkError::engine)?;
         if value.dims() != shape {
@@ -219,14 +226,23 @@ impl Parameters<CandleEngine> for FileWeights {
                 found: value.dims().to_vec(),
             });
         }
-        let dtype = match (self.precision, kind, value.dtype()) {
+        let dtype = match (self.precision, kind, in_file) {
             (Precision::Half, kind, DType::F16) if held_in_half(kind) => DType::F16,
             (Precision::Half | Precision::Bf16, kind, _) if held_in_half(kind) => DType::BF16,
             _ => DType::F32,
         };
-        let value =
-            value.to_dtype(dtype).and_then(|value| value.contiguous()).map_err(NetworkError::engine)?;
-        if !WeightSlice::of(&value)?.values().all_finite() {
+        let cast =
+            |dtype| value.to_dtype(dtype).and_then(|value| value.contiguous()).map_err(NetworkError::engine);
+        let finite = |value: &Value| -> mudi_diffusion::Result<bool> {
+            Ok(WeightSlice::of(value)?.values().all_finite())
+        };
+        let mut held = cast(dtype)?;
+        if dtype == DType::F16 && value.dtype() != dtype && !finite(&held)? {
+            // A LoRA made it too large for the file's own type.
+            held = cast(DType::BF16)?;
+        }
+        let value = held;
+        if !finite(&value)? {
             let error = WeightsError::NotNumbers { path: self.path.clone(), name: name.to_owned() };
             return Err(self.fail(error));
         }

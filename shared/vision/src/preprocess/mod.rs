@@ -7,6 +7,7 @@ mod owl;
 mod processor;
 pub mod resize;
 mod smooth;
+mod steps;
 
 use image::RgbImage;
 use mudi_diffusion::{Engine, Error, Result};
@@ -14,6 +15,7 @@ use mudi_diffusion::{Engine, Error, Result};
 pub use owl::OwlProcessor;
 pub use processor::{Edge, Processor, Size};
 pub use resize::{Filter, resize, resize_image};
+pub use steps::check_sam;
 
 /// Mean and deviation of each channel of ImageNet's photos, of values 0..=1: SAM's, DINO's and DINOv2's.
 pub const IMAGENET: Normalization =

@@ -5,7 +5,7 @@ use mudi_diffusion::{Error, Result};
 use serde::Deserialize;
 
 use super::smooth::{Tap, taps};
-use super::{CLIP, Normalization, Pixels, check_not_empty};
+use super::{CLIP, Normalization, Pixels, check_not_empty, steps};
 
 /// The steps from an image to OWLv2's input.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -32,8 +32,9 @@ impl OwlProcessor {
     /// The processor that a `preprocessor_config.json` describes.
     ///
     /// # Errors
-    /// Text that is no such file; a size that is no square.
+    /// Text that is no such file; a size that is no square; a step that is left out.
     pub fn from_json(text: &str) -> Result<Self> {
+        steps::check(text, &["do_pad", "do_resize", "do_rescale", "do_normalize"])?;
         let file: File = mudi_diffusion::parse(text)?;
         let Sides { height, width } = file.size;
         if height != width || height == 0 || height > LONGEST {
@@ -137,6 +138,11 @@ mod tests {
         for text in ["{}", r#"{"size": {"height": 0, "width": 0}}"#, r#"{"size": {"height": 4, "width": 5}}"#]
         {
             assert!(OwlProcessor::from_json(text).is_err(), "{text}");
+        }
+        for step in ["do_pad", "do_resize", "do_rescale", "do_normalize"] {
+            let text = format!(r#"{{"size": {{"height": 8, "width": 8}}, "{step}": false}}"#);
+            let error = OwlProcessor::from_json(&text).unwrap_err().to_string();
+            assert!(error.contains(step), "{error}");
         }
         assert!(OwlProcessor::new(8).apply(&RgbImage::new(3, 0)).is_err());
         assert!(OwlProcessor::new(8).apply(&RgbImage::new(1, 1)).is_ok());

@@ -5,7 +5,7 @@ use mudi_diffusion::{Error, Result};
 use serde::Deserialize;
 
 use super::resize::{Filter, resize_image};
-use super::{CLIP, IMAGENET, Normalization, Pixels, bad_image, check_not_empty};
+use super::{CLIP, IMAGENET, Normalization, Pixels, bad_image, check_not_empty, steps};
 
 /// What an image is resized to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -86,6 +86,7 @@ impl Processor {
     /// # Errors
     /// Text that is no such file, or a step that is not supported.
     pub fn from_json(text: &str) -> Result<Self> {
+        steps::check(text, &["do_rescale"])?;
         let file: File = mudi_diffusion::parse(text)?;
         let filter = match file.resample {
             None | Some(3) => Filter::Bicubic,
@@ -230,6 +231,8 @@ mod tests {
             r#"{"size": 1000000000}"#,
             r#"{"resample": 1}"#,
             r#"{"image_std": [1, 0, 1]}"#,
+            r#"{"do_rescale": false}"#,
+            r#"{"rescale_factor": 0.00784313725490196}"#,
         ] {
             assert!(Processor::from_json(text).is_err(), "{text}");
         }

@@ -38,6 +38,10 @@ fn names_of_published_files_are_found() {
         ("lora_te1_text_model_encoder_layers_11_self_attn_q_proj.alpha", &all[2]),
         ("text_encoder.text_model.encoder.layers.11.self_attn.q_proj.lora_linear_layer.up.weight", &all[2]),
         ("text_encoder.encoder.layers.11.self_attn.q_proj.lora_A.weight", &all[2]),
+        ("text_encoder.text_model.encoder.layers.11.self_attn.to_q_lora.up.weight", &all[2]),
+        ("base_model.model.text_model.encoder.layers.11.self_attn.q_proj.lora_A.weight", &all[2]),
+        ("base_model.model.encoder.layers.11.self_attn.q_proj.lora_B.weight", &all[2]),
+        ("text_encoder_2.text_model.encoder.layers.11.self_attn.to_q_lora.down.weight", &all[3]),
         ("lora_te2_text_model_encoder_layers_11_self_attn_q_proj.lokr_w1", &all[3]),
         ("text_encoder_2.text_model.encoder.layers.11.self_attn.q_proj.lora_B.weight", &all[3]),
     ] {
@@ -69,8 +73,19 @@ fn what_is_written_is_found_again() {
 
 #[test]
 fn other_tensors_are_not_parts() {
-    for name in ["", "alpha", "unet.conv_in.weight", "a.lora_A", "a.processor.to_q_lora.middle.weight"] {
+    for name in [
+        "",
+        "alpha",
+        "unet.conv_in.weight",
+        "a.lora_A",
+        "a.processor.to_q_lora.middle.weight",
+        "a.self_attn.to_q_lora.alpha",
+    ] {
         assert_eq!(split(name), None, "{name}");
+    }
+    for (old, now) in [("to_k", "k_proj"), ("to_v", "v_proj"), ("to_out", "out_proj")] {
+        let (layer, part) = split(&format!("text_encoder.a.self_attn.{old}_lora.down.weight")).unwrap();
+        assert_eq!((layer, part), (format!("text_encoder.a.self_attn.{now}"), Part::Down));
     }
     let (layer, part) = split("unet.a.lora.lora_magnitude_vector.weight").unwrap();
     assert_eq!((layer.as_str(), part), ("unet.a", Part::Magnitude));
