@@ -170,7 +170,7 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
     let made = masks::compare(&photos, &options.masks)?;
     let dataset = Dataset::load(&photos)?;
     let eyes = Arc::new(Eyes::load(&options.masks.detector, &[&options.embedder])?);
-    let judge = Judge::new(eyes.clone(), dataset.clone(), eyes.options())?;
+    let judge = Judge::new(eyes.clone(), &dataset, eyes.options())?;
     let names: Vec<&str> = dataset.subjects.iter().map(|data| data.subject.name()).collect();
     progress(Progress::Note(&format!("subjects: {}", names.join(", "))));
     // Each is named first once: methods must not depend on it.

@@ -148,8 +148,9 @@ fn a_server_that_cannot_do_what_it_is_told_does_not_start() {
     let (data, none, file) = (shop.path("data"), shop.path("none"), shop.path("serve.json"));
     let models = fixture("").display().to_string();
     std::fs::write(&file, r#"{"rate": 0, "listen": "127.0.0.1:0"}"#).expect("write");
-    let cases: [(&[&str], &[&str]); 7] = [
+    let cases: [(&[&str], &[&str]); 8] = [
         (&["--models", &none], &["none", "--models"]),
+        (&["--models", &models, "--segmenter", "none"], &["none", "--segmenter", "SAM"]),
         (&["--models", &models, "--preview", "none"], &["none", "--preview"]),
         (&["--config", &file], &["serve.json", "`rate`", "from 1"]),
         (&["--upload-limit", "0"], &["`upload-limit`", "from 1"]),

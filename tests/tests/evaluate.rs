@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use mudi_tests::golden::fixture;
-use mudi_tests::workshop::{Workshop, copy_folder, json, mudi, ok, refused};
+use mudi_tests::workshop::{Workshop, copy_folder, json, mudi, ok, refused, shipped};
 use serde_json::Value;
 
 /// A workshop with toys, images of both, and a detector; and the common arguments.
@@ -148,6 +148,35 @@ fn a_detector_says_how_it_is_asked() {
     assert_eq!(found(&json(&arguments)), 0);
     say(1.5);
     refused(&arguments, &["config.json", "1.5 is not from 0 to 1"]);
+}
+
+#[test]
+fn small_networks_judge_only_what_they_know() {
+    let gallery = Gallery::new();
+    let (detector, embedder) = (shipped("owlv2-toybox"), shipped("dinov2-toybox"));
+    let path = gallery.shop.path("toys/metadata.jsonl");
+    let text = std::fs::read_to_string(&path).expect("metadata");
+    let (first, photos) = text.split_once('\n').expect("two lines");
+    let mut names: Value = serde_json::from_str(first).expect("JSON");
+    let mut named = |name: &str| {
+        (names["id"]["a"], names["id"]["b"]) = (name.into(), "hta teal bear".into());
+        std::fs::write(&path, format!("{names}\n{photos}")).expect("metadata");
+    };
+    let mut own = gallery.instead("--embedder", &embedder);
+    assert_eq!(own.split_off(own.len() - 2), ["--query", "toy"]);
+    let at = own.iter().position(|argument| *argument == "--detector").expect("the flag is there");
+    let others = own[at + 1];
+    named("olis brown robot");
+    ok(&own);
+    named("olis brown corgi");
+    // The detector knows the language at large, the embedder does not.
+    refused(&own, &["`brown corgi`", "embedder knows only", "bear", "--embedder"]);
+    own[at + 1] = &detector;
+    refused(&own, &["`brown corgi`", "detector knows only", "bear", "--detector"]);
+    // Who says what to look for is believed.
+    ok(&[&own[..], &["--query", "dog"]].concat());
+    own[at + 1] = others;
+    ok(&[&own[..], &["--query", "corgi"]].concat());
 }
 
 #[test]

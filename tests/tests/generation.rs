@@ -1,8 +1,27 @@
-//! Pictures that are made with a run: what repeats, what is kept, what may have moved.
+//! Pictures that a run learns from, and those that are made with it: what repeats, what is kept, what may have moved.
 
 use std::path::Path;
 
-use mudi_tests::workshop::{Workshop, copy_folder, ok, refs, refused};
+use mudi_tests::workshop::{Workshop, copy_folder, json, ok, refs, refused};
+
+#[test]
+fn a_batch_holds_pictures_of_one_size() {
+    let shop = Workshop::new();
+    let toys = shop.toys();
+    // Wide ones and tall ones of as many pixels, and squares.
+    for (photo, [width, height]) in [("a00", [64, 40]), ("a01", [40, 64]), ("b00", [64, 40])] {
+        for file in [format!("{toys}/{photo}.png"), format!("{toys}/mask_{photo}.png")] {
+            let image = image::open(&file).expect("an image");
+            let filter = image::imageops::FilterType::Triangle;
+            image.resize_exact(width, height, filter).save(&file).expect("a file");
+        }
+    }
+    let flags = ["--aspect-buckets", "true", "--regularization", "none", "--batch", "5"];
+    for method in ["mudi", "dreambooth"] {
+        let trained = json(&refs(&shop.train(method, &[&flags[..], &["--method", method]].concat())));
+        assert!(trained["loss"].as_f64().is_some_and(f64::is_finite), "{trained}");
+    }
+}
 
 #[test]
 fn generation_repeats_itself_and_keeps_its_parameters() {
@@ -29,6 +48,33 @@ fn generation_repeats_itself_and_keeps_its_parameters() {
     assert_eq!(pixels("zero/0000.png"), pixels("plain/0000.png"), "gamma 0 is plain sampling");
     assert_ne!(pixels("a/0000.png"), pixels("plain/0000.png"), "gamma 2 is not");
     assert_ne!(shop.bytes("a/0000.png"), shop.bytes("a/0001.png"), "each picture has its own seed");
+}
+
+#[test]
+fn a_layout_is_the_same_for_all_pictures() {
+    let shop = Workshop::new();
+    shop.toys();
+    ok(&refs(&shop.train("run", &[])));
+    let (run, out, file) = (shop.path("run"), shop.path("out"), shop.path("layout.json"));
+    let more_than_are_drawn_at_once =
+        ["generate", "--run", &run, "--prompt", "olis", "--steps", "1", "--count", "5"];
+    let arguments =
+        [&more_than_are_drawn_at_once[..], &["--quiet", "--layout", &file, "--out", &out]].concat();
+    let lay_out = |subject: &str| {
+        let placed =
+            |subject: &str, x: f64| serde_json::json!({ "subject": subject, "x": x, "y": 0.3, "width": 0.4 });
+        let layout =
+            serde_json::json!({ "version": 1, "subjects": [placed("a", 0.0), placed(subject, 0.5)] });
+        std::fs::write(&file, layout.to_string()).expect("a layout");
+    };
+    lay_out("z");
+    refused(&arguments, &["layout", "`z`"]);
+    assert!(!Path::new(&out).exists(), "nothing is left behind");
+    lay_out("b");
+    ok(&arguments);
+    assert!(shop.bytes("out/0000.layout.png") == shop.bytes("out/0004.layout.png"));
+    let pixels = |name: &str| image::load_from_memory(&shop.bytes(name)).expect("a picture").to_rgb8();
+    assert_ne!(pixels("out/0000.png"), pixels("out/0004.png"), "each has its own seed");
 }
 
 #[test]

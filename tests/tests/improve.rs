@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use mudi_tests::workshop::{Workshop, json, ok, refs, refused, shipped};
+use mudi_tests::workshop::{Workshop, copy_folder, json, ok, refs, refused, shipped};
 
 /// A short run of the base that ships on two toys whose names say their colours, so that even so little gives pictures of two.
 fn taught() -> Workshop {
@@ -25,6 +25,13 @@ fn arguments(shop: &Workshop, out: &str, further: &[&str]) -> Vec<String> {
     let networks = ["--detector", &detector, "--embedder", &embedder];
     let all = [&["improve", "--run", &run, "--out", &out][..], &networks, &small, further].concat();
     all.into_iter().map(str::to_owned).collect()
+}
+
+/// The same with another value of `flag`.
+fn instead(mut arguments: Vec<String>, flag: &str, value: &str) -> Vec<String> {
+    let at = arguments.iter().position(|argument| argument == flag).expect("the flag is there");
+    value.clone_into(&mut arguments[at + 1]);
+    arguments
 }
 
 /// The lines of the list of kept pictures.
@@ -56,12 +63,22 @@ fn a_run_learns_on_from_its_best_pictures_and_goes_on_where_it_was() {
     for file in ["pictures/kept.jsonl", "pictures/0007.png", "run.json", "checkpoint.safetensors"] {
         std::fs::remove_file(shop.path(&format!("better/{file}"))).expect("a file");
     }
+    // By an earlier version, with a detector that cannot choose.
+    let noted =
+        || -> serde_json::Value { serde_json::from_slice(&shop.bytes("better/improve.json")).expect("JSON") };
+    let mut earlier = noted();
+    earlier["detector"] = "elsewhere".into();
+    for later in ["base", "files"] {
+        assert!(earlier.as_object_mut().expect("an object").remove(later).is_some(), "{later}");
+    }
+    std::fs::write(shop.path("better/improve.json"), earlier.to_string()).expect("a file");
     let drawn =
         || std::fs::metadata(shop.path("better/pictures/0003.png")).and_then(|found| found.modified());
     let before = drawn().expect("a picture");
     ok(&refs(&arguments(&shop, "better", &["--quiet"])));
     assert_eq!(drawn().expect("a picture"), before, "what is there is not drawn again");
     assert!(shop.bytes("better/pytorch_lora_weights.safetensors") == lora, "the same comes of it");
+    assert!(noted()["base"].is_string() && noted()["detector"] != "elsewhere", "{}", noted());
 
     // It is a run like any other.
     let (run, out, file) = (shop.path("better"), shop.path("pictures"), shop.path("lora.safetensors"));
@@ -71,6 +88,15 @@ fn a_run_learns_on_from_its_best_pictures_and_goes_on_where_it_was() {
 
     // Other settings are another folder's.
     refused(&refs(&arguments(&shop, "better", &["--seed", "5"])), &["seed 1000, now 5", "another --out"]);
+    refused(&refs(&arguments(&shop, "better", &["--base", &shop.base])), &["base", "another --out"]);
+    // Whoever has chosen is part of it.
+    let other = shop.path("owl");
+    copy_folder(Path::new(&shipped("owlv2-toybox")), Path::new(&other));
+    let judged = instead(arguments(&shop, "better", &[]), "--detector", &other);
+    refused(&refs(&judged), &["detector", "owl", "another --out"]);
+    let toys = shop.path("toys");
+    std::fs::copy(format!("{toys}/a01.png"), format!("{toys}/a00.png")).expect("a photo");
+    refused(&refs(&arguments(&shop, "better", &[])), &["other photos: a00.png", "another --out"]);
 }
 
 #[test]
@@ -98,11 +124,17 @@ fn what_cannot_be_improved_is_refused() {
     refused(&refs(&with(&["--prompt", "a olis pink elephant"])), &["hta green elephant", "every subject"]);
     refused(&refs(&with(&["--gamma=-1"])), &["--gamma -1", "from 0 to 100"]);
     refused(&refs(&with(&["--kl-weight", "1000"])), &["kl-weight"]);
-    assert!(!Path::new(&out).join("pictures").exists(), "nothing was begun");
+    let none = shop.path("none");
+    for flag in ["--detector", "--embedder"] {
+        refused(&refs(&instead(with(&[]), flag, &none)), &["none", "config.json"]);
+    }
+    assert!(!Path::new(&out).exists(), "nothing was begun");
     refused(
         &["improve", "--run", &shop.path("none"), "--out", &out],
         &["none", "holds no run", "mudi train"],
     );
+    let small = arguments(&shop, "small", &["--memory", "0.001"]);
+    refused(&refs(&small), &["needs", "MiB", "can be had; use a smaller base model"]);
     // Neither the run itself nor another one is drawn into.
     let before = shop.files("run");
     refused(&refs(&arguments(&shop, "run/../run", &[])), &["another run", "--out"]);

@@ -130,6 +130,14 @@ fn photos_without_masks_get_them_once() {
     ]);
     ok(&refs(&train("again")));
     assert_eq!(before, shop.bytes(&first));
+    // A mask is of whom it was made for: another class has none yet.
+    let path = Path::new(&toys).join("metadata.jsonl");
+    let text = std::fs::read_to_string(&path).expect("metadata");
+    std::fs::write(&path, text.replace(" toy\"", " robot\"")).expect("metadata");
+    refused(
+        &["generate", "--run", &run, "--prompt", "a", "--layout", "random", "--out", &pictures],
+        &["has no mask"],
+    );
 }
 
 #[test]

@@ -120,7 +120,7 @@ pub(super) fn compare(detector: &Path, embedder: &Path) -> Result<Prepared, Benc
     let eyes = Eyes::load(detector, &[embedder]).map_err(SeeingError::from)?;
     let data = references(&toys, 0).map_err(SeeingError::from)?;
     let options = eyes.options();
-    let judge = Judge::new(Arc::new(eyes), data, options).map_err(SeeingError::from)?;
+    let judge = Judge::new(Arc::new(eyes), &data, options).map_err(SeeingError::from)?;
     Ok(Box::new(move || {
         judge.judge(Path::new("picture"), &image).map_err(SeeingError::from)?;
         Ok(())

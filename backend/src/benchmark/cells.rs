@@ -162,7 +162,7 @@ impl<'a> Bench<'a> {
         let folder = self.folder(group, &way.teaching);
         let dataset = Dataset::load(&folder.join("toys"))?;
         let toys = toys(self.options, group, way.teaching.toys);
-        let judge = Judge::new(self.eyes.clone(), dataset.clone(), self.eyes.options())?;
+        let judge = Judge::new(self.eyes.clone(), &dataset, self.eyes.options())?;
         self.base.detach();
         self.base.attach(&self.source.attachment(&folder.join("run").join(LORA_FILE))?)?;
         let names: Vec<&str> = dataset.subjects.iter().map(|data| data.subject.name()).collect();

@@ -67,7 +67,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         overlap: arguments.overlap.unwrap_or(usual.overlap),
         norm: arguments.norm,
     };
-    let judge = Judge::new(Arc::new(eyes), data, options)?;
+    let judge = Judge::new(Arc::new(eyes), &data, options)?;
     let bar = bar(arguments.json || arguments.quiet, 0).with_message("images");
     let evaluation = judge.judge_folder(&arguments.images, |done, all| {
         bar.set_length(all as u64);

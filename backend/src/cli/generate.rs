@@ -1,25 +1,25 @@
 //! `mudi generate`.
 
+mod starts;
+
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Instant;
 
 use clap::ArgGroup;
 use mudi::base::{Base, precision};
-use mudi::dataset::Dataset;
 use mudi::device::Device;
 use mudi::files::create_folder;
-use mudi::generate::{Parameters, Placing, Settings, Start, layout_start, pictures, write_png};
+use mudi::generate::{Parameters, Settings, Start, pictures, write_png};
 use mudi::plan;
 use mudi::plan::peak_memory;
 use mudi::train::{RunInfo, finished_lora};
 use mudi_diffusion::schedule::SamplerKind;
-use mudi_domain::layout::{Layout, suited_gamma};
-use mudi_domain::segmix;
-use mudi_engine_candle::weights::{Precision, read_safetensors};
+use mudi_engine_candle::weights::Precision;
 
 use super::base::Changes;
 use super::{Failure, bar, check_range, print};
+use starts::{Stage, Starter};
 
 /// Make pictures with a trained run, or with a base model alone.
 #[derive(clap::Args)]
@@ -178,6 +178,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let source = arguments.changes.source(&folder, vae)?.on(arguments.device.engine(precision)?);
     // What can be had of a graphics card's memory is not known.
     let available = || plan::available_memory().filter(|_| arguments.device.is_cpu());
+    let stage = Stage::load(arguments, info.as_ref())?;
     plan::check(&source, job, arguments.memory.or_else(available))?;
     let lora = lora.map(|lora| source.attachment(&lora)).transpose()?;
     let (mut base, texts) = Base::for_prompt(
@@ -201,22 +202,25 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         base.latent_size(size[0], size[1])?;
         settings.size = size;
     }
-    let starts = starts(arguments, &base, info.as_ref(), settings.size[0])?;
-    let subjects = starts.first().and_then(|made| made.layout.as_ref()).map(|layout| layout.subjects.len());
-    settings.gamma = arguments.gamma.unwrap_or(subjects.map_or(0.0, suited_gamma));
-    create_folder(&arguments.out)?;
+    settings.gamma = arguments.gamma.unwrap_or(stage.as_ref().map_or(0.0, Stage::suited_gamma));
+    let mut starter = Starter::new(&base, stage, settings.size[0], arguments)?;
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
     let begin = Instant::now();
-    let mut written = Vec::with_capacity(starts.len());
-    let bar = bar(arguments.quiet, (starts.len().div_ceil(BATCH) * settings.steps) as u64);
-    for (chunk, group) in starts.chunks(BATCH).enumerate() {
+    let count = arguments.count;
+    let mut written = Vec::with_capacity(count as usize);
+    let bar = bar(arguments.quiet, count.div_ceil(BATCH as u64) * settings.steps as u64);
+    for first in (0..count).step_by(BATCH) {
+        let group = starter.starts(first..(first + BATCH as u64).min(count))?;
+        // Where nothing can be started from nothing is left behind.
+        if first == 0 {
+            create_folder(&arguments.out)?;
+        }
         let plain: Vec<Start> = group.iter().map(|made| made.start.clone()).collect();
         let images = pictures(&base, &texts, &settings, &plain, |_| bar.inc(1))?;
-        for (index, (image, made)) in images.iter().zip(group).enumerate() {
-            let number = chunk * BATCH + index;
+        for ((number, image), made) in (first..).zip(&images).zip(group) {
             let parameters = Parameters {
                 seed: made.start.seed,
-                layout: made.layout.clone(),
+                layout: made.layout,
                 loras: arguments.changes.names(),
                 ..Parameters::of(&settings, &arguments.prompt, negative, &name)
             };
@@ -235,68 +239,6 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         "out": out, "pictures": written,
         "seconds": begin.elapsed().as_secs_f64(), "peak_memory_bytes": peak_memory(),
     });
-    let text = format!("{} pictures are in {out}.", starts.len());
+    let text = format!("{count} pictures are in {out}.");
     print(arguments.json, &object, &text)
-}
-
-/// A start, and what is kept of its layout.
-struct Made {
-    start: Start,
-    canvas: Option<image::RgbImage>,
-    layout: Option<Layout>,
-}
-
-fn starts(
-    arguments: &Arguments,
-    base: &Base,
-    info: Option<&RunInfo>,
-    size: usize,
-) -> Result<Vec<Made>, Failure> {
-    let seeds = (0..arguments.count).map(|index| arguments.seed.wrapping_add(index));
-    let mut made: Vec<Made> = match &arguments.layout {
-        None => seeds
-            .map(|seed| Made { start: Start { seed, ..Start::default() }, canvas: None, layout: None })
-            .collect(),
-        Some(layout) => {
-            let info = info.ok_or("--layout needs a --run: its subjects are what the layout places")?;
-            let dataset = Dataset::load(arguments.photos.as_ref().unwrap_or(&info.photos))?;
-            let law = segmix::Options::from(&info.recipe);
-            let (cutouts, fixed) = if layout.as_os_str() == "random" {
-                (dataset.cutouts_for(&arguments.prompt)?, None)
-            } else {
-                let text = std::fs::read_to_string(layout).map_err(|error| {
-                    let file = layout.display();
-                    format!(
-                        "{file}: the layout cannot be read ({error}); --layout takes a JSON file, or `random`"
-                    )
-                })?;
-                let fixed =
-                    Layout::from_json(&text).map_err(|error| format!("{}: {error}", layout.display()))?;
-                (dataset.cutouts()?, Some(fixed))
-            };
-            seeds
-                .map(|seed| {
-                    let placing = fixed.as_ref().map_or(Placing::Random(&law), Placing::Fixed);
-                    let (start, canvas, layout) = layout_start(base, &cutouts, placing, size, seed)?;
-                    Ok(Made { start, canvas: Some(canvas), layout: Some(layout) })
-                })
-                .collect::<Result<_, Failure>>()?
-        }
-    };
-    if let Some(path) = &arguments.noise {
-        let tensors = read_safetensors(path)?;
-        let noise = tensors
-            .get("noise")
-            .filter(|noise| noise.rank() == 4 && noise.dims()[0] == made.len() && !noise.dims().contains(&0))
-            .ok_or_else(|| {
-                format!("{}: needs a tensor `noise` of shape [{}, C, h, w]", path.display(), made.len())
-            })?;
-        let noise = mudi_engine_candle::nchw::to_channels_last(noise)?;
-        let values = mudi_diffusion::Engine::to_vec(&base.engine, &noise)?;
-        for (made, noise) in made.iter_mut().zip(values.chunks_exact(values.len() / arguments.count as usize))
-        {
-            made.start.noise = Some(noise.to_vec());
-        }
-    }
-    Ok(made)
 }

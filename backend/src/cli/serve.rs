@@ -106,7 +106,41 @@ fn settings(arguments: &Arguments) -> Result<Settings, Failure> {
         )
         .into());
     }
+    let missing =
+        networks(&settings).into_iter().find(|network| named(network.setting) && !network.folder.is_dir());
+    if let Some(Network { setting, folder, what, .. }) = missing {
+        let folder = folder.display();
+        return Err(format!(
+            "{folder}: there is no such folder; --{setting} must name one of --models that holds {what} (`mudi models list` tells which can be \
+             pulled)"
+        )
+        .into());
+    }
     Ok(settings)
+}
+
+/// A network that sees.
+struct Network {
+    setting: &'static str,
+    folder: PathBuf,
+    /// What the folder is to hold.
+    what: &'static str,
+    /// What there is without it.
+    without: &'static str,
+}
+
+fn networks(settings: &Settings) -> [Network; 3] {
+    let network = |setting, name: &str, what, without| Network {
+        setting,
+        folder: settings.models.join(name),
+        what,
+        without,
+    };
+    [
+        network("detector", &settings.detector, "OWLv2", "no masks are made, and no pictures are judged"),
+        network("segmenter", &settings.segmenter, "SAM", "no masks are made, and none by a click"),
+        network("embedder", &settings.embedder, "DINOv2 or DreamSim", "no pictures are judged"),
+    ]
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
@@ -124,6 +158,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         log.json().init();
     } else {
         log.init();
+    }
+    for Network { setting, folder, what, without } in networks(&settings) {
+        if !folder.is_dir() {
+            let folder = folder.display();
+            tracing::warn!(%folder, "{without}: there is no such folder; let --{setting} name one of --models that holds {what}");
+        }
     }
     let public = settings.public_url.clone();
     server::run(settings, |address| {

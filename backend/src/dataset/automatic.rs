@@ -49,8 +49,9 @@ pub(super) fn file_of(
     class: &str,
     masker: Option<&mut Masker>,
 ) -> Result<String, DatasetError> {
-    // With what the photo holds, so that another photo of that name gets another mask.
-    let digest: String = Sha256::digest(bytes).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    // With what the photo holds and who is looked for, so that another photo of that name gets another mask, and so does another class.
+    let digest = Sha256::new().chain_update(bytes).chain_update(class).finalize();
+    let digest: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let name = format!("{AUTOMATIC_MASKS}/{stem}-{digest}.png");
     let file = dir.join(&name);

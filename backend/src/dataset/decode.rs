@@ -7,6 +7,7 @@ use image::error::ImageError;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, Rgb, RgbImage};
 
+use super::color;
 use super::error::DatasetError;
 
 /// The most pixels that an image may have.
@@ -23,6 +24,8 @@ pub struct Decoded {
     pub stored: DynamicImage,
     /// How they are to be turned or mirrored to be upright (EXIF).
     pub orientation: Orientation,
+    /// What their numbers mean (ICC), where the file says so. It concerns the colors of photos: a mask's numbers are what they are.
+    pub profile: Option<Vec<u8>>,
 }
 
 impl Decoded {
@@ -53,18 +56,27 @@ impl Decoded {
         image
     }
 
-    /// The upright image in color, 8 bit a channel, over white where it is transparent.
+    /// The upright image in sRGB, 8 bit a channel, over white where it is transparent.
     #[must_use]
     pub fn rgb(&self) -> RgbImage {
         let upright = self.upright();
         if !upright.color().has_alpha() {
-            return upright.into_rgb8();
+            let mut rgb = upright.into_rgb8();
+            self.to_srgb(&mut rgb, 3);
+            return rgb;
         }
-        let rgba = upright.into_rgba8();
+        let mut rgba = upright.into_rgba8();
+        self.to_srgb(&mut rgba, 4);
         RgbImage::from_fn(rgba.width(), rgba.height(), |x, y| {
             let [r, g, b, alpha] = rgba.get_pixel(x, y).0.map(u32::from);
             Rgb([r, g, b].map(|channel| ((channel * alpha + 255 * (255 - alpha) + 127) / 255) as u8))
         })
+    }
+
+    fn to_srgb(&self, pixels: &mut [u8], channels: usize) {
+        if let Some(profile) = &self.profile {
+            color::to_srgb(pixels, channels, profile);
+        }
     }
 }
 
@@ -108,10 +120,11 @@ pub fn decode(file: &Path, bytes: &[u8]) -> Result<Decoded, DatasetError> {
     if !whole {
         return Err(truncated());
     }
-    // A damaged EXIF block must not cost the photo.
+    // A damaged block of the camera's notes must not cost the photo.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let profile = decoder.icc_profile().unwrap_or(None);
     let stored = DynamicImage::from_decoder(decoder).map_err(fail)?;
-    Ok(Decoded { stored, orientation })
+    Ok(Decoded { stored, orientation, profile })
 }
 
 /// Whether a JPEG's segments lead to its end marker. (A thumbnail's end marker, inside a segment, does not count.)

@@ -4,6 +4,7 @@
 //! everything that a file can have wrong is a variant of [`DatasetError`] that names the file, the fault and the cure.
 
 mod automatic;
+mod color;
 pub mod decode;
 mod digest;
 mod error;

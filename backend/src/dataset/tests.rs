@@ -2,6 +2,7 @@ use std::io::Cursor;
 
 use image::codecs::jpeg::JpegEncoder;
 use image::{DynamicImage, GrayImage, ImageEncoder, ImageFormat, Luma, Rgb, RgbImage, Rgba, RgbaImage};
+use moxcms::ColorProfile;
 use mudi_domain::geometry::Rect;
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -175,6 +176,62 @@ fn every_kind_of_pixel_becomes_rgb() {
     assert_eq!(decode(path, &webp).unwrap().rgb(), scene());
 }
 
+/// A PNG whose numbers mean what the profile says.
+fn meant(image: &DynamicImage, profile: Vec<u8>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = image::codecs::png::PngEncoder::new(&mut bytes);
+    encoder.set_icc_profile(profile).unwrap();
+    image.write_with_encoder(encoder).unwrap();
+    bytes
+}
+
+#[test]
+fn colors_become_srgb_whatever_the_file_means_by_its_numbers() {
+    let path = Path::new("x");
+    let p3 = || ColorProfile::new_display_p3().encode().unwrap();
+    let rgb = |bytes: &[u8]| decode(path, bytes).unwrap().rgb();
+    let alike = |found: &RgbImage, color: [u8; 3]| {
+        found
+            .pixels()
+            .all(|pixel| pixel.0.iter().zip(color).all(|(&found, wanted)| found.abs_diff(wanted) <= 2))
+    };
+    // As phones store them; what sRGB has not becomes the nearest that it has.
+    for (stored, shown) in [
+        ([255, 0, 0], [255, 0, 0]),
+        ([234, 51, 35], [255, 0, 0]),
+        ([200, 100, 100], [215, 93, 97]),
+        ([128; 3], [128; 3]),
+        ([0; 3], [0; 3]),
+        ([255; 3], [255; 3]),
+    ] {
+        let image = RgbImage::from_pixel(16, 9, Rgb(stored));
+        let found = rgb(&meant(&image.clone().into(), p3()));
+        assert!(alike(&found, shown), "{stored:?}: {:?}", found.get_pixel(0, 0));
+        let [r, g, b] = stored;
+        let clear = RgbaImage::from_pixel(3, 2, Rgba([r, g, b, 255]));
+        assert!(alike(&rgb(&meant(&clear.into(), p3())), shown), "{stored:?}");
+        let mut jpeg = Vec::new();
+        let mut encoder = JpegEncoder::new_with_quality(&mut jpeg, 100);
+        encoder.set_icc_profile(p3()).unwrap();
+        encoder.encode_image(&image).unwrap();
+        let found = rgb(&jpeg);
+        let near =
+            found.get_pixel(8, 4).0.iter().zip(shown).all(|(&found, wanted)| found.abs_diff(wanted) <= 8);
+        assert!(near, "{stored:?}: {:?}", found.get_pixel(8, 4));
+    }
+    let gray: DynamicImage = GrayImage::from_pixel(5, 4, Luma([128])).into();
+    let bright = ColorProfile::new_gray_with_gamma(1.8).encode().unwrap();
+    assert!(alike(&rgb(&meant(&gray, bright.clone())), [146; 3]));
+    // sRGB, however it is written, stays to the bit; so does what nobody can read, and what a mask says.
+    let scene = scene();
+    let srgb = ColorProfile::new_srgb().encode().unwrap();
+    for profile in [srgb, p3()[..140].to_vec(), b"no profile".to_vec()] {
+        assert_eq!(rgb(&meant(&scene.clone().into(), profile)), scene);
+    }
+    let mask = decode(path, &meant(&gray, bright)).unwrap().upright();
+    assert_eq!(mask.into_luma8().get_pixel(0, 0).0, [128]);
+}
+
 #[test]
 fn a_bomb_is_refused_by_its_header() {
     // A good PNG whose header claims 60000 x 60000 pixels.
@@ -277,5 +334,17 @@ proptest! {
             bytes[at] = value;
         }
         drop(decode(Path::new("x"), &bytes));
+    }
+
+    #[test]
+    fn no_damaged_profile_panics(flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..9), gray in any::<bool>()) {
+        let whole = if gray { ColorProfile::new_gray_with_gamma(1.8) } else { ColorProfile::new_display_p3() };
+        let mut profile = whole.encode().unwrap();
+        for (index, value) in flips {
+            let at = index.index(profile.len());
+            profile[at] = value;
+        }
+        let decoded = decode(Path::new("x"), &meant(&scene().into(), profile)).unwrap();
+        prop_assert_eq!(decoded.rgb().dimensions(), (40, 30));
     }
 }

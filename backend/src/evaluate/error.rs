@@ -29,6 +29,19 @@ pub enum EvaluateError {
     /// Nothing to compare with.
     #[error("no embedder was named; name the folder of DINOv2 or DreamSim")]
     NoEmbedder,
+    /// A small network has never seen what a subject is.
+    #[error(
+        "`{class}`: this {network} knows only these classes: {known}; it would judge anything else by chance. Name another \
+         {network}'s folder with --{network}"
+    )]
+    UnknownClass {
+        /// The subject's class.
+        class: String,
+        /// `detector` or `embedder`, as its flag and its setting are called.
+        network: &'static str,
+        /// What it knows.
+        known: String,
+    },
     /// A photo, a mask or an image cannot be used.
     #[error(transparent)]
     Dataset(#[from] DatasetError),

@@ -44,10 +44,7 @@ pub(super) fn prompt(file: &Path) -> Option<String> {
 pub(super) fn foreign(subjects: &[Subject], images: &[Judged]) -> Option<String> {
     let prompts: Vec<&str> = images.iter().filter_map(|image| image.prompt.as_deref()).collect();
     let first = prompts.first()?;
-    let words =
-        |prompt: &str, word: &str| prompt.split(|c: char| !c.is_alphanumeric()).any(|found| found == word);
-    let names = |prompt: &&str| subjects.iter().any(|subject| words(prompt, subject.identifier()));
-    if prompts.iter().any(names) {
+    if prompts.iter().any(|prompt| subjects.iter().any(|subject| subject.is_named_in(prompt))) {
         return None;
     }
     let known: Vec<&str> = subjects.iter().map(Subject::name).collect();

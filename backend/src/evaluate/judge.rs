@@ -16,7 +16,7 @@ use super::{crops, folder, page};
 use crate::dataset::{Dataset, Photo, read_image};
 use crate::files::write_atomically;
 use crate::report::html::shrunk;
-use crate::vision::{Detector, Embedder, Habits, Questions};
+use crate::vision::{Detector, Embedder, Habits, Questions, is_one_of};
 
 /// The networks that judge.
 pub struct Eyes {
@@ -55,6 +55,19 @@ impl Eyes {
         }
     }
 
+    /// Whether all of them know what a subject is, where they are so small that they say what they know: a detector that is asked for
+    /// `toy` finds something in any picture.
+    fn check_known(&self, class: &str) -> Result<(), EvaluateError> {
+        let embedders = self.embedders.iter().map(|embedder| ("embedder", embedder.classes()));
+        let networks = std::iter::once(("detector", self.detector.classes())).chain(embedders);
+        for (network, known) in networks {
+            let Some(known) = known.filter(|known| !is_one_of(known, class)) else { continue };
+            let (class, known) = (class.to_owned(), known.join(", "));
+            return Err(EvaluateError::UnknownClass { class, network, known });
+        }
+        Ok(())
+    }
+
     /// Whether [`right_from`](super::right_from) says something about their scores: detector and first embedder are the miniatures of
     /// one world, on whose scenes those thresholds were fixed.
     fn are_calibrated(&self) -> bool {
@@ -81,8 +94,15 @@ impl Judge {
     /// Embeds the photos of a data set: each cropped to its mask's box, on a white square, as detections are.
     ///
     /// # Errors
-    /// [`EvaluateError`], by what is wrong with which file.
-    pub fn new(eyes: Arc<Eyes>, data: Dataset, mut options: Options) -> Result<Self, EvaluateError> {
+    /// [`EvaluateError`], by what is wrong with which file; a class that a small network has never seen, unless the caller says what to
+    /// look for.
+    pub fn new(eyes: Arc<Eyes>, data: &Dataset, mut options: Options) -> Result<Self, EvaluateError> {
+        let usual = eyes.detector.habits().map_or(&[][..], |habits| &habits.queries);
+        if options.queries.is_empty() || options.queries == usual {
+            for data in &data.subjects {
+                eyes.check_known(data.subject.class())?;
+            }
+        }
         if options.queries.is_empty() {
             for data in &data.subjects {
                 let class = data.subject.class().to_owned();
@@ -107,7 +127,7 @@ impl Judge {
             });
         }
         let references = references.into_iter().map(References::new).collect::<Result<Vec<_>, _>>()?;
-        let subjects = data.subjects.into_iter().map(|data| data.subject).collect();
+        let subjects = data.subjects.iter().map(|data| data.subject.clone()).collect();
         Ok(Self { eyes, questions, references, subjects, cast, options })
     }
 

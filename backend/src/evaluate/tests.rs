@@ -112,6 +112,8 @@ fn prompts_of_another_project_are_noticed() {
     };
     assert_eq!(note(&[None, None]), None, "nothing is known of images without prompts");
     assert_eq!(note(&[Some("A photo of hta robot."), Some("a cat")]), None);
+    assert_eq!(note(&[Some("a OLIS bear")]), None);
+    assert!(note(&[Some("a olis-2 bear")]).is_some());
     let foreign = note(&[Some("polish robots"), None]).unwrap();
     assert!(foreign.contains("polish robots") && foreign.contains("olis bear, hta robot"));
 }

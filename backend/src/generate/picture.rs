@@ -39,6 +39,15 @@ pub struct Parameters {
     /// LoRAs besides a run's, each with its weight.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub loras: Vec<String>,
+    /// The name of the run on the page, which may be deleted before the picture is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
+    /// Side of the tiles that it was decoded in, where it was not decoded whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vae_tile: Option<usize>,
+    /// How the base's weights were held, where nobody has asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub precision: Option<&'static str>,
     /// The program and its version.
     pub software: &'static str,
 }
@@ -60,6 +69,9 @@ impl Parameters {
             base: base.to_owned(),
             lora_scale: settings.lora_scale,
             loras: Vec::new(),
+            run: None,
+            vae_tile: None,
+            precision: None,
             software: SOFTWARE,
         }
     }
@@ -139,6 +151,9 @@ mod tests {
             base: "pocket".to_owned(),
             lora_scale: 1.0,
             loras: Vec::new(),
+            run: None,
+            vae_tile: None,
+            precision: None,
             software: SOFTWARE,
         };
         let image = RgbImage::new(3, 2);

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use indexmap::IndexMap;
+use mudi_diffusion::emphasis::{Piece, parse};
 
 use crate::evaluate::{Evaluation, Judged};
 use crate::train::{KEPT_FILE, KeptPicture};
@@ -27,12 +28,21 @@ pub(super) fn best(evaluation: &Evaluation, most: usize) -> Vec<KeptPicture> {
         .take(most)
         .map(|(_, image)| KeptPicture {
             file_name: image.file.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-            text: image.prompt.clone().unwrap_or_default(),
+            text: plain(image.prompt.as_deref().unwrap_or_default()),
             score: image.score(),
         })
         .collect();
     kept.sort_by(|a, b| b.score.total_cmp(&a.score));
     kept
+}
+
+/// A prompt without its weights: in a caption brackets are brackets.
+fn plain(prompt: &str) -> String {
+    let texts = parse(prompt).into_iter().filter_map(|piece| match piece {
+        Piece::Text(text, _) => Some(text),
+        Piece::Break => None,
+    });
+    texts.collect()
 }
 
 /// The list in the folder `pictures`, where there is one; a list that cannot be read is none, and is made again.
@@ -86,6 +96,17 @@ mod tests {
         let best = best(&evaluation, most);
         assert!(best.is_sorted_by(|one, other| one.score >= other.score));
         best.into_iter().map(|picture| picture.file_name).collect()
+    }
+
+    #[test]
+    fn what_is_learnt_is_what_was_asked_for_without_its_weights() {
+        for (prompt, text) in [
+            ("A photo of a olis bear and a hta bear.", "A photo of a olis bear and a hta bear."),
+            (r"(olis bear:1.3) BREAK [hta] \(red\)", "olis bear  hta (red)"),
+            ("", ""),
+        ] {
+            assert_eq!(plain(prompt), text);
+        }
     }
 
     #[test]

@@ -9,13 +9,13 @@ use mudi_domain::segmix;
 use mudi_domain::subject::SubjectId;
 
 use super::{ImproveError, Options};
-use crate::base::{Base, Source, TextEncoders, Texts, precision};
+use crate::base::{Base, BaseError, Source, TextEncoders, Texts, precision};
 use crate::dataset::Dataset;
 use crate::generate::{Parameters, Placing, Settings, Start, layout_start, sample, write_png};
 use crate::plan;
 use crate::train::write_latent;
 
-/// Pictures that are sampled at once.
+/// Pictures that are sampled at once, where there is room for so many.
 const TOGETHER: usize = 4;
 
 /// What is drawn, with what, and where to.
@@ -52,11 +52,11 @@ impl Drawing<'_> {
         if done == self.options.pictures {
             return Ok(());
         }
-        let (base, texts) = self.load()?;
+        let (base, texts, together) = self.load()?;
         let cutouts = self.dataset.cutouts()?;
         for (at, (prompt, texts)) in self.prompts.iter().zip(&texts).enumerate() {
             let numbers: Vec<u64> = missing(at as u64).collect();
-            for numbers in numbers.chunks(TOGETHER) {
+            for numbers in numbers.chunks(together) {
                 self.some(&base, &cutouts, prompt, texts, numbers)?;
                 done += numbers.len() as u64;
                 progress(done);
@@ -65,20 +65,26 @@ impl Drawing<'_> {
         Ok(())
     }
 
-    /// The base with the run's LoRA, and what the prompts say: text encoders need not stay in memory.
-    fn load(&self) -> Result<(Base, Vec<Texts>), ImproveError> {
+    /// The base with the run's LoRA, what the prompts say (text encoders need not stay in memory), and how many pictures it can draw at
+    /// once.
+    fn load(&self) -> Result<(Base, Vec<Texts>, usize), ImproveError> {
         let held = precision(self.recipe.precision);
         let side = (self.recipe.resolution > 0).then_some([self.recipe.resolution as usize; 2]);
         let tile = Some(self.recipe.vae_tile as usize).filter(|&tile| tile > 0);
-        let job = plan::Job::Generate {
-            size: side,
-            tile,
-            count: TOGETHER,
-            lora: Some(self.recipe),
-            precision: held,
-        };
+        let job =
+            |count| plan::Job::Generate { size: side, tile, count, lora: Some(self.recipe), precision: held };
         let free = || plan::available_memory().filter(|_| self.options.device.is_cpu());
-        plan::check(self.source, job, self.options.memory.or_else(free))?;
+        let available = self.options.memory.or_else(free);
+        let mut together = TOGETHER;
+        loop {
+            match plan::check_as_it_is(self.source, job(together), available) {
+                Err(BaseError::TooLarge(_)) if together > 1 => together /= 2,
+                found => {
+                    found?;
+                    break;
+                }
+            }
+        }
         let lora = self.source.attachment(self.lora)?;
         let engine = self.source.engine();
         let mut encoders = TextEncoders::load(engine, self.source, held)?;
@@ -91,7 +97,7 @@ impl Drawing<'_> {
         let mut base = Base::without_text(self.source, held)?;
         base.attach(&lora)?;
         base.vae.tile = tile;
-        Ok((base, texts))
+        Ok((base, texts, together))
     }
 
     /// Some pictures of one prompt, from random layouts.

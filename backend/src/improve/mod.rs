@@ -158,16 +158,22 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
     let recipe = further_recipe(&info.recipe, options);
     recipe.validate().map_err(train::TrainError::from)?;
     LoraFile::read(&lora)?.check_joinable()?;
+    let pictures = options.out.join(PICTURES_FOLDER);
+    let chosen = choice::read(&pictures);
+    if chosen.is_none() {
+        // Not after all pictures are drawn. The networks are let go meanwhile: the base needs the room.
+        judge(options, &dataset)?;
+    }
     create_folder(&options.out)?;
     let gamma = options.gamma.unwrap_or_else(|| suited_gamma(subjects.len()));
-    settings::check(options, gamma, &asked, &lora)?;
+    let asked_for = settings::Asked::new(options, gamma, &asked, &lora, &base, &dataset.digests)?;
+    asked_for.check(&options.out, chosen.is_some())?;
     let earlier = options.out.join(EARLIER_FILE);
     if !earlier.is_file() {
         let read = |source| train::TrainError::Read { path: lora.clone(), reason: format!("{source}") };
         write_atomically(&earlier, &std::fs::read(&lora).map_err(read)?)?;
     }
-    let pictures = options.out.join(PICTURES_FOLDER);
-    let kept = match choice::read(&pictures) {
+    let kept = match chosen {
         Some(kept) => kept,
         None => {
             create_folder(&pictures)?;
@@ -182,9 +188,11 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
                 folder: &pictures,
             };
             drawing.draw(|done| progress(Progress::Drawn(done, options.pictures)))?;
-            judged(options, dataset, &pictures, &mut progress)?
+            judged(options, &dataset, &pictures, &mut progress)?
         }
     };
+    // Training reads the photos by itself.
+    drop(dataset);
     let training = train::Options {
         photos,
         base,
@@ -208,15 +216,20 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
     Ok(Outcome { folder: outcome.folder, scores, metrics: outcome.metrics })
 }
 
+/// The networks that judge, with the subjects' photos.
+fn judge(options: &Options, dataset: &Dataset) -> Result<Judge, ImproveError> {
+    let eyes = Arc::new(Eyes::load(&options.detector, &[&options.embedder])?);
+    Ok(Judge::new(eyes.clone(), dataset, eyes.options())?)
+}
+
 /// Judges what was drawn, writes the evaluation's page, and chooses what is learnt from.
 fn judged(
     options: &Options,
-    dataset: Dataset,
+    dataset: &Dataset,
     pictures: &std::path::Path,
     progress: &mut impl FnMut(Progress<'_>),
 ) -> Result<Vec<KeptPicture>, ImproveError> {
-    let eyes = Arc::new(Eyes::load(&options.detector, &[&options.embedder])?);
-    let judge = Judge::new(eyes.clone(), dataset, eyes.options())?;
+    let judge = judge(options, dataset)?;
     let evaluation = judge.judge_folder(pictures, |done, all| progress(Progress::Judged(done, all)))?;
     judge.write(&evaluation, &options.out)?;
     let kept = choice::best(&evaluation, options.keep);
@@ -234,9 +247,15 @@ fn judged(
 
 /// How the further training goes: as the run's did, but for what it learns from.
 fn further_recipe(recipe: &Recipe, options: &Options) -> Recipe {
+    let learning_rate = options.learning_rate.unwrap_or(recipe.learning_rate / SLOWER);
     Recipe {
         steps: options.steps,
-        learning_rate: options.learning_rate.unwrap_or(recipe.learning_rate / SLOWER),
+        learning_rate,
+        text_encoder_learning_rate: scaled(
+            recipe.text_encoder_learning_rate,
+            recipe.learning_rate,
+            learning_rate,
+        ),
         warmup_steps: 0,
         sample_every: 0,
         aspect_buckets: false,
@@ -246,9 +265,25 @@ fn further_recipe(recipe: &Recipe, options: &Options) -> Recipe {
     }
 }
 
+/// The text encoders' `rate` where the denoiser's was `before` and is `now`.
+fn scaled(rate: f64, before: f64, now: f64) -> f64 {
+    // Prodigy wants the same number for both, which a product may miss by a rounding.
+    if rate == before { now } else { rate * (now / before) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn both_rates_fall_alike() {
+        for rate in [1.0, 0.1, 1e-4, 1.5e-3] {
+            assert_eq!(scaled(rate, rate, rate / SLOWER), rate / SLOWER);
+            assert_eq!(scaled(0.0, rate, rate / SLOWER), 0.0);
+            let half = scaled(rate / 2.0, rate, rate / SLOWER);
+            assert!((half / (rate / 10.0) - 1.0).abs() < 1e-12, "{half}");
+        }
+    }
 
     #[test]
     fn everybody_is_named_first_everywhere() {

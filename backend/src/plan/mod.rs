@@ -8,6 +8,7 @@ mod passes;
 mod preview;
 mod refusal;
 mod system;
+mod way;
 
 use counting::CountingEngine;
 
@@ -21,13 +22,14 @@ use mudi_engine_candle::shapes::Shapes;
 use mudi_engine_candle::weights::Precision;
 use passes::{attach, decoding, encoding, text_factors, unet};
 pub use preview::preview;
-pub use refusal::{TooLarge, check};
+pub use refusal::{Cure, TooLarge, check, check_as_it_is};
 use serde::Serialize;
 use system::resident;
 pub use system::{available_memory, gigabytes, peak_memory};
+pub use way::{Way, way};
 
 use crate::base::{BaseError, Source};
-use crate::train::PRIOR_BATCH;
+use crate::train::priors_together;
 
 /// Memory in bytes that a job on a base model needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -127,7 +129,8 @@ impl Configs {
 /// weights.
 const WORKING: usize = 26 << 20;
 
-/// What training has besides: its photos, the batches and collages that are made ahead, the thread that makes them.
+/// What training has besides: its samples, the batches and collages that are made ahead, the thread that makes them. The photos
+/// are in memory when a run is planned that is about to begin, and count with the program.
 const WORKING_TRAINING: usize = 8 << 20;
 
 /// Plans a job on the base model `base`.
@@ -184,6 +187,9 @@ pub fn plan(base: &Source, job: Job<'_>) -> Result<Plan, BaseError> {
             } else {
                 unet.step(&configs, batch, latent)?
             };
+            // A pass's own gradients are among that; the other half of a batch has its own, and so has the sum of a step's passes.
+            let others = usize::from(batch > 1) + usize::from(recipe.accumulation > 1);
+            let step = step + others * plan.lora;
             // Photos are encoded one at a time before the first step; collages while a step goes on.
             let tile = Some(recipe.vae_tile as usize).filter(|&tile| tile > 0);
             let encoding =
@@ -200,9 +206,11 @@ pub fn plan(base: &Source, job: Job<'_>) -> Result<Plan, BaseError> {
                 )?);
                 plan.activations = plan.activations.max(drawing);
             }
+            // A checkpoint is the factors and what the optimizer keeps, as tensors and then as bytes.
+            plan.activations = plan.activations.max(2 * (plan.lora + plan.optimizer));
             // The base draws the prior images, before all that.
             if prior {
-                let count = PRIOR_BATCH.min(recipe.prior_images as usize).max(1);
+                let count = priors_together(recipe).min(recipe.prior_images as usize).max(1);
                 let base = passes::unet(&configs, CountingEngine::new(half))?;
                 plan.activations = plan.activations.max(base.sampling(&configs, 2 * count, latent)?);
             }

@@ -236,7 +236,7 @@ fn group(
     } else {
         similar_group(&mut stream, count)
     };
-    let judge = Judge::new(eyes.clone(), references(&toys, seed ^ index)?, eyes.options())?;
+    let judge = Judge::new(eyes.clone(), &references(&toys, seed ^ index)?, eyes.options())?;
     let scenes: Vec<RgbImage> = SHOWN
         .iter()
         .map(|truth| {

@@ -34,6 +34,9 @@ pub(super) fn classes(dataset: &Dataset) -> Vec<&str> {
 /// Every choice of so many of `names` as a collage may show, in every order from left to right.
 fn orders<'a>(names: &[&'a str], recipe: &Recipe) -> Result<Vec<Vec<&'a str>>, TrainError> {
     let most = recipe.most_together(names.len());
+    if let Some(possible) = Recipe::too_many_for_collages(names.len()) {
+        return Err(TrainError::ManySubjects { subjects: names.len(), possible });
+    }
     let possible = Recipe::most_encodable(names.len());
     if most > possible {
         return Err(TrainError::ManyOrders { subjects: names.len(), shown: most, possible });
@@ -139,7 +142,10 @@ fn unknown(caption: &str) -> TrainError {
 mod tests {
     use super::*;
 
-    const NAMES: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    const NAMES: [&str; 21] = [
+        "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q", "r", "s", "t",
+        "u",
+    ];
 
     fn of(names: usize, collage_subjects: u32) -> Result<Vec<Vec<&'static str>>, TrainError> {
         orders(&NAMES[..names], &Recipe { collage_subjects, ..Recipe::default() })
@@ -158,6 +164,8 @@ mod tests {
     fn more_orders_than_can_be_encoded_are_refused() {
         assert_eq!(of(8, 2).unwrap().len(), 56);
         assert_eq!(of(8, 4).unwrap_err().to_string().matches("up to 4 of 8 subjects").count(), 1);
+        assert_eq!(of(20, 2).unwrap().len(), 380);
+        assert!(of(21, 2).unwrap_err().to_string().contains("21 subjects"));
         assert!(of(8, 8).unwrap_err().to_string().contains("set collage-subjects to 3"));
     }
 }

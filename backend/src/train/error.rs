@@ -49,6 +49,17 @@ pub enum TrainError {
         /// How many it could.
         possible: usize,
     },
+    /// There are so many subjects that not even all pairs can be named.
+    #[error(
+        "collages of {subjects} subjects can name pairs of them in too many orders, each of which is a text to encode; train at most \
+         {possible} subjects in a run, or set method to dreambooth, which makes no collages"
+    )]
+    ManySubjects {
+        /// How many there are.
+        subjects: usize,
+        /// How many there could be.
+        possible: usize,
+    },
     /// A target that no layer has.
     #[error(
         "recipe: `targets` (--targets) has {target:?}, but no layer of this base is called so or ends so; of its attentions there are {}, \

@@ -35,7 +35,7 @@ use mudi_engine_candle::shapes::Shapes;
 use mudi_engine_candle::{
     AdamW, AdamW8, AdamWConfig, CandleEngine, Gradients, Optimizer, Prodigy, gradient_norm, lora,
 };
-pub(crate) use prior::BATCH as PRIOR_BATCH;
+pub(crate) use prior::together as priors_together;
 use samples::{Batch, Samples};
 pub use seen::TrainingPicture;
 pub(crate) use seen::{is_shown, read_shown, shown_file, write_shown};
@@ -159,12 +159,18 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
     };
     let folder = RunFolder::open(&options.out, &info, options.resume)?;
 
+    let steps = u64::from(recipe.steps);
+    let last = options.stop_after.map_or(steps, |stop| stop.min(steps));
     let before = Instant::now();
     let interrupt = &options.interrupt;
-    let priors =
+    // A run that was finished has let go of them, and needs none.
+    let priors = if folder.steps_made() < last {
         prior::make(&base, &captions, &dataset, recipe, &folder, interrupt, |class, made, wanted| {
             progress(Progress::Prior(class, made, wanted));
-        })?;
+        })?
+    } else {
+        Vec::new()
+    };
     let prior_time = before.elapsed();
     crate::allocator::give_back();
 
@@ -174,12 +180,10 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
     let mut metrics = folder.restore(weights, &mut optimizer)?;
     learning.renew()?;
     let base = Arc::new(base);
-    let source = Arc::new(Samples::new(base.clone(), &dataset, &own, recipe, priors, captions.clone())?);
-    let steps = u64::from(recipe.steps);
+    let source = Arc::new(Samples::new(base.clone(), dataset, own, recipe, priors, captions.clone())?);
     let passes = u64::from(recipe.accumulation);
     let batches = ahead(&source, optimizer.step() * passes, steps * passes);
     let before = Instant::now();
-    let last = options.stop_after.map_or(steps, |stop| stop.min(steps));
     let sampled = |step: u64| recipe.sample_every > 0 && step.is_multiple_of(u64::from(recipe.sample_every));
     if optimizer.step() > 0
         && sampled(optimizer.step())
@@ -219,6 +223,8 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
             (&weight.leaf, if of_text { text_rate } else { learning_rate })
         });
         optimizer.update(rated, &gradients, clip / passes as f64)?;
+        // Samples and checkpoints need the room.
+        drop(gradients);
         learning.renew()?;
         metrics.push(Metric { step, loss, gradient_norm: norm, learning_rate });
         progress(Progress::Step(&metrics[metrics.len() - 1], steps));

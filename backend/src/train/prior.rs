@@ -12,8 +12,14 @@ use crate::dataset::Dataset;
 use crate::generate::{Settings, Start, sample};
 use crate::interrupt::Interrupt;
 
-/// Pictures sampled in one go.
-pub(crate) const BATCH: usize = 8;
+/// The most pictures that are sampled in one go.
+const MOST: usize = 8;
+
+/// Pictures that are sampled in one go: as many as a step learns from, so that what fits into memory there fits here. Each has its own
+/// seed, so that they are the same however many there are, up to rounding.
+pub(crate) fn together(recipe: &Recipe) -> usize {
+    (recipe.batch as usize).clamp(1, MOST)
+}
 
 /// Latents of prior images for each class of the data set. They are drawn before a LoRA is attached; seeds start at the
 /// recipe's. The run's folder keeps them until it is finished, so that a run that goes on need not draw them again.
@@ -34,6 +40,7 @@ pub(super) fn make(
         settings.size = [recipe.resolution as usize; 2];
     }
     let count = u64::from(recipe.prior_images);
+    let together = together(recipe);
     let mut kept = folder.priors();
     let mut priors: Vec<Prior> = Vec::new();
     for class in classes(dataset) {
@@ -43,8 +50,8 @@ pub(super) fn make(
         progress(class, latents.len() as u64, count);
         priors.push(Prior { caption, latents });
         let at = priors.len() - 1;
-        for first in (priors[at].latents.len() as u64..count).step_by(BATCH) {
-            let starts: Vec<Start> = (first..(first + BATCH as u64).min(count))
+        for first in (priors[at].latents.len() as u64..count).step_by(together) {
+            let starts: Vec<Start> = (first..(first + together as u64).min(count))
                 .map(|index| Start { seed: recipe.seed.wrapping_add(index), ..Start::default() })
                 .collect();
             let made = sample(base, captions.prior(&priors[at].caption)?, &settings, &starts, |_| {})?;

@@ -24,6 +24,7 @@ use crate::dataset::Dataset;
 
 /// One photo, ready.
 struct Photo {
+    /// As a whole, for Cut-Mix; otherwise empty.
     image: RgbImage,
     /// At the training size, as the model sees it.
     framed: RgbImage,
@@ -69,16 +70,24 @@ struct Shown {
 
 impl Shown {
     /// All of a picture.
-    fn whole(picture: &OwnPicture, channels: usize, size: usize) -> Self {
+    fn whole(picture: OwnPicture, channels: usize, size: usize) -> Self {
+        let OwnPicture { image, caption, latent, .. } = picture;
         Self {
-            mask: vec![1.0; picture.latent.len() / channels],
-            latent: picture.latent.clone(),
+            mask: vec![1.0; latent.len() / channels],
+            latent,
             size: [size, size],
-            picture: TrainingPicture {
-                image: picture.image.clone(),
-                caption: picture.caption.clone(),
-                is_collage: false,
-            },
+            picture: TrainingPicture { image, caption, is_collage: false },
+        }
+    }
+
+    /// All of a photo: only a collage has a ground that must not be learnt.
+    fn photo(photo: &Photo, channels: usize) -> Self {
+        let (image, caption) = (photo.framed.clone(), photo.caption.clone());
+        Self {
+            mask: vec![1.0; photo.latent.len() / channels],
+            latent: photo.latent.clone(),
+            size: photo.size,
+            picture: TrainingPicture { image, caption, is_collage: false },
         }
     }
 }
@@ -118,15 +127,12 @@ impl Batch {
     }
 }
 
-/// How often a further sample of a batch is drawn in search of one that has the first one's size.
-const TRIED: usize = 1000;
-
 impl Samples {
-    /// Prepares the photos: squares at the training size, latents and masks.
+    /// Prepares the photos: squares at the training size, latents and masks. What no sample needs is let go.
     pub(super) fn new(
         base: Arc<Base>,
-        dataset: &Dataset,
-        own: &[OwnPicture],
+        dataset: Dataset,
+        own: Vec<OwnPicture>,
         recipe: &Recipe,
         priors: Vec<Prior>,
         captions: Arc<Captions>,
@@ -140,10 +146,11 @@ impl Samples {
         }
         let mut subjects = Vec::new();
         // Photos that no sample shows need not be encoded.
-        let shown = if own.is_empty() { dataset.subjects.as_slice() } else { &[] };
+        let shown = if own.is_empty() { dataset.subjects } else { Vec::new() };
+        let whole = recipe.method == Method::Cutmix;
         for data in shown {
             let mut photos = Vec::new();
-            for photo in &data.photos {
+            for photo in data.photos {
                 let [height, width] = if recipe.aspect_buckets {
                     let multiple = base.vae.config.reduction() * base.unet.config.reduction();
                     let (width, height) = photo.image.dimensions();
@@ -157,31 +164,42 @@ impl Samples {
                     latent: base.encode_images(&[&framed.image])?,
                     framed: framed.image,
                     cutout: photo.cutout()?,
-                    image: photo.image.clone(),
-                    caption: photo.caption.clone(),
+                    image: if whole { photo.image } else { RgbImage::default() },
+                    caption: photo.caption,
                 });
             }
-            subjects.push(SubjectSamples { subject: data.subject.clone(), photos });
+            subjects.push(SubjectSamples { subject: data.subject, photos });
         }
-        let own = own.iter().map(|picture| Shown::whole(picture, channels, size)).collect();
+        let own = own.into_iter().map(|picture| Shown::whole(picture, channels, size)).collect();
         Ok(Self { base, recipe: recipe.clone(), subjects, own, priors, captions, size })
     }
 
     /// A subject drawn uniformly, one of its photos, and what the sample shows of it: the photo, or a collage with
-    /// another subject, or several (MuDI, section 4.1). Where the run has pictures of its own, one of these.
-    fn shown(&self, stream: &mut Stream) -> Result<Shown, TrainError> {
+    /// another subject, or several (MuDI, section 4.1). Where the run has pictures of its own, one of these. All samples of a batch
+    /// have one `size`; it is the first one's.
+    fn shown(&self, stream: &mut Stream, size: Option<[usize; 2]>) -> Result<Shown, TrainError> {
         if !self.own.is_empty() {
             return Ok(pick(stream, &self.own).clone());
+        }
+        let channels = self.base.vae.config.latent_channels;
+        // Collages are squares.
+        if let Some(size) = size.filter(|size| *size != [self.size; 2])
+            && let Some(photo) = self.of_size(stream, size)
+        {
+            return Ok(Shown::photo(photo, channels));
         }
         let first = stream.random_range(0..self.subjects.len());
         let photo = pick(stream, &self.subjects[first].photos);
         let mixed = self.subjects.len() > 1 && stream.random_bool(self.recipe.collage_probability());
         if !mixed {
-            // Only a collage has a ground that must not be learnt; a photo counts as a whole.
-            let mask = vec![1.0; photo.latent.len() / self.base.vae.config.latent_channels];
-            let (image, caption) = (photo.framed.clone(), photo.caption.clone());
-            let picture = TrainingPicture { image, caption, is_collage: false };
-            return Ok(Shown { picture, latent: photo.latent.clone(), mask, size: photo.size });
+            let fitting = match size {
+                Some(size) if photo.size != size => self.of_size(stream, size),
+                _ => Some(photo),
+            };
+            if let Some(photo) = fitting {
+                return Ok(Shown::photo(photo, channels));
+            }
+            // No photo is a square, so the batch has begun with a collage, and goes on with another.
         }
         let mut shown = vec![(first, photo)];
         for index in self.company(stream, first) {
@@ -208,6 +226,25 @@ impl Samples {
             size: [self.size, self.size],
             picture: TrainingPicture { image: collage.image, caption, is_collage: true },
         })
+    }
+
+    /// A photo of height and width `size`: of the subjects that have such photos each is as likely.
+    fn of_size(&self, stream: &mut Stream, size: [usize; 2]) -> Option<&Photo> {
+        let of = |subject: &SubjectSamples| -> Vec<usize> {
+            let photos = subject.photos.iter().enumerate();
+            photos.filter(|(_, photo)| photo.size == size).map(|(at, _)| at).collect()
+        };
+        let fitting: Vec<(&SubjectSamples, Vec<usize>)> = self
+            .subjects
+            .iter()
+            .map(|subject| (subject, of(subject)))
+            .filter(|(_, photos)| !photos.is_empty())
+            .collect();
+        if fitting.is_empty() {
+            return None;
+        }
+        let (subject, photos) = pick(stream, &fitting);
+        Some(&subject.photos[*pick(stream, photos)])
     }
 
     /// Who shares a collage with the subject `first`: at least one other, each choice as likely.
@@ -246,16 +283,8 @@ impl Samples {
         };
         for at in 0..total {
             let latent = if at < count {
-                let mut shown = self.shown(&mut stream)?;
-                if at == 0 {
-                    batch.size = shown.size;
-                }
-                for _ in 0..TRIED {
-                    if shown.size == batch.size {
-                        break;
-                    }
-                    shown = self.shown(&mut stream)?;
-                }
+                let shown = self.shown(&mut stream, (at > 0).then_some(batch.size))?;
+                batch.size = shown.size;
                 let weight = 1.0 / (count * shown.latent.len()) as f32;
                 let masked = shown.mask.iter().map(|m| weight * (m * (1.0 - floor) + floor));
                 batch.weights.extend(masked.flat_map(|m| std::iter::repeat_n(m, channels)));

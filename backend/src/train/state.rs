@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor as Value};
@@ -92,6 +93,18 @@ pub fn finished_lora(folder: &Path) -> Result<PathBuf, TrainError> {
     }
     RunInfo::load(folder)?;
     Err(TrainError::Unfinished { path: folder.to_owned() })
+}
+
+/// The step after which a checkpoint was written, from its header alone; none where it cannot be read.
+fn step_of(checkpoint: &Path) -> Option<u64> {
+    let mut file = File::open(checkpoint).ok()?;
+    let mut length = [0; 8];
+    file.read_exact(&mut length).ok()?;
+    let mut header = Vec::new();
+    // No more than the file has, whatever the number says.
+    file.take(u64::from_le_bytes(length)).read_to_end(&mut header).ok()?;
+    let header: serde_json::Value = serde_json::from_slice(&header).ok()?;
+    header["__metadata__"]["step"].as_str()?.parse().ok()
 }
 
 /// The name of something in `folder` that a beginning which was interrupted has not left there: such a folder can be begun in again.
@@ -192,6 +205,11 @@ impl RunFolder {
         Ok(write_atomically(&self.path.join(CHECKPOINT_FILE), &bytes)?)
     }
 
+    /// The steps that were made up to the checkpoint; 0 where there is none.
+    pub(super) fn steps_made(&self) -> u64 {
+        step_of(&self.path.join(CHECKPOINT_FILE)).unwrap_or(0)
+    }
+
     /// Takes over what [`Self::save`] wrote; nothing where there is no checkpoint yet.
     pub(super) fn restore(
         &self,
@@ -223,14 +241,7 @@ impl RunFolder {
             kept.push((length, parts.collect::<Result<_, _>>()?));
         }
         let numbers = tensors.get(NUMBERS).map(Value::to_vec1::<f64>).transpose()?;
-        let bytes = std::fs::read(&path).map_err(|_| mismatch())?;
-        let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).map_err(|_| mismatch())?;
-        let step: u64 = header
-            .metadata()
-            .as_ref()
-            .and_then(|metadata| metadata.get("step"))
-            .and_then(|step| step.parse().ok())
-            .ok_or_else(mismatch)?;
+        let step = step_of(&path).ok_or_else(mismatch)?;
         if !optimizer.restore(step, &numbers.unwrap_or_default(), kept) {
             return Err(mismatch());
         }

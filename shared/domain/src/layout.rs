@@ -235,10 +235,8 @@ impl Layout {
     ) -> Result<Collage, LayoutError> {
         self.validate()?;
         collage::check(size, self.subjects.len(), 1)?;
-        let pieces = self
-            .subjects
-            .iter()
-            .enumerate()
+        let pieces = (1..)
+            .zip(&self.subjects)
             .map(|(position, placement)| {
                 let Placement { subject, photo, x, y, width, height, z, flip, rotation } = placement.clone();
                 let cutout = lookup(&subject, photo)

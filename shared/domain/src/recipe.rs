@@ -24,6 +24,9 @@ pub use value::{LearningSchedule, Method, Optimizer, Precision, Regularization, 
 
 /// The most orders of names that a run's collages may have: the texts of all are encoded before it begins, and SDXL's take 0.6 MB each.
 const MAX_ORDERS: usize = 400;
+/// The most subjects of which every pair can be named in both orders.
+const MOST_PAIRED: usize = 20;
+const _: () = assert!(MOST_PAIRED * (MOST_PAIRED - 1) <= MAX_ORDERS);
 /// The least share of collages where there are more than three subjects.
 const CROWDED: f64 = 0.5;
 
@@ -168,7 +171,7 @@ impl Recipe {
     }
 
     /// The most of so many subjects that a collage can show: captions name them from left to right, and each order is a text to encode.
-    /// All of up to five, 3 of six to eight, 2 of more.
+    /// All of up to five, 3 of six to eight, 2 of more; of more than [`Self::too_many_for_collages`] none, and such a run is refused.
     #[must_use]
     pub fn most_encodable(subjects: usize) -> usize {
         let mut orders = 0usize;
@@ -179,6 +182,12 @@ impl Recipe {
             orders <= MAX_ORDERS
         };
         (2..=subjects.min(MAX_SUBJECTS)).take_while(fits).last().unwrap_or(2)
+    }
+
+    /// The most subjects that a run with collages can have, if so many are more.
+    #[must_use]
+    pub fn too_many_for_collages(subjects: usize) -> Option<usize> {
+        (subjects > MOST_PAIRED).then_some(MOST_PAIRED)
     }
 
     /// How many of so many subjects a collage may show: `collage-subjects`, but 2 for Cut-Mix, and all at most.

@@ -160,11 +160,13 @@ impl Subject {
         self.name.split_once(' ').map_or("", |(_, rest)| rest)
     }
 
-    /// Whether a prompt speaks of this subject: whether its identifier stands in it as a word, in letters of any case.
+    /// Whether a prompt speaks of this subject: whether its identifier stands in it as a word, in letters of any case. `-` and `_` are
+    /// part of a word, so that `sks` is not named by `sks-2`.
     #[must_use]
     pub fn is_named_in(&self, prompt: &str) -> bool {
         let (prompt, identifier) = (prompt.to_lowercase(), self.identifier().to_lowercase());
-        let joins = |character: Option<char>| character.is_some_and(char::is_alphanumeric);
+        let joins =
+            |character: Option<char>| character.is_some_and(|c| c.is_alphanumeric() || c == '-' || c == '_');
         prompt.match_indices(&identifier).any(|(start, found)| {
             !joins(prompt[..start].chars().next_back())
                 && !joins(prompt[start + found.len()..].chars().next())
@@ -210,6 +212,9 @@ mod tests {
             assert!(!subject.is_named_in(prompt), "{prompt}");
         }
         assert!(named("sks-1 Katze").unwrap().is_named_in("a sks-1 Katze, äsks-1"));
+        let short = named("sks cat").unwrap();
+        assert!(short.is_named_in("a sks-2 cat and a sks cat"));
+        assert!(!short.is_named_in("a sks-2 cat, pre_sks"));
     }
 
     #[test]

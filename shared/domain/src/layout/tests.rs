@@ -134,7 +134,7 @@ fn a_subject_whose_height_its_cutout_tells_is_not_lost_above_the_canvas() {
     let cutout = plain(10, 20);
     let outside = |fields: &str| {
         let rendered = one(fields).and_then(|layout| layout.render(32, |_, _| Some(&cutout)).map(|_| ()));
-        matches!(rendered, Err(LayoutError::Outside { position: 0, .. }))
+        matches!(rendered, Err(LayoutError::Outside { position: 1, .. }))
     };
     assert!(outside(r#""x": 0.3, "y": -0.7, "width": 0.3"#));
     assert!(outside(r#""x": -0.9, "y": 0.2, "width": 0.2, "rotation": 10"#));

@@ -1,0 +1,127 @@
+//! What pictures start from: the noise of a seed or of a file, and a layout.
+
+use std::ops::Range;
+
+use image::RgbImage;
+use indexmap::IndexMap;
+use mudi::base::Base;
+use mudi::dataset::Dataset;
+use mudi::generate::{Placing, Start, layout_start};
+use mudi::train::RunInfo;
+use mudi_diffusion::Engine;
+use mudi_domain::cutout::Cutout;
+use mudi_domain::layout::{Layout, suited_gamma};
+use mudi_domain::segmix;
+use mudi_domain::subject::SubjectId;
+use mudi_engine_candle::nchw;
+use mudi_engine_candle::weights::read_safetensors;
+
+use super::{Arguments, Failure};
+
+/// A start, and what is kept of its layout.
+pub(super) struct Made {
+    pub(super) start: Start,
+    pub(super) canvas: Option<RgbImage>,
+    pub(super) layout: Option<Layout>,
+}
+
+/// Who is placed, and where.
+pub(super) struct Stage {
+    cutouts: IndexMap<SubjectId, Vec<Cutout>>,
+    /// How random layouts are drawn.
+    law: segmix::Options,
+    /// The layout of a file.
+    fixed: Option<Layout>,
+}
+
+impl Stage {
+    /// Reads the layout and the run's photos; none without `--layout`.
+    pub(super) fn load(arguments: &Arguments, info: Option<&RunInfo>) -> Result<Option<Self>, Failure> {
+        let Some(layout) = &arguments.layout else { return Ok(None) };
+        let info = info.ok_or("--layout needs a --run: its subjects are what the layout places")?;
+        let dataset = Dataset::load(arguments.photos.as_ref().unwrap_or(&info.photos))?;
+        let law = segmix::Options::from(&info.recipe);
+        if layout.as_os_str() == "random" {
+            return Ok(Some(Self { cutouts: dataset.cutouts_for(&arguments.prompt)?, law, fixed: None }));
+        }
+        let file = layout.display();
+        let text = std::fs::read_to_string(layout).map_err(|error| {
+            format!("{file}: the layout cannot be read ({error}); --layout takes a JSON file, or `random`")
+        })?;
+        let fixed = Layout::from_json(&text).map_err(|error| format!("{file}: {error}"))?;
+        Ok(Some(Self { cutouts: dataset.cutouts()?, law, fixed: Some(fixed) }))
+    }
+
+    /// The strength that suits as many subjects as are placed.
+    pub(super) fn suited_gamma(&self) -> f32 {
+        suited_gamma(self.fixed.as_ref().map_or(self.cutouts.len(), |layout| layout.subjects.len()))
+    }
+}
+
+/// Makes starts, a few at a time.
+pub(super) struct Starter<'a> {
+    base: &'a Base,
+    stage: Option<Stage>,
+    /// Side of the canvas in pixels.
+    size: usize,
+    /// Seed of the first picture.
+    seed: u64,
+    /// The noise of all pictures, and how many values each has.
+    noise: Option<(Vec<f32>, usize)>,
+    /// What is the same for all pictures of a layout from a file: it is encoded once.
+    same: Option<(Start, RgbImage, Layout)>,
+}
+
+impl<'a> Starter<'a> {
+    pub(super) fn new(
+        base: &'a Base,
+        stage: Option<Stage>,
+        size: usize,
+        arguments: &Arguments,
+    ) -> Result<Self, Failure> {
+        let noise = noise(base, arguments)?;
+        Ok(Self { base, stage, size, seed: arguments.seed, noise, same: None })
+    }
+
+    /// The starts of the pictures of these numbers.
+    pub(super) fn starts(&mut self, numbers: Range<u64>) -> Result<Vec<Made>, Failure> {
+        numbers.map(|number| self.start(number)).collect()
+    }
+
+    fn start(&mut self, number: u64) -> Result<Made, Failure> {
+        let seed = self.seed.wrapping_add(number);
+        let mut made = match &self.stage {
+            None => Made { start: Start { seed, ..Start::default() }, canvas: None, layout: None },
+            Some(Stage { cutouts, law, fixed }) => {
+                let placing = fixed.as_ref().map_or(Placing::Random(law), Placing::Fixed);
+                let (start, canvas, layout) = match &self.same {
+                    Some(same) => same.clone(),
+                    None => layout_start(self.base, cutouts, placing, self.size, seed)?,
+                };
+                if fixed.is_some() && self.same.is_none() {
+                    self.same = Some((start.clone(), canvas.clone(), layout.clone()));
+                }
+                Made { start: Start { seed, ..start }, canvas: Some(canvas), layout: Some(layout) }
+            }
+        };
+        if let Some((noise, each)) = &self.noise {
+            let noise = noise.chunks_exact(*each).nth(number as usize);
+            made.start.noise = noise.map(<[f32]>::to_vec);
+        }
+        Ok(made)
+    }
+}
+
+/// The noise of the file that `--noise` names, for as many pictures as are asked for.
+fn noise(base: &Base, arguments: &Arguments) -> Result<Option<(Vec<f32>, usize)>, Failure> {
+    let Some(path) = &arguments.noise else { return Ok(None) };
+    let count = arguments.count as usize;
+    let tensors = read_safetensors(path)?;
+    let noise = tensors
+        .get("noise")
+        .filter(|noise| noise.rank() == 4 && noise.dims()[0] == count && !noise.dims().contains(&0))
+        .ok_or_else(|| format!("{}: needs a tensor `noise` of shape [{count}, C, h, w]", path.display()))?;
+    let values = base.engine.to_vec(&nchw::to_channels_last(noise)?)?;
+    let each = values.len() / count;
+    Ok(Some((values, each)))
+}
