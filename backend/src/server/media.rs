@@ -4,9 +4,11 @@ use std::path::Path;
 
 use image::codecs::jpeg::JpegEncoder;
 use image::imageops::{self, FilterType};
-use image::{DynamicImage, ExtendedColorType, GrayImage, ImageEncoder, RgbImage};
+use image::{DynamicImage, ExtendedColorType, GrayImage, ImageBuffer, ImageEncoder, Pixel, RgbImage};
+use mudi_domain::geometry::Rect;
 use mudi_domain::mask::Mask;
 
+use super::store::{Keeping, NewMask, StoreError};
 use crate::dataset::DatasetError;
 use crate::dataset::decode::{Decoded, MAX_BYTES, decode};
 
@@ -60,6 +62,42 @@ pub(crate) struct ReadyPhoto {
     pub(crate) size: (u32, u32),
 }
 
+/// A mask to keep.
+pub(crate) struct ReadyMask {
+    /// Its pixels.
+    mask: Encoded,
+    outline: Outline,
+}
+
+impl ReadyMask {
+    /// Keeps its files.
+    pub(crate) async fn keep(self, keeping: &Keeping<'_>) -> Result<NewMask, StoreError> {
+        let file = keeping.put(self.mask.bytes, self.mask.extension).await?;
+        self.outline.keep(keeping, file).await
+    }
+}
+
+/// What lists show of a mask, so that nobody reads all of it to see where it is.
+pub(crate) struct Outline {
+    thumbnail: Encoded,
+    bounds: Option<Rect>,
+}
+
+impl Outline {
+    /// Of a mask.
+    pub(crate) fn of(mask: &Mask) -> Result<Self, MediaError> {
+        let small = shrunk(mask.as_gray());
+        let thumbnail = gray(small.as_ref().unwrap_or_else(|| mask.as_gray()))?;
+        Ok(Self { thumbnail, bounds: mask.bounding_box() })
+    }
+
+    /// Keeps the small mask of `file`, the mask itself.
+    pub(crate) async fn keep(self, keeping: &Keeping<'_>, file: String) -> Result<NewMask, StoreError> {
+        let thumbnail = keeping.put(self.thumbnail.bytes, self.thumbnail.extension).await?;
+        Ok(NewMask { file, thumbnail, bounds: self.bounds })
+    }
+}
+
 /// Encodes an uploaded photo, which was decoded from `bytes`. A JPEG stays one, other kinds become PNG.
 pub(crate) fn photo(decoded: &Decoded, bytes: &[u8]) -> Result<ReadyPhoto, MediaError> {
     let pixels = decoded.rgb();
@@ -73,13 +111,13 @@ pub(crate) fn photo(decoded: &Decoded, bytes: &[u8]) -> Result<ReadyPhoto, Media
 }
 
 /// Decodes a mask that was drawn on an upright photo of `size` pixels.
-pub(crate) fn mask(name: &Path, bytes: &[u8], size: (u32, u32)) -> Result<Encoded, MediaError> {
+pub(crate) fn mask(name: &Path, bytes: &[u8], size: (u32, u32)) -> Result<ReadyMask, MediaError> {
     let drawn = decode(name, bytes)?.upright();
     fit(&drawn, size, None)
 }
 
 /// Decodes a mask of a data set, which may have been drawn on the photo as its file stores it.
-pub(crate) fn mask_of(name: &Path, bytes: &[u8], photo: &Decoded) -> Result<Encoded, MediaError> {
+pub(crate) fn mask_of(name: &Path, bytes: &[u8], photo: &Decoded) -> Result<ReadyMask, MediaError> {
     let drawn = decode(name, bytes)?.upright();
     fit(&drawn, photo.upright_size(), Some(photo))
 }
@@ -89,16 +127,21 @@ pub(crate) fn encode_mask(mask: &Mask) -> Result<Encoded, MediaError> {
     gray(mask.as_gray())
 }
 
-fn fit(drawn: &DynamicImage, size: (u32, u32), photo: Option<&Decoded>) -> Result<Encoded, MediaError> {
+/// Encodes a mask that is kept.
+pub(crate) fn ready_mask(mask: &Mask) -> Result<ReadyMask, MediaError> {
+    Ok(ReadyMask { mask: encode_mask(mask)?, outline: Outline::of(mask)? })
+}
+
+fn fit(drawn: &DynamicImage, size: (u32, u32), photo: Option<&Decoded>) -> Result<ReadyMask, MediaError> {
     let found = (drawn.width(), drawn.height());
     if found == size {
-        return gray(Mask::from_image(drawn).as_gray());
+        return ready_mask(&Mask::from_image(drawn));
     }
     match photo.filter(|photo| found == photo.stored_size()) {
         Some(photo) => {
             let mut turned = drawn.clone();
             turned.apply_orientation(photo.orientation);
-            gray(Mask::from_image(&turned).as_gray())
+            ready_mask(&Mask::from_image(&turned))
         }
         None => Err(MediaError::MaskSize { found, photo: size }),
     }
@@ -106,15 +149,22 @@ fn fit(drawn: &DynamicImage, size: (u32, u32), photo: Option<&Decoded>) -> Resul
 
 /// The image, small, as JPEG.
 pub(crate) fn thumbnail(pixels: &RgbImage) -> Result<Encoded, MediaError> {
+    jpeg(shrunk(pixels).as_ref().unwrap_or(pixels), THUMBNAIL_QUALITY)
+}
+
+/// The image in a thumbnail's size; none where it is no larger.
+fn shrunk<P: Pixel<Subpixel = u8> + 'static>(
+    pixels: &ImageBuffer<P, Vec<u8>>,
+) -> Option<ImageBuffer<P, Vec<u8>>> {
     let (width, height) = pixels.dimensions();
     let longest = width.max(height);
     if longest <= THUMBNAIL {
-        return jpeg(pixels, THUMBNAIL_QUALITY);
+        return None;
     }
     let to = |side: u32| (u64::from(side) * u64::from(THUMBNAIL) / u64::from(longest)).max(1) as u32;
     // Averaging is much quicker than a kernel on 24 megapixels, and as good at this size.
     let small = imageops::thumbnail(pixels, to(width) * 2, to(height) * 2);
-    jpeg(&imageops::resize(&small, to(width), to(height), FilterType::Triangle), THUMBNAIL_QUALITY)
+    Some(imageops::resize(&small, to(width), to(height), FilterType::Triangle))
 }
 
 fn jpeg(pixels: &RgbImage, quality: u8) -> Result<Encoded, MediaError> {

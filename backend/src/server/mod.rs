@@ -9,18 +9,21 @@ mod http;
 mod jobs;
 mod latents;
 mod media;
+mod outlines;
 mod preview;
 mod sample;
 mod settings;
 mod sight;
 mod stamps;
 mod store;
+mod toys;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use http::openapi::document as openapi;
+use mudi_domain::api::ToysOnly;
 pub use settings::{SETTINGS, Setting, Settings, SettingsError};
 use store::Store;
 pub use store::StoreError;
@@ -62,6 +65,8 @@ pub(crate) struct Server {
     sight: sight::Sight,
     preview: preview::Preview,
     latents: latents::Newest,
+    /// Of the networks that see, as they were when the server started.
+    toys_only: ToysOnly,
 }
 
 /// Serves until the process is told to stop (SIGINT, SIGTERM); `ready` is called with the address once it listens.
@@ -87,9 +92,9 @@ fn allow_connections() {
 
 async fn serve(settings: Settings, ready: impl FnOnce(SocketAddr)) -> Result<(), ServeError> {
     let store = Store::open(&settings.data).await?;
+    outlines::complete(&store).await?;
     if let Some(password) = settings.password()? {
-        let hash = http::hash_password(&password).map_err(ServeError::Password)?;
-        store.set_password(&hash).await?;
+        take_password(&store, &password).await?;
     }
     let address = settings.listen;
     let listener = tokio::net::TcpListener::bind(address)
@@ -105,6 +110,7 @@ async fn serve(settings: Settings, ready: impl FnOnce(SocketAddr)) -> Result<(),
         sight: sight::Sight::default(),
         preview: preview::Preview::default(),
         latents: latents::Newest::default(),
+        toys_only: toys::networks(&settings),
         settings,
     });
     let workers = jobs::start(&server, &tokio::runtime::Handle::current())?;
@@ -125,6 +131,20 @@ async fn serve(settings: Settings, ready: impl FnOnce(SocketAddr)) -> Result<(),
     }
     server.store.close().await;
     Ok(())
+}
+
+/// Sets the password of the file, unless it was taken from there before: one that was changed on the page since, because it had leaked, shall not
+/// be valid again.
+async fn take_password(store: &Store, password: &str) -> Result<(), ServeError> {
+    let known = store.file_password().await?;
+    if known.is_some_and(|known| http::password_is(password, Some(&known))) {
+        tracing::info!(
+            "the password file is as it was: the owner's password stays, or what the page made of it"
+        );
+        return Ok(());
+    }
+    let hash = http::hash_password(password).map_err(ServeError::Password)?;
+    Ok(store.set_password(&hash, true).await?)
 }
 
 #[cfg(unix)]

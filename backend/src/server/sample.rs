@@ -61,7 +61,7 @@ async fn fill(server: &Server, project: Uuid) -> Result<(), ApiError> {
             source: photo.source,
             file: keeping.put(photo.picture.photo.bytes, photo.picture.photo.extension).await?,
             thumbnail: keeping.put(photo.picture.thumbnail.bytes, photo.picture.thumbnail.extension).await?,
-            mask: Some(keeping.put(photo.mask, "png").await?),
+            mask: Some(photo.mask.keep(&keeping).await?),
             size: photo.picture.size,
             caption: photo.caption,
         };
@@ -76,7 +76,7 @@ struct Ready {
     name: String,
     source: String,
     picture: media::ReadyPhoto,
-    mask: Vec<u8>,
+    mask: media::ReadyMask,
     caption: String,
 }
 
@@ -85,7 +85,7 @@ fn ready(number: usize, photo: mudi_toybox::Photo) -> Result<Ready, ApiError> {
     let bytes = png(&photo.rendered.image.into())?;
     let decoded = decode(Path::new(&name), &bytes).map_err(MediaError::from)?;
     let drawn = photo.rendered.masks.into_iter().next().unwrap_or_default();
-    let mask = media::mask_of(Path::new(&name), &png(&drawn.into())?, &decoded)?.bytes;
+    let mask = media::mask_of(Path::new(&name), &png(&drawn.into())?, &decoded)?;
     Ok(Ready {
         subject: photo.subject,
         source: digest(&bytes),

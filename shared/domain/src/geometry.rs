@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 /// It may reach beyond the image (a subject that is dragged half off the canvas), hence the signed corner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Rect {
     /// The leftmost column, in pixels.
     pub x: i32,

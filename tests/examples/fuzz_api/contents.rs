@@ -14,7 +14,7 @@ const LISTS: [(&str, &[&str]); 8] = [
     ("layouts", &[]),
     ("links", &[]),
     ("jobs", &[]),
-    ("photos", &["image", "thumbnail", "mask"]),
+    ("photos", &["image", "thumbnail", "mask", "mask/thumbnail"]),
     ("images", &["picture", "thumbnail", "canvas"]),
     ("runs", &["weights", "metrics", "samples", "seen"]),
 ];
@@ -46,7 +46,7 @@ pub(crate) fn contents(client: &Client, project: &str) -> Contents {
 /// Whether the item has the file.
 fn is_there(list: &str, row: &Value, file: &str) -> bool {
     match (list, file) {
-        ("photos", "mask") => row["mask"].is_string(),
+        ("photos", "mask" | "mask/thumbnail") => row["mask"].is_string(),
         ("images", "canvas") => row["canvas"] == true,
         ("runs", "weights") => row["state"] == "done",
         _ => true,

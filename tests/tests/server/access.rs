@@ -45,6 +45,7 @@ const TABLE: &str = "
     viewer  GET     /api/projects/{project}/photos/{photo}/image
     viewer  GET     /api/projects/{project}/photos/{photo}/thumbnail
     viewer  GET     /api/projects/{project}/photos/{photo}/mask
+    viewer  GET     /api/projects/{project}/photos/{photo}/mask/thumbnail
     editor  PUT     /api/projects/{project}/photos/{photo}/mask
     editor  DELETE  /api/projects/{project}/photos/{photo}/mask
     editor  POST    /api/projects/{project}/photos/{photo}/segment
@@ -334,10 +335,37 @@ fn sessions_and_links_end_at_once() {
     owner.json("PUT", "/api/session/password", &json!({ "password": "another one" })).well();
     owner.get("/api/projects").problem(401, "sign_in");
 
+    // What the page tells of signing in.
+    let told = client.get("/api/session").value();
+    assert_eq!((&told["owner_on_machine"], &told["password_set"]), (&json!(false), &json!(true)), "{told}");
+    assert_eq!(told["public_url"], "https://mudi.example.org");
+
     // Whoever guesses is stopped; others are not.
     let guess = |client: &Client| client.json("POST", "/api/session", &json!({ "link": "guess" })).status;
     assert!((0..12).any(|_| guess(&client) == 429));
     assert_eq!(guess(&client.with("x-forwarded-for", "198.51.100.7")), 401);
+    drop(server);
+
+    // A password that was changed on the page stays changed, until the file has another.
+    let started = || {
+        let server = Server::start(&folder.path().join("data"), &flags);
+        let client = Client::new(&server.address).with("x-forwarded-for", "203.0.113.9");
+        (server, client)
+    };
+    let (server, client) = started();
+    client.json("POST", "/api/session", &json!({ "password": PASSWORD })).problem(401, "wrong_secret");
+    let answer = client.json("POST", "/api/session", &json!({ "password": "another one" })).well();
+    let cookie = answer.header("set-cookie").split(';').next().expect("a pair").to_owned();
+    drop(server);
+    let (server, client) = started();
+    let session = client.with("cookie", &cookie).get("/api/session").value();
+    assert_eq!(session["access"], "owner", "a start ends no session");
+    drop(server);
+    std::fs::write(&file, "the third one\n").expect("a file");
+    let (_server, client) = started();
+    client.with("cookie", &cookie).get("/api/projects").problem(401, "sign_in");
+    client.json("POST", "/api/session", &json!({ "password": "another one" })).problem(401, "wrong_secret");
+    signed_in(&client, &json!({ "password": "the third one" }));
 }
 
 #[test]

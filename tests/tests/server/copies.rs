@@ -23,10 +23,10 @@ fn a_copy_holds_what_the_original_holds_and_goes_its_own_way() {
     assert_eq!(copies.len(), SUBJECTS.len() * PHOTOS as usize);
     for (original, copied) in originals.iter().zip(&copies) {
         assert_ne!(original["id"], copied["id"]);
-        for field in ["name", "subject", "caption", "mask", "width"] {
+        for field in ["name", "subject", "caption", "mask", "bounds", "width"] {
             assert_eq!(original[field], copied[field], "{field}");
         }
-        for part in ["image", "thumbnail", "mask"] {
+        for part in ["image", "thumbnail", "mask", "mask/thumbnail"] {
             let bytes = |studio: &Studio, photo: &Value| {
                 studio.bytes(&format!("photos/{}/{part}", text(&photo["id"])))
             };
@@ -62,7 +62,7 @@ fn the_sample_is_ready_to_be_trained() {
     let made = client.post("/api/samples", &Value::Null);
     let studio = Studio { client, id: text(&made["id"]) };
     let photos = studio.list("photos");
-    assert!(photos.len() >= 6 && photos.iter().all(|photo| photo["mask"].is_string()), "{photos:?}");
+    assert!(photos.len() >= 6 && photos.iter().all(|photo| photo["bounds"].is_object()), "{photos:?}");
     assert_eq!(studio.list("subjects").len(), 2);
     let run = studio.train(1, &json!({}));
     studio.done(&run["job"]);

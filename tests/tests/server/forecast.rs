@@ -55,6 +55,7 @@ fn what_does_not_fit_is_said_before() {
     let forecast = studio.post("forecast", &json!({ "base": "sdxl-tiny" }));
     let refusal = text(&forecast["refusal"]);
     assert!(refusal.contains("of memory") && !refusal.contains("sdxl-tiny"), "{refusal}");
+    assert!(refusal.contains("smaller base model") && !refusal.contains("--"), "{refusal}");
 }
 
 #[test]

@@ -48,6 +48,7 @@ fn a_training_that_failed_goes_on_from_its_checkpoint() {
     studio.post(&format!("jobs/{job}/resume"), &Value::Null);
     let failed = studio.client.until(&path, |job| job["state"] == "failed");
     assert_eq!(failed["fault"]["code"], "memory", "{failed}");
+    assert!(!text(&failed["fault"]["detail"]).contains("--"), "the page has no flags: {failed}");
     // Its file can be brought to a machine with more.
     let archive = studio.bytes("archive");
     drop(server);
@@ -69,9 +70,69 @@ fn a_training_that_failed_goes_on_from_its_checkpoint() {
     };
     assert!(metrics(&studio) == metrics(&moved));
     assert!(paused["step"].as_u64() < Some(300), "it was paused before its end");
-    // Only trainings go on.
+    // What is done does not go on.
     let done = text(&run["job"]);
     studio.client.send("POST", &studio.path(&format!("jobs/{done}/resume")), None).problem(409, "conflict");
+}
+
+#[test]
+fn pictures_masks_and_scores_that_failed_are_tried_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    // The fixtures have none of the networks that see.
+    let server = Server::start(&data, &[]);
+    assert!(server.log().contains("owlv2-toybox"), "what is missing is in the log");
+    let mut studio = Studio::full(server.client());
+    let (run, spare) = (studio.train(2, &json!({})), studio.train(2, &json!({})));
+    studio.done(&run["job"]);
+    studio.done(&spare["job"]);
+    let made = studio.generate(&text(&run["id"]), 1);
+    studio.done(&made["id"]);
+    let image = studio.list("images")[0]["id"].clone();
+    studio.upload("a", "2.png", &photo(0, 2));
+    let failed = |studio: &Studio, job: &Value, code: &str| {
+        let path = studio.path(&format!("jobs/{}", text(&job["id"])));
+        let job = studio.client.until(&path, |job| job["state"] == "failed");
+        assert_eq!(job["fault"]["code"], code, "{job}");
+        text(&job["fault"]["detail"])
+    };
+    let scores = studio.post("evaluations", &json!({ "images": [image] }));
+    failed(&studio, &scores, "networks");
+    let masks = studio.post("masks", &json!({}));
+    failed(&studio, &masks, "networks");
+    drop(server);
+
+    let server = Server::start(&data, &["--memory", "0.02"]);
+    studio.client = server.client();
+    let wish = json!({ "base": "sdxl-tiny", "prompt": "a bear", "steps": 2, "count": 5 });
+    let pictures = studio.post("images", &wish);
+    let fault = failed(&studio, &pictures, "memory");
+    assert!(fault.contains("one picture at a time") && !fault.contains("--"), "{fault}");
+    let of_spare = studio.generate(&text(&spare["id"]), 1);
+    failed(&studio, &of_spare, "memory");
+    drop(server);
+
+    let networks =
+        [("--detector", "owlv2-toybox"), ("--segmenter", "sam-toybox"), ("--embedder", "dinov2-toybox")];
+    let place = |name: &str| format!("{}/../models/{name}", env!("CARGO_MANIFEST_DIR"));
+    let flags: Vec<String> =
+        networks.iter().flat_map(|(flag, name)| [(*flag).to_owned(), place(name)]).collect();
+    let server = Server::start(&data, &flags.iter().map(String::as_str).collect::<Vec<_>>());
+    studio.client = server.client();
+    for job in [&scores, &masks, &pictures] {
+        studio.post(&format!("jobs/{}/resume", text(&job["id"])), &Value::Null);
+        let done = studio.done(&job["id"]);
+        assert!(done.get("fault").is_none(), "{done}");
+    }
+    assert!(studio.get(&format!("images/{}", text(&image)))["score"].is_object());
+    assert_eq!(studio.list(&format!("images?job={}", text(&pictures["id"]))).len(), 5);
+    let events = studio.client.events(&studio.path(&format!("jobs/{}/events", text(&masks["id"]))));
+    assert_eq!(events.filter(|(_, event)| event["event"] == "mask").count(), 1);
+    // Without its run a job cannot go on.
+    studio.client.delete(&studio.path(&format!("runs/{}", text(&spare["id"]))));
+    let path = studio.path(&format!("jobs/{}/resume", text(&of_spare["id"])));
+    let fault = studio.client.send("POST", &path, None).problem(409, "conflict");
+    assert!(fault.contains("run was deleted"), "{fault}");
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod input;
 mod kept;
 mod latents;
 mod load;
+mod outlines;
 mod preview;
 mod sight;
 mod story;

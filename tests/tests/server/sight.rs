@@ -67,6 +67,43 @@ fn masks_are_made_where_there_are_none() {
 }
 
 #[test]
+fn a_mask_is_made_anew_and_stays_where_none_can_be_made() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (_server, studio) = toys(&folder.path().join("data"));
+    let photos = studio.list("photos");
+    let (first, second) = (&photos[0], &photos[1]);
+    let mask_path = |photo: &Value| studio.path(&format!("photos/{}/mask", text(&photo["id"])));
+    let redraw = |photo: &Value, side: u32| {
+        let side_of = |which: &str| photo[which].as_u64().expect("a number") as u32;
+        let (width, height) = (side_of("width"), side_of("height"));
+        let shown = |x, y| image::Luma([if x < side && y < side { 255 } else { 0 }]);
+        let bytes = super::studio::encoded(GrayImage::from_fn(width, height, shown), image::ImageFormat::Png);
+        let tag = studio.client.get(&mask_path(photo)).well().header("etag").to_owned();
+        studio.client.with("if-match", &tag).send("PUT", &mask_path(photo), Some(&bytes)).well();
+        text(&studio.get(&format!("photos/{}", text(&photo["id"])))["mask"])
+    };
+    let truth = mask(&studio.bytes(&format!("photos/{}/mask", text(&first["id"]))));
+    let wrong = redraw(first, 5);
+    let kept = redraw(second, 6);
+    // Nothing of this photo can be found: its mask stays as it is.
+    let gray = image::RgbImage::from_pixel(64, 64, image::Rgb([128; 3]));
+    let empty = studio.upload("a", "empty.png", &super::studio::encoded(gray, image::ImageFormat::Png));
+    let drawn = super::studio::mask(0);
+    studio.draw(&text(&empty["id"]), &drawn);
+    let hopeless = text(&studio.get(&format!("photos/{}", text(&empty["id"])))["mask"]);
+    let unnamed = json!({ "photos": [first["id"]] });
+    studio.client.json("POST", &studio.path("masks"), &unnamed).problem(409, "conflict");
+
+    let wish = json!({ "photos": [first["id"], empty["id"]], "anew": [wrong, hopeless] });
+    let job = studio.post("masks", &wish);
+    assert_eq!(studio.done(&job["id"])["kind"], "segment");
+    let made = mask(&studio.bytes(&format!("photos/{}/mask", text(&first["id"]))));
+    assert!(made.iou(&truth) > ALIKE, "{}", made.iou(&truth));
+    let tag = |photo: &Value| text(&studio.get(&format!("photos/{}", text(&photo["id"])))["mask"]);
+    assert_eq!((tag(second), tag(&empty)), (kept, hopeless));
+}
+
+#[test]
 fn a_click_makes_a_mask_that_is_not_kept() {
     let folder = tempfile::tempdir().expect("a folder");
     let (_server, studio) = toys(&folder.path().join("data"));

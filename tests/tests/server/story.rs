@@ -88,6 +88,8 @@ fn photos_are_kept(studio: &Studio) {
     assert_eq!(changed["version"], 2);
     studio.client.with("if-match", "\"1\"").json("PATCH", &path, &caption).problem(412, "stale");
 
+    studio.client.json("PATCH", &path, &json!({})).problem(422, "refused");
+
     // Two pages of two, and no third.
     let first = studio.get("photos?limit=2");
     let after = text(&first["next"]);
@@ -118,7 +120,9 @@ fn trained(studio: &Studio) -> String {
     let all: Vec<(i64, Value)> = studio.client.events(&format!("{path}/events")).collect();
     assert_eq!(all.last().expect("events").1, json!({ "event": "state", "state": "done" }));
     assert!(all.windows(2).all(|pair| pair[0].0 < pair[1].0), "ids grow");
-    let steps: Vec<u64> = all.iter().filter_map(|(_, event)| event["step"].as_u64()).collect();
+    assert!(all.iter().any(|(_, event)| event["stage"] == "loading the model" && event["steps"] == 0));
+    let trained = all.iter().filter(|(_, event)| event["stage"] == "training");
+    let steps: Vec<u64> = trained.filter_map(|(_, event)| event["step"].as_u64()).collect();
     assert!(steps.contains(&STEPS) && steps.is_sorted(), "{steps:?}");
     assert!(all.iter().any(|(_, event)| event["loss"].is_f64()));
     let (middle, _) = all[all.len() / 2];
@@ -130,6 +134,17 @@ fn trained(studio: &Studio) -> String {
     assert_eq!(over.status, 204, "a browser stops asking");
 
     let job = studio.done(&run["job"]);
+    // It keeps the names that it is trained on, whatever the subjects are called later.
+    let known = json!(SUBJECTS.map(|(id, name)| json!({ "id": id, "name": name })));
+    assert_eq!(run["subjects"], known);
+    let name = |name: &str| {
+        let path = studio.path("subjects/a");
+        studio.client.json("PATCH", &path, &json!({ "name": name })).value()
+    };
+    assert_eq!(name("olis red bear")["name"], "olis red bear");
+    assert_eq!(studio.get(&format!("runs/{id}"))["subjects"], known);
+    assert_eq!(studio.list("runs")[0]["subjects"], known);
+    name(SUBJECTS[0].1);
     assert!(job["finished"].as_i64() >= job["started"].as_i64() && job.get("position").is_none(), "{job}");
     let metrics = studio.list(&format!("runs/{id}/metrics?after=10"));
     assert_eq!(
@@ -154,9 +169,28 @@ fn generated(studio: &Studio, run: &str) -> String {
         .client
         .until(&studio.path(&format!("jobs/{}", text(&second["id"]))), |job| job["state"] == "cancelled");
 
+    // Steps are counted over all pictures, whatever the groups that they are made in.
+    let events = studio.client.events(&studio.path(&format!("jobs/{job}/events")));
+    let told: Vec<Value> =
+        events.map(|(_, event)| event).filter(|event| event["event"] == "progress").collect();
+    assert_eq!(told[0]["stage"], "loading the model");
+    let counted = &told[1..];
+    assert!(counted.iter().all(|event| event["stage"] == "steps of 5 pictures" && event["steps"] == 15));
+    let steps: Vec<u64> = counted.iter().filter_map(|event| event["step"].as_u64()).collect();
+    assert!(steps.is_sorted() && steps.first() == Some(&0) && steps.last() == Some(&15), "{steps:?}");
+
     let images = studio.list(&format!("images?job={job}"));
     let numbers: Vec<_> = images.iter().map(|image| image["number"].as_u64()).collect();
     assert_eq!(numbers, (0..5).map(Some).collect::<Vec<_>>());
+    // The newest first, in parts: each goes on where the one before ended.
+    let part = |after: &str| studio.get(&format!("images?job={job}&newest=true&limit=3{after}"));
+    let first = part("");
+    let second = part(&format!("&after={}", text(&first["next"])));
+    assert!(second.get("next").is_none(), "{second}");
+    let parts = [&first, &second].map(|part| part["items"].as_array().expect("items").clone());
+    let newest: Vec<_> = parts.concat().iter().map(|image| image["id"].clone()).collect();
+    let oldest: Vec<_> = images.iter().map(|image| image["id"].clone()).collect();
+    assert_eq!(newest.into_iter().rev().collect::<Vec<_>>(), oldest);
     assert_eq!(images[3]["seed"], 10, "seeds count up");
     assert_eq!(images[0]["parameters"]["prompt"], "olis brown bear and hta blue robot");
     assert_eq!(images[0]["parameters"]["negative_prompt"], "", "the vocabulary lacks the paper's words");

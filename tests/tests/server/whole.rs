@@ -48,7 +48,7 @@ fn same(one: &Studio, other: &Studio) {
         assert_eq!(alike(one, list), alike(other, list), "{list}");
     }
     for (list, files) in [
-        ("photos", ["image", "thumbnail", "mask"].as_slice()),
+        ("photos", ["image", "thumbnail", "mask", "mask/thumbnail"].as_slice()),
         ("images", &["picture", "thumbnail", "canvas"]),
         ("runs", &["weights", "metrics"]),
     ] {

@@ -49,7 +49,8 @@ fn a_base_stays_in_memory_until_its_files_change() {
     let flags = ["--models", models.to_str().expect("a path")];
     let server = Server::start(&folder.path().join("data"), &flags);
     let studio = Studio::full(server.client());
-    let run = studio.train(2, &json!({ "learning-rate": 0.05, "text-encoder-learning-rate": 0.05 }));
+    let run = studio
+        .train(2, &json!({ "learning-rate": 0.05, "text-encoder-learning-rate": 0.05, "vae-tile": 32 }));
     studio.done(&run["job"]);
     let prompt = "olis brown bear";
     let alone = json!({ "base": "sdxl-tiny", "prompt": prompt, "steps": 2, "count": 1, "seed": 5 });
@@ -74,6 +75,18 @@ fn a_base_stays_in_memory_until_its_files_change() {
     assert!(fault.contains("unet"), "{fault}");
     std::fs::write(&weights, &whole).expect("written");
     assert_eq!(image(&studio, &alone).expect("an image"), first);
+
+    // Each picture tells which run has made it, and the tiles of the run's recipe in which it was decoded.
+    for image in studio.list("images") {
+        let parameters = &image["parameters"];
+        let expected =
+            if image["run"].is_null() { (json!(null), json!(null)) } else { (json!("First"), json!(32)) };
+        assert_eq!((&parameters["run"], &parameters["vae_tile"]), (&expected.0, &expected.1), "{image}");
+    }
+    // Without its base a run makes no picture, and that is said at once.
+    std::fs::remove_dir_all(models.join("sdxl-tiny")).expect("removed");
+    let fault = studio.client.json("POST", &studio.path("images"), &taught).problem(422, "refused");
+    assert!(fault.contains("sdxl-tiny") && fault.contains("trained on"), "{fault}");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::dataset::decode::{MAX_BYTES, decode};
 use crate::server::Server;
 use crate::server::http::extract::{LONGEST_CAPTION, one_line};
 use crate::server::http::problem::ApiError;
-use crate::server::media::{self, MediaError, ReadyPhoto};
+use crate::server::media::{self, MediaError, ReadyMask, ReadyPhoto};
 use crate::server::store::{NewPhoto, ProjectRows, Store, StoreError, digest};
 
 /// The largest `metadata.jsonl`, in bytes.
@@ -65,14 +65,14 @@ impl Packed {
     }
 
     /// A photo and its mask, ready to be kept, and the digest of the photo's file.
-    fn photo(&mut self, entry: &PhotoEntry) -> Result<(ReadyPhoto, Option<Vec<u8>>, String), ApiError> {
+    fn photo(&mut self, entry: &PhotoEntry) -> Result<(ReadyPhoto, Option<ReadyMask>, String), ApiError> {
         let bytes = self.read(&entry.file_name, MAX_BYTES)?;
         let decoded = decode(Path::new(&entry.file_name), &bytes).map_err(MediaError::from)?;
         let ready = media::photo(&decoded, &bytes)?;
         let mask = match &entry.mask_path {
             Some(name) => {
                 let drawn = self.read(name, MAX_BYTES)?;
-                Some(media::mask_of(Path::new(name), &drawn, &decoded)?.bytes)
+                Some(media::mask_of(Path::new(name), &drawn, &decoded)?)
             }
             None => None,
         };
@@ -131,7 +131,7 @@ pub(in crate::server) async fn import(
                 file: keeping.put(ready.photo.bytes, ready.photo.extension).await?,
                 thumbnail: keeping.put(ready.thumbnail.bytes, ready.thumbnail.extension).await?,
                 mask: match mask {
-                    Some(mask) => Some(keeping.put(mask, "png").await?),
+                    Some(mask) => Some(mask.keep(&keeping).await?),
                     None => None,
                 },
                 size: ready.size,
@@ -162,8 +162,8 @@ async fn add(
     if is_new || photo.mask.is_some() || new.mask.is_none() {
         return Ok((photo, is_new));
     }
-    match store.mask_photo(project, photo.id, None, new.mask.as_deref()).await {
-        Ok(()) => Ok((store.photo(project, photo.id).await?, true)),
+    match store.mask_photo(project, photo.id, None, new.mask.as_ref()).await {
+        Ok(_) => Ok((store.photo(project, photo.id).await?, true)),
         // Somebody has drawn one just now.
         Err(StoreError::Stale(_)) => Ok((photo, false)),
         Err(error) => Err(error),

@@ -33,7 +33,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use listener::{PATIENCE, Patient, Peer};
 use problem::ApiError;
-pub(crate) use secrets::hash_password;
+pub(crate) use secrets::{hash_password, password_is};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tower::Service;

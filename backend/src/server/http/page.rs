@@ -28,7 +28,8 @@ const WORKBENCH: &str = "workbench.html";
 const WORKERS: [&str; 3] = ["preview-gpu.js", "preview-cpu.js", "grabcut.js"];
 /// What a program without its page shows.
 const MISSING: &str = "<!doctype html><html lang=\"en\"><title>MuDI Studio</title><h1>MuDI Studio</h1><p>The server runs, but this program \
-    was built without its page. Build both with <code>cargo xtask serve</code>; the API is described in \
+    was built without its page. Build both with <code>cargo xtask serve</code>, or the page with <code>cargo xtask page</code> and the \
+    program after it; the API is described in \
     <a href=\"/api/reference/\">/api/reference/</a>.</p></html>";
 
 /// Answers what no route of the API does.

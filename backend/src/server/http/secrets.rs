@@ -32,7 +32,7 @@ pub(crate) fn hash_password(password: &str) -> Result<String, String> {
 }
 
 /// Whether `password` is the one of `hash`. Takes as long where there is no hash.
-pub(super) fn password_is(password: &str, hash: Option<&str>) -> bool {
+pub(crate) fn password_is(password: &str, hash: Option<&str>) -> bool {
     match hash.and_then(|hash| PasswordHash::new(hash).ok()) {
         Some(hash) => Argon2::default().verify_password(password.as_bytes(), &hash).is_ok(),
         None => {

@@ -5,28 +5,36 @@ use std::path::{Path, PathBuf};
 use mudi_domain::api::Base;
 
 use crate::base::Source;
+use crate::models::PART;
+use crate::server::toys::knows_toys_only;
 
 /// The names of the base models in `folder`, sorted.
 pub(crate) fn names(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut names: Vec<String> = entries
-        .filter(|entry| {
-            let path = entry.path();
-            let checkpoint = path.extension().is_some_and(|extension| extension == "safetensors");
-            path.join("model_index.json").is_file() || (checkpoint && path.is_file())
-        })
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect();
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let mut names: Vec<String> = names.filter(|name| is_base(folder, name)).collect();
     names.sort();
     names
+}
+
+fn is_base(folder: &Path, name: &str) -> bool {
+    // What is pulled has such a name until it is whole; what is hidden, as a Mac's `._model`, is no model.
+    if name.starts_with('.') || name.ends_with(PART) {
+        return false;
+    }
+    let path = folder.join(name);
+    let checkpoint = path.extension().is_some_and(|extension| extension == "safetensors");
+    path.join("model_index.json").is_file() || (checkpoint && path.is_file())
 }
 
 /// The base models in `folder`, by name.
 pub(crate) fn all(folder: &Path) -> Vec<Base> {
     let base = |name: String| {
         // What is wrong with a base is said where it is used; that must not hide the others.
-        let suited = Source::open(&folder.join(&name)).and_then(|source| source.negative_prompt());
-        Base { name, negative: suited.unwrap_or_default().to_owned() }
+        let path = folder.join(&name);
+        let suited = Source::open(&path).and_then(|source| source.negative_prompt());
+        let negative = suited.unwrap_or_default().to_owned();
+        Base { name, negative, toys_only: knows_toys_only(&path) }
     };
     names(folder).into_iter().map(base).collect()
 }
@@ -38,7 +46,8 @@ pub(crate) fn find(folder: &Path, name: &str) -> Result<PathBuf, String> {
         return Ok(folder.join(name));
     }
     let name: String = name.chars().take(80).collect();
-    Err(format!("there is no base model {name:?}; the server has: {}", known.join(", ")))
+    let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+    Err(format!("there is no base model {name:?}; the server has: {known}"))
 }
 
 #[cfg(test)]
@@ -51,16 +60,20 @@ mod tests {
         std::fs::create_dir_all(folder.path().join("models/pocket")).unwrap();
         std::fs::create_dir_all(folder.path().join("models/empty")).unwrap();
         std::fs::create_dir_all(folder.path().join("other")).unwrap();
-        for model in ["models/pocket", "other"] {
+        for model in ["models/.hidden", "models/sdxl.part"] {
+            std::fs::create_dir_all(folder.path().join(model)).unwrap();
+        }
+        for model in ["models/pocket", "models/.hidden", "models/sdxl.part", "other"] {
             std::fs::write(folder.path().join(model).join("model_index.json"), "{}").unwrap();
         }
         let models = folder.path().join("models");
         assert_eq!(names(&models), ["pocket"]);
         std::fs::write(models.join("one.safetensors"), "").unwrap();
         std::fs::write(models.join("old.ckpt"), "").unwrap();
+        std::fs::write(models.join("._one.safetensors"), "").unwrap();
         assert_eq!(names(&models), ["one.safetensors", "pocket"]);
         assert!(find(&models, "pocket").is_ok());
-        for name in ["empty", "../other", "", ".", "pocket/"] {
+        for name in ["sdxl.part", ".hidden", "empty", "../other", "", ".", "pocket/"] {
             assert!(find(&models, name).unwrap_err().contains("pocket"), "{name}");
         }
         assert!(names(Path::new("no-such-folder")).is_empty());

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use mudi_domain::api::{ImageScore, JobEvent, NewEvaluation};
 use uuid::Uuid;
 
-use super::photos;
 use super::worker::{Stopped, Work};
+use super::{LOADING, photos};
 use crate::dataset::Dataset;
 use crate::dataset::decode::decode;
-use crate::evaluate::{Eyes, Judge, Judged};
+use crate::evaluate::{EvaluateError, Eyes, Judge, Judged};
 use crate::server::store::StoreError;
 
 /// Of two boxes that share more of both together than this only the surer one counts: the names of similar subjects find the
@@ -23,6 +23,8 @@ pub(super) fn run(work: &Work<'_>) -> Result<(), Stopped> {
         serde_json::from_str(&work.claim.request).map_err(|error| Stopped::of("request", &error))?;
     let run = work.claim.run.ok_or_else(|| Stopped::fault("run", "the job names no run"))?;
     let (store, settings) = (&work.server.store, &work.server.settings);
+    let mut reporter = work.reporter();
+    reporter.stage(LOADING)?;
     let data = work.wait(store.run_data(work.claim.project, run))?;
     let dataset =
         Dataset::load(&photos::lay_out(work, &data)?).map_err(|error| Stopped::of("photos", &error))?;
@@ -30,9 +32,16 @@ pub(super) fn run(work: &Work<'_>) -> Result<(), Stopped> {
         .map_err(|error| Stopped::of("networks", &error))?;
     let mut options = eyes.options();
     options.overlap = options.overlap.min(OVERLAP);
-    let judge =
-        Judge::new(Arc::new(eyes), dataset, options).map_err(|error| Stopped::of("photos", &error))?;
-    let mut reporter = work.reporter();
+    let judge = Judge::new(Arc::new(eyes), &dataset, options).map_err(|error| match error {
+        EvaluateError::UnknownClass { class, network, known } => Stopped::fault(
+            "networks",
+            format!(
+                "The {network} of this server knows only {known}, and would judge pictures of `{class}` by chance. Whoever runs the \
+                 server can give it another one (its setting `{network}`)."
+            ),
+        ),
+        error => Stopped::of("photos", &error),
+    })?;
     let count = request.images.len() as u64;
     for (index, &image) in request.images.iter().enumerate() {
         if work.interrupt.is_set() {

@@ -32,7 +32,7 @@ pub(crate) fn forecast(
                 "This needs {} of memory and {} can be had; {}.",
                 plan::gigabytes(large.needs.total),
                 plan::gigabytes(large.available),
-                large.cure
+                large.cure.in_fields()
             );
             (large.needs.total, Some(words))
         }

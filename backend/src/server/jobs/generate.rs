@@ -1,5 +1,6 @@
 //! Making images.
 
+use std::ops::Range;
 use std::path::Path;
 
 use image::RgbImage;
@@ -12,21 +13,20 @@ use mudi_domain::subject::SubjectId;
 use mudi_engine_candle::weights::Precision;
 
 use super::loaded::Key;
+use super::ready::{Ready, Taught, ready, side, wished};
+use super::report::Reporter;
 use super::worker::{Stopped, Work};
-use super::{TRAINED, bases, photos};
-use crate::base::{Base, BaseError, Source, Texts, precision};
+use super::{LOADING, TRAINED, bases, photos};
+use crate::base::{Base, BaseError, Texts};
 use crate::dataset::Dataset;
 use crate::generate::{
     GenerateError, Parameters, Placing, Settings, Start, colours, encode_png, layout_start, pictures,
 };
 use crate::models;
-use crate::plan;
+use crate::plan::Way;
 use crate::server::media;
 use crate::server::store::{NewImage, RunData};
 use crate::train::LORA_FILE;
-
-/// Images that are sampled, and kept, in one go.
-const BATCH: u32 = 4;
 
 /// Makes the images that are not there yet.
 pub(super) fn run(work: &Work<'_>) -> Result<(), Stopped> {
@@ -38,16 +38,38 @@ pub(super) fn run(work: &Work<'_>) -> Result<(), Stopped> {
     if made >= request.count {
         return Ok(());
     }
-    let mut maker = Maker::new(work, &request, data.as_ref())?;
-    // Groups are cut at the same numbers however often the job is interrupted.
-    let groups = (made / BATCH * BATCH..request.count).step_by(BATCH as usize);
-    let made = groups.into_iter().try_for_each(|first| maker.group(first));
+    let mut reporter = work.reporter();
+    reporter.stage(LOADING)?;
+    let mut maker = Maker::new(work, &request, data.as_ref(), reporter)?;
+    let made = maker.make(made);
     match made {
         // Whatever is wrong, the next job begins anew.
         Err(Stopped::Fault(_)) => work.models.clear(),
         _ => maker.let_go(),
     }
     made
+}
+
+/// The numbers of the groups that are made together, where `made` images of `count` are there: groups are cut at multiples of
+/// `together`, so that a job that was interrupted goes on with the same ones. Where there is more or less memory than before, the
+/// first group is what is left of one: what is there is not made again, and nothing is left out.
+fn groups(made: u32, count: u32, together: u32) -> impl Iterator<Item = Range<u32>> {
+    let mut first = made;
+    std::iter::from_fn(move || {
+        let last = (first / together + 1).saturating_mul(together).min(count);
+        let group = first..last;
+        first = last;
+        (!group.is_empty()).then_some(group)
+    })
+}
+
+/// Tells how far the whole job is: the images before number `first` are made, and so many steps of those after it. A step of one picture
+/// is one, so that groups of different sizes count for what they are.
+fn told(reporter: &mut Reporter<'_>, request: &NewImages, first: u32, further: usize) -> Result<(), Stopped> {
+    let (count, steps) = (u64::from(request.count), u64::from(request.steps));
+    let stage =
+        if count == 1 { "steps of 1 picture".to_owned() } else { format!("steps of {count} pictures") };
+    reporter.step(&stage, u64::from(first) * steps + further as u64, count * steps, None)
 }
 
 struct Maker<'a> {
@@ -59,6 +81,10 @@ struct Maker<'a> {
     /// How it can be kept for the next job, if it can: its name among those that are kept, and the bytes of its weights.
     kept_as: Option<(Key, usize)>,
     texts: Texts,
+    way: Way,
+    /// As it was asked for, where there is memory enough.
+    wished: Way,
+    reporter: Reporter<'a>,
     settings: Settings,
     cutouts: IndexMap<SubjectId, Vec<Cutout>>,
     /// How random layouts are drawn.
@@ -71,7 +97,24 @@ struct Maker<'a> {
 fn failed(error: GenerateError) -> Stopped {
     match error {
         GenerateError::Interrupted => Stopped::Interrupted,
-        GenerateError::Layout(_) | GenerateError::Collage(_) => Stopped::of("layout", &error),
+        GenerateError::Collage(_) => Stopped::of("layout", &error),
+        // The page has no flags.
+        GenerateError::Layout(fault) => Stopped::fault(
+            "layout",
+            format!("the layout cannot be drawn: {fault}; change it in the editor, or take a random one"),
+        ),
+        GenerateError::NotNumbers { step } => Stopped::fault(
+            "failed",
+            format!(
+                "after step {step} the picture is not made of numbers any more; lower the guidance and the strength of what was trained, \
+                 or take another base model: this one may be damaged"
+            ),
+        ),
+        GenerateError::Base(BaseError::NoPicture) => Stopped::fault(
+            "failed",
+            "the base model's autoencoder made values that are not numbers, which would be a black picture; try less guidance, another \
+             seed or another base model",
+        ),
         error => Stopped::of("failed", &error),
     }
 }
@@ -88,81 +131,23 @@ fn decoded_by_preview(work: &Work<'_>, base: &Path) -> bool {
         && models::digest(&path).is_ok_and(|own| own == theirs.sha256)
 }
 
-/// A base in memory, and the encoded prompts.
-struct Ready {
-    base: Base,
-    kept_as: Option<(Key, usize)>,
-    texts: Texts,
-}
-
-/// The base that an earlier job has left, or loads it: whole where it will be kept, else with its text encoders let go in between. The
-/// LoRA of the file `lora` is attached before the prompts are encoded: it may adapt text encoders, too.
-fn ready(
-    work: &Work<'_>,
-    request: &NewImages,
-    folder: &Path,
-    job: plan::Job<'_>,
-    held: Precision,
-    lora: Option<&Path>,
-) -> Result<Ready, Stopped> {
-    let failed = |error: BaseError| Stopped::of("base", &error);
-    let adapted = |error: BaseError| Stopped::of("weights", &error);
-    let source = Source::open(folder).map_err(failed)?;
-    let limit = work.server.settings.memory_bytes();
-    let available = || limit.or_else(|| plan::available_memory().filter(|_| work.device.is_cpu()));
-    let mut needs = plan::check(&source, job, available());
-    if needs.is_err() && !work.models.is_empty() {
-        work.models.clear();
-        needs = plan::check(&source, job, available());
-    }
-    let needs = needs.map_err(|error| Stopped::of("memory", &error))?;
-    let bytes = plan::all_weights(&source, held).map_err(failed)?;
-    let key = Key::of(folder, held).map_err(|error| Stopped::of("base", &error))?;
-    let lora = lora.map(|path| source.attachment(path)).transpose().map_err(adapted)?;
-    let whole = |mut base: Base, key: Key| -> Result<Ready, Stopped> {
-        if let Some(lora) = &lora {
-            base.attach(lora).map_err(adapted)?;
-        }
-        let negative = request.negative.as_deref().unwrap_or(base.negative_prompt);
-        let texts = base.encode_pair_with(&request.prompt, negative, request.lora_scale).map_err(failed)?;
-        Ok(Ready { base, kept_as: Some((key, bytes)), texts })
-    };
-    if let Some(base) = work.models.take(&key) {
-        return whole(base, key);
-    }
-    work.models.make_room(bytes);
-    let engine = work.device.engine(held).map_err(|error| Stopped::of("device", &error))?;
-    let source = source.on(engine);
-    let fits = available().is_none_or(|available| needs.total + bytes <= available);
-    if work.models.would_keep(bytes) && fits {
-        return whole(Base::from_source(&source, held).map_err(failed)?, key);
-    }
-    let lora = lora.as_ref().map(|lora| (lora, request.lora_scale));
-    let (base, texts) = Base::for_prompt(&source, held, &request.prompt, request.negative.as_deref(), lora)
-        .map_err(failed)?;
-    Ok(Ready { base, kept_as: None, texts })
-}
-
 impl<'a> Maker<'a> {
-    fn new(work: &'a Work<'a>, request: &'a NewImages, data: Option<&'a RunData>) -> Result<Self, Stopped> {
+    fn new(
+        work: &'a Work<'a>,
+        request: &'a NewImages,
+        data: Option<&'a RunData>,
+        reporter: Reporter<'a>,
+    ) -> Result<Self, Stopped> {
         let base_name =
             data.map(|data| data.run.base.as_str()).or(request.base.as_deref()).unwrap_or_default();
         let folder = bases::find(&work.server.settings.models, base_name)
             .map_err(|fault| Stopped::fault("base", fault))?;
         let recipe = data.map(|data| &data.run.recipe);
-        let held = recipe.map_or(Precision::Single, |recipe| precision(recipe.precision));
-        let side = recipe.map(|recipe| recipe.resolution as usize).filter(|&side| side > 0);
-        let job = plan::Job::Generate {
-            size: side.map(|side| [side; 2]),
-            tile: None,
-            count: BATCH.min(request.count) as usize,
-            lora: recipe,
-            precision: held,
-        };
         let lora = data.map(|data| {
             work.server.store.run_folder(work.claim.project, data.run.id).join(TRAINED).join(LORA_FILE)
         });
-        let Ready { base, kept_as, texts } = ready(work, request, &folder, job, held, lora.as_deref())?;
+        let taught = recipe.zip(lora.as_deref()).map(|(recipe, lora)| Taught { recipe, lora });
+        let Ready { base, kept_as, texts, way } = ready(work, request, &folder, taught.as_ref())?;
         let mut cutouts = IndexMap::new();
         if let Some(data) = data
             && request.layout != LayoutChoice::None
@@ -189,7 +174,7 @@ impl<'a> Maker<'a> {
             interrupt: work.interrupt.clone(),
             ..Settings::for_base(&base)
         };
-        if let Some(side) = side {
+        if let Some(side) = side(recipe) {
             settings.size = [side; 2];
         }
         let colours = colours(&base).map_err(|error| Stopped::of("base", &error))?;
@@ -203,6 +188,9 @@ impl<'a> Maker<'a> {
             base,
             kept_as,
             texts,
+            way,
+            wished: wished(request, recipe),
+            reporter,
             settings,
             cutouts,
             law,
@@ -218,15 +206,20 @@ impl<'a> Maker<'a> {
         }
     }
 
-    /// Makes the images from number `first` on, and keeps them together.
-    fn group(&mut self, first: u32) -> Result<(), Stopped> {
-        let last = (first + BATCH).min(self.request.count);
+    /// Makes the images from number `made` on.
+    fn make(&mut self, made: u32) -> Result<(), Stopped> {
+        told(&mut self.reporter, self.request, made, 0)?;
+        groups(made, self.request.count, self.way.count as u32).try_for_each(|group| self.group(group))
+    }
+
+    /// Makes the images of these numbers, and keeps them together. Each has noise of its own seed, so that with others in its group only
+    /// the order of sums may differ, and with it the last bits of the latents.
+    fn group(&mut self, numbers: Range<u32>) -> Result<(), Stopped> {
+        let first = numbers.start;
         let starts: Vec<_> =
-            (first..last).map(|number| self.start(number)).collect::<Result<_, _>>().map_err(failed)?;
+            numbers.map(|number| self.start(number)).collect::<Result<_, _>>().map_err(failed)?;
         let plain: Vec<Start> = starts.iter().map(|(start, ..)| start.clone()).collect();
-        let (request, steps) = (self.request, u64::from(self.request.steps));
-        let mut reporter = self.work.reporter();
-        let stage = format!("images {} to {last} of {}", first + 1, request.count);
+        let (request, reporter) = (self.request, &mut self.reporter);
         let mut reported = Ok(());
         let interrupt = &self.work.interrupt;
         let [height, width] = self
@@ -246,7 +239,7 @@ impl<'a> Maker<'a> {
                     preview: self.preview,
                     values: step.clean(),
                 });
-                reported = reporter.step(&stage, step.number as u64, steps, None);
+                reported = told(reporter, request, first, plain.len() * step.number);
                 if reported.is_err() {
                     interrupt.set();
                 }
@@ -304,6 +297,42 @@ impl<'a> Maker<'a> {
     fn parameters(&self, seed: u64, layout: Option<Layout>) -> Parameters {
         let NewImages { prompt, negative, .. } = self.request;
         let negative = negative.as_deref().unwrap_or(self.base.negative_prompt);
-        Parameters { seed, layout, ..Parameters::of(&self.settings, prompt, negative, self.base_name) }
+        let precision = self.way.precision;
+        Parameters {
+            seed,
+            layout,
+            run: self.data.map(|data| data.run.name.clone()),
+            vae_tile: self.way.tile,
+            // Memory has decided.
+            precision: (precision != self.wished.precision).then(|| word(precision)),
+            ..Parameters::of(&self.settings, prompt, negative, self.base_name)
+        }
+    }
+}
+
+/// How weights are held, as recipes and the command line name it.
+fn word(precision: Precision) -> &'static str {
+    match precision {
+        Precision::Single => "single",
+        Precision::Half => "half",
+        Precision::Bf16 => "bf16",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_are_cut_at_the_same_numbers_whenever_a_job_goes_on() {
+        let cut = |made, count, together| groups(made, count, together).collect::<Vec<_>>();
+        assert_eq!(cut(0, 10, 4), [0..4, 4..8, 8..10]);
+        assert_eq!(cut(4, 10, 4), [4..8, 8..10]);
+        assert_eq!(cut(0, 3, 1), [0..1, 1..2, 2..3]);
+        assert!(cut(10, 10, 4).is_empty() && cut(12, 10, 4).is_empty());
+        // There is more memory than before, or less: nothing is made twice or left out.
+        assert_eq!(cut(2, 10, 4), [2..4, 4..8, 8..10]);
+        assert_eq!(cut(5, 8, 2), [5..6, 6..8]);
+        assert_eq!(cut(u32::MAX - 5, u32::MAX, 4), [u32::MAX - 5..u32::MAX - 3, u32::MAX - 3..u32::MAX]);
     }
 }

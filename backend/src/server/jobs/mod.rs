@@ -6,6 +6,7 @@ pub(crate) mod foresee;
 mod generate;
 mod loaded;
 mod photos;
+mod ready;
 mod report;
 mod segment;
 mod train;
@@ -23,6 +24,8 @@ use crate::server::store::{Claim, EventRow, Store, StoreError};
 
 /// The folder in a run's folder that training writes.
 pub(crate) const TRAINED: &str = "trained";
+/// The stage of a job before its first step.
+const LOADING: &str = "loading the model";
 /// Messages that listeners may be behind before they read rows again.
 const BEHIND: usize = 1024;
 

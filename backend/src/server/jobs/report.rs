@@ -31,6 +31,12 @@ impl<'a> Reporter<'a> {
         (made >= ENOUGH).then(|| self.begun.elapsed().as_secs_f64() / made as f64)
     }
 
+    /// A stage has begun whose steps are not counted.
+    pub(super) fn stage(&mut self, stage: &str) -> Result<(), Stopped> {
+        stage.clone_into(&mut self.stage);
+        self.tell(0, 0, None, None)
+    }
+
     /// So many of so many steps of a stage are made.
     pub(super) fn step(
         &mut self,
@@ -51,9 +57,19 @@ impl<'a> Reporter<'a> {
         let made = step.saturating_sub(self.first);
         let each = self.begun.elapsed().as_secs_f64() / made.max(1) as f64;
         let seconds_left = (made > 0).then(|| each * steps.saturating_sub(step) as f64);
+        self.tell(step, steps, loss, seconds_left)
+    }
+
+    fn tell(
+        &self,
+        step: u64,
+        steps: u64,
+        loss: Option<f64>,
+        seconds_left: Option<f64>,
+    ) -> Result<(), Stopped> {
         let (store, job) = (&self.work.server.store, self.work.claim.id);
-        self.work.wait(store.progress(job, stage, step, steps, seconds_left))?;
-        let event = JobEvent::Progress { stage: stage.to_owned(), step, steps, loss, seconds_left };
+        self.work.wait(store.progress(job, &self.stage, step, steps, seconds_left))?;
+        let event = JobEvent::Progress { stage: self.stage.clone(), step, steps, loss, seconds_left };
         self.work.wait(self.work.server.queue.note(store, job, &event))
     }
 }

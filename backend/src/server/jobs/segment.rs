@@ -5,28 +5,31 @@ use std::path::Path;
 use mudi_domain::api::{JobEvent, NewMasks};
 use uuid::Uuid;
 
+use super::LOADING;
 use super::worker::{Stopped, Work};
 use crate::dataset::decode::decode;
 use crate::segment::{AutoSegmenter, AutomaticError, Networks, THRESHOLD};
 use crate::server::media;
 use crate::server::store::StoreError;
+use crate::vision::VisionError;
 
-/// Makes the masks that are not there yet.
+/// Makes the masks that are not there yet, and those that are wanted anew.
 pub(super) fn run(work: &Work<'_>) -> Result<(), Stopped> {
     let request: NewMasks =
         serde_json::from_str(&work.claim.request).map_err(|error| Stopped::of("request", &error))?;
     let settings = &work.server.settings;
+    let mut reporter = work.reporter();
+    reporter.stage(LOADING)?;
     let networks = Networks { detector: settings.detector_folder(), segmenter: settings.segmenter_folder() };
     let automatic =
         AutoSegmenter::load(&networks, THRESHOLD).map_err(|error| Stopped::of("networks", &error))?;
-    let mut reporter = work.reporter();
     let count = request.photos.len() as u64;
     for (index, &photo) in request.photos.iter().enumerate() {
         if work.interrupt.is_set() {
             return Err(Stopped::Interrupted);
         }
         reporter.step("masks", index as u64, count, None)?;
-        match mask(work, &automatic, photo) {
+        match mask(work, &automatic, photo, &request.anew) {
             Ok(Some(fault)) => {
                 let event = JobEvent::Mask { photo, fault };
                 work.wait(work.server.queue.note(&work.server.store, work.claim.id, &event))?;
@@ -39,12 +42,18 @@ pub(super) fn run(work: &Work<'_>) -> Result<(), Stopped> {
     reporter.step("masks", count, count, None)
 }
 
-/// Makes the mask of a photo that has none. Returns nothing where it is not needed, else why it could not be made, if so.
-fn mask(work: &Work<'_>, automatic: &AutoSegmenter, photo: Uuid) -> Result<Option<Option<String>>, Stopped> {
+/// Makes the mask of a photo that has none, one that covers nothing, or one of `anew`. Returns nothing where it is not needed, else why it could not be made,
+/// if so.
+fn mask(
+    work: &Work<'_>,
+    automatic: &AutoSegmenter,
+    photo: Uuid,
+    anew: &[String],
+) -> Result<Option<Option<String>>, Stopped> {
     let (store, project) = (&work.server.store, work.claim.project);
     let looked_up = work.handle.block_on(async {
         let known = store.photo(project, photo).await?;
-        if known.mask.is_some() {
+        if known.is_masked() && known.mask.as_ref().is_some_and(|mask| !anew.contains(mask)) {
             return Ok(None);
         }
         let subject = store.subject(project, &known.subject).await?;
@@ -64,21 +73,35 @@ fn mask(work: &Work<'_>, automatic: &AutoSegmenter, photo: Uuid) -> Result<Optio
         Err(AutomaticError::Empty { .. }) => {
             return Ok(Some(Some(format!("{class} was found, but could not be cut out; draw the mask"))));
         }
+        Err(AutomaticError::Vision(VisionError::UnknownClass { text, known })) => {
+            return Ok(Some(Some(unknown(&text, &known))));
+        }
         Err(error) => return Ok(Some(Some(error.to_string()))),
     };
-    let encoded = media::encode_mask(&made.mask).map_err(|error| Stopped::of("failed", &error))?;
+    let ready = media::ready_mask(&made.mask).map_err(|error| Stopped::of("failed", &error))?;
     let keeping = work.wait(store.keeping(project))?;
-    let kept = work.wait(keeping.put(encoded.bytes, encoded.extension))?;
-    let written = work.handle.block_on(store.mask_photo(project, photo, None, Some(&kept)));
-    drop(keeping);
+    let kept = work.wait(ready.keep(&keeping))?;
+    let written = work.handle.block_on(store.mask_photo(project, photo, known.mask.as_deref(), Some(&kept)));
     match written {
-        Ok(()) => Ok(Some(None)),
+        Ok(before) => {
+            drop(keeping);
+            work.wait(store.release(project, &before))?;
+            Ok(Some(None))
+        }
         Err(StoreError::Stale(_) | StoreError::Missing(_)) => {
-            work.wait(store.release(project, &[kept]))?;
+            work.wait(keeping.undo())?;
             Ok(None)
         }
         Err(error) => Err(Stopped::of("store", &error)),
     }
+}
+
+/// What a small detector never heard of. On the page nobody can name another one.
+fn unknown(class: &str, known: &str) -> String {
+    format!(
+        "this server's detector does not know “{class}”, but only {known}; draw the mask, or ask whoever hosts the server to add OWLv2 \
+         and SAM"
+    )
 }
 
 /// Which of several is meant is not guessed.

@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::worker::{Stopped, Work};
-use super::{TRAINED, bases, photos};
+use super::worker::{MEMORY, Stopped, Work};
+use super::{LOADING, TRAINED, bases, photos};
+use crate::base::BaseError;
 use crate::files::{WriteError, write_atomically};
 use crate::train::{self, Options, Progress, RunInfo, TrainError};
 
@@ -39,6 +40,7 @@ pub(super) fn run(work: &Work<'_>) -> Result<(), Stopped> {
     clear_parts(&options.out)?;
     relocate(&options)?;
     let mut reporter = work.reporter();
+    reporter.stage(LOADING)?;
     let mut reported = Ok(());
     let mut looked: Option<Instant> = None;
     let last = u64::from(options.recipe.steps);
@@ -129,8 +131,8 @@ fn relocate(options: &Options) -> Result<(), Stopped> {
 
 fn fault(error: &TrainError) -> Stopped {
     let code = match error {
+        TrainError::Base(BaseError::TooLarge(large)) => return Stopped::fault(MEMORY, large.for_page()),
         TrainError::Dataset(_) | TrainError::ChangedFiles { .. } => "photos",
-        TrainError::Base(crate::base::BaseError::TooLarge(_)) => "memory",
         TrainError::Base(_) => "base",
         TrainError::Recipe(_) => "recipe",
         TrainError::Diverged { .. } => "diverged",

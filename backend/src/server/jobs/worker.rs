@@ -16,6 +16,8 @@ use crate::interrupt::Interrupt;
 use crate::server::Server;
 use crate::server::store::{Claim, StoreError, Wanted, is_full};
 
+/// The code of the fault where there is too little memory.
+pub(super) const MEMORY: &str = "memory";
 /// How often a worker looks for a job that waits for room on the disk.
 const LOOK: Duration = Duration::from_secs(5);
 
@@ -55,18 +57,45 @@ pub(super) enum Stopped {
 }
 
 impl Stopped {
-    /// The stop that an error makes.
+    /// The stop that an error makes: of a device whose memory was not enough always the same one, whatever failed by it.
     pub(super) fn of(code: &str, error: &(dyn std::error::Error + 'static)) -> Self {
         if is_full(error) || matches!(error.downcast_ref(), Some(StoreError::Full)) {
             return Self::Full;
         }
-        Self::fault(code, error.to_string())
+        let detail = error.to_string();
+        if is_out_of_memory(&detail) {
+            Self::fault(MEMORY, out_of_memory(&detail))
+        } else {
+            Self::fault(code, detail)
+        }
     }
 
     /// A fault in words.
     pub(super) fn fault(code: &str, detail: impl Into<String>) -> Self {
         Self::Fault(JobFault { code: code.to_owned(), detail: detail.into() })
     }
+}
+
+/// Whether a device says so that its memory was not enough; the engine passes on what CUDA's driver and Metal say.
+fn is_out_of_memory(detail: &str) -> bool {
+    let detail = detail.to_lowercase();
+    [
+        "out of memory",
+        "out_of_memory",
+        "outofmemory",
+        "insufficient memory",
+        "failed to create metal resource",
+    ]
+    .iter()
+    .any(|words| detail.contains(words))
+}
+
+fn out_of_memory(detail: &str) -> String {
+    format!(
+        "the memory of the server's device was not enough ({detail}); free some of it, use a smaller base model, or train with less: \
+         Precision: half, Gradient checkpointing: on, Batch: 1. Whoever hosts the server can set `memory` to the size of the device's \
+         memory: then pictures are made in smaller groups where they have to be, and what does not fit is told before it begins"
+    )
 }
 
 /// Starts the workers; they end when the server's queue says that the server stops.
@@ -194,4 +223,30 @@ fn without_places(server: &Server, fault: &JobFault) -> JobFault {
         }
     }
     fault
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_without_memory_is_told_of_with_a_cure() {
+        for words in
+            ["DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")", "Metal: Insufficient Memory"]
+        {
+            let Stopped::Fault(fault) = Stopped::of("base", &std::io::Error::other(words)) else {
+                panic!("{words}")
+            };
+            assert_eq!(fault.code, MEMORY);
+            assert!(
+                fault.detail.contains(words) && fault.detail.contains("smaller base model"),
+                "{}",
+                fault.detail
+            );
+        }
+        let Stopped::Fault(fault) = Stopped::of("base", &std::io::Error::other("no such file")) else {
+            panic!("a fault")
+        };
+        assert_eq!((fault.code.as_str(), fault.detail.as_str()), ("base", "no such file"));
+    }
 }

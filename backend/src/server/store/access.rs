@@ -57,13 +57,22 @@ impl Store {
         Ok(sqlx::query_scalar("select password from owner").fetch_optional(&self.readers).await?)
     }
 
-    /// Keeps the hash of the owner's new password, and ends every session of the owner.
-    pub(crate) async fn set_password(&self, hash: &str) -> Result<(), StoreError> {
+    /// The hash of the password that was last taken from the password file, where one was.
+    pub(crate) async fn file_password(&self) -> Result<Option<String>, StoreError> {
+        let row: Option<Option<String>> =
+            sqlx::query_scalar("select from_file from owner").fetch_optional(&self.readers).await?;
+        Ok(row.flatten())
+    }
+
+    /// Keeps the hash of the owner's new password, which is that of the password file or not, and ends every session of the owner.
+    pub(crate) async fn set_password(&self, hash: &str, from_file: bool) -> Result<(), StoreError> {
         let mut changes = self.begin().await?;
         sqlx::query(
-            "insert into owner (id, password) values (1, ?1) on conflict (id) do update set password = ?1",
+            "insert into owner (id, password, from_file) values (1, ?1, ?2)
+             on conflict (id) do update set password = ?1, from_file = coalesce(?2, from_file)",
         )
         .bind(hash)
+        .bind(from_file.then_some(hash))
         .execute(&mut *changes)
         .await?;
         sqlx::query("delete from sessions where owner").execute(&mut *changes).await?;

@@ -128,22 +128,28 @@ impl Store {
             .await?)
     }
 
-    /// The images of a project, or of one of its jobs, oldest first.
+    /// The images of a project, or of one of its jobs, oldest first, or `newest` first.
     pub(crate) async fn images(
         &self,
         project: Uuid,
         job: Option<Uuid>,
+        newest: bool,
         range: Range,
     ) -> Result<Page<Image>, StoreError> {
-        let rows: Vec<Row> = sqlx::query_as(
-            "select * from images where project = ?1 and job = coalesce(?2, job) and id > ?3 order by id limit ?4",
-        )
-        .bind(project)
-        .bind(job)
-        .bind(range.after)
-        .bind(range.fetch())
-        .fetch_all(&self.readers)
-        .await?;
+        let select = if newest {
+            "select * from images where project = ?1 and job = coalesce(?2, job) and id < ?3 order by id desc limit ?4"
+        } else {
+            "select * from images where project = ?1 and job = coalesce(?2, job) and id > ?3 order by id limit ?4"
+        };
+        // Where nothing is known yet, all are older than this.
+        let after = if newest && range.after.is_nil() { Uuid::max() } else { range.after };
+        let rows: Vec<Row> = sqlx::query_as(select)
+            .bind(project)
+            .bind(job)
+            .bind(after)
+            .bind(range.fetch())
+            .fetch_all(&self.readers)
+            .await?;
         range.page(rows, |row| row.id, Row::image)
     }
 

@@ -327,8 +327,8 @@ impl Store {
         Ok((job, event))
     }
 
-    /// Puts a paused job, or a training that has failed, back into the queue, at the place of its age: then there is an event to
-    /// tell. One that is still halting will be there by itself.
+    /// Puts a paused job, or one that has failed, back into the queue, at the place of its age: then there is an event to tell. One
+    /// that is still halting will be there by itself. Without its run a failed one would fail again.
     pub(crate) async fn resume(
         &self,
         project: Uuid,
@@ -341,7 +341,7 @@ impl Store {
                 state = case state when 'running' then 'running' else 'queued' end
              where id = ? and project = ?
                 and (state in ('paused', 'waiting') or (state = 'running' and wanted = 'pause')
-                    or (state = 'failed' and kind = 'train'))
+                    or (state = 'failed' and (run is null or exists (select 1 from runs where id = jobs.run))))
              returning state",
         )
         .bind(id)
@@ -357,7 +357,10 @@ impl Store {
         changes.commit().await?;
         let job = self.job(project, id).await?;
         if word.is_none() && !matches!(job.state, JobState::Queued | JobState::Running) {
-            return Err(StoreError::Conflict(format!("the job is {}; it cannot go on", job.state.word())));
+            return Err(StoreError::Conflict(match job.state {
+                JobState::Failed => "the job's run was deleted; it cannot go on".to_owned(),
+                state => format!("the job is {}; it cannot go on", state.word()),
+            }));
         }
         Ok((job, event))
     }

@@ -43,7 +43,7 @@ pub(crate) use error::is_full;
 pub(crate) use events::EventRow;
 pub(crate) use images::NewImage;
 pub(crate) use jobs::{Claim, Wanted};
-pub(crate) use photos::NewPhoto;
+pub(crate) use photos::{NewMask, NewPhoto};
 use reserve::Reserve;
 pub(crate) use runs::RunData;
 pub(crate) use whole::ProjectRows;
@@ -216,7 +216,9 @@ impl Store {
 
     /// Begins changes that are made together or not at all.
     async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
-        Ok(self.writer.begin().await?)
+        // At once, not with the first row that is written: who reads before that would not wait for a connection which is just being
+        // opened, and writes the mode of the database, but fail.
+        Ok(self.writer.begin_with("begin immediate").await?)
     }
 
     /// Whether the database answers.

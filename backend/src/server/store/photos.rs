@@ -1,7 +1,9 @@
 //! Photos, their captions and masks.
 
 use mudi_domain::api::{Page, Photo};
+use mudi_domain::geometry::Rect;
 use mudi_domain::subject::SubjectId;
+use sqlx::SqliteConnection;
 use uuid::Uuid;
 
 use super::subjects::subject_id;
@@ -20,12 +22,23 @@ pub(crate) struct NewPhoto {
     pub(crate) file: String,
     /// Its thumbnail.
     pub(crate) thumbnail: String,
-    /// Its mask, of its size.
-    pub(crate) mask: Option<String>,
+    /// Its mask.
+    pub(crate) mask: Option<NewMask>,
     /// Pixels across and down.
     pub(crate) size: (u32, u32),
     /// Empty for the default.
     pub(crate) caption: String,
+}
+
+/// A mask whose files are kept already.
+#[derive(Debug, Clone)]
+pub(crate) struct NewMask {
+    /// The mask, of its photo's size.
+    pub(crate) file: String,
+    /// The mask, small.
+    pub(crate) thumbnail: String,
+    /// The bounding box of what it covers; none where that is nothing.
+    pub(crate) bounds: Option<Rect>,
 }
 
 /// The files of a photo.
@@ -37,6 +50,8 @@ pub(crate) struct PhotoFile {
     pub(crate) thumbnail: String,
     /// Its mask.
     pub(crate) mask: Option<String>,
+    /// Its mask, small.
+    pub(crate) mask_thumbnail: Option<String>,
     /// Pixels across.
     pub(crate) width: u32,
     /// Pixels down.
@@ -50,6 +65,10 @@ struct Row {
     number: u32,
     name: String,
     mask: Option<String>,
+    mask_x: Option<i32>,
+    mask_y: Option<i32>,
+    mask_width: Option<u32>,
+    mask_height: Option<u32>,
     width: u32,
     height: u32,
     caption: String,
@@ -58,8 +77,14 @@ struct Row {
 }
 
 impl Row {
+    /// The bounding box of what the mask covers.
+    fn bounds(&self) -> Option<Rect> {
+        Some(Rect::new(self.mask_x?, self.mask_y?, self.mask_width?, self.mask_height?))
+    }
+
     fn photo(self) -> Result<Photo, StoreError> {
         Ok(Photo {
+            bounds: self.bounds(),
             id: self.id,
             subject: subject_id(&self.subject)?,
             number: self.number,
@@ -97,20 +122,20 @@ impl Store {
         if count >= MOST {
             return Err(StoreError::Conflict(format!("a project has at most {MOST} photos")));
         }
+        let id = new_id();
         let done = sqlx::query(
             "insert into photos
-                (id, project, subject, name, source, file, thumbnail, mask, width, height, caption, created, number)
-             select ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, next_photo from subjects
+                (id, project, subject, name, source, file, thumbnail, width, height, caption, created, number)
+             select ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, next_photo from subjects
              where project = ?2 and id = ?3 on conflict (project, subject, source) do nothing",
         )
-        .bind(new_id())
+        .bind(id)
         .bind(project)
         .bind(subject.as_str())
         .bind(&photo.name)
         .bind(&photo.source)
         .bind(&photo.file)
         .bind(&photo.thumbnail)
-        .bind(&photo.mask)
         .bind(photo.size.0)
         .bind(photo.size.1)
         .bind(&photo.caption)
@@ -118,6 +143,7 @@ impl Store {
         .execute(&mut *changes)
         .await?;
         if done.rows_affected() > 0 {
+            set_mask(&mut changes, id, photo.mask.as_ref()).await?;
             sqlx::query("update subjects set next_photo = next_photo + 1 where project = ? and id = ?")
                 .bind(project)
                 .bind(subject.as_str())
@@ -168,7 +194,7 @@ impl Store {
     /// The files of a photo.
     pub(crate) async fn photo_file(&self, project: Uuid, id: Uuid) -> Result<PhotoFile, StoreError> {
         let row = sqlx::query_as(
-            "select file, thumbnail, mask, width, height from photos where project = ? and id = ?",
+            "select file, thumbnail, mask, mask_thumbnail, width, height from photos where project = ? and id = ?",
         )
         .bind(project)
         .bind(id)
@@ -177,61 +203,150 @@ impl Store {
         row.ok_or(StoreError::Missing("photo"))
     }
 
-    /// Changes a photo's caption, of which `version` must be the current one where it is given.
-    pub(crate) async fn caption_photo(
+    /// Changes a photo's caption, and moves it to another subject; what is none stays. `version` must be the current one where it
+    /// is given.
+    pub(crate) async fn change_photo(
         &self,
         project: Uuid,
         id: Uuid,
         version: Option<i64>,
-        caption: &str,
+        caption: Option<&str>,
+        subject: Option<&SubjectId>,
     ) -> Result<Photo, StoreError> {
+        let mut changes = self.begin().await?;
         let done = sqlx::query(
-            "update photos set caption = ?3, version = version + 1
+            "update photos set caption = coalesce(?3, caption), version = version + 1
              where project = ?1 and id = ?2 and version = coalesce(?4, version)",
         )
         .bind(project)
         .bind(id)
         .bind(caption)
         .bind(version)
-        .execute(&self.writer)
+        .execute(&mut *changes)
         .await?;
-        let photo = self.photo(project, id).await?;
-        changed(done.rows_affected(), true, "photo")?;
-        Ok(photo)
+        let row: Option<Row> = sqlx::query_as("select * from photos where project = ? and id = ?")
+            .bind(project)
+            .bind(id)
+            .fetch_optional(&mut *changes)
+            .await?;
+        changed(done.rows_affected(), row.is_some(), "photo")?;
+        let before = row.ok_or(StoreError::Missing("photo"))?;
+        if let Some(subject) = subject.filter(|subject| subject.as_str() != before.subject) {
+            move_photo(&mut changes, project, id, subject).await?;
+        }
+        changes.commit().await?;
+        self.photo(project, id).await
     }
 
-    /// Puts `mask` (a kept file; none to take it away) in the place of the mask `before`.
+    /// Puts `mask` (none to take it away) in the place of the mask `before`, and returns that one's files, which may be released.
     pub(crate) async fn mask_photo(
         &self,
         project: Uuid,
         id: Uuid,
         before: Option<&str>,
-        mask: Option<&str>,
-    ) -> Result<(), StoreError> {
-        let done = sqlx::query("update photos set mask = ?4 where project = ?1 and id = ?2 and mask is ?3")
-            .bind(project)
-            .bind(id)
-            .bind(before)
-            .bind(mask)
-            .execute(&self.writer)
-            .await?;
-        if done.rows_affected() == 0 {
-            self.photo(project, id).await?;
+        mask: Option<&NewMask>,
+    ) -> Result<Vec<String>, StoreError> {
+        let mut changes = self.begin().await?;
+        let row: Option<(Option<String>, Option<String>)> =
+            sqlx::query_as("select mask, mask_thumbnail from photos where project = ? and id = ?")
+                .bind(project)
+                .bind(id)
+                .fetch_optional(&mut *changes)
+                .await?;
+        let (known, thumbnail) = row.ok_or(StoreError::Missing("photo"))?;
+        if known.as_deref() != before {
             return Err(StoreError::Stale("mask"));
         }
-        Ok(())
+        set_mask(&mut changes, id, mask).await?;
+        changes.commit().await?;
+        Ok(known.into_iter().chain(thumbnail).collect())
+    }
+
+    /// The masks that were kept before there were small ones: of which project and photo, and their files.
+    pub(crate) async fn bare_masks(&self) -> Result<Vec<(Uuid, Uuid, String)>, StoreError> {
+        let rows = sqlx::query_as(
+            "select project, id, mask from photos where mask is not null and mask_thumbnail is null
+             order by project, id",
+        );
+        Ok(rows.fetch_all(&self.readers).await?)
     }
 
     /// Deletes a photo.
     pub(crate) async fn delete_photo(&self, project: Uuid, id: Uuid) -> Result<(), StoreError> {
         let row = self.with_room(|| async move {
-            let delete = sqlx::query_as::<_, (String, String, Option<String>)>(
-                "delete from photos where project = ? and id = ? returning file, thumbnail, mask",
+            let delete = sqlx::query_as::<_, (String, String, Option<String>, Option<String>)>(
+                "delete from photos where project = ? and id = ? returning file, thumbnail, mask, mask_thumbnail",
             );
             Ok(delete.bind(project).bind(id).fetch_optional(&self.writer).await?)
         });
-        let (file, thumbnail, mask) = row.await?.ok_or(StoreError::Missing("photo"))?;
-        let files: Vec<String> = [Some(file), Some(thumbnail), mask].into_iter().flatten().collect();
+        let (file, thumbnail, mask, small) = row.await?.ok_or(StoreError::Missing("photo"))?;
+        let files: Vec<String> = [Some(file), Some(thumbnail), mask, small].into_iter().flatten().collect();
         self.release(project, &files).await
     }
+}
+
+/// Writes a photo's mask, none in the place of one that is taken away.
+pub(super) async fn set_mask(
+    changes: &mut SqliteConnection,
+    id: Uuid,
+    mask: Option<&NewMask>,
+) -> Result<(), StoreError> {
+    let bounds = mask.and_then(|mask| mask.bounds);
+    sqlx::query(
+        "update photos set mask = ?2, mask_thumbnail = ?3, mask_x = ?4, mask_y = ?5, mask_width = ?6, mask_height = ?7
+         where id = ?1",
+    )
+    .bind(id)
+    .bind(mask.map(|mask| &mask.file))
+    .bind(mask.map(|mask| &mask.thumbnail))
+    .bind(bounds.map(|bounds| bounds.x))
+    .bind(bounds.map(|bounds| bounds.y))
+    .bind(bounds.map(|bounds| bounds.width))
+    .bind(bounds.map(|bounds| bounds.height))
+    .execute(changes)
+    .await?;
+    Ok(())
+}
+
+/// Makes a photo the next one of `subject`: layouts that name the photos there go on to mean what they meant.
+async fn move_photo(
+    changes: &mut SqliteConnection,
+    project: Uuid,
+    id: Uuid,
+    subject: &SubjectId,
+) -> Result<(), StoreError> {
+    let (exists, there): (bool, bool) = sqlx::query_as(
+        "select exists (select 1 from subjects where project = ?1 and id = ?2),
+            exists (select 1 from photos there join photos moved on moved.source = there.source
+                where there.project = ?1 and there.subject = ?2 and moved.project = ?1 and moved.id = ?3)",
+    )
+    .bind(project)
+    .bind(subject.as_str())
+    .bind(id)
+    .fetch_one(&mut *changes)
+    .await?;
+    if !exists {
+        return Err(StoreError::Missing("subject"));
+    }
+    if there {
+        return Err(StoreError::Conflict(
+            "the subject has this photo already; delete it here, or there".to_owned(),
+        ));
+    }
+    sqlx::query(
+        "update photos set subject = ?3, number =
+            (select next_photo from subjects where project = ?1 and id = ?3)
+         where project = ?1 and id = ?2",
+    )
+    .bind(project)
+    .bind(id)
+    .bind(subject.as_str())
+    .execute(&mut *changes)
+    .await?;
+    sqlx::query("update subjects set next_photo = next_photo + 1 where project = ? and id = ?")
+        .bind(project)
+        .bind(subject.as_str())
+        .execute(&mut *changes)
+        .await?;
+    Ok(())
 }

@@ -72,6 +72,7 @@ struct Row {
     base: String,
     recipe: String,
     photos: u32,
+    subjects: String,
     job: Uuid,
     state: String,
     created: i64,
@@ -85,6 +86,7 @@ impl Row {
             base: self.base,
             recipe: from_column("recipe", &self.recipe)?,
             photos: self.photos,
+            subjects: from_column("subjects", &self.subjects)?,
             job: self.job,
             state: state(&self.state)?,
             created: self.created,
@@ -92,8 +94,13 @@ impl Row {
     }
 }
 
+/// A photo that a new run takes: its subject, its number, the subject's name, its id, its file, its mask's and its caption.
+type Taken = (String, u32, String, Uuid, String, Option<String>, String);
+
 const SELECT: &str = "select runs.id, runs.name, base, recipe, job, jobs.state, runs.created,
-    (select count(*) from run_photos where run = runs.id) photos
+    (select count(*) from run_photos where run = runs.id) photos,
+    (select json_group_array(json_object('id', subject, 'name', subject_name)) from
+        (select subject, subject_name from run_photos where run = runs.id group by subject order by min(position))) subjects
     from runs join jobs on jobs.id = runs.job where runs.project = ";
 
 impl Store {
@@ -101,7 +108,7 @@ impl Store {
     pub(crate) async fn create_run(&self, project: Uuid, new: &NewRun) -> Result<Run, StoreError> {
         let recipe: &Recipe = &new.recipe;
         let mut changes = self.begin().await?;
-        let photos: Vec<(String, u32, String, Uuid, String, Option<String>, String)> = sqlx::query_as(
+        let photos: Vec<Taken> = sqlx::query_as(
             "select subjects.id, photos.number, subjects.name, photos.id, photos.file, photos.mask, photos.caption
              from photos join subjects on subjects.project = photos.project and subjects.id = photos.subject
              where photos.project = ? order by subjects.position, photos.id",

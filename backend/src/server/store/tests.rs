@@ -1,8 +1,12 @@
 //! Rows in cases that requests meet seldom: a process that was killed, a disk without room, two at once.
 
 use std::cell::Cell;
+use std::io::Cursor;
 
+use image::{GrayImage, ImageFormat, Luma};
 use mudi_domain::api::{Job, JobEvent, JobKind, JobState};
+use mudi_domain::geometry::Rect;
+use mudi_domain::subject::{Subject, SubjectId};
 use tempfile::TempDir;
 
 use super::*;
@@ -138,7 +142,7 @@ fn pictures(numbers: std::ops::Range<u32>) -> Vec<NewImage> {
 async fn a_picture_that_was_deleted_stays_made() {
     let (_folder, store, project, job) = opened(JobKind::Generate).await;
     let all = Range { after: Uuid::nil(), limit: 100 };
-    let images = async || store.images(project, Some(job), all).await.unwrap().items;
+    let images = async || store.images(project, Some(job), false, all).await.unwrap().items;
     assert_eq!(store.images_made(job).await.unwrap(), 0);
     assert_eq!(store.add_images(project, job, None, &pictures(0..4)).await.unwrap().len(), 4);
     for image in images().await {
@@ -271,4 +275,43 @@ async fn photos_of_an_earlier_version_are_counted() {
     assert_eq!(numbers(of_run.fetch_all(&store.readers).await.unwrap()), [0, 1, 0, 1, 2]);
     let next = sqlx::query_as("select id, next_photo from subjects order by id");
     assert_eq!(numbers(next.fetch_all(&store.readers).await.unwrap()), [2, 3]);
+}
+
+#[tokio::test]
+async fn masks_of_an_earlier_version_get_their_small_ones() {
+    let (_folder, store, project, _) = opened(JobKind::Segment).await;
+    let subject = Subject::new(SubjectId::new("a").unwrap(), "olis bear").unwrap();
+    store.create_subject(project, &subject).await.unwrap();
+    let keeping = store.keeping(project).await.unwrap();
+    let mut drawn = GrayImage::new(500, 20);
+    drawn.put_pixel(7, 3, Luma([255]));
+    let mut png = Cursor::new(Vec::new());
+    drawn.write_to(&mut png, ImageFormat::Png).unwrap();
+    let masks = [png.into_inner(), b"no image".to_vec()];
+    for (source, mask) in ["0", "1"].into_iter().zip(masks) {
+        let photo = NewPhoto {
+            name: String::new(),
+            source: source.to_owned(),
+            file: "f".to_owned(),
+            thumbnail: "t".to_owned(),
+            mask: None,
+            size: (500, 20),
+            caption: String::new(),
+        };
+        let (photo, _) = store.add_photo(project, subject.id(), &photo).await.unwrap();
+        let mask = keeping.put(mask, "png").await.unwrap();
+        let write = sqlx::query("update photos set mask = ? where id = ?").bind(mask).bind(photo.id);
+        write.execute(&store.writer).await.unwrap();
+    }
+    drop(keeping);
+    assert_eq!(store.bare_masks().await.unwrap().len(), 2);
+    crate::server::outlines::complete(&store).await.unwrap();
+    let photos = store.photos(project, None, Range { after: Uuid::nil(), limit: 9 }).await.unwrap().items;
+    assert_eq!((photos[0].bounds, photos[1].bounds), (Some(Rect::new(7, 3, 1, 1)), None));
+    store.sweep(project).await.unwrap();
+    let small = store.photo_file(project, photos[0].id).await.unwrap().mask_thumbnail.unwrap();
+    let small = store.blobs().read(project, &small).await.unwrap();
+    assert_eq!(image::load_from_memory(&small).unwrap().width(), 384);
+    // What cannot be read keeps nobody from starting, and stays.
+    assert_eq!(store.bare_masks().await.unwrap().len(), 1);
 }

@@ -9,7 +9,8 @@ use uuid::Uuid;
 
 use super::events::insert_event;
 use super::jobs::state;
-use super::{Store, StoreError, new_id};
+use super::photos::set_mask;
+use super::{NewMask, Store, StoreError, new_id};
 
 /// A table of a project: its rows, as they are written to a file, and how they are read and added.
 macro_rules! tables {
@@ -59,6 +60,10 @@ tables! {
         height: u32,
         caption: String,
         created: i64,
+        /// The mask with its small one and its bounding box. Archives have the mask only: the rest is made of it.
+        #[serde(skip)]
+        #[sqlx(skip)]
+        outlined: Option<NewMask>,
     }
     /// Recipes and layouts.
     documents: DocumentRow, "select id, kind, name, value, created from documents where project = ? order by id" {
@@ -277,8 +282,8 @@ async fn add_photo(
     row: &PhotoRow,
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "insert into photos (id, project, subject, number, name, source, file, thumbnail, mask, width, height, caption, created)
-         values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "insert into photos (id, project, subject, number, name, source, file, thumbnail, width, height, caption, created)
+         values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(row.id)
     .bind(project)
@@ -288,14 +293,13 @@ async fn add_photo(
     .bind(&row.source)
     .bind(&row.file)
     .bind(&row.thumbnail)
-    .bind(&row.mask)
     .bind(row.width)
     .bind(row.height)
     .bind(&row.caption)
     .bind(row.created)
     .execute(&mut **changes)
     .await?;
-    Ok(())
+    set_mask(changes, row.id, row.outlined.as_ref()).await
 }
 
 async fn add_job(

@@ -117,8 +117,26 @@ pub struct Session {
     pub local: bool,
     /// Whether the owner has a password, without which nobody can sign in as the owner from elsewhere.
     pub password_set: bool,
+    /// Whether the server takes whoever is at its own machine for the owner; never where a proxy passes requests on.
+    pub owner_on_machine: bool,
+    /// The address under which browsers reach the server, where one is set; with `https` cookies are sent by TLS only.
+    pub public_url: String,
+    /// Which of the server's networks know plush toys only.
+    pub toys_only: ToysOnly,
     /// What links grant; empty for the owner, who may do everything.
     pub projects: Vec<ProjectAccess>,
+}
+
+/// Which networks that see know plush toys only, as those that ship do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ToysOnly {
+    /// The one that finds subjects by the name of their class.
+    pub detector: bool,
+    /// The one that cuts them out.
+    pub segmenter: bool,
+    /// The one that tells them apart.
+    pub embedder: bool,
 }
 
 /// Access to one project.

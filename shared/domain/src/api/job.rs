@@ -144,7 +144,7 @@ pub enum JobEvent {
         stage: String,
         /// Steps made in the stage. After a crash they go on from the last checkpoint, so a number may come again.
         step: u64,
-        /// Steps of the stage.
+        /// Steps of the stage; 0 where they are not counted, as while the model is loaded.
         steps: u64,
         /// The step's loss, in training.
         #[serde(default, skip_serializing_if = "Option::is_none")]

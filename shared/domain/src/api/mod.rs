@@ -14,7 +14,9 @@ mod problem;
 mod project;
 mod run;
 
-pub use access::{Access, CreatedLink, Link, NewLink, NewPassword, NewSession, ProjectAccess, Session};
+pub use access::{
+    Access, CreatedLink, Link, NewLink, NewPassword, NewSession, ProjectAccess, Session, ToysOnly,
+};
 pub use image::{Image, ImageScore, LayoutChoice, NewEvaluation, NewImages};
 pub use job::{Job, JobEvent, JobFault, JobKind, JobState};
 pub use latents::Latents;
@@ -24,7 +26,7 @@ pub use photo::{
 pub use preview::{PreviewFile, PreviewLora, PreviewModel, PreviewNeeds, SegmenterModel};
 pub use problem::Problem;
 pub use project::{NewProject, NewStored, Page, Project, ProjectChange, Stored};
-pub use run::{Base, Forecast, Metric, NewRun, Proposal, Run, Samples, Seen};
+pub use run::{Base, Forecast, Metric, NewRun, Proposal, Run, RunSubject, Samples, Seen};
 
 /// Milliseconds since 1970-01-01T00:00Z.
 pub type Time = i64;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::Time;
+use crate::geometry::Rect;
 use crate::subject::SubjectId;
 
 /// A subject of a project.
@@ -64,10 +65,21 @@ pub struct Photo {
     /// The mask's `ETag`, without quotes; none where there is no mask yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mask: Option<String>,
+    /// The bounding box of what the mask covers, in pixels; none without a mask, or where it covers nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bounds: Option<Rect>,
     /// When it was uploaded.
     pub created: Time,
-    /// Counts the changes of its caption; the `ETag` is `"version"`.
+    /// Counts the changes of its caption and of its subject; the `ETag` is `"version"`.
     pub version: i64,
+}
+
+impl Photo {
+    /// Whether a mask tells its subject from its surroundings. One that covers nothing does not.
+    #[must_use]
+    pub fn is_masked(&self) -> bool {
+        self.bounds.is_some()
+    }
 }
 
 /// Photos whose masks shall be made: the subject's class is looked for, and cut out.
@@ -75,8 +87,11 @@ pub struct Photo {
 #[serde(deny_unknown_fields, default)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct NewMasks {
-    /// Which; all that have no mask where none are named. A mask that is there stays.
+    /// Which; all of the project where none are named. A mask that covers something stays, unless it is one of `anew`.
     pub photos: Vec<Uuid>,
+    /// Masks that are made anew, by what [`Photo::mask`] says of them. Each stays until the new one is there, and where
+    /// somebody has drawn another by then, or none can be made.
+    pub anew: Vec<String>,
 }
 
 /// What points at the subject of a photo. At least a point or the box is needed.
@@ -108,6 +123,11 @@ pub struct MaskPoint {
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PhotoChange {
-    /// At most 1000 characters; empty for `A photo of {name}.`
-    pub caption: String,
+    /// At most 1000 characters; empty for `A photo of {name}.` It stays where none is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caption: Option<String>,
+    /// The subject that the photo is moved to, with its mask and its caption. It stays where it is if none is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub subject: Option<SubjectId>,
 }

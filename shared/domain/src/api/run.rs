@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::{JobState, Time};
 use crate::recipe::Recipe;
+use crate::subject::SubjectId;
 
 /// A base model that the server has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,6 +15,8 @@ pub struct Base {
     pub name: String,
     /// The negative prompt that suits it.
     pub negative: String,
+    /// Whether it draws plush toys only, as the one that ships does.
+    pub toys_only: bool,
 }
 
 /// A training run. It keeps the photos, masks and captions that the project had when it was made.
@@ -30,12 +33,25 @@ pub struct Run {
     pub recipe: Recipe,
     /// How many photos it trains on.
     pub photos: u32,
+    /// The subjects that it trains on, under the names that they had when it was made: prompts have to use these.
+    pub subjects: Vec<RunSubject>,
     /// The job that trains it.
     pub job: Uuid,
     /// The job's state.
     pub state: JobState,
     /// When it was made.
     pub created: Time,
+}
+
+/// A subject as a run knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RunSubject {
+    /// Its key in the project.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub id: SubjectId,
+    /// Identifier and class, as they were when the run was made.
+    pub name: String,
 }
 
 /// What a new run needs.

@@ -117,6 +117,7 @@ pub(super) fn rows(rows: &mut ProjectRows, trained: &mut [Trained]) -> Result<()
                 let request: NewMasks = parsed(&row.request)?;
                 serde_json::to_string(&NewMasks {
                     photos: request.photos.into_iter().filter_map(new).collect(),
+                    anew: request.anew,
                 })
             }
             JobKind::Evaluate => {

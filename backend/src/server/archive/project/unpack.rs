@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use mudi_domain::api::{Access, Project};
+use mudi_domain::mask::Mask;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
@@ -15,8 +16,8 @@ use crate::server::archive::Unpacker;
 use crate::server::http::extract::name;
 use crate::server::http::problem::ApiError;
 use crate::server::jobs::TRAINED;
-use crate::server::media::MediaError;
-use crate::server::store::{StoreError, digest, new_id};
+use crate::server::media::{MediaError, Outline};
+use crate::server::store::{NewMask, StoreError, digest, new_id};
 use crate::train::{RunInfo, START_FILE};
 
 /// The largest `project.json`, in bytes.
@@ -57,21 +58,33 @@ async fn fill(
     let mut sizes: BTreeMap<String, BTreeSet<(u32, u32)>> = BTreeMap::new();
     let photos = manifest.rows.photos.iter().map(|row| (&row.file, (row.width, row.height)));
     let images = manifest.rows.images.iter().map(|row| (&row.file, (row.width, row.height)));
-    for (file, size) in photos.chain(images) {
+    let masks =
+        manifest.rows.photos.iter().filter_map(|row| Some((row.mask.as_ref()?, (row.width, row.height))));
+    let masked: BTreeSet<String> = masks.clone().map(|(mask, _)| mask.clone()).collect();
+    for (file, size) in photos.chain(images).chain(masks) {
         sizes.entry(file.clone()).or_default().insert(size);
     }
+    let mut outlined: BTreeMap<String, NewMask> = BTreeMap::new();
     for file in files {
         let said = sizes.remove(&file).unwrap_or_default();
         let permit = server.guard.decoder().await?;
+        let is_mask = masked.contains(&file);
         let read = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            let read = image(&mut zip, &file, &said);
+            let read = image(&mut zip, &file, &said, is_mask);
             (zip, file, read)
         });
         let (back, file, read) = read.await?;
         zip = back;
         let extension = file.rsplit('.').next().unwrap_or_default();
-        keeping.put(read?, extension).await?;
+        let (bytes, outline) = read?;
+        keeping.put(bytes, extension).await?;
+        if let Some(outline) = outline {
+            outlined.insert(file.clone(), outline.keep(&keeping, file).await?);
+        }
+    }
+    for row in &mut manifest.rows.photos {
+        row.outlined = row.mask.as_ref().and_then(|mask| outlined.get(mask).cloned());
     }
     for (file, packed) in manifest.trained.iter().zip(packed) {
         let to = server.store.run_folder(project, file.run).join(TRAINED).join(&file.path);
@@ -117,20 +130,27 @@ fn parsed<T: DeserializeOwned>(text: &[u8]) -> Result<T, ApiError> {
         .map_err(|error| ApiError::bad_file(format!("{MANIFEST} cannot be read ({error}); export anew")))
 }
 
-/// A file of pixels, which must be what its name says, and of the size that rows say.
-fn image(zip: &mut Unpacker, file: &str, said: &BTreeSet<(u32, u32)>) -> Result<Vec<u8>, ApiError> {
+/// A file of pixels, which must be what its name says, and of the size that rows say; with the outline of one that is a mask.
+fn image(
+    zip: &mut Unpacker,
+    file: &str,
+    said: &BTreeSet<(u32, u32)>,
+    is_mask: bool,
+) -> Result<(Vec<u8>, Option<Outline>), ApiError> {
     let bytes = zip.read(&format!("{FILES}/{file}"), MANIFEST, MAX_BYTES)?;
     if !file.starts_with(&digest(&bytes)) {
         return Err(ApiError::bad_file(format!("{file} has other bytes than its name says; export anew")));
     }
-    let found = decode(Path::new(file), &bytes).map_err(MediaError::from)?.upright_size();
+    let decoded = decode(Path::new(file), &bytes).map_err(MediaError::from)?;
+    let found = decoded.upright_size();
     if let Some((width, height)) = said.iter().find(|&&size| size != found) {
         return Err(ApiError::bad_file(format!(
             "{file} has {}x{} pixels, and {MANIFEST} says {width}x{height}; export anew",
             found.0, found.1
         )));
     }
-    Ok(bytes)
+    let outline = is_mask.then(|| Outline::of(&Mask::from_image(&decoded.upright()))).transpose()?;
+    Ok((bytes, outline))
 }
 
 /// Rows that no project can have together: the archive is at fault, not the server.

@@ -38,14 +38,17 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 struct ImagesQuery {
     /// Only the images of this job.
     job: Option<Uuid>,
-    /// `next` of the part before.
+    /// Whether the newest come first.
+    #[serde(default)]
+    newest: bool,
+    /// `next` of the part before, which was asked for in the same order.
     after: Option<Uuid>,
     /// The most items, 1 to 500.
     #[param(minimum = 1, maximum = 500)]
     limit: Option<u32>,
 }
 
-/// The images of a project, oldest first.
+/// The images of a project, oldest first, or newest first.
 #[utoipa::path(get, path = "/api/projects/{project}/images", tag = "images", security(("session" = ["viewer"])),
     params(ImagesQuery), responses((status = 200, body = Page<Image>)))]
 async fn list(
@@ -54,7 +57,7 @@ async fn list(
     Search(query): Search<ImagesQuery>,
 ) -> Result<Json<Page<Image>>, ApiError> {
     let range = list_range(query.after, query.limit)?;
-    Ok(Json(server.store.images(project, query.job, range).await?))
+    Ok(Json(server.store.images(project, query.job, query.newest, range).await?))
 }
 
 /// Makes images: a job that waits for its turn.
@@ -75,6 +78,9 @@ async fn create(
                     data.run.state.word()
                 )));
             }
+            bases::find(&server.settings.models, &data.run.base).map_err(|fault| {
+                ApiError::refused(format!("the base model that the run was trained on is gone: {fault}"))
+            })?;
             if let LayoutChoice::Fixed(layout) = &new.layout {
                 checks::layout(&data, layout)?;
             }

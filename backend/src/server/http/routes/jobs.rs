@@ -73,7 +73,7 @@ async fn pause(
     halt(&server, project, id, Wanted::Pause).await
 }
 
-/// Lets a paused job go on, from its checkpoint; a training that has failed, too.
+/// Lets a paused job go on, or one that has failed: a training from its checkpoint, the others with what is not made yet.
 #[utoipa::path(post, path = "/api/projects/{project}/jobs/{job}/resume", tag = "jobs",
     security(("session" = ["editor"])), responses((status = 200, body = Job)))]
 async fn resume(

@@ -1,5 +1,6 @@
 //! Masks.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use axum::Json;
@@ -28,7 +29,11 @@ use crate::server::store::{Range, StoreError};
 const MAX_POINTS: usize = 64;
 
 pub(super) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(read, write, delete)).routes(routes!(point)).routes(routes!(make))
+    OpenApiRouter::new()
+        .routes(routes!(read, write, delete))
+        .routes(routes!(thumbnail))
+        .routes(routes!(point))
+        .routes(routes!(make))
 }
 
 /// A photo's mask: 8 bit gray, white on the subject, of the photo's size.
@@ -44,6 +49,21 @@ async fn read(
     let files = server.store.photo_file(project, photo).await?;
     let mask = files.mask.ok_or(StoreError::Missing("mask"))?;
     file(&server, project, &mask, &headers).await
+}
+
+/// A photo's mask, with a longer side of 384 pixels, as the photo's thumbnail.
+#[utoipa::path(get, path = "/api/projects/{project}/photos/{photo}/mask/thumbnail", tag = "photos",
+    security(("session" = ["viewer"])),
+    responses((status = 200, body = Octets, content_type = "image/png"), (status = 206, description = "A range"),
+        (status = 304, description = "The browser has it")))]
+async fn thumbnail(
+    State(server): State<App>,
+    Params((project, photo)): Params<(Uuid, Uuid)>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let files = server.store.photo_file(project, photo).await?;
+    let small = files.mask_thumbnail.ok_or(StoreError::Missing("mask"))?;
+    file(&server, project, &small, &headers).await
 }
 
 /// Draws a photo's mask: a PNG of the photo's size as the body. `If-Match` must name the mask that was read, or
@@ -71,15 +91,21 @@ async fn write(
     })
     .await??;
     let keeping = server.store.keeping(project).await?;
-    let kept = keeping.put(mask.bytes, mask.extension).await?;
-    let written = server.store.mask_photo(project, photo, before.as_deref(), Some(&kept)).await;
+    let written = async {
+        let kept = mask.keep(&keeping).await?;
+        let unneeded = server.store.mask_photo(project, photo, before.as_deref(), Some(&kept)).await?;
+        Ok::<_, StoreError>((kept.file, unneeded))
+    };
+    let (kept, unneeded) = match written.await {
+        Ok(written) => written,
+        // Somebody else was quicker: the mask is not to be.
+        Err(error) => {
+            keeping.undo().await?;
+            return Err(error.into());
+        }
+    };
     drop(keeping);
-    // The mask that was, or, where somebody else was quicker, the one that is not to be.
-    let unneeded = if written.is_ok() { before } else { Some(kept.clone()) };
-    if let Some(unneeded) = unneeded {
-        server.store.release(project, &[unneeded]).await?;
-    }
-    written?;
+    server.store.release(project, &unneeded).await?;
     let mut response = StatusCode::NO_CONTENT.into_response();
     response.headers_mut().extend(etag(&kept).map(|tag| (header::ETAG, tag)));
     Ok(response)
@@ -95,8 +121,8 @@ async fn delete(
     headers: HeaderMap,
 ) -> Result<StatusCode, ApiError> {
     let before = before(&headers)?.ok_or(StoreError::Missing("mask"))?;
-    server.store.mask_photo(project, photo, Some(&before), None).await?;
-    server.store.release(project, &[before]).await?;
+    let unneeded = server.store.mask_photo(project, photo, Some(&before), None).await?;
+    server.store.release(project, &unneeded).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -140,8 +166,8 @@ async fn point(
     Ok(([(header::CONTENT_TYPE, "image/png")], mask.bytes).into_response())
 }
 
-/// Makes the masks of photos that have none, from the classes of their subjects: a job that waits for its turn. Its events
-/// tell of each photo whether it got one.
+/// Makes the masks of photos that have none or an empty one, and those that are wanted anew, from the classes of their subjects: a job that waits
+/// for its turn. Its events tell of each photo whether it got one.
 #[utoipa::path(post, path = "/api/projects/{project}/masks", tag = "photos", security(("session" = ["editor"])),
     request_body = NewMasks, responses((status = 202, body = Job)))]
 async fn make(
@@ -150,22 +176,23 @@ async fn make(
     Body(mut new): Body<NewMasks>,
 ) -> Result<(StatusCode, Json<Job>), ApiError> {
     let all = Range { after: Uuid::nil(), limit: u32::MAX - 1 };
-    let without: Vec<Uuid> = server
+    let anew: HashSet<&String> = new.anew.iter().collect();
+    let wanted: Vec<Uuid> = server
         .store
         .photos(project, None, all)
         .await?
         .items
         .into_iter()
-        .filter(|photo| photo.mask.is_none())
+        .filter(|photo| !photo.is_masked() || photo.mask.as_ref().is_some_and(|mask| anew.contains(mask)))
         .map(|photo| photo.id)
         .collect();
     match new.photos.is_empty() {
-        true => new.photos = without,
-        false => new.photos.retain(|photo| without.contains(photo)),
+        true => new.photos = wanted,
+        false => new.photos.retain(|photo| wanted.contains(photo)),
     }
     if new.photos.is_empty() {
         return Err(ApiError::conflict(
-            "none of these photos is without a mask; delete a mask to have it made anew",
+            "none of these photos is without a mask; name the masks that are to be made anew",
         ));
     }
     let request = serde_json::to_string(&new).map_err(|error| ApiError::internal(error.to_string()))?;

@@ -130,7 +130,8 @@ async fn read(
     Ok(tagged(photo.version, photo))
 }
 
-/// Changes a photo's caption. With `If-Match` only if it is still the version that was read.
+/// Changes a photo's caption, or moves it to another subject with its mask and its caption; there it gets the next number. With
+/// `If-Match` only if it is still the version that was read.
 #[utoipa::path(patch, path = "/api/projects/{project}/photos/{photo}", tag = "photos",
     security(("session" = ["editor"])), params(IfMatch), request_body = PhotoChange, responses((status = 200, body = Photo)))]
 async fn change(
@@ -139,8 +140,12 @@ async fn change(
     headers: HeaderMap,
     Body(change): Body<PhotoChange>,
 ) -> Result<Response, ApiError> {
-    let caption = line("caption", &change.caption, 0, LONGEST_CAPTION)?;
-    let photo = server.store.caption_photo(project, id, version(&headers)?, &caption).await?;
+    let caption = change.caption.map(|caption| line("caption", &caption, 0, LONGEST_CAPTION)).transpose()?;
+    let (caption, subject) = (caption.as_deref(), change.subject.as_ref());
+    if caption.is_none() && subject.is_none() {
+        return Err(ApiError::refused("nothing is to be changed; give a `caption`, a `subject`, or both"));
+    }
+    let photo = server.store.change_photo(project, id, version(&headers)?, caption, subject).await?;
     Ok(tagged(photo.version, photo))
 }
 

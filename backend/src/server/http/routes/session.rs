@@ -33,6 +33,9 @@ async fn read(
         access: caller.highest(),
         local: caller.local,
         password_set: server.store.password().await?.is_some(),
+        owner_on_machine: !server.settings.proxy,
+        public_url: server.settings.public_url.clone(),
+        toys_only: server.toys_only,
         projects: caller.grants.projects,
     }))
 }
@@ -88,7 +91,7 @@ async fn close(
     Ok((StatusCode::NO_CONTENT, cookie(&server, "", 0)?).into_response())
 }
 
-/// Sets the owner's password, and ends all other sessions of the owner.
+/// Sets the owner's password, and ends all sessions of the owner. A password file sets another one when its content has changed.
 #[utoipa::path(put, path = "/api/session/password", tag = "session", security(("session" = ["owner"])),
     request_body = NewPassword, responses((status = 204, description = "The password is set")))]
 async fn set_password(
@@ -97,7 +100,7 @@ async fn set_password(
 ) -> Result<StatusCode, ApiError> {
     let hash = tokio::task::spawn_blocking(move || hash_password(&new.password)).await?;
     let hash = hash.map_err(|fault| ApiError::refused(format!("the password: {fault}")))?;
-    server.store.set_password(&hash).await?;
+    server.store.set_password(&hash, false).await?;
     server.queue.access_changed();
     Ok(StatusCode::NO_CONTENT)
 }
