@@ -6,7 +6,8 @@ RUN cargo xtask page && cargo build --release --locked -p mudi
 FROM debian:bookworm-slim
 RUN useradd --system mudi && install -d -o mudi /data
 COPY --from=build /source/target/release/mudi /usr/local/bin/mudi
-COPY models /models
+# A volume in this place begins with these models, and `mudi models pull` can add to them.
+COPY --chown=mudi models /models
 USER mudi
 VOLUME /data
 EXPOSE 8787

@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::Failure;
 use crate::browser;
 use crate::page;
 use crate::paths;
 use crate::process::{cargo, component, python, root, step};
+use crate::{Failure, Serving};
 
 /// The base model that the demo runs on, below the root.
 const BASE: &str = "models/pocket";
@@ -70,13 +70,16 @@ pub(crate) fn demo(out: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Builds the page and the program, and serves the data folder `data`; the program prints its address.
-pub(crate) fn serve(data: &Path) -> Result<(), Failure> {
+/// Builds the page and the program, and serves the data folder; the program prints its address.
+pub(crate) fn serve(serving: &Serving) -> Result<(), Failure> {
+    let Serving { data, features, further } = serving;
     let data = std::path::absolute(data)
         .map_err(|error| Failure::usage(format!("`--data {}`: {error}", data.display())))?;
     page::page()?;
-    step(&mut cargo(&["build", "--release", "-p", "mudi"]))?;
-    step(cargo(&["run", "--quiet", "--release", "-p", "mudi", "--", "serve", "--data"]).arg(&data))
+    let features: Vec<&str> = features.iter().flat_map(|names| ["--features", names]).collect();
+    step(cargo(&["build", "--release", "-p", "mudi"]).args(&features))?;
+    let mut run = cargo(&["run", "--quiet", "--release", "-p", "mudi"]);
+    step(run.args(&features).args(["--", "serve", "--data"]).arg(&data).args(further))
 }
 
 /// Photographs the page, with a project that is made for it, into `docs/images`.

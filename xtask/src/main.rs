@@ -21,7 +21,10 @@ The commands of this repository.
   cargo xtask test-browser            the last part of it: both engines against each other in Chromium
   cargo xtask test-paths              the engine's tests as on processors without AVX-512, and without AVX
   cargo xtask demo [--out DIR]        build `mudi` in release mode and run its demo into DIR (default: demo)
-  cargo xtask serve [--data DIR]      build the page and `mudi` in release mode, and serve DIR (default: mudi-data) until Ctrl-C
+  cargo xtask serve [--data DIR] [--features NAMES] [-- ARGUMENTS]
+                                      build the page and `mudi` in release mode, as with the features `cuda` or `metal`, and
+                                      serve DIR (default: mudi-data) until Ctrl-C; `mudi serve` gets the further arguments,
+                                      whose paths begin at the repository
   cargo xtask page                    build the page, which builds of `mudi` from then on embed
   cargo xtask screenshots             the README's pictures of the page, anew, into docs/images
   cargo xtask fuzz-api [--seconds N]  what fits the API's description, and what does not, sent to a server (default: 600 s)
@@ -43,12 +46,23 @@ enum Command {
     Demo { out: PathBuf },
     Page,
     Screenshots,
-    Serve { data: PathBuf },
+    Serve(Serving),
     FuzzApi { seconds: u64 },
     BenchBrowser { python: PathBuf },
     CheckCuda,
     CheckMetal,
     Fixtures { python: PathBuf },
+}
+
+/// What is built and served.
+#[derive(Debug, PartialEq, Eq)]
+struct Serving {
+    /// The data folder.
+    data: PathBuf,
+    /// The program's features, as cargo reads them.
+    features: Option<String>,
+    /// What `mudi serve` is told besides.
+    further: Vec<String>,
 }
 
 /// Why a command stopped.
@@ -85,8 +99,10 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Command, Failure> {
         "page" => option(words, "page", None).map(|_| Command::Page),
         "screenshots" => option(words, "screenshots", None).map(|_| Command::Screenshots),
         "serve" => {
-            let data = option(words, "serve", Some("--data"))?;
-            Ok(Command::Serve { data: data.unwrap_or_else(|| PathBuf::from("mudi-data")) })
+            let own = words.by_ref().take_while(|word| word != "--");
+            let [data, features] = options(own, "serve", ["--data", "--features"])?;
+            let data = data.map_or_else(|| PathBuf::from("mudi-data"), PathBuf::from);
+            Ok(Command::Serve(Serving { data, features, further: words.collect() }))
         }
         "fuzz-api" => {
             let Some(given) = option(words, "fuzz-api", Some("--seconds"))? else {
@@ -119,25 +135,38 @@ fn interpreter(
     })
 }
 
-/// The value of the one option that `command` has, written `--name VALUE` or `--name=VALUE`.
+/// The value of the one option that `command` has.
 fn option(
-    mut words: impl Iterator<Item = String>,
+    words: impl Iterator<Item = String>,
     command: &str,
     known: Option<&str>,
 ) -> Result<Option<PathBuf>, Failure> {
-    let mut value = None;
+    match known {
+        Some(name) => options(words, command, [name]).map(|[value]| value.map(PathBuf::from)),
+        None => options(words, command, []).map(|[]| None),
+    }
+}
+
+/// The values of the options that `command` has, written `--name VALUE` or `--name=VALUE`.
+fn options<const N: usize>(
+    mut words: impl Iterator<Item = String>,
+    command: &str,
+    known: [&str; N],
+) -> Result<[Option<String>; N], Failure> {
+    let mut values = [const { None }; N];
     while let Some(word) = words.next() {
         let (name, given) = match word.split_once('=') {
             Some((name, given)) => (name.to_owned(), Some(given.to_owned())),
             None => (word, None),
         };
-        if known != Some(name.as_str()) {
+        let Some(place) = known.iter().position(|known| *known == name) else {
             return Err(Failure::usage(format!("`{command}` does not take `{name}`\n\n{HELP}")));
-        }
+        };
         let given = given.or_else(|| words.next()).filter(|given| !given.is_empty());
-        value = Some(given.ok_or_else(|| Failure::usage(format!("`{name}` needs a value after it")))?.into());
+        values[place] =
+            Some(given.ok_or_else(|| Failure::usage(format!("`{name}` needs a value after it")))?);
     }
-    Ok(value)
+    Ok(values)
 }
 
 fn main() -> ExitCode {
@@ -152,7 +181,7 @@ fn main() -> ExitCode {
         Command::Demo { out } => commands::demo(&out),
         Command::Page => page::page(),
         Command::Screenshots => commands::screenshots(),
-        Command::Serve { data } => commands::serve(&data),
+        Command::Serve(serving) => commands::serve(&serving),
         Command::FuzzApi { seconds } => fuzz_api::fuzz_api(seconds),
         Command::BenchBrowser { python } => bench_browser::bench_browser(&python),
         Command::CheckCuda => cuda::check_cuda(),
@@ -187,8 +216,17 @@ mod tests {
         assert_eq!(parsed("demo --out=a"), Ok(Command::Demo { out: "a".into() }));
         assert_eq!(parsed("page"), Ok(Command::Page));
         assert_eq!(parsed("screenshots"), Ok(Command::Screenshots));
-        assert_eq!(parsed("serve"), Ok(Command::Serve { data: "mudi-data".into() }));
-        assert_eq!(parsed("serve --data d"), Ok(Command::Serve { data: "d".into() }));
+        let serving = |data: &str, features: Option<&str>, further: &[&str]| {
+            let further = further.iter().map(|&word| word.to_owned()).collect();
+            Ok(Command::Serve(Serving { data: data.into(), features: features.map(str::to_owned), further }))
+        };
+        assert_eq!(parsed("serve"), serving("mudi-data", None, &[]));
+        assert_eq!(parsed("serve --data d"), serving("d", None, &[]));
+        assert_eq!(
+            parsed("serve --features=cuda,cudnn --data d -- --device cuda --nice=0"),
+            serving("d", Some("cuda,cudnn"), &["--device", "cuda", "--nice=0"])
+        );
+        assert_eq!(parsed("serve -- --help"), serving("mudi-data", None, &["--help"]));
         assert_eq!(parsed("fuzz-api"), Ok(Command::FuzzApi { seconds: 600 }));
         assert_eq!(parsed("fuzz-api --seconds 60"), Ok(Command::FuzzApi { seconds: 60 }));
         assert_eq!(parsed("bench-browser --python=p"), Ok(Command::BenchBrowser { python: "p".into() }));
@@ -205,6 +243,8 @@ mod tests {
             ("demo --out", "`--out` needs a value"),
             ("demo --out=", "`--out` needs a value"),
             ("demo here", "`demo` does not take `here`"),
+            ("serve --device cuda", "`serve` does not take `--device`"),
+            ("serve --features -- --nice 0", "`--features` needs a value"),
             ("fuzz-api --seconds 0", "`--seconds` needs a whole number"),
             ("fuzz-api --seconds few", "`--seconds` needs a whole number"),
             ("fixtures", "needs `--python PATH`"),
