@@ -11,6 +11,9 @@ pub enum ApiError {
     /// The server says what is wrong.
     #[error("{}", .0.detail)]
     Problem(Problem),
+    /// Something on the way to the server says no, by this status.
+    #[error("{}", between(*.0))]
+    Between(u16),
     /// What came is not what the server sends.
     #[error("the answer cannot be read ({0}); load the page again: the server may be of another version")]
     Unreadable(String),
@@ -24,6 +27,7 @@ impl ApiError {
             Ok(problem) => Self::Problem(problem),
             // A proxy says so while it finds no server behind it.
             Err(_) if matches!(status, 502..=504) => Self::Offline,
+            Err(_) if matches!(status, 400..=499) => Self::Between(status),
             Err(_) => Self::Unreadable(format!("status {status}")),
         }
     }
@@ -41,6 +45,16 @@ impl ApiError {
     #[must_use]
     pub fn is_final(&self) -> bool {
         matches!(self.code(), "missing" | "no_access" | "sign_in")
+    }
+}
+
+/// What a proxy's refusal means.
+fn between(status: u16) -> String {
+    match status {
+        413 => "something between this page and the server refuses files this large; whoever hosts it can raise that limit (nginx: \
+                client_max_body_size)"
+            .to_owned(),
+        _ => format!("something between this page and the server refuses this (status {status}); whoever hosts it can say why"),
     }
 }
 
@@ -110,6 +124,11 @@ mod tests {
             assert_eq!(ApiError::of(status, "<html>Bad gateway</html>"), ApiError::Offline);
         }
         assert_eq!(ApiError::of(500, ""), ApiError::Unreadable("status 500".to_owned()));
+        // One that refuses does so each time.
+        let large = ApiError::of(413, "<html><h1>413 Request Entity Too Large</h1></html>");
+        assert_eq!(large, ApiError::Between(413));
+        assert!(large.to_string().contains("client_max_body_size"), "{large}");
+        assert!(ApiError::of(403, "").to_string().contains("403"));
         let own = r#"{ "status": 503, "title": "", "code": "internal", "detail": "it is so" }"#;
         assert_eq!(ApiError::of(503, own), problem(503, "internal"));
     }

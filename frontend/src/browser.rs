@@ -1,11 +1,12 @@
 //! The few things of the browser that pages ask for.
 
 use gloo_timers::future::TimeoutFuture;
+use js_sys::{Array, Uint8Array};
 use leptos::prelude::on_cleanup;
 use leptos::task::spawn_local;
-use wasm_bindgen::JsCast;
 use wasm_bindgen::closure::Closure;
-use web_sys::{HtmlElement, Window};
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::{Blob, BlobPropertyBag, HtmlAnchorElement, HtmlElement, Url, Window};
 
 /// The window.
 ///
@@ -42,6 +43,12 @@ pub(crate) fn focus_soon(selector: &'static str) {
 pub(crate) fn focus_is_free(element: &web_sys::Node) -> bool {
     let active = document().active_element();
     active.is_none_or(|active| active.tag_name() == "BODY" || active.is_same_node(Some(element)))
+}
+
+/// What has the focus, unless that is nothing that can be seen.
+pub(crate) fn focused() -> Option<HtmlElement> {
+    let active = document().active_element()?.dyn_into::<HtmlElement>().ok()?;
+    (active.tag_name() != "BODY" && active.offset_parent().is_some()).then_some(active)
 }
 
 /// Now, in milliseconds since 1970.
@@ -111,6 +118,23 @@ pub(crate) fn on_event(name: &'static str, changed: impl Fn() + 'static) {
         let listener: &js_sys::Function = changed.as_ref().unchecked_ref();
         let _ = document().remove_event_listener_with_callback(name, listener);
     });
+}
+
+/// Has the browser save a picture as a file of that name.
+///
+/// # Errors
+/// Where the browser does not.
+pub(crate) fn save_png(bytes: &[u8], name: &str) -> Result<(), JsValue> {
+    let options = BlobPropertyBag::new();
+    options.set_type("image/png");
+    let parts = Array::of1(&Uint8Array::from(bytes));
+    let blob = Blob::new_with_u8_array_sequence_and_options(&parts, &options)?;
+    let address = Url::create_object_url_with_blob(&blob)?;
+    let anchor: HtmlAnchorElement = document().create_element("a")?.unchecked_into();
+    anchor.set_href(&address);
+    anchor.set_download(name);
+    anchor.click();
+    Url::revoke_object_url(&address)
 }
 
 /// Bytes of memory that this program holds. It never gives any back.

@@ -1,5 +1,6 @@
 //! Recipes as the page offers them: three choices, every parameter, and what differs between two runs.
 
+use mudi_domain::api::Base;
 use mudi_domain::prompt::{self, Noun};
 use mudi_domain::recipe::{PARAMETERS, Parameter, Recipe};
 
@@ -27,6 +28,12 @@ const SMALL: &str = "pocket";
 #[must_use]
 pub fn noun(base: &str) -> Noun {
     if base == SMALL { Noun::Toys } else { Noun::Objects }
+}
+
+/// The base that is chosen by itself: the first that draws more than toys, where there is one.
+#[must_use]
+pub fn preferred(bases: &[Base]) -> String {
+    bases.iter().min_by_key(|base| base.toys_only).map(|base| base.name.clone()).unwrap_or_default()
 }
 
 impl Preset {
@@ -104,6 +111,15 @@ mod tests {
         assert_eq!(two.sample_prompts, ["A photo of a and b."]);
         assert_eq!(four.sample_prompts, ["4 objects: A photo of a, b, c and d."]);
         assert_eq!(PRESETS[1].recipe("pocket", &names).sample_prompts, ["4 toys: A photo of a, b, c and d."]);
+    }
+
+    #[test]
+    fn a_base_that_draws_more_than_toys_is_preferred() {
+        let base = |name: &str, toys_only| Base { name: name.to_owned(), negative: String::new(), toys_only };
+        let (small, first, second) = (base(SMALL, true), base("sd15", false), base("sdxl", false));
+        assert_eq!(preferred(&[small.clone(), first, second]), "sd15");
+        assert_eq!(preferred(&[small.clone(), base("worse", true)]), SMALL);
+        assert_eq!(preferred(&[]), "");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use leptos::prelude::*;
 use leptos::task::spawn_local;
 use mudi_domain::api::{Access, NewSession, Session};
 
-use crate::api::{self, ApiError, Connection, Loaded};
+use crate::api::{self, Connection, Loaded};
 use crate::browser;
 use crate::frame::Toasts;
 use crate::widgets::{Failed, PageTitle};
@@ -137,24 +137,29 @@ pub(crate) fn Gate(children: ChildrenFn) -> impl IntoView {
 fn SignIn() -> impl IntoView {
     let Visitor(session) = expect_context();
     let (password, busy) = (RwSignal::new(String::new()), RwSignal::new(false));
-    let fault = RwSignal::new(None::<ApiError>);
+    let fault = RwSignal::new(None::<String>);
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
         busy.set(true);
         spawn_local(async move {
-            let answer =
-                api::post_empty("/api/session", &NewSession::Password(password.get_untracked())).await;
+            let answer = sign_in(password.get_untracked()).await;
             busy.try_set(false);
             match answer {
-                Ok(()) => session.reload(),
-                Err(error) => {
-                    fault.try_set(Some(error));
+                Ok(now) => session.set(now),
+                Err(why) => {
+                    fault.try_set(Some(why));
                     browser::focus("#password");
                 }
             }
         });
     };
-    let unset = move || session.value().is_some_and(|session| !session.password_set);
+    let notes = move || {
+        let known = session.value()?;
+        Some(view! {
+            {loses_cookies(&known).then(|| view! { <Elsewhere address=known.public_url.clone() /> })}
+            {(!known.password_set).then(|| unset(known.owner_on_machine))}
+        })
+    };
     view! {
         <main class="page narrow" id="main" tabindex="-1">
             <PageTitle text="Sign in" />
@@ -175,26 +180,71 @@ fn SignIn() -> impl IntoView {
                         on:input=move |event| password.set(event_target_value(&event))
                     />
                     <p id="password-fault" class="fault" role="alert">
-                        {move || fault.get().map(|error| error.to_string())}
+                        {fault}
                     </p>
                 </div>
                 <button class="button primary" disabled=busy>
                     {move || if busy.get() { "Signing in…" } else { "Sign in" }}
                 </button>
             </form>
-            {move || {
-                unset()
-                    .then(|| {
-                        view! {
-                            <p class="notice">
-                                "No password is set yet. On the server's own machine, open the studio as "
-                                <code>"localhost"</code> " and set one, or start the server with "
-                                <code>"--password-file"</code> "."
-                            </p>
-                        }
-                    })
-            }}
+            {notes}
         </main>
+    }
+}
+
+/// Signs in with a password: what may be done then, or why that is still nothing.
+async fn sign_in(password: String) -> Result<Session, String> {
+    let words = |error: api::ApiError| error.to_string();
+    api::post_empty("/api/session", &NewSession::Password(password)).await.map_err(words)?;
+    let now = api::get::<Session>("/api/session").await.map_err(words)?;
+    if now.access > Access::Nobody {
+        return Ok(now);
+    }
+    Err(if loses_cookies(&now) {
+        format!(
+            "The password is right, but at this address the browser does not keep that. Sign in at {}.",
+            now.public_url
+        )
+    } else {
+        "The password is right, but the browser does not keep that. Allow this address to set cookies."
+            .to_owned()
+    })
+}
+
+/// Whether the browser drops the cookie: it is sent by TLS only, and the page came without.
+fn loses_cookies(session: &Session) -> bool {
+    session.public_url.starts_with("https://") && !browser::window().is_secure_context()
+}
+
+/// Where to sign in, since here it is in vain, by a link too.
+#[component]
+fn Elsewhere(address: String) -> impl IntoView {
+    view! {
+        <div class="notice warns">
+            <p>
+                "At this address nobody can sign in: the server has its cookie sent by TLS only, and this page came without. Open the studio, or your link, at "
+                <a href=address.clone() rel="external">{address.clone()}</a> "."
+            </p>
+        </div>
+    }
+}
+
+/// How the first password is set.
+fn unset(on_machine: bool) -> impl IntoView {
+    let here = on_machine.then(|| {
+        view! {
+            "On the server's own machine, open the studio as " <code>"localhost"</code>
+            " and set one. Where a password is asked for there too, as in a container, or nobody is at that machine, "
+        }
+    });
+    let begin = if on_machine { "whoever hosts" } else { "Whoever hosts" };
+    view! {
+        <div class="notice">
+            <p>
+                "No password is set yet. " {here} {begin} " the server writes one into a file, names that file by the setting "
+                <code>"password-file"</code> ", and starts the server again."
+            </p>
+        </div>
     }
 }
 

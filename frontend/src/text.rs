@@ -43,6 +43,21 @@ pub fn count(number: usize, one: &str) -> String {
     if number == 1 { format!("1 {one}") } else { format!("{number} {one}s") }
 }
 
+/// A file's name as the server takes names: of at most `most` characters, the last of which are its kind, and none of them a line break
+/// or another control character.
+#[must_use]
+pub fn file_name(name: &str, most: usize) -> String {
+    let plain = name.replace(char::is_control, " ");
+    let plain = plain.trim();
+    if plain.chars().count() <= most {
+        return plain.to_owned();
+    }
+    let kind = plain.rsplit_once('.').map(|(_, kind)| kind).filter(|kind| kind.chars().count() < 10);
+    let kind = kind.map(|kind| format!(".{kind}")).unwrap_or_default();
+    let kept: String = plain.chars().take(most.saturating_sub(kind.chars().count())).collect();
+    kept.trim_end().to_owned() + &kind
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,6 +82,17 @@ mod tests {
             assert_eq!(duration(seconds), text);
         }
         assert_eq!((ago(10_000).as_str(), ago(180_000).as_str()), ("just now", "3 min ago"));
+    }
+
+    #[test]
+    fn long_names_keep_what_kind_of_file_it_is() {
+        assert_eq!(file_name("a bear.jpg", 200), "a bear.jpg");
+        assert_eq!(file_name(" a\nbear.jpg", 200), "a bear.jpg");
+        assert_eq!(file_name("äöü bear.jpeg", 9), "äöü.jpeg");
+        let long = file_name(&format!("{}.jpeg", "ä".repeat(300)), 200);
+        assert!(long.ends_with("ä.jpeg") && long.chars().count() == 200, "{long}");
+        assert_eq!(file_name(&"x.".repeat(300), 5), "x.x..");
+        assert_eq!(file_name("no kind at all", 7), "no kind");
     }
 
     #[test]

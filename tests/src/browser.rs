@@ -45,6 +45,17 @@ impl Browser {
         Self::open_with(address, &["--enable-unsafe-webgpu"])
     }
 
+    /// Opens one that reaches the server at `address` by the name `studio.test`, which is not this machine's.
+    ///
+    /// # Panics
+    /// Where there is no Chromium with its driver.
+    #[must_use]
+    pub fn open_from_afar(address: &str) -> Self {
+        let port = address.rsplit(':').next().unwrap_or_default();
+        let flags = ["--disable-gpu", "--no-proxy-server", "--host-resolver-rules=MAP studio.test 127.0.0.1"];
+        Self::open_with(&format!("studio.test:{port}"), &flags)
+    }
+
     fn open_with(address: &str, further: &[&str]) -> Self {
         const CURE: &str = "`chromedriver` cannot be started; `cargo xtask test` installs it, or says how";
         let mut command = Command::new("chromedriver");
@@ -208,7 +219,12 @@ impl Browser {
              const scope = document.querySelector('dialog[open]') || document;
              const all = [...scope.querySelectorAll('button, a, summary, label.choice, label.check')].filter(shown);
              const name = {};
-             return all.find(e => called(e) === name && !e.disabled) || all.find(e => called(e).startsWith(name) && !e.disabled);",
+             const found = all.find(e => called(e) === name && !e.disabled) || all.find(e => called(e).startsWith(name) && !e.disabled);
+             // The driver scrolls to what is out of the window, not to what lies under a bar at its edge.
+             const box = found?.getBoundingClientRect();
+             const top = box && document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
+             if (found && !found.contains(top)) found.scrollIntoView({{ block: 'center', behavior: 'instant' }});
+             return found;",
             json!(name)
         );
         let begin = Instant::now();

@@ -1,5 +1,6 @@
 //! What a page shows of an answer: nothing yet, a fault, or the value; and again when the server is back.
 
+use futures_util::future::LocalBoxFuture;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 
@@ -10,6 +11,39 @@ use crate::answers::stays;
 pub(crate) struct Loaded<T: Send + Sync + 'static> {
     answer: RwSignal<Option<Answer<T>>>,
     again: RwSignal<u32>,
+}
+
+/// What is done with an answer, once it is there. Nothing of its type is known, so that one copy of the code serves all types.
+type Settling = LocalBoxFuture<'static, Box<dyn FnOnce()>>;
+
+/// Calls `react` whenever the server comes back.
+fn at_return(react: Box<dyn Fn()>) {
+    let connection = expect_context::<Connection>();
+    Effect::new(move |before: Option<u32>| {
+        let times = connection.returned.get();
+        if before.is_some_and(|before| before != times) {
+            react();
+        }
+        times
+    });
+}
+
+/// Asks, and asks again whenever `again` or a signal that `ask` reads changes.
+fn ask_again(again: RwSignal<u32>, ask: Box<dyn Fn() -> Settling>) {
+    let asked = StoredValue::new(0_u32);
+    Effect::new(move |_| {
+        again.track();
+        let number = asked.get_value() + 1;
+        asked.set_value(number);
+        let answer = ask();
+        spawn_local(async move {
+            let settle = answer.await;
+            // The page may be gone, or may have asked for something else meanwhile.
+            if asked.try_get_value() == Some(number) {
+                settle();
+            }
+        });
+    });
 }
 
 impl<T: Send + Sync + 'static> Clone for Loaded<T> {
@@ -36,28 +70,19 @@ impl<T: Clone + PartialEq + Send + Sync + 'static> Loaded<T> {
         on_return: impl Fn(Self) -> bool + 'static,
     ) -> Self {
         let loaded = Self { answer: RwSignal::new(None), again: RwSignal::new(0) };
-        let connection = expect_context::<Connection>();
-        Effect::new(move |before: Option<u32>| {
-            let times = connection.returned.get();
-            if before.is_some_and(|before| before != times) && on_return(loaded) {
+        at_return(Box::new(move || {
+            if on_return(loaded) {
                 loaded.reload();
             }
-            times
-        });
-        let asked = StoredValue::new(0_u32);
-        Effect::new(move |_| {
-            loaded.again.track();
-            let number = asked.get_value() + 1;
-            asked.set_value(number);
+        }));
+        let ask = move || -> Settling {
             let answer = ask();
-            spawn_local(async move {
+            Box::pin(async move {
                 let answer = answer.await;
-                // The page may be gone, or may have asked for something else meanwhile.
-                if asked.try_get_value() == Some(number) {
-                    loaded.settle(answer);
-                }
-            });
-        });
+                Box::new(move || loaded.settle(answer)) as Box<dyn FnOnce()>
+            })
+        };
+        ask_again(loaded.again, Box::new(ask));
         loaded
     }
 

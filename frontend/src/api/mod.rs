@@ -8,11 +8,13 @@ mod upload;
 mod watch;
 
 pub(crate) use crate::answers::ApiError;
-pub(crate) use binary::{post_for_image, read_image, write_mask};
+pub(crate) use binary::{post_for_image, read_image, remove_mask, write_mask};
 pub(crate) use live::listen;
 pub(crate) use loaded::Loaded;
-pub(crate) use request::{bytes, delete, get, list, outliving, patch, post, post_empty, put, put_empty};
-pub(crate) use upload::upload;
+pub(crate) use request::{
+    bytes, delete, delete_version, get, list, outliving, patch, post, post_empty, put, put_empty,
+};
+pub(crate) use upload::{Sent, upload};
 pub(crate) use watch::Connection;
 
 use uuid::Uuid;

@@ -11,14 +11,33 @@ use web_sys::{File, ProgressEvent, XmlHttpRequest};
 
 use super::{Answer, ApiError};
 
-/// Sends `file` to `path`, and tells `progress` which share of it is sent. (`fetch` does not tell.)
+/// A request that can be given up.
+#[derive(Clone, Default)]
+pub(crate) struct Sent(Rc<RefCell<Option<XmlHttpRequest>>>);
+
+impl Sent {
+    /// Sends no more of it.
+    pub(crate) fn abort(&self) {
+        // Outside of the borrow: the browser tells of the end at once.
+        let request = self.0.borrow_mut().take();
+        if let Some(request) = request {
+            // One that has ended already stays as it is.
+            let _ = request.abort();
+        }
+    }
+}
+
+/// Sends `file` to `path`, and tells `progress` which share of it is sent. (`fetch` does not tell.) What comes back has its status.
+/// `sent` gives it up.
 pub(crate) async fn upload<T: DeserializeOwned>(
     path: &str,
     file: &File,
+    sent: &Sent,
     progress: impl Fn(f64) + 'static,
-) -> Answer<T> {
+) -> Answer<(u16, T)> {
     let broken = |_: JsValue| ApiError::Offline;
     let request = XmlHttpRequest::new().map_err(broken)?;
+    *sent.0.borrow_mut() = Some(request.clone());
     request.open("POST", path).map_err(broken)?;
     request.set_request_header("Content-Type", "application/octet-stream").map_err(broken)?;
     let moved = Closure::<dyn Fn(ProgressEvent)>::new(move |event: ProgressEvent| {
@@ -43,7 +62,9 @@ pub(crate) async fn upload<T: DeserializeOwned>(
     let text = request.response_text().ok().flatten().unwrap_or_default();
     match status {
         0 => Err(ApiError::Offline),
-        200..300 => serde_json::from_str(&text).map_err(|error| ApiError::Unreadable(error.to_string())),
+        200..300 => serde_json::from_str(&text)
+            .map(|value| (status, value))
+            .map_err(|error| ApiError::Unreadable(error.to_string())),
         _ => Err(ApiError::of(status, &text)),
     }
 }

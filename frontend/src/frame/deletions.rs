@@ -8,7 +8,11 @@ use leptos::ev;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 
+use send_wrapper::SendWrapper;
+use web_sys::HtmlElement;
+
 use super::Toasts;
+use super::toasts::NEWEST_UNDO;
 use crate::api;
 use crate::browser;
 
@@ -18,8 +22,8 @@ const BEAT: u32 = 50;
 /// What is being deleted; there is one list for the page.
 #[derive(Clone, Copy)]
 pub(crate) struct Deletions {
-    /// Paths that are hidden and still to be deleted.
-    pending: RwSignal<Vec<String>>,
+    /// Paths that are hidden and still to be deleted, and which version of each, where only that may be.
+    pending: RwSignal<Vec<(String, Option<String>)>>,
     /// Counts what the server did not delete.
     failed: StoredValue<u32>,
     toasts: Toasts,
@@ -35,8 +39,8 @@ impl Deletions {
         };
         provide_context(deletions);
         let leaving = window_event_listener(ev::Custom::<web_sys::Event>::new("pagehide"), move |_| {
-            for path in deletions.pending.get_untracked() {
-                last_words(&path);
+            for (path, tag) in deletions.pending.get_untracked() {
+                last_words(&path, tag.as_deref());
             }
         });
         on_cleanup(move || leaving.remove());
@@ -44,29 +48,70 @@ impl Deletions {
 
     /// Whether `path` is to be shown no more.
     pub(crate) fn hides(self, path: &str) -> bool {
-        self.pending.with(|pending| pending.iter().any(|hidden| hidden == path))
+        self.pending.with(|pending| pending.iter().any(|(hidden, _)| hidden == path))
     }
 
     /// Deletes `path` unless it is undone; `then` is called afterwards, where the part of the page that owns it is still there.
     pub(crate) fn delete(self, path: String, text: impl Into<String>, then: Callback<()>) {
-        if self.pending.with_untracked(|pending| pending.contains(&path)) {
+        self.delete_version(path, None, text, then);
+    }
+
+    /// The same of what has the `ETag` `tag`, without quotes: what somebody changes until then stays.
+    pub(crate) fn delete_version(
+        self,
+        path: String,
+        tag: Option<String>,
+        text: impl Into<String>,
+        then: Callback<()>,
+    ) {
+        self.delete_these(vec![(path, tag)], text, then);
+    }
+
+    /// The same of all of `paths` together.
+    pub(crate) fn delete_all(self, paths: Vec<String>, text: impl Into<String>, then: Callback<()>) {
+        self.delete_these(paths.into_iter().map(|path| (path, None)).collect(), text, then);
+    }
+
+    fn delete_these(
+        self,
+        mut these: Vec<(String, Option<String>)>,
+        text: impl Into<String>,
+        then: Callback<()>,
+    ) {
+        these.retain(|(path, _)| !untrack(|| self.hides(path)));
+        if these.is_empty() {
             return;
         }
-        self.pending.update(|pending| pending.push(path.clone()));
-        let restored = path.clone();
-        let undo = move || self.forget(&restored);
+        let before = browser::focused();
+        // Whoever points elsewhere by mouse is not kept at the message, which stays while it has the focus.
+        let by_key = before.as_ref().is_some_and(|focused| focused.matches(":focus-visible") == Ok(true));
+        self.pending.update(|pending| pending.extend(these.iter().cloned()));
+        let (restored, before) = (these.clone(), SendWrapper::new(before));
+        let undo = move || {
+            self.forget(&restored);
+            refocus((*before).clone());
+        };
         let gone = move || {
-            let path = path.clone();
+            let these = these.clone();
             spawn_local(async move {
-                if let Err(error) = api::delete(&path).await {
-                    self.failed.update_value(|failed| *failed += 1);
+                let mut fault = None;
+                for (path, tag) in &these {
+                    if let Err(error) = api::delete_version(path, tag.as_deref()).await {
+                        self.failed.update_value(|failed| *failed += 1);
+                        fault = Some(error);
+                    }
+                }
+                if let Some(error) = fault {
                     self.toasts.fault(&error);
                 }
                 then.try_run(());
-                self.forget(&path);
+                self.forget(&these);
             });
         };
         self.toasts.undoable(text, undo, gone);
+        if by_key {
+            to_undo();
+        }
     }
 
     /// Has everything deleted now: what is begun next works with what is on the server. Whether all is gone.
@@ -79,15 +124,43 @@ impl Deletions {
         self.failed.get_value() == before
     }
 
-    fn forget(self, path: &str) {
-        self.pending.update(|pending| pending.retain(|hidden| hidden != path));
+    fn forget(self, these: &[(String, Option<String>)]) {
+        self.pending
+            .update(|pending| pending.retain(|(hidden, _)| !these.iter().any(|(path, _)| hidden == path)));
     }
 }
 
+/// Puts the focus on the newest message's undo, where what had it goes. The messages are last in the page, and gone long before one
+/// is there by Tab.
+fn to_undo() {
+    spawn_local(async move {
+        TimeoutFuture::new(0).await;
+        if browser::focused().is_none() {
+            browser::focus(NEWEST_UNDO);
+        }
+    });
+}
+
+/// Gives the focus back to what had it, where nothing else has it now.
+fn refocus(before: Option<HtmlElement>) {
+    spawn_local(async move {
+        TimeoutFuture::new(0).await;
+        if let (Some(before), None) = (before, browser::focused()) {
+            // What refuses it is not there any more.
+            let _ = before.focus();
+        }
+    });
+}
+
 /// Deletes `path` by a request that outlives the page.
-fn last_words(path: &str) {
+fn last_words(path: &str, tag: Option<&str>) {
     let options = api::outliving();
     options.set_method("DELETE");
+    if let (Some(tag), Ok(headers)) = (tag, web_sys::Headers::new()) {
+        // Where it is not said which version goes, the server deletes nothing.
+        let _ = headers.set("If-Match", &format!("\"{tag}\""));
+        options.set_headers(&headers);
+    }
     // Nobody is there any more to hear the answer.
     let _ = browser::window().fetch_with_str_and_init(path, &options);
 }

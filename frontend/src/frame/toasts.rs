@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use gloo_timers::future::TimeoutFuture;
+use leptos::ev::{self, KeyboardEvent};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
+use wasm_bindgen::JsCast;
+use web_sys::Element;
 
 use crate::api::ApiError;
 use crate::browser;
@@ -16,6 +19,10 @@ const LASTS: u32 = 70;
 const FAULT_LASTS: u32 = 140;
 /// What the browser remembers of faults while the other program is loaded.
 const HANDED_OVER: &str = "mudi-faults";
+/// The button of the newest message that takes back what it tells.
+pub(super) const NEWEST_UNDO: &str = ".toast:last-child .undo";
+/// What has an undo of its own.
+const WRITTEN: &str = "input:not([type=range]):not([type=checkbox]):not([type=radio]), textarea, select";
 
 /// What a message does. It is nobody's part of the page: whoever asked for it may be gone when it is pressed.
 type Act = Arc<dyn Fn() + Send + Sync>;
@@ -115,6 +122,27 @@ impl Toasts {
         });
     }
 
+    /// Takes back the newest of what can be taken back; whether there was any.
+    fn undo_newest(self) -> bool {
+        let newest = self.list.with_untracked(|list| {
+            list.iter().rev().find(|toast| toast.undo.is_some()).map(|toast| toast.id)
+        });
+        newest.inspect(|id| self.close(*id, true)).is_some()
+    }
+
+    /// Closes one whose button was pressed. The button is gone with it, so it is looked anew whether the others are held.
+    fn press(self, id: u32, undone: bool) {
+        self.close(id, undone);
+        spawn_local(async move {
+            TimeoutFuture::new(0).await;
+            let within = browser::document().query_selector(".toasts:is(:hover, :focus-within) .toast");
+            self.held.set(within.is_ok_and(|found| found.is_some()));
+            if browser::focused().is_none() {
+                browser::focus("#main");
+            }
+        });
+    }
+
     fn close(self, id: u32, undone: bool) {
         let mut found = None;
         self.list.update(|list| {
@@ -133,11 +161,26 @@ impl Toasts {
     }
 }
 
+/// Whether somebody asks for the newest message's undo: with the keys that undo in fields too, outside of them. The editors, whose keys these are
+/// as well, are in another program, in which nothing is deleted this way.
+fn takes_back(event: &KeyboardEvent) -> bool {
+    let keys = (event.ctrl_key() || event.meta_key()) && !event.shift_key() && !event.alt_key();
+    let target = event.target().and_then(|target| target.dyn_into::<Element>().ok());
+    let written = target.is_some_and(|target| target.closest(WRITTEN).is_ok_and(|found| found.is_some()));
+    keys && event.key().eq_ignore_ascii_case("z") && !written
+}
+
 /// Where the messages are.
 #[component]
 pub(crate) fn ToastList() -> impl IntoView {
     let toasts = expect_context::<Toasts>();
     let hold = move |held: bool| move |_| toasts.held.set(held);
+    let keys = window_event_listener(ev::keydown, move |event| {
+        if takes_back(&event) && toasts.undo_newest() {
+            event.prevent_default();
+        }
+    });
+    on_cleanup(move || keys.remove());
     view! {
         <div
             class="toasts"
@@ -155,12 +198,16 @@ pub(crate) fn ToastList() -> impl IntoView {
                         .undo
                         .map(|_| {
                             view! {
-                                <button class="button" on:click=move |_| toasts.close(toast.id, true)>
+                                <button
+                                    class="button undo"
+                                    aria-keyshortcuts="Control+Z Meta+Z"
+                                    on:click=move |_| toasts.press(toast.id, true)
+                                >
                                     "Undo"
                                 </button>
                             }
                         })}
-                    <button class="button plain square" on:click=move |_| toasts.close(toast.id, false)>
+                    <button class="button plain square" on:click=move |_| toasts.press(toast.id, false)>
                         <Icon sign=Sign::Close />
                         <span class="visually-hidden">"Dismiss"</span>
                     </button>

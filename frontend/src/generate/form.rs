@@ -4,10 +4,12 @@ use leptos::ev::SubmitEvent;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use leptos_router::components::A;
-use mudi_domain::api::{Base, Job, JobState, Run, Stored, SubjectSummary};
+use mudi_domain::api::{Job, Stored};
 use mudi_domain::layout::Layout;
+use mudi_domain::prompt;
 use uuid::Uuid;
 
+use super::offer::{Known, Offer};
 use super::wish::{Start, Wish, drawn_seed};
 use crate::api;
 use crate::frame::the_project;
@@ -17,44 +19,21 @@ use crate::widgets::{Icon, Sign};
 
 const SAMPLERS: [&str; 4] = ["euler", "ddim", "euler-ancestral", "dpmpp-2m"];
 
-/// What the form offers.
-#[derive(Clone, PartialEq)]
-pub(super) struct Offer {
-    pub(super) bases: Vec<Base>,
-    pub(super) runs: Vec<Run>,
-    pub(super) subjects: Vec<SubjectSummary>,
-    pub(super) layouts: Vec<Stored<Layout>>,
-}
-
-impl Offer {
-    /// The runs whose weights are there, newest first.
-    pub(super) fn done(&self) -> impl Iterator<Item = &Run> {
-        self.runs.iter().rev().filter(|run| run.state == JobState::Done)
-    }
-
-    /// The base that is drawn with: the run's, or the one that is chosen by itself.
-    pub(super) fn base_of(&self, wish: Wish) -> String {
-        let run = self.runs.iter().find(|run| Some(run.id) == wish.run.get_untracked());
-        run.map_or_else(|| wish.base.get_untracked(), |run| run.base.clone())
-    }
-
-    /// The negative prompt that suits that base.
-    pub(super) fn negative_for(&self, wish: Wish) -> String {
-        let name = self.base_of(wish);
-        let base = self.bases.iter().find(|base| base.name == name);
-        base.map(|base| base.negative.clone()).unwrap_or_default()
-    }
-}
-
 /// Asks for pictures.
 #[component]
 pub(super) fn Form(offer: Offer, wish: Wish, asked: Callback<Job>) -> impl IntoView {
     let the = the_project();
     let (busy, fault) = (RwSignal::new(false), RwSignal::new(None::<String>));
-    let saved: Vec<(Uuid, Layout)> =
-        offer.layouts.iter().map(|layout| (layout.id, layout.value.clone())).collect();
+    let layouts = offer.layouts.clone();
+    let saved: Vec<(Uuid, Layout)> = layouts.iter().map(|layout| (layout.id, layout.value.clone())).collect();
+    let offer = StoredValue::new(offer);
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
+        if offer.with_value(|offer| untrack(|| offer.missing(wish))).is_some() {
+            return fault.set(Some(
+                "The model that was chosen is not there any more. Choose another one.".to_owned(),
+            ));
+        }
         let request = match wish.request(&saved) {
             Ok(request) => request,
             Err(why) => return fault.set(Some(why.to_owned())),
@@ -73,10 +52,20 @@ pub(super) fn Form(offer: Offer, wish: Wish, asked: Callback<Job>) -> impl IntoV
             }
         });
     };
-    let models = models(&offer, wish);
-    let chips =
-        offer.subjects.iter().enumerate().map(|(place, subject)| chip(place, subject, wish)).collect_view();
-    let some = !offer.subjects.is_empty();
+    let chips = move || {
+        let known = offer.with_value(|offer| offer.subjects_of(wish));
+        (!known.is_empty()).then(|| {
+            let chips = known.into_iter().map(|known| chip(known, wish)).collect_view();
+            view! { <div class="row" role="group" aria-label="Put a subject into the prompt">{chips}</div> }
+        })
+    };
+    let strangers = move || {
+        let names = offer.with_value(|offer| offer.strangers(wish));
+        (!names.is_empty()).then(|| {
+            view! { <p class="help">{format!("The run does not know {}: it was trained without.", prompt::list(&names))}</p> }
+        })
+    };
+    let subjects = Signal::derive(move || offer.with_value(|offer| offer.subjects_of(wish).len()));
     view! {
         <form class="card form generate-form" on:submit=submit aria-label="New pictures">
             <div class="field">
@@ -90,11 +79,9 @@ pub(super) fn Form(offer: Offer, wish: Wish, asked: Callback<Job>) -> impl IntoV
                     prop:value=wish.prompt
                     on:input=move |event| wish.prompt.set(event_target_value(&event))
                 ></textarea>
-                {some
-                    .then(|| view! { <div class="row" role="group" aria-label="Put a subject into the prompt">{chips}</div> })}
+                {chips} {strangers}
             </div>
-            {models}
-            <StartField layouts=offer.layouts subjects=offer.subjects.len() wish />
+            {models(offer, wish)} <StartField layouts subjects wish />
             <div class="columns">
                 <SeedField wish />
                 <Number id="count" label="Pictures" least=1.0 most=64.0 step="1" value=Signal::derive(move || f64::from(wish.count.get())) set=Callback::new(move |n: f64| wish.count.set(n as u32)) />
@@ -112,42 +99,44 @@ pub(super) fn Form(offer: Offer, wish: Wish, asked: Callback<Job>) -> impl IntoV
 }
 
 /// Runs that are done, and bases alone.
-fn models(offer: &Offer, wish: Wish) -> impl IntoView + use<> {
-    let runs: Vec<(String, String)> =
-        offer.done().map(|run| (run.id.to_string(), format!("{} ({})", run.name, run.base))).collect();
-    let bases: Vec<(String, String)> = offer
-        .bases
-        .iter()
-        .map(|base| (format!("base:{}", base.name), format!("{} alone, untrained", base.name)))
-        .collect();
+fn models(offer: StoredValue<Offer>, wish: Wish) -> impl IntoView {
+    let all: Vec<(String, String)> = offer.with_value(|offer| {
+        let runs = offer.done().map(|run| (run.id.to_string(), format!("{} ({})", run.name, run.base)));
+        let bases = offer.bases.iter().map(|base| &base.name);
+        runs.chain(bases.map(|name| (format!("base:{name}"), format!("{name} alone, untrained")))).collect()
+    });
     let value = move || match wish.run.get() {
         Some(run) => run.to_string(),
         None => format!("base:{}", wish.base.get()),
     };
     let option = move |(key, name): (String, String)| {
         let own = key.clone();
-        view! { <option value=key selected=move || value() == own>{name}</option> }
+        view! { <option value=key prop:selected=move || value() == own>{name}</option> }
     };
-    let offer = offer.clone();
+    let missing = Memo::new(move |_| offer.with_value(|offer| offer.missing(wish)));
     let choose = move |event: web_sys::Event| {
         let key = event_target_value(&event);
         let base = key.strip_prefix("base:").map(str::to_owned);
-        wish.draw_with(key.parse().ok(), base, |wish| offer.negative_for(wish));
+        wish.draw_with(key.parse().ok(), base, |wish| offer.with_value(|offer| offer.suited(wish)));
     };
     view! {
         <div class="field">
             <label for="model">"Model"</label>
             <select id="model" on:change=choose>
-                {runs.into_iter().map(option).collect_view()}
-                {bases.into_iter().map(option).collect_view()}
+                {all.into_iter().map(option).collect_view()}
+                {move || missing.get().map(|words| view! { <option value="" disabled prop:selected=true>{words}</option> })}
             </select>
+            {move || {
+                missing.get().map(|_| view! { <p class="fault" role="status">"It is not there any more: choose another model."</p> })
+            }}
         </div>
     }
 }
 
 /// A button that puts a subject's name into the prompt.
-fn chip(place: usize, subject: &SubjectSummary, wish: Wish) -> impl IntoView + use<> {
-    let name = subject.name.clone();
+fn chip(known: Known, wish: Wish) -> impl IntoView {
+    let Known { place, name, today } = known;
+    let words = today.map_or_else(|| name.clone(), |today| format!("{today}, trained as {name}"));
     let add = move |_| {
         wish.prompt.update(|prompt| {
             let joint = match prompt.trim_end() {
@@ -163,14 +152,19 @@ fn chip(place: usize, subject: &SubjectSummary, wish: Wish) -> impl IntoView + u
     view! {
         <button type="button" class="chip" style=("--dot", photos::color(place)) on:click=add>
             <span class="dot" aria-hidden="true"></span>
-            {subject.name.clone()}
+            {words}
         </button>
     }
 }
 
 /// Where the pictures start, and how strongly.
 #[component]
-fn StartField(layouts: Vec<Stored<Layout>>, subjects: usize, wish: Wish) -> impl IntoView {
+fn StartField(
+    layouts: Vec<Stored<Layout>>,
+    /// How many a random layout places.
+    subjects: Signal<usize>,
+    wish: Wish,
+) -> impl IntoView {
     let the = the_project();
     let key = move || match wish.start.get() {
         Start::Noise => "noise".to_owned(),
@@ -181,8 +175,11 @@ fn StartField(layouts: Vec<Stored<Layout>>, subjects: usize, wish: Wish) -> impl
     let sizes: Vec<(Uuid, usize)> =
         layouts.iter().map(|layout| (layout.id, layout.value.subjects.len())).collect();
     let in_layout = move |start: &Start| match start {
-        Start::Noise | Start::Random => subjects,
-        Start::Saved(id) => sizes.iter().find(|(known, _)| known == id).map_or(subjects, |(_, size)| *size),
+        Start::Noise | Start::Random => subjects.get_untracked(),
+        Start::Saved(id) => sizes
+            .iter()
+            .find(|(known, _)| known == id)
+            .map_or_else(|| subjects.get_untracked(), |(_, size)| *size),
         Start::Own(layout) => layout.subjects.len(),
     };
     let choose = move |event: web_sys::Event| {
@@ -197,7 +194,7 @@ fn StartField(layouts: Vec<Stored<Layout>>, subjects: usize, wish: Wish) -> impl
     };
     let option = move |value: String, name: String| {
         let own = value.clone();
-        view! { <option value=value selected=move || key() == own>{name}</option> }
+        view! { <option value=value prop:selected=move || key() == own>{name}</option> }
     };
     let saved = layouts
         .into_iter()

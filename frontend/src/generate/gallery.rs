@@ -9,18 +9,26 @@ use mudi_domain::compare::score_text;
 use uuid::Uuid;
 
 use super::compare::Compare;
+use super::pictures::Pictures;
+use super::place::Place;
+use super::selection::Selection;
 use super::viewer::Viewer;
-use super::wish::Wish;
-use crate::api::{self, Loaded};
+use super::wish::{Wish, by_deleted};
+use crate::api;
 use crate::browser;
 use crate::frame::{Deletions, Toasts, the_project};
 use crate::text;
 use crate::training::OpenJobs;
-use crate::widgets::{Dialog, Empty, Icon, Sign};
+use crate::widgets::{Asked, Dialog, Empty, Icon, Sign, ToysOnly};
 
 /// Where a picture is.
-pub(crate) fn picture_path(project: Uuid, image: &Image) -> String {
+pub(super) fn picture_path(project: Uuid, image: &Image) -> String {
     api::of(project, &format!("images/{}/picture", image.id))
+}
+
+/// Where the same is, small.
+pub(crate) fn thumbnail_path(project: Uuid, image: &Image) -> String {
+    api::of(project, &format!("images/{}/thumbnail", image.id))
 }
 
 /// What is being judged.
@@ -35,7 +43,7 @@ struct Judging {
 impl Judging {
     /// Whether a job judges pictures of `group`.
     fn has(self, group: Uuid) -> bool {
-        let jobs = self.jobs.all();
+        let jobs = self.jobs.open();
         self.groups.with(|groups| jobs.iter().any(|job| groups.get(&job.id) == Some(&group)))
     }
 
@@ -94,7 +102,9 @@ pub(super) fn described(image: &Image) -> String {
 /// All pictures of the project.
 #[component]
 pub(super) fn Gallery(
-    images: Loaded<Vec<Image>>,
+    pictures: Pictures,
+    /// The picture that the address names.
+    place: Place,
     runs: Signal<Vec<Run>>,
     jobs: OpenJobs,
     wish: Wish,
@@ -104,23 +114,46 @@ pub(super) fn Gallery(
     let the = the_project();
     let open = RwSignal::new(false);
     let shown = RwSignal::new(None::<Image>);
+    let selection = Selection::new();
     let (chosen, comparing) = (RwSignal::new(Vec::<Image>::new()), RwSignal::new(false));
-    let changed = Callback::new(move |()| images.reload());
     let groups = Memo::new(move |_| {
         let mut groups: Vec<(Uuid, Vec<Image>)> = Vec::new();
-        for image in images.value().unwrap_or_default() {
+        for image in pictures.all() {
             match groups.last_mut().filter(|(job, _)| *job == image.job) {
-                Some((_, group)) => group.push(image),
+                Some((_, group)) => group.insert(0, image),
                 None => groups.push((image.job, vec![image])),
             }
         }
-        groups.reverse();
         groups
     });
-    let show = Callback::new(move |image: Image| {
-        shown.set(Some(image));
-        open.set(true);
+    let toasts = expect_context::<Toasts>();
+    let reveal = move |image: Image| {
+        shown.try_set(Some(image));
+        open.try_set(true);
+    };
+    Effect::new(move |_| {
+        let Some(id) = place.picture.get() else { return open.set(false) };
+        if let Some(known) = untrack(|| pictures.all()).into_iter().find(|image| image.id == id) {
+            return reveal(known);
+        }
+        let path = the.path_now(&format!("images/{id}"));
+        spawn_local(async move {
+            match api::get::<Image>(&path).await {
+                // Another one may have been opened meanwhile.
+                Ok(image) if place.picture.try_get_untracked() == Some(Some(id)) => reveal(image),
+                Ok(_) => {}
+                Err(error) => toasts.fault(&error),
+            }
+        });
     });
+    Effect::new(move |before: Option<bool>| {
+        let now = open.get();
+        if before == Some(true) && !now {
+            place.closed();
+        }
+        now
+    });
+    let show = Callback::new(move |image: Image| place.show(Some(image.id), false));
     let choose = Callback::new(move |image: Image| {
         chosen.update(|chosen| match chosen.iter().position(|other| other.id == image.id) {
             Some(place) => drop(chosen.remove(place)),
@@ -136,34 +169,37 @@ pub(super) fn Gallery(
         let hidden = api::of(the.id.get_untracked(), &format!("images/{}", image.id));
         view! {
             <li class="picture" hidden=move || deletions.hides(&hidden)>
-                <Picture image show choose chosen />
+                <Picture image show choose chosen selection />
             </li>
         }
     };
+    let select =
+        move || (the.allows(Access::Editor) && !groups.with(Vec::is_empty)).then(|| selection.button());
     let judging = Judging { jobs, asked, groups: RwSignal::new(BTreeMap::new()) };
     let group = move |(id, group): (Uuid, Vec<Image>)| {
-        let (run, created, prompt) = match group.first() {
-            Some(first) => {
-                let prompt = first.parameters["prompt"].as_str().unwrap_or_default().to_owned();
-                (first.run, first.created, prompt)
-            }
-            None => (None, 0, String::new()),
-        };
+        let first = group.first();
+        let (run, created) = first.map_or((None, 0), |first| (first.run, first.created));
+        let prompt =
+            first.and_then(|first| first.parameters["prompt"].as_str()).unwrap_or_default().to_owned();
+        let deleted = first.and_then(by_deleted);
         let label = prompt.clone();
         let model = move || {
             let known =
                 runs.with(|runs| runs.iter().find(|known| Some(known.id) == run).map(|run| run.name.clone()));
-            let name = known
-                .unwrap_or_else(|| if run.is_some() { String::new() } else { "the base alone, ".to_owned() });
-            let joint = if run.is_some() && !name.is_empty() { ", " } else { "" };
-            format!("{name}{joint}{}", text::ago(browser::now() - created))
+            let by = match (&deleted, run) {
+                (Some(name), _) if name.is_empty() => "by a run that is deleted, ".to_owned(),
+                (Some(name), _) => format!("by a run that is deleted: {name}, "),
+                (None, Some(_)) => known.map(|name| format!("{name}, ")).unwrap_or_default(),
+                (None, None) => "the base alone, ".to_owned(),
+            };
+            format!("{by}{}", text::ago(browser::now() - created))
         };
         let judged = judging.button(id, &group);
         view! {
             <section class="stack" aria-label=label>
                 <p class="group-words">
                     {prompt} " "
-                    <span class="quiet small">{model}</span>
+                    <span class="quiet small">{model}</span> " "
                     {judged}
                 </p>
                 <ul class="pictures">{group.into_iter().map(picture).collect_view()}</ul>
@@ -172,7 +208,7 @@ pub(super) fn Gallery(
     };
     let bar = move || {
         let count = chosen.with(Vec::len);
-        (count > 0).then(|| {
+        (count > 0 && !selection.is_on()).then(|| {
             view! {
                 <div class="compare-bar" role="status">
                     <span>
@@ -187,10 +223,29 @@ pub(super) fn Gallery(
             }
         })
     };
+    let fetching = RwSignal::new(false);
+    let fetch = move |_| {
+        fetching.set(true);
+        spawn_local(async move {
+            if let Err(error) = pictures.more().await {
+                toasts.fault(&error);
+            }
+            fetching.try_set(false);
+        });
+    };
+    let more = move || {
+        pictures.has_more().then(|| {
+            view! {
+                <button class="button show-more" disabled=fetching on:click=fetch>
+                    {move || if fetching.get() { "Loading…" } else { "Show more" }}
+                </button>
+            }
+        })
+    };
     view! {
         <section class="stack wide-gap" aria-label="Pictures">
             {move || {
-                (images.value().is_some() && groups.with(Vec::is_empty))
+                pictures.none()
                     .then(|| {
                         view! {
                             <Empty title="No pictures yet">
@@ -199,13 +254,17 @@ pub(super) fn Gallery(
                         }
                     })
             }}
-            <For each=move || groups.get() key=|(job, group)| (*job, group.len(), group.iter().filter(|image| image.score.is_some()).count()) children=group />
-            {bar}
+            {move || (the.allows(Access::Editor) && !groups.with(Vec::is_empty)).then(|| view! { <ToysOnly asked=Asked::Scores /> })}
+            {select}
+            <For each=move || groups.get() key=|(_, group)| (group.first().map(|first| first.id), group.last().map(|last| last.id), group.len(), group.iter().filter(|image| image.score.is_some()).count()) children=group />
+            {more} {bar} {selection.bar(pictures)}
             <Dialog open=open title="Picture" wide=true>
                 {move || {
                     shown
                         .get()
-                        .map(|image| view! { <Viewer image wish changed close=Callback::new(move |()| open.set(false)) /> })
+                        .map(|image| {
+                            view! { <Viewer image wish pictures close=Callback::new(move |()| open.set(false)) /> }
+                        })
                 }}
             </Dialog>
             <Dialog open=comparing title="Compare" wide=true>
@@ -225,14 +284,37 @@ fn Picture(
     show: Callback<Image>,
     choose: Callback<Image>,
     chosen: RwSignal<Vec<Image>>,
+    selection: Selection,
 ) -> impl IntoView {
     let the = the_project();
     let (id, words) = (image.id, described(&image));
-    let source = picture_path(the.id.get_untracked(), &image);
+    let source = thumbnail_path(the.id.get_untracked(), &image);
     let held = StoredValue::new(image.clone());
+    let press = move |_| {
+        if untrack(|| selection.is_on()) {
+            selection.toggle(id);
+        } else {
+            show.run(held.get_value());
+        }
+    };
+    let label = format!("Select: {words}");
+    let check = move || {
+        selection.is_on().then(|| {
+            view! {
+                <label class="picture-select">
+                    <input
+                        type="checkbox"
+                        aria-label=label.clone()
+                        prop:checked=move || selection.has(id)
+                        on:change=move |_| selection.toggle(id)
+                    />
+                </label>
+            }
+        })
+    };
     let is_chosen = move || chosen.with(|chosen| chosen.iter().any(|other| other.id == id));
     view! {
-        <button class="picture-open" on:click=move |_| show.run(held.get_value())>
+        <button class="picture-open" class:selected=move || selection.has(id) on:click=press>
             <img src=source alt=words.clone() loading="lazy" width=image.width height=image.height />
             {score_tag(&image)}
         </button>
@@ -240,10 +322,12 @@ fn Picture(
             class="button square picture-choose"
             title="Choose to compare"
             aria-label=format!("Compare: {words}")
+            hidden=move || selection.is_on()
             aria-pressed=move || is_chosen().to_string()
             on:click=move |_| choose.run(held.get_value())
         >
             <Icon sign=Sign::Compare />
         </button>
+        {check}
     }
 }

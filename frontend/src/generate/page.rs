@@ -2,20 +2,23 @@
 
 use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
-use mudi_domain::api::{Access, Base, Image, Job, JobEvent, JobKind, Page, Stored};
+use mudi_domain::api::{Access, Base, Job, JobKind, Page, Stored};
 use mudi_domain::layout::{Layout, suited_gamma};
-use mudi_domain::prompt;
 use uuid::Uuid;
 
-use super::form::{Form, Offer};
+use super::form::Form;
 use super::gallery::Gallery;
 use super::live::LivePictures;
+use super::offer::Offer;
+use super::pictures::Pictures;
+use super::place::Place;
 use super::wish::{Start, Wish};
 use crate::api::{self, Answer, Loaded};
+use crate::browser;
 use crate::frame::the_project;
-use crate::recipes::noun;
+use crate::recipes::preferred;
 use crate::training::{OpenJobs, Progress};
-use crate::widgets::{PageTitle, shown};
+use crate::widgets::{Failed, PageTitle, shown};
 
 /// Pictures: asked for, watched, looked at.
 #[component]
@@ -42,47 +45,71 @@ pub(crate) fn Generate() -> impl IntoView {
             answer
         }
     });
-    let images = Loaded::new(move || {
-        let path = the.path("images");
-        async move { api::list::<Image>(&path).await }
-    });
+    let pictures = Pictures::new();
     let jobs = OpenJobs::new(&[JobKind::Generate, JobKind::Evaluate]);
-    // What the form begins with: run and layout of the address, or the newest run; all subjects in the prompt.
-    let begun = StoredValue::new(false);
+    // What the form begins with: the newest run, and all subjects in the prompt; else what this tab has kept of it. Run and layout of
+    // the address come before both.
+    let kept_as = format!("mudi-generate-{}", the.id.get_untracked());
+    let key = kept_as.clone();
+    let begun = RwSignal::new(false);
+    // The model that is chosen by itself.
+    let by_itself = StoredValue::new((None::<Uuid>, String::new()));
+    let place = Place::new();
     Effect::new(move |_| {
         let Some(offer) = offer.value() else { return };
-        if begun.get_value() {
+        if begun.get_untracked() {
             return;
         }
-        begun.set_value(true);
+        begun.set(true);
         let newest = offer.done().next().map(|run| run.id);
         if newest.is_some() {
             wish.start.set(Start::Random);
             wish.gamma.set(suited_gamma(offer.subjects.len()));
         }
-        wish.run.set(wanted.filter(|id| offer.done().any(|run| run.id == *id)).or(newest));
-        wish.base.set(offer.bases.first().map(|base| base.name.clone()).unwrap_or_default());
-        wish.negative.set(offer.negative_for(wish));
+        let base = preferred(&offer.bases);
+        wish.run.set(newest);
+        wish.base.set(base.clone());
+        by_itself.set_value((newest, base.clone()));
+        let [prompt, negative] = offer.suited(wish);
+        wish.prompt.set(prompt);
+        wish.negative.set(negative);
+        let is_saved = |id| offer.layouts.iter().any(|layout| layout.id == id);
+        let kept = browser::tab_remembered(&key);
+        // A model that nobody has chosen gives way to a newer run.
+        if kept.is_some_and(|kept| wish.restore(&kept, is_saved)) && newest.is_some() {
+            if wish.run.get_untracked().is_none() {
+                wish.start_from(Start::Random, |_| offer.subjects.len());
+            }
+            wish.draw_with(newest, Some(base), |wish| offer.suited(wish));
+        }
+        if let Some(run) = wanted.filter(|id| offer.done().any(|run| run.id == *id)) {
+            wish.draw_with(Some(run), None, |wish| offer.suited(wish));
+        }
         if let Some(layout) = offer.layouts.iter().find(|known| Some(known.id) == layout) {
             wish.start.set(Start::Saved(layout.id));
             wish.gamma.set(gamma.unwrap_or(suited_gamma(layout.value.subjects.len())));
         }
-        let names: Vec<String> = offer.subjects.iter().map(|subject| format!("a {}", subject.name)).collect();
-        if !names.is_empty() {
-            wish.prompt.set(prompt::together(&names, "", noun(&offer.base_of(wish))));
+        // Loaded again, the page shows what was chosen since.
+        if wanted.or(layout).is_some() {
+            place.show(place.picture.get_untracked(), true);
+        }
+    });
+    Effect::new(move |_| {
+        if begun.get() {
+            let nobodys = by_itself.with_value(|(run, base)| match wish.run.get() {
+                None => run.is_none() && wish.base.with(|chosen| chosen == base),
+                chosen => chosen == *run,
+            });
+            browser::tab_remembers(&kept_as, &wish.kept(nobodys));
         }
     });
     let runs = Signal::derive(move || offer.value().map(|offer| offer.runs).unwrap_or_default());
     let asked = Callback::new(move |job: Job| jobs.add(job));
     let work = move |job: Job| {
-        let work = jobs.follow(job, move |event| match event {
-            JobEvent::Image { .. } | JobEvent::Score { .. } => images.reload(),
-            JobEvent::State { state, .. } if state.is_over() => images.reload(),
-            _ => {}
-        });
+        let work = jobs.follow(job, move |event| pictures.hear(event));
         view! {
             <li class="card">
-                <Progress work />
+                <Progress work revived=jobs.revived() dismiss=jobs.dismissing(work) />
                 <LivePictures work />
             </li>
         }
@@ -104,17 +131,10 @@ pub(crate) fn Generate() -> impl IntoView {
                 </div>
                 <div class="stack wide-gap">
                     <ul class="stack jobs">
-                        <For each=move || jobs.all() key=|job| job.id children=work />
+                        <For each=move || jobs.all() key=OpenJobs::key children=work />
                     </ul>
-                    {move || {
-                        match images.answer() {
-                            Some(Err(error)) => {
-                                view! { <crate::widgets::Failed error again=move |()| images.reload() /> }.into_any()
-                            }
-                            _ => ().into_any(),
-                        }
-                    }}
-                    <Gallery images runs jobs wish asked />
+                    {move || pictures.fault().map(|error| view! { <Failed error again=move |()| pictures.reload() /> })}
+                    <Gallery pictures place runs jobs wish asked />
                 </div>
             </div>
         </div>

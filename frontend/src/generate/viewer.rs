@@ -7,6 +7,7 @@ use mudi_domain::compare::score_text;
 
 use super::download::save_bare;
 use super::gallery::{described, picture_path};
+use super::pictures::Pictures;
 use super::wish::Wish;
 use crate::api;
 use crate::frame::{Deletions, Toasts, the_project};
@@ -14,12 +15,12 @@ use crate::widgets::{Icon, Sign};
 
 /// The picture; `close` is called when it is done with.
 #[component]
-pub(super) fn Viewer(image: Image, wish: Wish, changed: Callback<()>, close: Callback<()>) -> impl IntoView {
+pub(super) fn Viewer(image: Image, wish: Wish, pictures: Pictures, close: Callback<()>) -> impl IntoView {
     let the = the_project();
     let (deletions, toasts) = (expect_context::<Deletions>(), expect_context::<Toasts>());
     let may_edit = the.allows(Access::Editor);
-    let project = the.id.get_untracked();
-    let path = api::of(project, &format!("images/{}", image.id));
+    let (project, id) = (the.id.get_untracked(), image.id);
+    let path = api::of(project, &format!("images/{id}"));
     let source = picture_path(project, &image);
     let name = format!("mudi-{}-{}.png", image.seed, &image.id.to_string()[24..]);
     let bare = {
@@ -37,7 +38,7 @@ pub(super) fn Viewer(image: Image, wish: Wish, changed: Callback<()>, close: Cal
         let path = path.clone();
         move |_| {
             close.run(());
-            deletions.delete(path.clone(), "The picture is deleted.", changed);
+            deletions.delete(path.clone(), "The picture is deleted.", pictures.going(vec![id]));
         }
     };
     let reused = image.clone();

@@ -8,6 +8,19 @@ use uuid::Uuid;
 /// Seeds are drawn below this, so that they are short enough to be told to somebody.
 const SEEDS: f64 = 1_000_000.0;
 
+/// Stands for a run that made a picture and is deleted: of that one the picture keeps no id.
+pub(super) const GONE: Uuid = Uuid::nil();
+
+/// The name of the deleted run that has made a picture, empty where only that there was one is known. None where its run is there, and
+/// where it is of a base alone.
+pub(super) fn by_deleted(image: &Image) -> Option<String> {
+    let said = |name: &str| image.parameters.get(name);
+    let name = said("run").and_then(|name| name.as_str());
+    // Of pictures that do not name it: a base alone has no layout.
+    let had_one = name.is_some() || said("layout").is_some();
+    (image.run.is_none() && had_one).then(|| name.unwrap_or_default().to_owned())
+}
+
 /// Where pictures start.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Start {
@@ -74,16 +87,24 @@ impl Wish {
         self.start.set(start);
     }
 
-    /// Draws with another run, or with another base alone. What not to draw goes with the base, of which `suited` tells, until somebody has
-    /// written something else.
-    pub(super) fn draw_with(self, run: Option<Uuid>, base: Option<String>, suited: impl Fn(Self) -> String) {
-        let untouched = self.negative.get_untracked() == suited(self);
+    /// Draws with another run, or with another base alone. What to draw and what not goes with the model, of which `suited` tells, until
+    /// somebody has written something else.
+    pub(super) fn draw_with(
+        self,
+        run: Option<Uuid>,
+        base: Option<String>,
+        suited: impl Fn(Self) -> [String; 2],
+    ) {
+        let texts = [self.prompt, self.negative];
+        let before = suited(self);
         self.run.set(run);
         if let Some(base) = base {
             self.base.set(base);
         }
-        if untouched {
-            self.negative.set(suited(self));
+        for ((text, before), after) in texts.into_iter().zip(before).zip(suited(self)) {
+            if text.get_untracked() == before {
+                text.set(after);
+            }
         }
     }
 
@@ -92,42 +113,91 @@ impl Wish {
     /// # Errors
     /// Why the layout that was chosen cannot be used.
     pub(super) fn request(self, layouts: &[(Uuid, Layout)]) -> Result<NewImages, &'static str> {
-        let layout = match self.start.get_untracked() {
-            Start::Noise => LayoutChoice::None,
-            Start::Random => LayoutChoice::Random,
-            Start::Own(layout) => LayoutChoice::Fixed(layout),
-            Start::Saved(id) => match layouts.iter().find(|(known, _)| *known == id) {
-                Some((_, layout)) => LayoutChoice::Fixed(layout.clone()),
-                None => {
-                    self.start.set(Start::Noise);
-                    return Err(
-                        "The layout that was chosen is deleted. Choose another one, or generate without.",
-                    );
-                }
-            },
-        };
-        let run = self.run.get_untracked();
+        let mut new = untrack(|| self.fields());
+        if let Start::Saved(id) = self.start.get_untracked() {
+            let Some((_, layout)) = layouts.iter().find(|(known, _)| *known == id) else {
+                self.start.set(Start::Noise);
+                return Err(
+                    "The layout that was chosen is deleted. Choose another one, or generate without.",
+                );
+            };
+            new.layout = LayoutChoice::Fixed(layout.clone());
+        }
         // A random layout is what the form begins with; this one somebody has chosen.
-        if run.is_none() && matches!(layout, LayoutChoice::Fixed(_)) {
+        if new.run.is_none() && matches!(new.layout, LayoutChoice::Fixed(_)) {
             return Err(
                 "Only a trained run can start from a layout. Choose one as the model, or “Wherever the model puts them”.",
             );
         }
-        Ok(NewImages {
-            gamma: (layout != LayoutChoice::None).then(|| self.gamma.get_untracked()),
-            base: run.is_none().then(|| self.base.get_untracked()),
-            run,
-            prompt: self.prompt.get_untracked(),
-            negative: Some(self.negative.get_untracked()),
-            layout: if run.is_some() { layout } else { LayoutChoice::None },
-            steps: self.steps.get_untracked(),
-            guidance: self.guidance.get_untracked(),
-            sampler: self.sampler.get_untracked(),
-            karras: self.karras.get_untracked(),
-            seed: self.seed.get_untracked(),
-            count: self.count.get_untracked(),
-            lora_scale: self.scale.get_untracked(),
-        })
+        if new.run.is_some() {
+            new.base = None;
+        } else {
+            new.layout = LayoutChoice::None;
+        }
+        if new.layout == LayoutChoice::None {
+            new.gamma = None;
+        }
+        Ok(new)
+    }
+
+    /// All fields as they are, a saved layout as none.
+    fn fields(self) -> NewImages {
+        NewImages {
+            run: self.run.get(),
+            base: Some(self.base.get()),
+            prompt: self.prompt.get(),
+            negative: Some(self.negative.get()),
+            layout: match self.start.get() {
+                Start::Noise | Start::Saved(_) => LayoutChoice::None,
+                Start::Random => LayoutChoice::Random,
+                Start::Own(layout) => LayoutChoice::Fixed(layout),
+            },
+            gamma: Some(self.gamma.get()),
+            steps: self.steps.get(),
+            guidance: self.guidance.get(),
+            sampler: self.sampler.get(),
+            karras: self.karras.get(),
+            seed: self.seed.get(),
+            count: self.count.get(),
+            lora_scale: self.scale.get(),
+        }
+    }
+
+    /// All of it as text, by which [`Self::restore`] brings it back, and whether the model is `nobodys` choice.
+    pub(super) fn kept(self, nobodys: bool) -> String {
+        let saved = match self.start.get() {
+            Start::Saved(id) => Some(id),
+            _ => None,
+        };
+        // Numbers and texts always serialize.
+        serde_json::to_string(&(self.fields(), saved, self.locked.get(), nobodys)).unwrap_or_default()
+    }
+
+    /// Takes back what [`Self::kept`] gave; `is_there` tells which layouts are saved. What is of another version of the page is left.
+    /// Whether the model was nobody's choice.
+    pub(super) fn restore(self, text: &str, is_there: impl Fn(Uuid) -> bool) -> bool {
+        let read = serde_json::from_str::<(NewImages, Option<Uuid>, bool, bool)>(text);
+        let Ok((kept, saved, locked, nobodys)) = read else { return false };
+        self.run.set(kept.run);
+        self.base.set(kept.base.unwrap_or_default());
+        self.prompt.set(kept.prompt);
+        self.negative.set(kept.negative.unwrap_or_default());
+        self.start.set(match (saved.filter(|id| is_there(*id)), kept.layout) {
+            (Some(id), _) => Start::Saved(id),
+            (None, LayoutChoice::None) => Start::Noise,
+            (None, LayoutChoice::Random) => Start::Random,
+            (None, LayoutChoice::Fixed(layout)) => Start::Own(layout),
+        });
+        self.gamma.set(kept.gamma.unwrap_or(2.0));
+        self.steps.set(kept.steps);
+        self.guidance.set(kept.guidance);
+        self.sampler.set(kept.sampler);
+        self.karras.set(kept.karras);
+        self.scale.set(kept.lora_scale);
+        self.seed.set(kept.seed);
+        self.count.set(kept.count);
+        self.locked.set(locked);
+        nobodys
     }
 
     /// Another seed, unless it is locked.
@@ -167,10 +237,11 @@ impl Wish {
             }
             Err(_) => self.start.set(Start::Noise),
         }
-        if image.run.is_some() {
-            self.run.set(image.run);
-        } else if let Some(base) = text("base") {
-            self.run.set(None);
+        self.run.set(match by_deleted(image) {
+            Some(_) => Some(GONE),
+            None => image.run,
+        });
+        if let Some(base) = text("base").filter(|_| image.run.is_none()) {
             self.base.set(base);
         }
         self.seed.set(image.seed);

@@ -1,4 +1,4 @@
-//! The subjects, cut out of their photos: their shapes at once, their pixels when they are needed.
+//! The subjects, cut out of their photos: their shapes are known at once, their pixels are read when they are needed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +6,6 @@ use leptos::prelude::*;
 use leptos::task::spawn_local;
 use mudi_domain::api::{Photo, SubjectSummary};
 use mudi_domain::cutout::Cutout;
-use mudi_domain::geometry::Rect;
 use mudi_domain::layout::Placement;
 use mudi_domain::mask::Mask;
 use mudi_domain::subject::SubjectId;
@@ -20,23 +19,15 @@ use crate::masks::{canvas, context, decode_mask, decode_photo};
 /// The longer side of what is dragged, in pixels; the exact canvas is made of the cutout itself.
 const DRAGGED: u32 = 640;
 
-/// A photo that can be cut out.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Source {
-    pub(super) photo: Photo,
-    /// The bounding box of its mask; none without a mask, or where it covers nothing.
-    pub(super) bounds: Option<Rect>,
-}
-
-/// The photos of each subject by their numbers, which layouts name them by.
-pub(super) type Sources = BTreeMap<SubjectId, BTreeMap<usize, Source>>;
+/// The photos of each subject by their numbers, which layouts name them by. Those whose mask has bounds can be cut out.
+pub(super) type Sources = BTreeMap<SubjectId, BTreeMap<usize, Photo>>;
 
 /// The photo that a layout names: the first, where it names none.
-pub(super) fn placed<'a>(sources: &'a Sources, placement: &Placement) -> Option<&'a Source> {
+pub(super) fn placed<'a>(sources: &'a Sources, placement: &Placement) -> Option<&'a Photo> {
     let photos = sources.get(&placement.subject)?;
     match placement.photo {
         Some(number) => photos.get(&number),
-        None => photos.first_key_value().map(|(_, source)| source),
+        None => photos.first_key_value().map(|(_, photo)| photo),
     }
 }
 
@@ -81,8 +72,8 @@ impl Cutouts {
 
     /// The shapes of all cutouts.
     pub(super) fn shapes(self) -> Shapes {
-        let shape = |(number, source): (&usize, &Source)| {
-            source.bounds.map(|bounds| (*number, (bounds.width, bounds.height)))
+        let shape = |(number, photo): (&usize, &Photo)| {
+            photo.bounds.map(|bounds| (*number, (bounds.width, bounds.height)))
         };
         self.sources.with_value(|sources| {
             sources
@@ -97,14 +88,14 @@ impl Cutouts {
         self,
         subject: &SubjectId,
         photo: usize,
-        look: impl FnOnce(&Source) -> Option<T>,
+        look: impl FnOnce(&Photo) -> Option<T>,
     ) -> Option<T> {
         self.sources.with_value(|sources| sources.get(subject)?.get(&photo).and_then(look))
     }
 
     /// Why a cutout will never be there.
     pub(super) fn missing(self, subject: &SubjectId, photo: usize) -> Option<String> {
-        if self.source(subject, photo, |source| source.bounds).is_some() {
+        if self.source(subject, photo, |photo| photo.bounds).is_some() {
             return None;
         }
         let name = self.subjects.with_value(|subjects| {
@@ -121,7 +112,7 @@ impl Cutouts {
             return;
         }
         // One without a mask stays without: the photos were read when the page was opened.
-        let Some(id) = self.source(subject, photo, |source| source.bounds.map(|_| source.photo.id)) else {
+        let Some(id) = self.source(subject, photo, |photo| photo.bounds.map(|_| photo.id)) else {
             return;
         };
         let path = format!("{}/photos/{id}", self.project.get_value());
@@ -202,21 +193,13 @@ fn picture(cutout: &Cutout) -> Result<HtmlCanvasElement, JsValue> {
     Ok(canvas)
 }
 
-/// The photos of a project by subject, with the bounding boxes of their masks.
+/// The photos of a project by subject.
 pub(super) async fn sources(project: &str) -> Answer<(Vec<SubjectSummary>, Sources)> {
     let subjects: mudi_domain::api::Page<SubjectSummary> = api::get(&format!("{project}/subjects")).await?;
     let photos: Vec<Photo> = api::list(&format!("{project}/photos")).await?;
     let mut sources = Sources::new();
     for photo in photos {
-        let bounds = match photo.mask {
-            Some(_) => {
-                let mask = api::read_image(&format!("{project}/photos/{}/mask", photo.id)).await?;
-                Mask::from_gray(decode_mask(&mask.value).await?).bounding_box()
-            }
-            None => None,
-        };
-        let number = photo.number as usize;
-        sources.entry(photo.subject.clone()).or_default().insert(number, Source { photo, bounds });
+        sources.entry(photo.subject.clone()).or_default().insert(photo.number as usize, photo);
     }
     Ok((subjects.items, sources))
 }

@@ -22,7 +22,7 @@ use super::tools::Tools;
 use crate::api::{self, Answer, Loaded};
 use crate::frame::the_project;
 use crate::saves;
-use crate::widgets::{Decision, Dialog, Icon, PageTitle, Sheet, Sign, shown};
+use crate::widgets::{Decision, Dialog, Icon, PageTitle, SaveFault, Sheet, Sign, shown_after};
 
 type Opened = (Vec<SubjectSummary>, Sources, Stored<Layout>, Options);
 
@@ -36,7 +36,8 @@ pub(crate) fn LayoutPage() -> impl IntoView {
         let (project, wanted) = (the.path(""), wanted.get());
         async move { open(&project, &wanted).await }
     });
-    shown(
+    shown_after(
+        "Loading the layout and the list of photos…",
         opened,
         move |(subjects, sources, stored, law): Opened| view! { <Designing subjects sources stored law /> },
     )
@@ -83,8 +84,13 @@ fn Designing(
             State::Missing => ("bad", "Deleted elsewhere".to_owned()),
             State::Failed(why) => ("bad", format!("Not saved: {why}")),
         };
-        view! { <span class=format!("tag {class}")>{words}</span> }
+        let whole = words.clone();
+        view! { <span class=format!("tag {class}") title=whole>{words}</span> }
     };
+    let failed = Signal::derive(move || match keeping.state.get() {
+        State::Failed(why) => Some(why),
+        _ => None,
+    });
     let fault = move || {
         cutouts.fault.get().map(|error| view! { <p class="notice bad" role="alert">{error.to_string()}</p> })
     };
@@ -115,6 +121,7 @@ fn Designing(
                 <Tools bench />
                 {fault}
                 <Easel bench size help />
+                <SaveFault why=failed />
             </div>
             <aside class="layout-side" aria-label="Settings">
                 <Pieces bench />

@@ -17,7 +17,7 @@ use super::live::{Controls, Live, Picture, Status};
 use crate::api::{self, Answer, Loaded};
 use crate::browser;
 use crate::frame::the_project;
-use crate::widgets::{Dialog, Empty, Icon, PageTitle, Sheet, Sign, shown};
+use crate::widgets::{Dialog, Empty, Icon, PageTitle, Sheet, Sign, shown_after};
 
 /// What there is to play with.
 #[derive(Clone, PartialEq)]
@@ -40,7 +40,11 @@ pub(crate) fn PlayPage() -> impl IntoView {
         let (project, may_paint) = (the.path(""), the.allows(Access::Player));
         async move { open(&project, may_paint).await }
     });
-    shown(opened, move |opened: Opened| view! { <Playing opened /> })
+    shown_after(
+        "Loading the subjects and layouts…",
+        opened,
+        move |opened: Opened| view! { <Playing opened /> },
+    )
 }
 
 async fn open(project: &str, may_paint: bool) -> Answer<Opened> {
@@ -50,7 +54,7 @@ async fn open(project: &str, may_paint: bool) -> Answer<Opened> {
     // The newest first. One whose photos are gone would show nothing.
     let whole = |layout: &Layout| {
         let mut photos = layout.subjects.iter().map(|placement| placed(&sources, placement));
-        photos.all(|source| source.is_some_and(|source| source.bounds.is_some()))
+        photos.all(|photo| photo.is_some_and(|photo| photo.bounds.is_some()))
     };
     let stored = stored.into_iter().rev().map(|stored| (stored.name, stored.value));
     let mut layouts: Vec<_> = stored.filter(|(_, layout)| whole(layout)).collect();
@@ -58,7 +62,7 @@ async fn open(project: &str, may_paint: bool) -> Answer<Opened> {
         .iter()
         .filter_map(|subject| {
             let photos = sources.get(&subject.id)?;
-            let masked = photos.iter().find(|(_, source)| source.bounds.is_some());
+            let masked = photos.iter().find(|(_, photo)| photo.bounds.is_some());
             Some((subject.id.clone(), masked.map(|(&number, _)| number)))
         })
         .filter(|(_, photo)| photo.is_some())

@@ -1,22 +1,22 @@
 //! The subjects beside the canvas: what can be put on it, and what is on it.
 
 use leptos::prelude::*;
+use mudi_domain::api::Photo;
 use mudi_domain::collage::MAX_SUBJECTS;
 use mudi_domain::subject::SubjectId;
 use mudi_editor::layout::Message;
 
 use super::bench::Bench;
-use super::cutouts::Source;
 use crate::frame::the_project;
 use crate::widgets::{Empty, Slider};
 
 /// A photo's thumbnail with everything but the subject left out.
-fn thumbnail(project: &str, source: &Source) -> impl IntoView + use<> {
-    let path = format!("{project}/photos/{}", source.photo.id);
-    let tag = source.photo.mask.as_deref().unwrap_or_default();
+fn thumbnail(project: &str, photo: &Photo) -> impl IntoView + use<> {
+    let path = format!("{project}/photos/{}", photo.id);
+    let tag = photo.mask.as_deref().unwrap_or_default();
     let tag = &tag[..tag.len().min(12)];
-    let mask = format!("url(\"{path}/mask?{tag}\")");
-    let shape = format!("{} / {}", source.photo.width, source.photo.height);
+    let mask = format!("url(\"{path}/mask/thumbnail?{tag}\")");
+    let shape = format!("{} / {}", photo.width, photo.height);
     // Property by property: the page's policy refuses a whole style.
     view! {
         <img
@@ -44,8 +44,8 @@ pub(super) fn Shelf(bench: Bench) -> impl IntoView {
             let list = sources.get(&subject.id).cloned().unwrap_or_default();
             let photos = list
                 .iter()
-                .filter(|(_, source)| source.bounds.is_some())
-                .map(|(&index, source)| {
+                .filter(|(_, photo)| photo.bounds.is_some())
+                .map(|(&index, photo)| {
                     let id = subject.id.clone();
                     let label = format!("Put photo {} of {} on the canvas", index + 1, subject.name);
                     view! {
@@ -56,7 +56,7 @@ pub(super) fn Shelf(bench: Bench) -> impl IntoView {
                             disabled=full
                             on:click=move |_| bench.send(Message::Add(id.clone(), index))
                         >
-                            {thumbnail(&project, source)}
+                            {thumbnail(&project, photo)}
                         </button>
                     }
                 })
@@ -174,10 +174,7 @@ fn Numbers(bench: Bench) -> impl IntoView {
         let (subject, photo) = there.get()?;
         let photos = bench.cutouts.sources.with_value(|sources| {
             let photos = sources.get(&subject).into_iter().flatten();
-            photos
-                .filter(|(_, source)| source.bounds.is_some())
-                .map(|(&number, _)| number)
-                .collect::<Vec<_>>()
+            photos.filter(|(_, photo)| photo.bounds.is_some()).map(|(&number, _)| number).collect::<Vec<_>>()
         });
         let options = photos
             .into_iter()

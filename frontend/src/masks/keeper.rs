@@ -1,4 +1,4 @@
-//! Nothing is lost: the journal in the browser, the mask on the server, and other windows.
+//! Nothing is lost: the journal in the browser, the mask on the server, and word to other windows.
 
 use gloo_timers::callback::Interval;
 use image::GrayImage;
@@ -6,7 +6,7 @@ use leptos::ev;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use mudi_domain::api::Photo;
-use mudi_editor::mask::{Choice, MaskEditor, Message, SaveState, Upload};
+use mudi_editor::mask::{Edit, MaskEditor, Message, SaveState, Upload};
 use uuid::Uuid;
 use wasm_bindgen::JsCast;
 use wasm_bindgen::JsValue;
@@ -14,8 +14,10 @@ use wasm_bindgen::closure::Closure;
 use web_sys::{BroadcastChannel, MessageEvent, VisibilityState};
 
 use super::desk::Desk;
-use super::files::{decode_mask, encode_mask};
+use super::ending::End;
+use super::files::encode_mask;
 use super::journals::{Journals, Left};
+use super::others::{Other, fetch_other, look_around};
 use crate::api::{self, Answer, ApiError};
 use crate::browser;
 use crate::frame::Toasts;
@@ -41,17 +43,14 @@ pub(super) struct Keeper {
     stale: StoredValue<bool>,
     /// Not before then is it tried again.
     not_before: StoredValue<f64>,
+    /// Whether the mask shall be taken away from the server, which it is once nothing is left of it here.
+    removing: StoredValue<bool>,
+    /// Why nothing can be saved any more.
+    pub(super) end: RwSignal<Option<End>>,
     /// The mask of somebody else, where a choice is open.
     pub(super) other: RwSignal<Option<Other>>,
     /// Work of an earlier page that began with another mask than the server has now.
     pub(super) stray: RwSignal<Option<Left>>,
-}
-
-/// What somebody else has made of the mask.
-#[derive(Clone)]
-pub(super) struct Other {
-    pub(super) mask: GrayImage,
-    pub(super) tag: Option<String>,
 }
 
 impl Keeper {
@@ -62,6 +61,8 @@ impl Keeper {
             last: StoredValue::new(0.0),
             stale: StoredValue::new(false),
             not_before: StoredValue::new(0.0),
+            removing: StoredValue::new(false),
+            end: RwSignal::new(None),
             other: RwSignal::new(None),
             stray: RwSignal::new(None),
         }
@@ -71,6 +72,36 @@ impl Keeper {
     pub(super) fn touched(self) {
         self.last.try_set_value(browser::ticks());
         self.stale.try_set_value(true);
+    }
+
+    /// Takes the mask away, here and from the server. Undo brings it back, as a new one.
+    pub(super) fn remove(self, desk: Desk) {
+        self.removing.set_value(true);
+        desk.send(Message::Edit(Edit::Clear));
+        desk.said.set("The mask is removed. Undo brings it back.".to_owned());
+    }
+
+    /// Gives up what cannot be saved any more: nobody is asked about it again.
+    pub(super) fn drop_it(self) {
+        self.end.set(Some(End::Dropped));
+        self.stale.set_value(true);
+    }
+
+    /// How saving has ended, if it has.
+    fn ended(self) -> Option<End> {
+        self.end.try_get_untracked().flatten()
+    }
+
+    /// Something could not be saved, or read to save it: what failed for good is not tried again.
+    pub(super) fn failed(self, desk: Desk, error: &ApiError) {
+        self.not_before.try_set_value(browser::ticks() + AGAIN);
+        if let Some(end) = End::of(error) {
+            self.other.try_set(None);
+            self.stray.try_set(None);
+            self.end.try_set(Some(end));
+            self.stale.try_set_value(true);
+        }
+        desk.send(Message::SaveFailed(error.to_string()));
     }
 
     /// Gives back what an earlier page did not save.
@@ -110,6 +141,14 @@ impl Keeper {
 
 /// How other windows are told, and what hears them.
 type Channel = (Option<BroadcastChannel>, Closure<dyn Fn(MessageEvent)>);
+
+/// What is done on the server.
+enum Deed {
+    /// The mask is written.
+    Write(Upload),
+    /// The mask with this `ETag` is deleted.
+    Remove(String),
+}
 
 /// What saves a mask, also where its page was left meanwhile.
 #[derive(Clone)]
@@ -156,7 +195,8 @@ pub(super) fn keep(desk: Desk, path: String, name: String) {
         });
     });
     let asked = window_event_listener(ev::beforeunload, move |event| {
-        if desk.look(|editor| *editor.save_state() == SaveState::Saved) == Some(false) {
+        let saved = desk.look(|editor| *editor.save_state() == SaveState::Saved);
+        if saved == Some(false) && desk.keeper.ended() != Some(End::Dropped) {
             event.prevent_default();
         }
     });
@@ -182,10 +222,16 @@ impl Saver {
             return;
         }
         keeper.stale.try_set_value(false);
+        // No later page can use a journal of what is gone.
+        let useful = keeper.ended().is_none_or(End::may_pass);
         if let Some(journal) = self.desk.look(MaskEditor::journal) {
+            let journal = journal.filter(|_| useful);
+            // A page that is left waits until it is gone.
+            let sending = (!useful).then(|| Sending::to(&self.path));
             spawn_local(async move {
                 // Without a journal the mask is still saved to the server a moment later.
                 let _ = keeper.journals.keep(journal, None).await;
+                drop(sending);
             });
         }
     }
@@ -196,23 +242,39 @@ impl Saver {
         else {
             return;
         };
-        if !at_once && (now - last < CALM || now < not_before) {
+        if keeper.ended().is_some() || !at_once && (now - last < CALM || now < not_before) {
             return;
         }
-        let Some(upload) = desk.with(|stage| stage.editor.begin_save()).flatten() else { return };
+        let Some(deed) = desk.with(|stage| self.deed(&mut stage.editor)).flatten() else { return };
         desk.show();
         let (saver, sending) = (self.clone(), Sending::to(&self.path));
         spawn_local(async move {
-            saver.send(upload).await;
+            saver.send(deed).await;
             drop(sending);
         });
     }
 
-    async fn send(&self, upload: Upload) {
-        let saved = self.write(upload.mask, upload.base).await;
+    /// What is to be done now.
+    fn deed(&self, editor: &mut MaskEditor) -> Option<Deed> {
+        let removing = self.desk.keeper.removing;
+        if removing.try_get_value() == Some(true) {
+            if editor.is_blank() && editor.tag().is_some() {
+                return editor.begin_removal().map(Deed::Remove);
+            }
+            // It was undone, or has been done.
+            removing.try_set_value(false);
+        }
+        editor.begin_save().map(Deed::Write)
+    }
+
+    async fn send(&self, deed: Deed) {
+        let saved = match deed {
+            Deed::Write(upload) => self.write(upload.mask, upload.base).await,
+            Deed::Remove(base) => api::remove_mask(&self.path, &base).await.map(|()| None),
+        };
         let last = self.last.try_update_value(Option::take).flatten();
         let saved = match (saved, last) {
-            (Ok(tag), Some(mask)) => self.write(mask, Some(tag)).await,
+            (Ok(tag), Some(mask)) => self.write(mask, tag).await,
             (saved, _) => saved,
         };
         if self.desk.look(|_| ()).is_some() {
@@ -222,14 +284,14 @@ impl Saver {
         }
     }
 
-    async fn write(&self, mask: GrayImage, base: Option<String>) -> Answer<String> {
+    async fn write(&self, mask: GrayImage, base: Option<String>) -> Answer<Option<String>> {
         let png = encode_mask(&mask).await?;
         drop(mask);
-        api::write_mask(&self.path, base.as_deref(), &png).await
+        api::write_mask(&self.path, base.as_deref(), &png).await.map(Some)
     }
 
     /// Tells the editor what has become of the upload.
-    async fn answered(&self, saved: Answer<String>) {
+    async fn answered(&self, saved: Answer<Option<String>>) {
         let (desk, keeper) = (self.desk, self.desk.keeper);
         match saved {
             Ok(tag) => {
@@ -243,29 +305,31 @@ impl Saver {
                 desk.send(Message::Conflict);
                 fetch_other(desk, &self.path).await;
             }
-            Err(error) => {
-                keeper.not_before.try_set_value(browser::ticks() + AGAIN);
-                desk.send(Message::SaveFailed(error.to_string()));
-            }
+            Err(error) => keeper.failed(desk, &error),
         }
         // What is in the journal has changed.
         keeper.stale.try_set_value(true);
     }
 
     /// The page is gone: its journal is put away, or somebody is told that it is still needed.
-    async fn ended(&self, saved: Answer<String>) {
-        match saved {
+    async fn ended(&self, saved: Answer<Option<String>>) {
+        let end = saved.as_ref().err().and_then(End::of);
+        if saved.is_ok() || !end.is_none_or(End::may_pass) {
             // A journal that stays is offered once more, and changes nothing then.
-            Ok(_) => drop(self.desk.keeper.journals.keep(None, None).await),
-            Err(error) => self.complain(&error.to_string()),
+            let _ = self.desk.keeper.journals.keep(None, None).await;
+        }
+        if let Err(error) = saved {
+            self.complain(&error.to_string(), end);
         }
     }
 
-    fn complain(&self, why: &str) {
-        let name = &self.name;
-        self.toasts.complain(format!(
-            "The mask of “{name}” is not on the server: {why}. Your work is kept in this browser; open the mask again to save it."
-        ));
+    fn complain(&self, why: &str, end: Option<End>) {
+        let then = if end.is_none_or(End::may_pass) {
+            " Your work is kept in this browser; open the mask again to save it."
+        } else {
+            ""
+        };
+        self.toasts.complain(format!("The mask of “{}” is not on the server: {why}.{then}", self.name));
     }
 
     /// The next page shall find what this one has kept.
@@ -281,77 +345,16 @@ impl Saver {
         self.hand_over();
         self.last.set_value(self.desk.look(MaskEditor::unsent).flatten());
         self.save(true);
-        let unsaved = self.desk.look(|editor| match editor.save_state() {
-            SaveState::Saving => None,
-            SaveState::Conflict => Some("it was changed elsewhere, and you have not chosen"),
+        let end = self.desk.keeper.ended();
+        let unsaved = self.desk.look(|editor| match (end, editor.save_state()) {
+            (Some(end), _) => end.reason(),
+            (_, SaveState::Saving) => None,
+            (_, SaveState::Conflict) => Some("it was changed elsewhere, and you have not chosen"),
             _ => editor.journal().map(|_| "a line was still being drawn"),
         });
         if let Some(why) = unsaved.flatten() {
-            self.complain(why);
+            self.complain(why, end);
         }
         self.channel.try_with_value(|(channel, _)| channel.as_ref().map(BroadcastChannel::close));
     }
-}
-
-/// The mask that the server has; an empty one where it has none.
-pub(super) async fn read_mask(path: &str, (width, height): (u32, u32)) -> Answer<Other> {
-    match api::read_image(path).await {
-        Ok(file) => {
-            let mask = decode_mask(&file.value).await?;
-            if mask.dimensions() == (width, height) {
-                Ok(Other { mask, tag: file.tag })
-            } else {
-                Err(ApiError::Unreadable("a mask of another size than its photo".to_owned()))
-            }
-        }
-        Err(error) if error.code() == "missing" => {
-            Ok(Other { mask: GrayImage::new(width, height), tag: None })
-        }
-        Err(error) => Err(error),
-    }
-}
-
-/// Reads the mask of somebody else, for the choice that is open.
-async fn fetch_other(desk: Desk, path: &str) {
-    let Some(size) = desk.look(|editor| editor.mask().dimensions()) else { return };
-    match read_mask(path, size).await {
-        Ok(other) => drop(desk.keeper.other.try_set(Some(other))),
-        Err(error) => desk.send(Message::SaveFailed(error.to_string())),
-    }
-}
-
-/// Looks whether somebody else has changed the mask: what is saved here is replaced by theirs, what is not needs a choice.
-fn look_around(desk: Desk, path: String) {
-    let Some((size, tag)) = desk.look(|editor| (editor.mask().dimensions(), editor.tag().map(str::to_owned)))
-    else {
-        return;
-    };
-    spawn_local(async move {
-        // The next save will find out as well.
-        let Ok(other) = read_mask(&path, size).await else { return };
-        // The page may be gone.
-        if other.tag == tag || desk.keeper.other.try_with_untracked(Option::is_some) != Some(false) {
-            return;
-        }
-        let now = desk
-            .look(|editor| (editor.save_state().clone(), editor.tag().map(str::to_owned), editor.is_busy()));
-        match now {
-            // Meanwhile it was saved here.
-            Some((_, known, _)) if known != tag => {}
-            Some((SaveState::Saved, _, false)) => resolve(desk, Choice::Theirs, other),
-            Some((SaveState::Unsaved | SaveState::Failed(_), ..)) => {
-                desk.send(Message::Conflict);
-                desk.keeper.other.try_set(Some(other));
-            }
-            _ => {}
-        }
-    });
-}
-
-/// Ends a conflict.
-pub(super) fn resolve(desk: Desk, choice: Choice, other: Other) {
-    desk.keeper.other.try_set(None);
-    desk.send(Message::Resolve(choice, other.mask, other.tag));
-    desk.keeper.touched();
-    desk.show();
 }

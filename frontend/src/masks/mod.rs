@@ -2,17 +2,20 @@
 //!
 //! `desk` holds the editor and passes messages to it; `stage` is the canvas, on which `painter` draws with the help of `overlay`;
 //! `input` makes messages of events; `finder` has automatic masks made, `clicks` lets them
-//! follow the pointer; `keeper` saves to the server and keeps the journal in the browser (`journals`).
+//! follow the pointer; `keeper` saves to the server and keeps the journal in the browser (`journals`), until `ending`
+//! says that it cannot; `others` reads what other windows or people have made of the mask.
 
 mod clicks;
 mod cursor;
 mod desk;
+mod ending;
 mod files;
 mod finder;
 mod glimpse;
 mod input;
 mod journals;
 mod keeper;
+mod others;
 mod overlay;
 mod page;
 mod painter;

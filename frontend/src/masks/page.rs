@@ -11,9 +11,11 @@ use uuid::Uuid;
 
 use super::clicks;
 use super::desk::Desk;
+use super::ending::Ending;
 use super::input::Elsewhere;
 use super::journals::Left;
-use super::keeper::{self, Keeper, keep, read_mask};
+use super::keeper::{Keeper, keep};
+use super::others::{self, read_mask};
 use super::painter::Painter;
 use super::panel::Panel;
 use super::photo::{PhotoLevels, context};
@@ -23,7 +25,7 @@ use super::toolbar::Toolbar;
 use crate::api::{self, Answer, ApiError, Loaded};
 use crate::frame::the_project;
 use crate::saves;
-use crate::widgets::{Decision, Dialog, Failed, Icon, PageTitle, Sheet, Sign, shown};
+use crate::widgets::{Decision, Dialog, Failed, Icon, PageTitle, SaveFault, Sheet, Sign, shown_after};
 
 /// The mask of the photo that the address names, to be drawn.
 #[component]
@@ -36,7 +38,7 @@ pub(crate) fn MaskPage() -> impl IntoView {
         let path = the.path("photos");
         async move { api::list::<Photo>(&path).await }
     });
-    shown(photos, move |photos| {
+    shown_after("Loading the list of photos…", photos, move |photos| {
         let place = photos.iter().position(|photo| Some(photo.id) == wanted.get());
         let Some(place) = place else { return view! { <NoPhoto /> }.into_any() };
         let near = |place: Option<usize>| Some(photos.get(place?)?.id);
@@ -127,6 +129,10 @@ fn Studio(
         }
     });
     let elsewhere = Elsewhere { help: Callback::new(move |()| help.set(true)), turn };
+    let failed = Memo::new(move |_| match desk.shown.get()?.save {
+        SaveState::Failed(why) if desk.keeper.end.with(Option::is_none) => Some(why),
+        _ => None,
+    });
     let name = photo.name.clone();
     let step = move |photo: Option<Uuid>, sign: Sign, label: &'static str| match photo {
         Some(photo) => view! {
@@ -165,7 +171,8 @@ fn Studio(
             </header>
             <Toolbar desk />
             <Surface desk ground marks elsewhere />
-            <Panel desk />
+            <SaveFault why=Signal::derive(move || failed.get()) />
+            <Panel desk may_edit />
             {move || {
                 fault
                     .get()
@@ -183,11 +190,12 @@ fn Studio(
             </Dialog>
             <Conflict desk />
             <Stray desk />
+            <Ending desk name=photo.name />
         </div>
     }
 }
 
-async fn load(path: &str, mask: &str, size: (u32, u32)) -> Answer<(PhotoLevels, keeper::Other)> {
+async fn load(path: &str, mask: &str, size: (u32, u32)) -> Answer<(PhotoLevels, others::Other)> {
     let file = api::read_image(&format!("{path}/image")).await?.value;
     let unreadable = |_| ApiError::Unreadable("the browser cannot show this photo".to_owned());
     let levels = PhotoLevels::decode(&file).await.map_err(unreadable)?;
@@ -210,7 +218,8 @@ fn SaveNote(desk: Desk, may_edit: bool) -> impl IntoView {
             Some(SaveState::Conflict) => ("warns", "Changed elsewhere".to_owned()),
             Some(SaveState::Failed(why)) => ("bad", format!("Not saved: {why}")),
         };
-        view! { <span class=format!("tag {class}")>{words}</span> }
+        let whole = words.clone();
+        view! { <span class=format!("tag {class}") title=whole>{words}</span> }
     };
     view! { <div class="mask-save" role="status">{note}</div> }
 }
@@ -220,7 +229,7 @@ fn SaveNote(desk: Desk, may_edit: bool) -> impl IntoView {
 fn Conflict(desk: Desk) -> impl IntoView {
     let choose = move |choice: Choice| {
         if let Some(other) = desk.keeper.other.get_untracked() {
-            keeper::resolve(desk, choice, other);
+            others::resolve(desk, choice, other);
         }
     };
     move || {

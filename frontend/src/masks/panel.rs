@@ -6,11 +6,11 @@ use mudi_editor::mask::{Edit, MAX_RADIUS, Message, Show, Tool, ToolChange, Tools
 use super::clicks::ClickNote;
 use super::desk::Desk;
 use super::stage::Shown;
-use crate::widgets::Slider;
+use crate::widgets::{Asked, Slider, ToysOnly};
 
 /// The panel.
 #[component]
-pub(super) fn Panel(desk: Desk) -> impl IntoView {
+pub(super) fn Panel(desk: Desk, may_edit: bool) -> impl IntoView {
     let of = move |what: fn(&Shown) -> f64| {
         Signal::derive(move || desk.shown.with(|shown| shown.as_ref().map_or(0.0, what)))
     };
@@ -87,6 +87,7 @@ pub(super) fn Panel(desk: Desk) -> impl IntoView {
         })
     };
     let help = move || tool.get().map(Tool::help);
+    let masked = Memo::new(move |_| desk.shown.with(|shown| shown.as_ref().map(|shown| shown.masked)));
     let views = Show::ALL
         .into_iter()
         .map(|show| {
@@ -130,6 +131,7 @@ pub(super) fn Panel(desk: Desk) -> impl IntoView {
                     "Looks for the subject by its colours, in a box or where clicks say. Correct it by marks, or take it and paint. Where the server has Segment Anything’s own weights, let it look first: then the mask follows the pointer of the click tool."
                 </p>
                 <ClickNote desk />
+                <ToysOnly asked=Asked::Clicks />
                 <button class="button" on:click=move |_| find(desk)>"Find the subject"</button>
             </section>
             <section>
@@ -156,6 +158,18 @@ pub(super) fn Panel(desk: Desk) -> impl IntoView {
                     changed=Callback::new(move |value: f64| change(ToolChange::Radius(value as u32)))
                 />
                 <div class="mask-edits">{whole}</div>
+                {may_edit
+                    .then(|| {
+                        view! {
+                            <button
+                                class="button"
+                                disabled=move || masked.get() != Some(true)
+                                on:click=move |_| desk.keeper.remove(desk)
+                            >
+                                "Remove the mask"
+                            </button>
+                        }
+                    })}
             </section>
         </aside>
     }

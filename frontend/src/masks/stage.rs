@@ -22,6 +22,8 @@ pub(super) struct Shown {
     pub(super) undo: Option<&'static str>,
     pub(super) redo: Option<&'static str>,
     pub(super) save: SaveState,
+    /// Whether the server has a mask.
+    pub(super) masked: bool,
     /// Per cent of the photo's own size.
     pub(super) zoom: u32,
     /// Whether an automatic mask is on its way.
@@ -43,6 +45,7 @@ impl Shown {
             undo: editor.history().next_undo(),
             redo: editor.history().next_redo(),
             save: editor.save_state().clone(),
+            masked: editor.tag().is_some(),
             zoom: (editor.view().scale * 100.0).round() as u32,
             looking: prompt.is_waiting(),
             found: prompt.found.is_some(),

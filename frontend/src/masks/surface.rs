@@ -91,7 +91,7 @@ pub(super) fn Surface(
                     .then(|| {
                         view! {
                             <div class="mask-waiting" role="status">
-                                <p>"Loading the photo…"</p>
+                                <p>"Loading the photo and its mask…"</p>
                             </div>
                         }
                     })

@@ -8,17 +8,29 @@ use leptos_router::components::A;
 use mudi_domain::api::{Access, Photo, PhotoChange};
 use mudi_domain::prompt;
 
+use super::more::More;
 use crate::api;
 use crate::browser;
 use crate::frame::{Deletions, TheProject, Toasts, the_project};
 use crate::widgets::{Icon, Sign};
 
-/// Masks of larger photos, in pixels, are not laid over thumbnails: a page of them would take gigabytes.
-const OVERLAID: u32 = 12_000_000;
+/// How far a photo is from being trained on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Masked {
+    Not,
+    /// The mask covers nothing.
+    Empty,
+    Well,
+}
 
 /// A photo of the subject with the name `name`. What changes of it, changes in its place: somebody may be writing there.
 #[component]
-pub(super) fn PhotoCard(photo: Memo<Photo>, name: String, changed: Callback<()>) -> impl IntoView {
+pub(super) fn PhotoCard(
+    photo: Memo<Photo>,
+    name: String,
+    more: More,
+    changed: Callback<()>,
+) -> impl IntoView {
     let the = the_project();
     let deletions = expect_context::<Deletions>();
     let Photo { id, width, height, name: file, .. } = photo.get_untracked();
@@ -26,14 +38,20 @@ pub(super) fn PhotoCard(photo: Memo<Photo>, name: String, changed: Callback<()>)
     let hidden = path.clone();
     let editor = format!("/projects/{}/photos/{id}/mask", the.id.get_untracked());
     let may_edit = the.allows(Access::Editor);
-    let mask = Memo::new(move |_| photo.with(|photo| photo.mask.clone()));
-    let masked = move || mask.with(Option::is_some);
+    let mask_path = format!("{path}/mask");
+    let mask =
+        Memo::new(move |_| photo.with(|photo| photo.mask.clone()).filter(|_| !deletions.hides(&mask_path)));
+    let masked = Memo::new(move |_| match mask.with(Option::is_some) {
+        false => Masked::Not,
+        true if photo.with(Photo::is_masked) => Masked::Well,
+        true => Masked::Empty,
+    });
     let overlay = {
         let path = path.clone();
         move || {
-            mask.get().filter(|_| width * height <= OVERLAID).map(|mask| {
-                // The tag in the address has the browser fetch a new mask anew.
-                view! { <img class="photo-mask" src=format!("{path}/mask?{}", &mask[..mask.len().min(12)]) alt="" loading="lazy" /> }
+            mask.get().map(|mask| {
+                // The small mask: a page of whole ones would take gigabytes. The tag in the address has the browser fetch a new one.
+                view! { <img class="photo-mask" src=format!("{path}/mask/thumbnail?{}", &mask[..mask.len().min(12)]) alt="" loading="lazy" /> }
             })
         }
     };
@@ -42,9 +60,10 @@ pub(super) fn PhotoCard(photo: Memo<Photo>, name: String, changed: Callback<()>)
         {overlay}
     };
     let (delete, mend) = (format!("Delete {file}"), format!("the mask of {file}"));
+    let further = format!("More of {file}");
     let remove = move |_| deletions.delete(path.clone(), format!("“{file}” is deleted."), changed);
     let picture = if may_edit {
-        let label = move || format!("{} {mend}", if masked() { "Mend" } else { "Draw" });
+        let label = move || format!("{} {mend}", if masked.get() == Masked::Not { "Draw" } else { "Mend" });
         view! {
             <A href=editor attr:class="photo-picture" attr:aria-label=label>
                 {picture}
@@ -59,15 +78,30 @@ pub(super) fn PhotoCard(photo: Memo<Photo>, name: String, changed: Callback<()>)
         <li class="photo" hidden=move || deletions.hides(&hidden)>
             {picture}
             <div class="card-head">
-                <span class=move || if masked() { "tag good" } else { "tag warns" }>
-                    {move || if masked() { "Masked" } else { "No mask yet" }}
+                <span class=move || if masked.get() == Masked::Well { "tag good" } else { "tag warns" }>
+                    {move || match masked.get() {
+                        Masked::Not => "No mask yet",
+                        Masked::Empty => "Empty mask",
+                        Masked::Well => "Masked",
+                    }}
                 </span>
                 {may_edit
                     .then(|| {
                         view! {
-                            <button class="button plain square" aria-label=delete title="Delete" on:click=remove>
-                                <Icon sign=Sign::Trash />
-                            </button>
+                            <span class="row tight">
+                                <button
+                                    class="button plain square"
+                                    aria-label=further
+                                    aria-haspopup="dialog"
+                                    title="More"
+                                    on:click=move |_| more.show(photo.get_untracked())
+                                >
+                                    <Icon sign=Sign::More />
+                                </button>
+                                <button class="button plain square" aria-label=delete title="Delete" on:click=remove>
+                                    <Icon sign=Sign::Trash />
+                                </button>
+                            </span>
                         }
                     })}
             </div>
@@ -226,8 +260,9 @@ impl Draft {
         let (id, known) = self.photo.with_untracked(|photo| (photo.id, photo.version));
         let version = self.version.get_value().unwrap_or(known);
         let path = self.the.path_now(&format!("photos/{id}"));
+        let change = PhotoChange { caption: Some(caption), subject: None };
         spawn_local(async move {
-            if let Err(error) = api::patch::<Photo>(&path, version, &PhotoChange { caption }).await {
+            if let Err(error) = api::patch::<Photo>(&path, version, &change).await {
                 self.toasts.fault(&error);
                 self.reopen();
             }

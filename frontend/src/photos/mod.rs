@@ -2,9 +2,11 @@
 
 mod card;
 mod masks;
+mod more;
 mod name;
 mod page;
 mod subject;
+mod upload_list;
 mod uploads;
 
 pub(crate) use page::Photos;

@@ -4,9 +4,11 @@ use leptos::ev;
 use leptos::prelude::*;
 use leptos_router::components::A;
 use mudi_domain::api::{Access, Photo, SubjectSummary};
-use web_sys::ClipboardEvent;
+use wasm_bindgen::JsCast;
+use web_sys::{ClipboardEvent, DragEvent, Element};
 
-use super::masks::{MaskJobs, MaskProgress};
+use super::masks::{FindAgain, MaskJobs, MaskProgress};
+use super::more::{More, MoreDialog};
 use super::name::NameForm;
 use super::subject::{Shelf, SubjectSection};
 use super::uploads::Uploads;
@@ -14,7 +16,7 @@ use crate::api::{self, Loaded};
 use crate::browser;
 use crate::frame::{Toasts, the_project};
 use crate::text;
-use crate::widgets::{Dialog, Empty, Failed, Icon, PageTitle, Sign, Waiting, ZipButton};
+use crate::widgets::{Asked, Dialog, Empty, Failed, Icon, PageTitle, Sign, ToysOnly, Waiting, ZipButton};
 
 /// Subjects, their photos, masks and captions.
 #[component]
@@ -32,10 +34,11 @@ pub(crate) fn Photos() -> impl IntoView {
         photos.reload();
         subjects.reload();
     });
-    let shelf = Shelf { subjects, photos, uploads: Uploads::new(arrived) };
-    let adding = RwSignal::new(false);
     let jobs = MaskJobs::new();
+    let shelf = Shelf { subjects, photos, uploads: Uploads::new(arrived), jobs, more: More::new() };
+    let (adding, finding) = (RwSignal::new(false), RwSignal::new(false));
     pasting(shelf);
+    dropping(shelf);
     let places = Memo::new(move |_| {
         let all = subjects.value().unwrap_or_default();
         all.into_iter().enumerate().collect::<Vec<(usize, SubjectSummary)>>()
@@ -93,9 +96,11 @@ pub(crate) fn Photos() -> impl IntoView {
                     {move || (may_edit() && !places.with(Vec::is_empty)).then(add)}
                 </div>
             </div>
-            {move || next_step(shelf, jobs, &the.id.get().to_string(), may_edit())}
+            {move || next_step(shelf, finding, &the.id.get().to_string(), may_edit())}
             <MaskProgress jobs shelf />
             {body}
+            <MoreDialog shelf changed=arrived />
+            <FindAgain open=finding jobs photos=Memo::new(move |_| photos.value().unwrap_or_default()) />
             <Dialog open=adding title="Add a subject">
                 <NameForm
                     all=subjects.value_now().unwrap_or_default()
@@ -133,18 +138,26 @@ fn data_folder(arrived: Callback<()>, some: bool) -> impl IntoView {
 }
 
 /// What is still missing before the project can be trained.
-fn next_step(shelf: Shelf, jobs: MaskJobs, project: &str, may_edit: bool) -> Option<impl IntoView + use<>> {
-    let (subjects, photos) = (shelf.subjects.value()?, shelf.photos.value()?);
+fn next_step(
+    shelf: Shelf,
+    finding: RwSignal<bool>,
+    project: &str,
+    may_edit: bool,
+) -> Option<impl IntoView + use<>> {
+    let (subjects, photos, jobs) = (shelf.subjects.value()?, shelf.photos.value()?, shelf.jobs);
     if subjects.is_empty() || photos.is_empty() || !may_edit {
         return None;
     }
-    let without: Vec<&Photo> = photos.iter().filter(|photo| photo.mask.is_none()).collect();
+    let without: Vec<&Photo> = photos.iter().filter(|photo| !photo.is_masked()).collect();
     let Some(first) = without.first() else {
         return (subjects.len() > 1).then(|| {
             view! {
                 <div class="notice">
                     <p>"Every photo has its mask."</p>
                     <A href=format!("/projects/{project}/train") attr:class="button">"Go on to train"</A>
+                    <button class="button plain" aria-haspopup="dialog" on:click=move |_| finding.set(true)>
+                        "Find all masks again"
+                    </button>
                 </div>
             }
             .into_any()
@@ -169,6 +182,7 @@ fn next_step(shelf: Shelf, jobs: MaskJobs, project: &str, may_edit: bool) -> Opt
                 <p>{words}</p>
                 {find}
                 <A href=place attr:class="button">"Draw the next one"</A>
+                <ToysOnly asked=Asked::Masks />
             </div>
         }
         .into_any(),
@@ -194,7 +208,34 @@ fn pasting(shelf: Shelf) {
         };
         event.prevent_default();
         let count = shelf.uploads.add(&subject.id, &files);
-        toasts.say(format!("{} pasted for “{}”.", text::count(count, "picture"), subject.name));
+        let pasted = format!("{} pasted for “{}”", text::count(count, "picture"), subject.name);
+        toasts.say(match chosen {
+            None if subjects.len() > 1 => {
+                format!("{pasted}, the last subject. To paste for another one, press somewhere in it before.")
+            }
+            _ => format!("{pasted}."),
+        });
+    });
+    on_cleanup(move || handle.remove());
+}
+
+/// Takes files that are dropped beside all subjects: where there is but one, they are its photos.
+fn dropping(shelf: Shelf) {
+    let the = the_project();
+    let toasts = expect_context::<Toasts>();
+    let handle = window_event_listener(ev::drop, move |event: DragEvent| {
+        let target = event.target().and_then(|target| target.dyn_into::<Element>().ok());
+        let beside = target.is_some_and(|target| matches!(target.closest("[data-subject]"), Ok(None)));
+        let files = event.data_transfer().and_then(|data| data.files());
+        let Some(files) = files.filter(|files| beside && files.length() > 0) else { return };
+        if !the.allows(Access::Editor) {
+            return;
+        }
+        match shelf.subjects.value().unwrap_or_default().as_slice() {
+            [] => toasts.complain("Add a subject first; then drop its photos on it."),
+            [subject] => drop(shelf.uploads.add(&subject.id, &files)),
+            _ => toasts.complain("Drop them on a subject: photos belong to one."),
+        }
     });
     on_cleanup(move || handle.remove());
 }

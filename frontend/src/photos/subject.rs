@@ -8,8 +8,11 @@ use web_sys::{DragEvent, HtmlInputElement};
 
 use super::card::PhotoCard;
 use super::color;
+use super::masks::{FindAgain, MaskJobs};
+use super::more::More;
 use super::name::NameForm;
-use super::uploads::{UploadList, Uploads};
+use super::upload_list::UploadList;
+use super::uploads::Uploads;
 use crate::api::Loaded;
 use crate::frame::{Deletions, the_project};
 use crate::text;
@@ -21,6 +24,8 @@ pub(super) struct Shelf {
     pub(super) subjects: Loaded<Vec<SubjectSummary>>,
     pub(super) photos: Loaded<Vec<Photo>>,
     pub(super) uploads: Uploads,
+    pub(super) jobs: MaskJobs,
+    pub(super) more: More,
 }
 
 /// A subject with its photos; `place` is its place among the subjects.
@@ -30,6 +35,7 @@ pub(super) fn SubjectSection(subject: SubjectSummary, place: usize, shelf: Shelf
     let deletions = expect_context::<Deletions>();
     let may_edit = the.allows(Access::Editor);
     let renaming = RwSignal::new(false);
+    let finding = RwSignal::new(false);
     let over = RwSignal::new(false);
     let (identifier, class) = subject.name.split_once(' ').unwrap_or((subject.name.as_str(), ""));
     let (identifier, class) = (identifier.to_owned(), class.to_owned());
@@ -57,7 +63,7 @@ pub(super) fn SubjectSection(subject: SubjectSummary, place: usize, shelf: Shelf
     };
     let count = move || {
         let (all, masks) =
-            photos.with(|photos| (photos.len(), photos.iter().filter(|photo| photo.mask.is_some()).count()));
+            photos.with(|photos| (photos.len(), photos.iter().filter(|photo| photo.is_masked()).count()));
         match all - masks {
             0 => text::count(all, "photo"),
             missing => format!("{}, {missing} without a mask", text::count(all, "photo")),
@@ -86,6 +92,16 @@ pub(super) fn SubjectSection(subject: SubjectSummary, place: usize, shelf: Shelf
     let tools = may_edit.then(|| {
         let label = |what: &str| format!("{what} “{}”", subject.name);
         view! {
+            <button
+                class="button plain square"
+                title="Find all masks again"
+                aria-label=label("Find all masks again of")
+                aria-haspopup="dialog"
+                hidden=move || photos.with(|photos| photos.iter().all(|photo| photo.mask.is_none()))
+                on:click=move |_| finding.set(true)
+            >
+                <Icon sign=Sign::Brush />
+            </button>
             <button class="button plain square" title="Rename" aria-label=label("Rename") on:click=move |_| renaming.set(true)>
                 <Icon sign=Sign::Pencil />
             </button>
@@ -102,6 +118,8 @@ pub(super) fn SubjectSection(subject: SubjectSummary, place: usize, shelf: Shelf
             aria-labelledby=heading.get_value()
             hidden=move || deletions.hides(&hidden)
             data-subject=subject.id.to_string()
+            // Whoever presses somewhere in it pastes here.
+            tabindex="-1"
             on:dragover=dragged
             on:dragleave=move |_| over.set(false)
             on:drop=dropped
@@ -122,11 +140,12 @@ pub(super) fn SubjectSection(subject: SubjectSummary, place: usize, shelf: Shelf
                 <For
                     each=move || photos.get()
                     key=|photo| photo.id
-                    children=move |photo| view! { <PhotoCard photo=latest(photo) name=name.get_value() changed=reload /> }
+                    children=move |photo| view! { <PhotoCard photo=latest(photo) name=name.get_value() more=shelf.more changed=reload /> }
                 />
                 {may_edit.then(|| view! { <AddPhotos name=name.get_value() take=Callback::new(take) /> })}
             </ul>
             <UploadList uploads=shelf.uploads subject=subject.id.clone() />
+            <FindAgain open=finding jobs=shelf.jobs photos whose=format!(" of “{}”", name.get_value()) />
             <Dialog open=renaming title="Rename the subject">
                 <NameForm
                     subject=Some(known.get_value())

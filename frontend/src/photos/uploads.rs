@@ -2,44 +2,56 @@
 //! while other pages are looked at.
 
 use gloo_timers::future::TimeoutFuture;
+use leptos::ev;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use mudi_domain::api::Photo;
 use mudi_domain::subject::SubjectId;
 use send_wrapper::SendWrapper;
-use web_sys::{File, FileList};
+use web_sys::{DragEvent, File, FileList};
 
 use crate::api::{self, ApiError};
 use crate::frame::{TheProject, Toasts, the_project};
 use crate::saves::Sending;
 use crate::text;
-use crate::widgets::{Icon, Sign};
 
 /// Files that are sent at once.
 const AT_ONCE: usize = 3;
 /// How long the page waits before it sends a file again, in milliseconds, the first time and at most.
 const PAUSE: (u32, u32) = (1000, 15_000);
+/// The most characters that the server keeps of a file's name.
+const LONGEST_NAME: usize = 200;
 
 /// How far a file is.
 #[derive(Debug, Clone, PartialEq)]
-enum State {
+pub(super) enum State {
     Waiting,
     /// The share that is sent.
     Sending(f64),
-    /// It is sent again by itself: the connection broke, or the server says why it cannot take it now.
+    /// It is sent again by itself: the connection broke, or it is known why it cannot be taken now.
     Again(Option<String>),
-    /// The server does not want it.
+    /// Nobody takes it.
     Refused(String),
 }
 
 /// A file on its way. Nothing of it belongs to a page: it goes on when that is left.
 #[derive(Clone)]
-struct Upload {
-    id: u32,
+pub(super) struct Upload {
+    pub(super) id: u32,
     /// Where the API of its subject is.
     subject: String,
-    file: SendWrapper<File>,
-    state: ArcRwSignal<State>,
+    pub(super) file: SendWrapper<File>,
+    pub(super) name: String,
+    /// Its request, while there is one.
+    sent: SendWrapper<api::Sent>,
+    pub(super) state: ArcRwSignal<State>,
+}
+
+impl Upload {
+    /// Whether it is waited for.
+    fn goes_on(&self) -> bool {
+        self.state.with(|state| !matches!(state, State::Refused(_)))
+    }
 }
 
 /// The files on their way; there is one list for the page.
@@ -49,6 +61,8 @@ pub(crate) struct UploadQueue {
     count: StoredValue<u32>,
     /// How many have arrived so far.
     arrived: RwSignal<u32>,
+    /// Those that the server had already, until that is told.
+    known: StoredValue<Vec<String>>,
     /// How many pages show the list.
     shown: StoredValue<u32>,
     toasts: Toasts,
@@ -61,17 +75,18 @@ impl UploadQueue {
             list: RwSignal::new(Vec::new()),
             count: StoredValue::new(0),
             arrived: RwSignal::new(0),
+            known: StoredValue::new(Vec::new()),
             shown: StoredValue::new(0),
             toasts: expect_context(),
         };
         provide_context(queue);
         let unsent = Memo::new(move |_| {
-            let unsent = |upload: &Upload| upload.state.with(|state| !matches!(state, State::Refused(_)));
-            queue.list.with(|list| list.iter().filter(|upload| unsent(upload)).count() > 0)
+            queue.list.with(|list| list.iter().filter(|upload| upload.goes_on()).count() > 0)
         });
         Effect::new(move |way: Option<Option<Sending>>| {
             unsent.get().then(|| way.flatten().unwrap_or_else(|| Sending::to("photos")))
         });
+        keep_files_out();
     }
 
     fn add(self, subject: &str, files: Vec<File>) {
@@ -80,7 +95,9 @@ impl UploadQueue {
             Upload {
                 id: self.count.get_value(),
                 subject: subject.to_owned(),
+                name: text::file_name(&file.name(), LONGEST_NAME),
                 file: SendWrapper::new(file),
+                sent: SendWrapper::new(api::Sent::default()),
                 state: ArcRwSignal::new(State::Waiting),
             }
         });
@@ -94,34 +111,49 @@ impl UploadQueue {
         let busy = |upload: &&Upload| {
             upload.state.with_untracked(|state| matches!(state, State::Sending(_) | State::Again(_)))
         };
-        let free = AT_ONCE.saturating_sub(list.iter().filter(busy).count());
+        let sent = list.iter().filter(busy).count();
         let waiting = list.into_iter().filter(|upload| upload.state.get_untracked() == State::Waiting);
-        for upload in waiting.take(free) {
+        let next: Vec<Upload> = waiting.take(AT_ONCE.saturating_sub(sent)).collect();
+        if sent == 0 && next.is_empty() {
+            self.tell_known();
+        }
+        for upload in next {
             upload.state.set(State::Sending(0.0));
             spawn_local(self.send(upload));
         }
     }
 
     async fn send(self, upload: Upload) {
-        let name = String::from(js_sys::encode_uri_component(&upload.file.name()));
+        let name = String::from(js_sys::encode_uri_component(&upload.name));
         let path = format!("{}/photos?name={name}", upload.subject);
         let mut pause = PAUSE.0;
         loop {
             let state = upload.state.clone();
             let progress = move |share| state.set(State::Sending(share));
-            match api::upload::<Photo>(&path, &upload.file, progress).await {
-                Ok(_) => {
+            let answer = api::upload::<Photo>(&path, &upload.file, &upload.sent, progress).await;
+            if !self.has(upload.id) {
+                // It was given up. What was sent as a whole is kept all the same, a moment later.
+                self.go_on();
+                TimeoutFuture::new(PAUSE.0).await;
+                self.arrived.update(|times| *times += 1);
+                return;
+            }
+            match answer {
+                Ok((status, _)) => {
+                    if status == 200 {
+                        self.known.update_value(|known| known.push(upload.name.clone()));
+                    }
                     self.remove(upload.id);
                     self.arrived.update(|times| *times += 1);
                     break;
                 }
                 // A file that is no photo stays none; what the server could not do now it may do later.
-                Err(error @ ApiError::Problem(_)) if !may_pass(&error) => {
+                Err(error) if is_refused(&error) => {
                     self.refused(&upload, &error);
                     break;
                 }
                 Err(error) => {
-                    let why = matches!(error, ApiError::Problem(_)).then(|| error.to_string());
+                    let why = (error != ApiError::Offline).then(|| error.to_string());
                     upload.state.set(State::Again(why));
                     // The same file again is the same photo, so nothing can be there twice.
                     TimeoutFuture::new(pause).await;
@@ -139,8 +171,26 @@ impl UploadQueue {
         upload.state.set(State::Refused(error.to_string()));
         // Whoever looks at the list sees it there.
         if self.shown.get_value() == 0 {
-            self.toasts.complain(format!("“{}” was not added: {error}", upload.file.name()));
+            self.toasts.complain(format!("“{}” was not added: {error}", upload.name));
         }
+    }
+
+    /// Tells of the files whose rows went although nothing was added.
+    fn tell_known(self) {
+        let known = self.known.try_update_value(std::mem::take).unwrap_or_default();
+        match known.as_slice() {
+            [] => {}
+            [name] => self.toasts.say(format!("“{name}” is there already.")),
+            names => self.toasts.say(format!("{} are there already.", text::count(names.len(), "photo"))),
+        }
+    }
+
+    /// Gives up what `given_up` chooses, and sends no more of it.
+    fn drop_all(self, given_up: impl Fn(&Upload) -> bool) {
+        let mut gone = Vec::new();
+        self.list.update(|list| gone.extend(list.extract_if(.., |upload| given_up(upload))));
+        gone.iter().for_each(|upload| upload.sent.abort());
+        self.go_on();
     }
 
     fn remove(self, id: u32) {
@@ -152,8 +202,35 @@ impl UploadQueue {
     }
 }
 
-fn may_pass(error: &ApiError) -> bool {
-    matches!(error.code(), "too_often" | "disk_full" | "internal" | "invalid")
+/// Whether sending the file again would help nobody.
+fn is_refused(error: &ApiError) -> bool {
+    match error {
+        ApiError::Problem(problem) => {
+            !matches!(problem.code.as_str(), "too_often" | "disk_full" | "internal" | "invalid")
+        }
+        // Of proxies, too: what took too long, came too early or too often.
+        ApiError::Between(status) => !matches!(status, 408 | 425 | 429),
+        _ => false,
+    }
+}
+
+/// A browser opens a file that is dropped where nothing takes it, in the place of the page: what is half written there would be lost.
+fn keep_files_out() {
+    let keep_out = |event: DragEvent| {
+        if carries_files(&event) {
+            event.prevent_default();
+        }
+    };
+    let (over, drop) =
+        (window_event_listener(ev::dragover, keep_out), window_event_listener(ev::drop, keep_out));
+    on_cleanup(move || {
+        over.remove();
+        drop.remove();
+    });
+}
+
+fn carries_files(event: &DragEvent) -> bool {
+    event.data_transfer().is_some_and(|data| data.types().includes(&"Files".into(), 0))
 }
 
 /// The way to the [`UploadQueue`] from a project's page.
@@ -187,60 +264,31 @@ impl Uploads {
         count
     }
 
-    fn path(self, subject: &SubjectId) -> String {
+    /// Where the API of a subject is.
+    pub(super) fn path(self, subject: &SubjectId) -> String {
         let subject = String::from(js_sys::encode_uri_component(subject.as_str()));
         self.the.path_now(&format!("subjects/{subject}"))
     }
 
     /// What is on its way to the subject whose API is at `path`.
-    fn to(self, path: &str) -> Vec<Upload> {
+    pub(super) fn to(self, path: &str) -> Vec<Upload> {
         self.queue.list.with(|list| list.iter().filter(|upload| upload.subject == path).cloned().collect())
     }
-}
 
-/// The files on their way to a subject.
-#[component]
-pub(super) fn UploadList(uploads: Uploads, subject: SubjectId) -> impl IntoView {
-    let item = move |upload: Upload| {
-        let (name, size) = (upload.file.name(), text::bytes(upload.file.size()));
-        let (id, state) = (upload.id, RwSignal::from(upload.state));
-        let words = move || match state.get() {
-            State::Waiting => "Waits for its turn".to_owned(),
-            State::Sending(share) if share >= 1.0 => "Being looked at".to_owned(),
-            State::Sending(share) => format!("{:.0} %", share * 100.0),
-            State::Again(None) => "The connection broke; trying again".to_owned(),
-            State::Again(Some(why)) => format!("{why}; trying again"),
-            State::Refused(why) => why,
-        };
-        let refused = move || matches!(state.get(), State::Refused(_));
-        // What the server cannot take now need not be waited for.
-        let may_go = move || matches!(state.get(), State::Refused(_) | State::Again(Some(_)));
-        let share = move || match state.get() {
-            State::Sending(share) => share,
-            _ => 0.0,
-        };
-        view! {
-            <li class="upload" class:bad=refused>
-                <div class="upload-words">
-                    <span class="upload-name">{name.clone()}</span>
-                    <span class="quiet small">{size}</span>
-                    <span class="small" role="status">{words}</span>
-                </div>
-                {move || {
-                    (!refused())
-                        .then(|| view! { <progress class="bar" aria-label=format!("Upload of {name}") max="1" prop:value=share></progress> })
-                }}
-                <button class="button plain square" on:click=move |_| uploads.queue.remove(id) hidden=move || !may_go()>
-                    <Icon sign=Sign::Close />
-                    <span class="visually-hidden">"Dismiss"</span>
-                </button>
-            </li>
-        }
-    };
-    let path = uploads.path(&subject);
-    view! {
-        <ul class="uploads">
-            <For each=move || uploads.to(&path) key=|upload| upload.id children=item />
-        </ul>
+    /// How many of these are waited for.
+    pub(super) fn open(self, path: &str) -> usize {
+        let open = |upload: &&Upload| upload.subject == path && upload.goes_on();
+        self.queue.list.with(|list| list.iter().filter(open).count())
+    }
+
+    /// Gives up one.
+    pub(super) fn give_up(self, id: u32) {
+        self.queue.drop_all(|upload| upload.id == id);
+    }
+
+    /// Gives up all that are waited for on their way to the subject whose API is at `path`.
+    pub(super) fn give_up_all(self, path: &str) {
+        let open = |upload: &Upload| upload.state.with_untracked(|state| !matches!(state, State::Refused(_)));
+        self.queue.drop_all(|upload| upload.subject == path && open(upload));
     }
 }

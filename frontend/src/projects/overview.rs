@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::api::{self, Answer, Loaded};
 use crate::frame::the_project;
-use crate::generate::picture_path;
+use crate::generate::thumbnail_path;
 use crate::photos;
 use crate::text;
 use crate::training::StateTag;
@@ -24,7 +24,8 @@ struct Glance {
     subjects: Vec<SubjectSummary>,
     photos: Vec<Photo>,
     runs: Vec<Run>,
-    images: Vec<Image>,
+    /// The newest.
+    images: Page<Image>,
 }
 
 /// A project at a glance.
@@ -42,7 +43,7 @@ pub(crate) fn Overview() -> impl IntoView {
                     subjects: api::get::<Page<SubjectSummary>>(&format!("{path}/subjects")).await?.items,
                     photos: api::list(&format!("{path}/photos")).await?,
                     runs: api::list(&format!("{path}/runs")).await?,
-                    images: api::list(&format!("{path}/images")).await?,
+                    images: api::get(&format!("{path}/images?newest=true&limit={PICTURES}")).await?,
                 })
             }
             .await;
@@ -108,7 +109,7 @@ pub(crate) fn Overview() -> impl IntoView {
 
 /// The way from photos to pictures, and how far it has been gone.
 fn steps(project: Uuid, glance: &Glance) -> impl IntoView + use<> {
-    let masks = glance.photos.iter().filter(|photo| photo.mask.is_some()).count();
+    let masks = glance.photos.iter().filter(|photo| photo.is_masked()).count();
     let photos = glance.photos.len();
     let done = glance.runs.iter().filter(|run| run.state == JobState::Done).count();
     let steps = [
@@ -125,8 +126,11 @@ fn steps(project: Uuid, glance: &Glance) -> impl IntoView + use<> {
             "generate",
             Sign::Generate,
             "Generate",
-            text::count(glance.images.len(), "picture"),
-            !glance.images.is_empty(),
+            match glance.images.next {
+                Some(_) => format!("more than {PICTURES} pictures"),
+                None => text::count(glance.images.items.len(), "picture"),
+            },
+            !glance.images.items.is_empty(),
         ),
     ];
     let next = steps.iter().position(|(.., done)| !done);
@@ -156,14 +160,14 @@ fn steps(project: Uuid, glance: &Glance) -> impl IntoView + use<> {
 }
 
 fn pictures(project: Uuid, glance: &Glance) -> impl IntoView + use<> {
-    let newest: Vec<Image> = glance.images.iter().rev().take(PICTURES).cloned().collect();
+    let newest = glance.images.items.clone();
     (!newest.is_empty()).then(|| {
         let picture = move |image: Image| {
             let words = image.parameters["prompt"].as_str().unwrap_or("A picture").to_owned();
             view! {
                 <li>
-                    <A href=format!("/projects/{project}/generate") attr:class="picture-open">
-                        <img src=picture_path(project, &image) alt=words loading="lazy" width=image.width height=image.height />
+                    <A href=format!("/projects/{project}/generate?picture={}", image.id) attr:class="picture-open">
+                        <img src=thumbnail_path(project, &image) alt=words loading="lazy" width=image.width height=image.height />
                     </A>
                 </li>
             }

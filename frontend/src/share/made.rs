@@ -8,16 +8,26 @@ use wasm_bindgen_futures::JsFuture;
 
 use crate::browser;
 use crate::frame::{Toasts, the_project};
+use crate::session::Visitor;
 use crate::widgets::{Icon, Sign};
+
+/// Whether a host's name leads to nothing but the own machine.
+fn is_here(host: &str) -> bool {
+    matches!(host, "localhost" | "127.0.0.1" | "[::1]")
+}
 
 /// The address of a link, to be copied.
 #[component]
 pub(super) fn Made(link: CreatedLink) -> impl IntoView {
     let the = the_project();
     let toasts = expect_context::<Toasts>();
+    let Visitor(session) = expect_context();
     let location = browser::window().location();
-    let origin = location.origin().unwrap_or_default();
-    let here = location.hostname().unwrap_or_default();
+    // Where it is known how others reach the server, that counts and not where the owner is.
+    let public = session.value_now().map(|session| session.public_url).filter(|address| !address.is_empty());
+    let own = public.is_none() && is_here(&location.hostname().unwrap_or_default());
+    let origin = public.unwrap_or_else(|| location.origin().unwrap_or_default());
+    let origin = origin.trim_end_matches('/');
     // One to play with opens where that is done.
     let place = if link.link.access == Access::Player { "/play" } else { "" };
     let address = format!("{origin}/projects/{}{place}#link={}", the.id.get_untracked(), link.secret);
@@ -46,7 +56,6 @@ pub(super) fn Made(link: CreatedLink) -> impl IntoView {
             }
         });
     };
-    let own = matches!(here.as_str(), "localhost" | "127.0.0.1" | "[::1]");
     view! {
         <div class="card stack made" role="status">
             <h2>"The link is made"</h2>

@@ -37,7 +37,7 @@ pub(super) fn PasswordForm() -> impl IntoView {
             <p class="quiet small">
                 {move || {
                     if set() {
-                        "You sign in with it from other machines. A new one ends all of your other sessions."
+                        "You sign in with it from other machines. A new one ends all of your sessions: sign in again with it."
                     } else {
                         "On this machine you need none. Set one to sign in from others."
                     }

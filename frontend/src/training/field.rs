@@ -24,6 +24,22 @@ impl Texts {
         self.all.set(texts(recipe));
     }
 
+    /// All of them.
+    pub(super) fn all(self) -> Vec<(&'static str, String)> {
+        self.all.get()
+    }
+
+    /// Takes those of `kept` whose names the table still has.
+    pub(super) fn restore(self, kept: Vec<(String, String)>) {
+        self.all.update(|texts| {
+            for (name, text) in kept {
+                if let Some(found) = texts.iter_mut().find(|(known, _)| *known == name) {
+                    found.1 = text;
+                }
+            }
+        });
+    }
+
     /// The text of a parameter.
     pub(super) fn get(self, name: &str) -> String {
         self.all.with(|texts| {

@@ -8,12 +8,14 @@ use mudi_domain::api::{Base, NewRun, Run, Stored, SubjectSummary};
 use mudi_domain::recipe::{PARAMETERS, Parameter, Recipe};
 use uuid::Uuid;
 
+use super::draft::Draft;
 use super::field::{Field, Texts};
 use super::kept::{KeepRecipe, KeptRecipes};
 use super::outlook::Outlook;
 use crate::api::{self, ApiError, Loaded};
 use crate::frame::{Deletions, the_project};
 use crate::recipes::{self, PRESETS};
+use crate::widgets::ToyBase;
 
 /// What the parameters were taken from; nothing once one was changed.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -41,12 +43,28 @@ pub(super) fn NewRunForm(
     let names = StoredValue::new(names);
     let last = runs.last().map(|run| run.base.clone());
     let known = |name: &String| bases.iter().any(|base| base.name == *name);
-    let first = last.filter(known).or(bases.first().map(|base| base.name.clone())).unwrap_or_default();
+    let draft = Draft::of(the.id.get_untracked());
+    let (written, wanted, preset, kept_texts) =
+        draft.read().unwrap_or((String::new(), String::new(), Some(0), Vec::new()));
+    let first = Some(wanted).filter(known).or(last.filter(known));
+    let first = first.unwrap_or_else(|| recipes::preferred(&bases));
+    let toys = bases.iter().filter(|base| base.toys_only).map(|base| base.name.clone()).collect::<Vec<_>>();
     let base = RwSignal::new(first.clone());
-    let name = RwSignal::new(format!("Run {}", runs.len() + 1));
-    let chosen = RwSignal::new(Some(Chosen::Preset(0)));
+    let usual = format!("Run {}", runs.len() + 1);
+    let name = RwSignal::new(if written.is_empty() { usual.clone() } else { written });
+    let preset = preset.filter(|place| *place < PRESETS.len());
+    let chosen = RwSignal::new(preset.map(Chosen::Preset));
     let own = Callback::new(move |()| chosen.set(None));
-    let all = Texts::new(&PRESETS[0].recipe(&first, &names.get_value()), own);
+    let all = Texts::new(&PRESETS[preset.unwrap_or(0)].recipe(&first, &names.get_value()), own);
+    all.restore(kept_texts);
+    let keep = move |name: &str| {
+        let preset = match chosen.get() {
+            Some(Chosen::Preset(place)) => Some(place),
+            _ => None,
+        };
+        draft.keep(name, &base.get(), preset, all);
+    };
+    Effect::new(move |_| name.with(|name| keep(if *name == usual { "" } else { name })));
     let (busy, fault) = (RwSignal::new(false), RwSignal::new(None::<String>));
     let choose = move |place: usize| {
         chosen.set(Some(Chosen::Preset(place)));
@@ -98,6 +116,10 @@ pub(super) fn NewRunForm(
             busy.try_set(false);
             match made {
                 Ok(run) => {
+                    // The next one has another name.
+                    if base.try_get_untracked().is_some() {
+                        untrack(|| keep(""));
+                    }
                     let place = format!("/projects/{project}/train/{}", run.id);
                     navigate.try_with_value(|navigate| navigate(&place, Default::default()));
                 }
@@ -149,6 +171,7 @@ pub(super) fn NewRunForm(
                     >
                         {options}
                     </select>
+                    <ToyBase base toys />
                 </div>
             </div>
             <details>

@@ -1,6 +1,7 @@
 //! Training: what shall be trained, how far it is, and what came of it.
 
 mod chart;
+mod draft;
 mod field;
 mod form;
 mod history;

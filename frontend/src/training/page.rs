@@ -81,7 +81,7 @@ pub(crate) fn Training() -> impl IntoView {
 
 /// The form, or what has to be done before there is one.
 fn form(project: &str, ready: &Ready) -> AnyView {
-    let without = ready.photos.iter().filter(|photo| photo.mask.is_none()).count();
+    let without = ready.photos.iter().filter(|photo| !photo.is_masked()).count();
     let words = if ready.photos.is_empty() {
         "There are no photos yet. Add some of two subjects or more.".to_owned()
     } else if without > 0 {

@@ -5,6 +5,7 @@ use leptos::task::spawn_local;
 use mudi_domain::api::{Access, Job, JobEvent, JobKind, JobState};
 
 use crate::api::{self, listen};
+use crate::browser;
 use crate::frame::{Toasts, the_project};
 use crate::text;
 use crate::widgets::{Icon, Sign, Twice};
@@ -36,6 +37,11 @@ pub(crate) struct Work {
 }
 
 impl Work {
+    /// A job to which nothing more happens.
+    pub(crate) fn ended(job: Job) -> Self {
+        Self { job: RwSignal::new(job) }
+    }
+
     /// Follows a job; `heard` is told each of its events too.
     pub(crate) fn follow(job: Job, heard: impl Fn(&JobEvent) + Clone + 'static) -> Self {
         let the = the_project();
@@ -83,7 +89,7 @@ impl Work {
     }
 }
 
-/// A job's bar, its time left, and the buttons that pause, resume and cancel it.
+/// A job's bar, its time left, and the buttons that pause, resume and cancel it, or put it away where it has failed.
 #[component]
 pub(crate) fn Progress(
     /// The job.
@@ -91,6 +97,9 @@ pub(crate) fn Progress(
     /// Told when a job that was over goes on: who follows it has to begin anew.
     #[prop(optional)]
     revived: Option<Callback<()>>,
+    /// Puts the job away after it has failed.
+    #[prop(optional)]
+    dismiss: Option<Callback<()>>,
 ) -> impl IntoView {
     let the = the_project();
     let toasts = expect_context::<Toasts>();
@@ -112,14 +121,19 @@ pub(crate) fn Progress(
     let state = work.state();
     let buttons = move || {
         let state = state.get();
-        if !the.allows(Access::Editor) {
-            return None;
+        let may_edit = the.allows(Access::Editor);
+        if state == JobState::Failed {
+            let again = (may_edit && revived.is_some()).then(|| {
+                view! { <button class="button" on:click=act("resume")><Icon sign=Sign::Play /> "Try again"</button> }
+            });
+            // When it ended is known a moment later.
+            let ended = job.with_untracked(|job| job.finished.is_some());
+            let away = dismiss.filter(|_| ended).map(|dismiss| {
+                view! { <button class="button" on:click=move |_| dismiss.run(())><Icon sign=Sign::Close /> "Dismiss"</button> }
+            });
+            return Some(view! { {again} {away} }.into_any());
         }
-        if state == JobState::Failed && revived.is_some() {
-            let again = view! { <button class="button" on:click=act("resume")><Icon sign=Sign::Play /> "Try again"</button> };
-            return Some(again.into_any());
-        }
-        if state.is_over() {
+        if state.is_over() || !may_edit {
             return None;
         }
         let goes = matches!(state, JobState::Queued | JobState::Running);
@@ -173,12 +187,26 @@ pub(crate) fn Progress(
 }
 
 fn words(job: &Job) -> String {
+    let what = match job.kind {
+        JobKind::Train => "",
+        JobKind::Generate => "Pictures",
+        JobKind::Segment => "Masks",
+        JobKind::Evaluate => "Judging pictures",
+    };
+    // It may have failed while nobody looked: then it is of use to know what, and when.
+    if let (JobState::Failed, Some(finished), false) = (job.state, job.finished, what.is_empty()) {
+        return format!("{what}, {}", text::ago(browser::now() - finished));
+    }
     let place = job.position.filter(|before| *before > 0 && job.state == JobState::Queued);
     if let Some(before) = place {
         return format!("{} before it", text::count(before as usize, "job"));
     }
-    if job.steps == 0 || job.state == JobState::Queued {
+    if job.state == JobState::Queued {
         return String::new();
+    }
+    // What has no steps, like the loading of a model, says what it does.
+    if job.steps == 0 {
+        return job.stage.clone();
     }
     let left = job.seconds_left.filter(|_| job.state == JobState::Running);
     let left = left.map(|seconds| format!(", {} left", text::duration(seconds))).unwrap_or_default();

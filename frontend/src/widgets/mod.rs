@@ -7,6 +7,7 @@ mod sheet;
 mod slider;
 mod states;
 mod title;
+mod toys;
 mod twice;
 mod zip_button;
 
@@ -15,7 +16,8 @@ pub(crate) use dialog::Dialog;
 pub(crate) use icon::{Icon, Sign};
 pub(crate) use sheet::Sheet;
 pub(crate) use slider::Slider;
-pub(crate) use states::{Empty, Failed, Waiting, shown};
+pub(crate) use states::{Empty, Failed, SaveFault, Waiting, shown, shown_after};
 pub(crate) use title::PageTitle;
+pub(crate) use toys::{Asked, ToyBase, ToysOnly};
 pub(crate) use twice::Twice;
 pub(crate) use zip_button::ZipButton;

@@ -6,10 +6,15 @@ use crate::api::{ApiError, Loaded};
 
 /// Something is on its way.
 #[component]
-pub(crate) fn Waiting() -> impl IntoView {
+pub(crate) fn Waiting(
+    /// What it is, for those who may wait long.
+    #[prop(optional)]
+    what: &'static str,
+) -> impl IntoView {
+    let (class, words) = if what.is_empty() { ("visually-hidden", "Loading") } else { ("quiet", what) };
     view! {
         <div class="waiting" role="status">
-            <span class="visually-hidden">"Loading"</span>
+            <p class=class>{words}</p>
             <div class="shimmer" aria-hidden="true"></div>
             <div class="shimmer" aria-hidden="true"></div>
             <div class="shimmer" aria-hidden="true"></div>
@@ -31,6 +36,25 @@ pub(crate) fn Failed(
             <p>{error.to_string()}</p>
             <button class="button" on:click=move |_| again.run(())>"Try again"</button>
         </div>
+    }
+}
+
+/// Why the last save of an editor has failed, in whole: its header has no room for that. It lies over the canvas, lets through whatever
+/// is drawn there, and moves nothing.
+#[component]
+pub(crate) fn SaveFault(
+    /// None where it has not.
+    why: Signal<Option<String>>,
+) -> impl IntoView {
+    // Whoever does not see the page has it from the header.
+    move || {
+        why.get().map(|why| {
+            view! {
+                <div class="save-fault notice bad" aria-hidden="true">
+                    <p>"Not saved: " {why} ". It is tried again every few seconds; until then your work is kept in this browser."</p>
+                </div>
+            }
+        })
     }
 }
 
@@ -57,6 +81,19 @@ where
     T: Clone + PartialEq + Send + Sync + 'static,
     V: IntoView + 'static,
 {
+    shown_after("", loaded, view)
+}
+
+/// The same, where it is told meanwhile `what` is loaded.
+pub(crate) fn shown_after<T, V>(
+    what: &'static str,
+    loaded: Loaded<T>,
+    view: impl Fn(T) -> V + Send + Sync + 'static,
+) -> impl IntoView
+where
+    T: Clone + PartialEq + Send + Sync + 'static,
+    V: IntoView + 'static,
+{
     let (count, view) = (StoredValue::new(0_u32), StoredValue::new(view));
     // Each value is shown from scratch: what an earlier one was shown by may hold signals that are gone.
     let answers = move || {
@@ -65,7 +102,7 @@ where
         std::iter::once((count.get_value(), answer))
     };
     let show = move |(_, answer): (u32, Option<Result<T, ApiError>>)| match answer {
-        None => view! { <Waiting /> }.into_any(),
+        None => view! { <Waiting what /> }.into_any(),
         Some(Err(error)) => view! { <Failed error again=move |()| loaded.reload() /> }.into_any(),
         Some(Ok(value)) => view.with_value(|view| view(value)).into_any(),
     };

@@ -35,10 +35,10 @@ pub(crate) fn ZipButton<T: DeserializeOwned + 'static>(
             let progress = move |sent| {
                 share.try_set(Some(sent));
             };
-            let answer = api::upload::<T>(&path, &file, progress).await;
+            let answer = api::upload::<T>(&path, &file, &api::Sent::default(), progress).await;
             share.try_set(None);
             match answer {
-                Ok(value) => drop(sent.try_run(value)),
+                Ok((_, value)) => drop(sent.try_run(value)),
                 Err(error) => toasts.fault(&error),
             }
         });

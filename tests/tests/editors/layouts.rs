@@ -182,11 +182,14 @@ fn a_photo_that_is_deleted_leaves_the_numbers_of_the_others() {
     let (room, browser) = (&desk.room, &desk.room.browser);
     let size = (70, 110);
     let later = room.upload("a", &encoded(photo(size.0, size.1), ImageFormat::Png));
-    let path = room.api(&format!("photos/{later}/mask"));
-    room.client
-        .with("if-none-match", "*")
-        .send("PUT", &path, Some(&encoded(mask(size), ImageFormat::Png)))
-        .well();
+    let draw = |id: &str, size: (u32, u32)| {
+        let bytes = encoded(mask(size), ImageFormat::Png);
+        let path = room.api(&format!("photos/{id}/mask"));
+        room.client.with("if-none-match", "*").send("PUT", &path, Some(&bytes)).well();
+    };
+    draw(&later, size);
+    let spare = room.upload("b", &encoded(photo(60, 110), ImageFormat::Png));
+    draw(&spare, (60, 110));
     let mut layout = desk.stored();
     layout["value"]["subjects"][0]["photo"] = json!(1);
     let document = json!({ "name": "Both", "value": layout["value"] });
@@ -196,6 +199,15 @@ fn a_photo_that_is_deleted_leaves_the_numbers_of_the_others() {
     desk.open();
     assert!(browser.text().contains("photo 2"), "{}", browser.text());
     assert!(!browser.text().contains("has no mask or is gone"), "{}", browser.text());
+    // Of what is not on the canvas the small mask does.
+    let read = |end: &str| {
+        format!(
+            "performance.getEntriesByType('resource').some(entry => entry.name.split('?')[0].endsWith('{end}'))"
+        )
+    };
+    browser.until_true(&read(&format!("{spare}/mask/thumbnail")));
+    browser.until_true(&read(&format!("{later}/mask")));
+    browser.until_true(&format!("!{}", read(&format!("{spare}/mask"))));
     // What is put on the canvas now is the same photo.
     browser.press_at("[aria-label='Put photo 2 of olis brown bear on the canvas']");
     let put = desk.until(|layout| layout.subjects.len() == 3);

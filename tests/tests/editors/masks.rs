@@ -38,6 +38,35 @@ fn a_stroke_is_saved_to_the_pixel() {
     room.browser.drag(Kind::Mouse, &line);
     room.twin_drag(&mut twin, &line, true);
     room.until_saved(&id, twin.mask());
+
+    // Taken away altogether, and brought back as a new mask.
+    room.browser.press("Remove the mask");
+    room.client.until(&room.api(&format!("photos/{id}")), |photo| photo["mask"].is_null());
+    room.settled();
+    room.browser.until_true("[...document.querySelectorAll('.mask-panel button')].at(-1).disabled");
+    room.browser.keys_with(CONTROL, "z");
+    room.until_saved(&id, twin.mask());
+}
+
+#[test]
+fn a_failed_save_leaves_everything_within_reach_on_a_phone() {
+    let room = Room::new(390, 780);
+    let id = room.open_mask(200, 150);
+    room.browser.offline(true);
+    room.browser.keys("i");
+    room.browser.sees("It is tried again every few seconds");
+    for name in ["Keys", "Settings"] {
+        let [left, _, width, _] = room.browser.place(&format!("[aria-label='{name}']"));
+        assert!(left >= 0.0 && left + width <= 390.0, "{name} ends at {}", left + width);
+    }
+    room.browser.press("Settings");
+    room.browser.until_true("document.querySelector('.mask-panel').checkVisibility()");
+    room.browser.press("Settings");
+    room.browser.until_true("!document.querySelector('.mask-panel').checkVisibility()");
+    room.browser.offline(false);
+    let saved = room.saved(&id, None);
+    assert!(saved.as_raw().iter().all(|&coverage| coverage == 255));
+    room.browser.sees_no("It is tried again every few seconds");
 }
 
 #[test]
@@ -236,6 +265,24 @@ fn the_next_photo_is_a_key_away_and_a_broken_mask_says_so() {
     room.browser.until_true(&format!("location.pathname.includes('{second}')"));
     room.ready();
     room.browser.sees("2 of 2");
+    // Somebody deletes the photo that is drawn on: that cannot be saved, and nobody is asked about it again.
+    room.client.delete(&room.api(&format!("photos/{second}")));
+    room.browser.keys("i");
+    room.browser.sees("This photo was deleted");
+    room.browser.sees("Download the mask");
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    let journals = room.browser.run_async(
+        "const done = request => new Promise((well, ill) => { request.onsuccess = () => well(request.result); request.onerror = ill; });
+         const database = await done(indexedDB.open('mudi-masks'));
+         const keys = await done(database.transaction('journals').objectStore('journals').getAllKeys());
+         database.close();
+         return keys.length;",
+        &json!([]),
+    );
+    assert_eq!(journals, json!(0), "its journal is of no use");
+    room.browser.press("Drop it");
+    room.browser.until_true("location.pathname.endsWith('/photos')");
+    room.browser.sees_no("not on the server");
     room.browser.go(&room.address("photos/0190a5a0-0000-7000-8000-000000000000/mask"));
     room.browser.sees("There is no such photo");
 }

@@ -3,7 +3,7 @@
 use mudi_tests::browser::Browser;
 use serde_json::Value;
 
-use super::shelf::{full_project, serve, serve_abroad};
+use super::shelf::{PASSWORD, full_project, serve};
 
 fn axe() -> String {
     let path = std::env::var("MUDI_AXE").unwrap_or_default();
@@ -82,9 +82,20 @@ fn nothing_keeps_anybody_out() {
 fn nothing_keeps_anybody_from_signing_in() {
     let axe = axe();
     let folder = tempfile::tempdir().expect("a folder");
-    let server = serve_abroad(folder.path());
-    let browser = Browser::open(&server.address);
+    let file = folder.path().join("password");
+    std::fs::write(&file, format!("{PASSWORD}\n")).expect("a file");
+    let address = "https://mudi.example.org";
+    let server =
+        serve(folder.path(), &["--public-url", address, "--password-file", &file.display().to_string()]);
+    let browser = Browser::open_from_afar(&server.address);
     browser.go("/");
     browser.sees("Sign in");
+    // The cookie comes by TLS only, and here it is none: that is said, before and after.
+    browser.sees(&format!("Open the studio, or your link, at {address}"));
+    browser.write("#password", PASSWORD);
+    browser.press("Sign in");
+    browser.sees(&format!(
+        "The password is right, but at this address the browser does not keep that. Sign in at {address}"
+    ));
     assert_eq!(findings(&browser, &axe, "sign in"), Vec::<String>::new());
 }

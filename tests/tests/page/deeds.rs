@@ -9,15 +9,31 @@ use super::shelf::{serve, text};
 fn pictures_that_cannot_be_made_are_told_of() {
     let folder = tempfile::tempdir().expect("a folder");
     let server = serve(folder.path(), &["--memory", "0.02"]);
-    let project = text(&server.client().post("/api/samples", &Value::Null)["id"]);
+    let client = server.client();
+    let project = text(&client.post("/api/samples", &Value::Null)["id"]);
     let browser = Browser::open(&server.address);
     browser.go(&format!("/projects/{project}/generate"));
     browser.until("the form", "return !!document.querySelector('#prompt')?.value");
     browser.write("#count", "1");
     browser.press("Generate 1 picture");
-    let told = "return /this needs/.test(document.querySelector('.toast.bad')?.innerText || '')";
+    let told = "return /this needs/.test(document.querySelector('.jobs .notice.bad')?.innerText || '')";
     browser.until("why there are none", told);
+    // It stays for whoever was away, until it is put away; and it can be tried again.
+    browser.reload();
+    browser.until("it is still said", told);
+    browser.sees("Pictures, ");
+    let jobs = format!("/api/projects/{project}/jobs");
+    let finished = |page: &Value| page["items"][0]["finished"].as_i64();
+    let first = finished(&client.get(&jobs).value());
+    browser.press("Try again");
+    client.until(&jobs, |page| page["items"][0]["state"] == "failed" && finished(page) > first);
+    browser.until("it is said again", told);
+    browser.press("Dismiss");
     browser.until("its card goes", "return !document.querySelector('.jobs > li')");
+    browser.reload();
+    browser.until("the form", "return !!document.querySelector('#prompt')?.value");
+    browser.until("there are no pictures", "return document.body.innerText.includes('No pictures yet')");
+    assert_eq!(browser.run("return !document.querySelector('.jobs > li')"), true, "it stays away");
 }
 
 #[test]
@@ -66,4 +82,50 @@ fn a_photo_just_deleted_is_not_trained_on() {
     assert_eq!(items("photos").len(), before - 1);
     assert_eq!(items("runs")[0]["photos"], before as u64 - 1);
     browser.sees_no("is deleted.");
+}
+
+#[test]
+fn a_mask_is_taken_away_and_found_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = serve(folder.path(), &[]);
+    let client = server.client();
+    let project = text(&client.post("/api/samples", &Value::Null)["id"]);
+    let path = format!("/api/projects/{project}/photos");
+    let photo = client.get(&path).value()["items"][0].clone();
+    let (mask, name) = (format!("{path}/{}/mask", text(&photo["id"])), text(&photo["name"]));
+    let side = |which: &str| u32::try_from(photo[which].as_u64().expect("a number")).expect("a side");
+    let mut empty = std::io::Cursor::new(Vec::new());
+    image::GrayImage::new(side("width"), side("height"))
+        .write_to(&mut empty, image::ImageFormat::Png)
+        .expect("a mask");
+    let browser = Browser::open(&server.address);
+    browser.go(&format!("/projects/{project}/photos"));
+    browser.sees("Every photo has its mask.");
+    let more = format!("More of {name}");
+
+    browser.press(&more);
+    browser.press("Remove the mask");
+    browser.sees(&format!("The mask of “{name}” is removed."));
+    browser.sees("No mask yet");
+    client.get(&mask).well();
+    browser.press("Undo");
+    browser.sees_no("No mask yet");
+    browser.press(&more);
+    browser.press("Remove the mask");
+    browser.sees(&format!("The mask of “{name}” is removed."));
+    browser.press("Dismiss");
+    browser.sees("1 photo without a mask.");
+    client.get(&mask).problem(404, "missing");
+
+    // A mask that covers nothing is as good as none, until another one is found in its place.
+    client.with("if-none-match", "*").send("PUT", &mask, Some(&empty.into_inner())).well();
+    browser.reload();
+    browser.sees("Empty mask");
+    browser.sees("1 photo without a mask.");
+    browser.press(&more);
+    browser.press("Find the mask again");
+    browser.sees("Every photo has its mask.");
+    browser.press("Find all masks again");
+    browser.sees("Each mask stays until another one is found.");
+    browser.press("Keep them");
 }

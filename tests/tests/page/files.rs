@@ -8,26 +8,28 @@ use serde_json::{Value, json};
 
 use super::shelf::{photos, serve, text};
 
-/// Gives the page a file as a drag or the clipboard does.
-fn hand_over(browser: &Browser, event: &str, photo: &Path) {
+/// Gives what `target` finds on the page a file as a drag or the clipboard does.
+fn hand_over(browser: &Browser, event: &str, target: &str, photo: &Path) {
     use base64::Engine as _;
     let bytes = std::fs::read(photo).expect("a photo");
     let encoded = base64::prelude::BASE64_STANDARD.encode(bytes);
     let name = photo.file_name().expect("a name").to_string_lossy().into_owned();
     let script = "
-        const [event, encoded, name] = arguments;
+        const [event, selector, encoded, name] = arguments;
         const bytes = Uint8Array.from(atob(encoded), c => c.charCodeAt(0));
         const data = new DataTransfer();
         data.items.add(new File([bytes], name, { type: 'image/png' }));
-        const target = document.querySelector('[data-subject]');
+        const target = document.querySelector(selector);
         if (event === 'paste') {
             target.dispatchEvent(new ClipboardEvent('paste', { clipboardData: data, bubbles: true, cancelable: true }));
         } else {
             for (const kind of ['dragenter', 'dragover', 'drop']) {
-                target.dispatchEvent(new DragEvent(kind, { dataTransfer: data, bubbles: true, cancelable: true }));
+                const dragged = new DragEvent(kind, { dataTransfer: data, bubbles: true, cancelable: true });
+                target.dispatchEvent(dragged);
+                if (kind !== 'dragenter' && !dragged.defaultPrevented) throw Error('the browser would open the file');
             }
         }";
-    let _ = browser.run_with(script, &json!([event, encoded, name]));
+    let _ = browser.run_with(script, &json!([event, target, encoded, name]));
 }
 
 fn count(client: &Client, path: &str) -> usize {
@@ -46,14 +48,60 @@ fn photos_are_dropped_and_pasted() {
     let browser = Browser::open(&server.address);
     browser.go(&format!("/projects/{project}/photos"));
     browser.sees("Or drop them here, or paste.");
-    for (event, file, number) in [("drop", &files[0], 1), ("paste", &files[1], 2), ("drop", &files[0], 2)] {
-        hand_over(&browser, event, file);
+    let others = photos(folder.path(), 1);
+    let subject = "[data-subject]";
+    for (event, target, file, number) in [
+        ("drop", subject, &files[0], 1),
+        ("paste", subject, &files[1], 2),
+        ("drop", subject, &files[0], 2),
+        // Beside the only subject.
+        ("drop", ".page-head", &others[0], 3),
+    ] {
+        let known = count(&client, &format!("{path}/photos")) == number;
+        hand_over(&browser, event, target, file);
+        if known {
+            browser.sees("“0-0.png” is there already.");
+        }
         // The same photo again is the same photo.
         let shown = format!("return document.querySelectorAll('[data-subject] img').length === {number}");
         browser.until("the photo is shown", &shown);
         browser.until("nothing is on its way", "return document.querySelectorAll('.upload').length === 0");
         assert_eq!(count(&client, &format!("{path}/photos")), number);
     }
+
+    let _ = client.post(&format!("{path}/subjects"), &json!({ "id": "b", "name": "hta blue disc" }));
+    browser.reload();
+    browser.sees("hta");
+    hand_over(&browser, "drop", ".page-head", &others[1]);
+    browser.sees("Drop them on a subject");
+    hand_over(&browser, "paste", "body", &others[1]);
+    browser.sees("pasted for “hta blue disc”, the last subject.");
+    browser.until("the photo is shown", "return !!document.querySelector('[data-subject=b] .photo')");
+    browser.press("More of 1-1.png");
+    browser.press("Move to “olis wooden disc”");
+    browser.sees("“1-1.png” is now a photo of “olis wooden disc”.");
+    browser.until("it is there", "return document.querySelectorAll('[data-subject=a] .photo').length === 4");
+    assert_eq!(count(&client, &format!("{path}/photos?subject=a")), 4);
+
+    // What is on its way is given up, and what a proxy refuses is not sent for ever.
+    let input = "[data-subject=b] input[multiple]";
+    let all: Vec<&Path> = files.iter().chain(&others[..1]).map(std::path::PathBuf::as_path).collect();
+    browser.offline(true);
+    browser.choose_files(input, &all);
+    browser.sees("The connection broke; trying again");
+    browser.press("Cancel 0-0.png");
+    browser.press("Cancel all 2");
+    browser.until("nothing is on its way", "return document.querySelectorAll('.upload').length === 0");
+    browser.offline(false);
+    browser.run(
+        "const answers = (name, value) => Object.defineProperty(XMLHttpRequest.prototype, name, { get: () => value });
+         answers('status', 413);
+         answers('responseText', '<html><h1>413 Request Entity Too Large</h1></html>');",
+    );
+    browser.choose_files(input, &all[..1]);
+    browser.sees("whoever hosts it can raise that limit (nginx: client_max_body_size)");
+    browser.press("Dismiss 0-0.png");
+    browser.until("its row goes", "return document.querySelectorAll('.upload').length === 0");
 }
 
 #[test]

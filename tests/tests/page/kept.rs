@@ -219,3 +219,116 @@ fn a_run_that_failed_can_be_tried_again() {
     browser.sees("Generate with it");
     unharmed(&browser);
 }
+
+#[test]
+fn the_form_of_pictures_is_as_it_was_left() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = serve(folder.path(), &[]);
+    let client = server.client();
+    let project = full_project(&client);
+    let path = format!("/api/projects/{project}");
+    let first = |list: &str| client.get(&format!("{path}/{list}")).value()["items"][0].clone();
+    let browser = Browser::open(&server.address);
+    let generate = format!("/projects/{project}/generate");
+    browser.go(&generate);
+    browser.until("the form", "return !!document.querySelector('#prompt')?.value");
+    browser.write("#prompt", "A photo of somebody in the snow.");
+    browser.write("#count", "3");
+    let written = "return document.querySelector('#prompt')?.value === 'A photo of somebody in the snow.'
+        && document.querySelector('#count').value === '3'";
+    browser.until("it is written", written);
+    browser.press("Design one");
+    browser.until("the layouts", "return location.pathname.endsWith('/layouts')");
+    browser.run("history.back()");
+    browser.until("the form as it was", written);
+    browser.reload();
+    browser.until("the form as it was still", written);
+    // An address changes what it names, and nothing else.
+    let layout = text(&first("layouts")["id"]);
+    browser.go(&format!("{generate}?layout={layout}&gamma=1.5"));
+    browser.until("the form again", written);
+    browser
+        .until("the layout", &format!("return document.querySelector('#start').value === {}", json!(layout)));
+    browser.sees("(gamma): 1.5");
+    browser.until("its own address", "return location.search === ''");
+
+    // A run knows subjects by the names that it was trained on.
+    let subject = first("subjects");
+    let (id, name) = (text(&subject["id"]), text(&subject["name"]));
+    client.json("PATCH", &format!("{path}/subjects/{id}"), &json!({ "name": "olis red bear" })).well();
+    browser.reload();
+    browser.until("the form once more", written);
+    browser.press(&format!("olis red bear, trained as {name}"));
+    let wanted = format!("A photo of somebody in the snow and a {name}");
+    browser
+        .until("its name", &format!("return document.querySelector('#prompt').value === {}", json!(wanted)));
+
+    // A model that is gone is said to be, and nothing is drawn with another one.
+    client.delete(&format!("{path}/runs/{}", text(&first("runs")["id"])));
+    browser.reload();
+    browser.sees("choose another model");
+    browser.sees("by a run that is deleted: First");
+    let chosen =
+        "return document.querySelector('#model').selectedOptions[0].text === 'A run that is deleted'";
+    browser.until("the run", chosen);
+    browser.press("Generate 3 pictures");
+    browser.sees("The model that was chosen is not there any more");
+    unharmed(&browser);
+}
+
+#[test]
+fn pictures_have_addresses_and_go_together() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = serve(folder.path(), &[]);
+    let client = server.client();
+    let project = full_project(&client);
+    let browser = Browser::open(&server.address);
+    browser.go(&format!("/projects/{project}"));
+    browser.until("the newest", "return document.querySelectorAll('.pictures a').length === 2");
+    browser.run("document.querySelector('.pictures a').click()");
+    let (open, closed) = (
+        "return !!document.querySelector('dialog[open] .viewer')",
+        "return !document.querySelector('dialog[open]')",
+    );
+    browser.until("the picture", open);
+    browser.press("Close");
+    browser.until("the pictures", closed);
+    browser.until("their address", "return location.search === ''");
+    browser.until("both", "return document.querySelectorAll('.picture img').length === 2");
+    let small = browser.run("return document.querySelector('.picture img').src.endsWith('/thumbnail')");
+    assert_eq!(small, true, "small ones are enough here");
+    browser.run("document.querySelector('.picture-open').click()");
+    browser.until("the picture again", open);
+    browser.run("history.back()");
+    browser.until("the pictures again", closed);
+    browser.run("history.forward()");
+    browser.until("the picture once more", open);
+    browser.reload();
+    browser.until("the picture at its address", open);
+    browser.press("Close");
+    browser.until("the pictures at last", closed);
+
+    let visible = |count: usize| {
+        format!(
+            "return [...document.querySelectorAll('.picture')].filter(e => e.checkVisibility()).length === {count}"
+        )
+    };
+    let remove = || {
+        browser.until("both pictures", &visible(2));
+        browser.press("Select pictures");
+        browser.run("document.querySelectorAll('.picture-select input').forEach(e => e.click())");
+        browser.sees("2 pictures selected");
+        browser.press("Delete");
+        browser.sees("2 pictures are deleted.");
+        browser.until("no picture", &visible(0));
+    };
+    remove();
+    browser.press("Undo");
+    remove();
+    browser.press("Dismiss");
+    client.until(&format!("/api/projects/{project}/images"), |page| {
+        page["items"].as_array().is_some_and(Vec::is_empty)
+    });
+    browser.sees("No pictures yet");
+    unharmed(&browser);
+}

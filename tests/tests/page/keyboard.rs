@@ -37,11 +37,36 @@ fn a_project_and_a_subject_by_keyboard_alone() {
     browser.until("the dialog is closed", "return !document.querySelector('dialog[open]')");
     let focused = browser.run("return document.activeElement.getAttribute('aria-label')");
     assert_eq!(focused, "Rename “olis brown bear”");
-    // What is deleted can be fetched back by keyboard too.
+    // What is deleted can be fetched back by keyboard too: the focus goes to where that is done, and comes back.
     browser.tab_to("Delete “olis brown bear”");
     browser.keys(ENTER);
     browser.sees("and its photos are deleted");
-    browser.tab_to("Undo");
+    browser.until("the focus is on it", "return document.activeElement.innerText === 'Undo'");
     browser.keys(ENTER);
     browser.sees("0 photos");
+    let back = "return document.activeElement.getAttribute('aria-label') === 'Delete “olis brown bear”'";
+    browser.until("the focus is back", back);
+    // Outside of fields there are keys for it.
+    browser.keys(ENTER);
+    browser.sees("and its photos are deleted");
+    let undo = "const press = place => place.dispatchEvent(
+            new KeyboardEvent('keydown', { key: 'z', ctrlKey: true, bubbles: true, cancelable: true }));";
+    browser.run(&format!(
+        "{undo} const field = document.body.appendChild(document.createElement('textarea')); press(field); field.remove();"
+    ));
+    assert!(browser.text().contains("and its photos are deleted"), "what is written has an undo of its own");
+    browser.run(&format!("{undo} press(document.activeElement);"));
+    browser.sees("0 photos");
+    browser.sees_no("and its photos are deleted");
+    browser.until("the focus is back", back);
+
+    // On a phone the message leaves the way to the other pages free.
+    browser.size(360, 740);
+    browser.keys(ENTER);
+    browser.sees("and its photos are deleted");
+    browser.until(
+        "the message is above the rail",
+        "const edge = (selector, side) => document.querySelector(selector).getBoundingClientRect()[side];
+         return edge('.toasts', 'bottom') <= edge('.rail', 'top')",
+    );
 }

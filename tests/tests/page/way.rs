@@ -72,6 +72,7 @@ fn subjects_and_photos(owner: &Browser, project: &str, folder: &std::path::Path)
         let arrived = format!("return document.querySelectorAll('[data-subject={key}] .photo').length === 2");
         owner.until("both photos arrive", &arrived);
     }
+    owner.sees("This server’s networks know plush toys only. In photos of anything else draw the masks");
     // What is no photo is refused in words, and can be put away.
     let wrong = folder.join("notes.png");
     std::fs::write(&wrong, "these are no pixels").expect("a file");
@@ -104,6 +105,11 @@ fn subjects_and_photos(owner: &Browser, project: &str, folder: &std::path::Path)
 
 fn train(owner: &Browser) {
     owner.reload();
+    // A base that draws more than toys is taken by itself; of one that does not, it is said.
+    owner.until("a base", "return document.querySelector('#run-base')?.value === 'worldly'");
+    assert!(!owner.text().contains("draws plush toys only"));
+    owner.run("const e = document.querySelector('#run-base'); e.value = 'pocket'; e.dispatchEvent(new Event('change'))");
+    owner.sees("draws plush toys only");
     owner.press("Quick look");
     owner.press("Every parameter");
     let short =
@@ -189,7 +195,9 @@ fn generate(owner: &Browser) {
     owner.press("Close");
     owner.run("document.querySelector('.picture-open').click()");
     owner.sees("Started from this layout");
+    owner.until("its address", "return location.search.startsWith('?picture=')");
     owner.press("Reuse parameters");
+    owner.until("the page's address", "return location.search === ''");
     owner.until("its seed is kept", "return document.querySelector('[aria-label=\"Keep the seed\"]').getAttribute('aria-pressed') === 'true'");
 }
 

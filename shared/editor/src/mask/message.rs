@@ -131,8 +131,8 @@ pub enum Message {
     Propose(GrayImage),
     /// What was found is taken over.
     Accept(Combine),
-    /// The upload has arrived and has this `ETag`.
-    Saved(String),
+    /// The upload has arrived and has this `ETag`; none where the server has no mask any more, as was wanted.
+    Saved(Option<String>),
     /// The server has another mask than the one that was changed here.
     Conflict,
     /// The upload did not arrive.

@@ -214,6 +214,18 @@ impl MaskEditor {
         if self.is_busy() { None } else { self.saving.begin(&self.mask) }
     }
 
+    /// Whether nothing at all is covered.
+    #[must_use]
+    pub fn is_blank(&self) -> bool {
+        self.mask.as_raw().iter().all(|&coverage| coverage == 0)
+    }
+
+    /// Begins to take a mask of which nothing is left away from the server, where that has one, nobody draws and no choice is open:
+    /// the `ETag` of the mask to delete. The page answers as after [`Self::begin_save`].
+    pub fn begin_removal(&mut self) -> Option<String> {
+        if self.is_busy() || !self.is_blank() { None } else { self.saving.begin_removal() }
+    }
+
     /// The mask, where more was done since the upload began that is on its way: what a page that is left has still to send.
     #[must_use]
     pub fn unsent(&self) -> Option<GrayImage> {

@@ -98,16 +98,27 @@ impl Saving {
         Some(Upload { mask: mask.clone(), base: self.journal.base().map(str::to_owned) })
     }
 
+    /// Begins to take the mask away, where the server has one and nothing is in the way: the `ETag` that it must still have.
+    pub(super) fn begin_removal(&mut self) -> Option<String> {
+        if matches!(self.state, SaveState::Saving | SaveState::Conflict) {
+            return None;
+        }
+        let base = self.journal.base()?.to_owned();
+        self.state = SaveState::Saving;
+        self.since = Some(Journal::new(self.size, None));
+        Some(base)
+    }
+
     /// Whether something was done since the upload began.
     pub(super) fn is_behind(&self) -> bool {
         self.since.as_ref().is_some_and(|since| !since.is_empty())
     }
 
-    /// The server has taken the upload and calls it `tag`.
-    pub(super) fn saved(&mut self, tag: String) {
+    /// The server has taken the upload and calls it `tag`; none where the mask was taken away.
+    pub(super) fn saved(&mut self, tag: Option<String>) {
         if let Some(since) = self.since.take() {
             self.state = if since.is_empty() { SaveState::Saved } else { SaveState::Unsaved };
-            self.journal = since.on(Some(tag));
+            self.journal = since.on(tag);
         }
     }
 

@@ -125,7 +125,7 @@ fn what_was_undone_before_a_save_and_done_again_during_it_is_in_the_journal() {
     act(&mut editor, &Deed::Undo);
     let upload = editor.begin_save().expect("something to save");
     act(&mut editor, &Deed::Redo);
-    editor.update(Message::Saved("v1".to_owned()));
+    editor.update(Message::Saved(Some("v1".to_owned())));
     let journal = editor.journal().expect("what was done again is not saved");
     assert_eq!(&journal.applied(&upload.mask), editor.mask());
     // And back, and again.
@@ -193,7 +193,7 @@ proptest! {
                 act(&mut editor, deed);
             }
             base = upload.mask;
-            editor.update(Message::Saved("v1".to_owned()));
+            editor.update(Message::Saved(Some("v1".to_owned())));
             prop_assert_eq!(*editor.save_state() == SaveState::Saved, editor.journal().is_none());
         }
         for deed in &after {
