@@ -40,23 +40,32 @@ impl Masker {
     }
 }
 
-/// The name, in the folder `dir`, of the mask of a photo that has none: an earlier one, or where there is a masker a new one.
+/// The name, in the folder `dir`, of the mask of a photo that has none: an earlier one, or where there is a masker a new one. `is_only` where
+/// the photo is of one subject only.
 pub(super) fn file_of(
     dir: &Path,
     path: &Path,
     bytes: &[u8],
     photo: &Decoded,
     class: &str,
+    is_only: bool,
     masker: Option<&mut Masker>,
 ) -> Result<String, DatasetError> {
     // With what the photo holds and who is looked for, so that another photo of that name gets another mask, and so does another class.
-    let digest = Sha256::new().chain_update(bytes).chain_update(class).finalize();
-    let digest: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    let name = format!("{AUTOMATIC_MASKS}/{stem}-{digest}.png");
+    let named = |digest: &[u8]| {
+        let digest: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        format!("{AUTOMATIC_MASKS}/{stem}-{digest}.png")
+    };
+    let name = named(&Sha256::new().chain_update(bytes).chain_update(class).finalize());
     let file = dir.join(&name);
     if file.is_file() {
         return Ok(name);
+    }
+    // Earlier versions named masks by what the photo holds alone; somebody may have mended them since, or run with them.
+    let earlier = named(&Sha256::digest(bytes));
+    if is_only && dir.join(&earlier).is_file() {
+        return Ok(earlier);
     }
     let Some(masker) = masker else { return Err(DatasetError::NoMask { photo: path.to_owned() }) };
     let made = masker

@@ -85,7 +85,11 @@ impl Dataset {
             .map(|subject| {
                 let photos = metadata
                     .photos_of(subject.id())
-                    .map(|entry| load_photo(dir, entry, subject, masker.as_deref_mut(), &mut digests))
+                    .map(|entry| {
+                        let same = metadata.photos.iter().filter(|other| other.file_name == entry.file_name);
+                        let is_only = same.count() == 1;
+                        load_photo(dir, entry, subject, is_only, masker.as_deref_mut(), &mut digests)
+                    })
                     .collect::<Result<Vec<_>, _>>()?;
                 Ok(SubjectData { subject: subject.clone(), photos })
             })
@@ -167,11 +171,12 @@ pub fn read_image(file: &Path) -> Result<Decoded, DatasetError> {
     decode::decode(file, &read(file, decode::MAX_BYTES)?)
 }
 
-/// Reads the photo and the mask of one line.
+/// Reads the photo and the mask of one line; `is_only` where no other line is of the same photo.
 fn load_photo(
     dir: &Path,
     entry: &PhotoEntry,
     subject: &Subject,
+    is_only: bool,
     masker: Option<&mut Masker>,
     digests: &mut Digests,
 ) -> Result<Photo, DatasetError> {
@@ -181,7 +186,7 @@ fn load_photo(
     let photo = decode::decode(&path, &bytes)?;
     let name = match &entry.mask_path {
         Some(name) => name.clone(),
-        None => automatic::file_of(dir, &path, &bytes, &photo, subject.class(), masker)?,
+        None => automatic::file_of(dir, &path, &bytes, &photo, subject.class(), is_only, masker)?,
     };
     let mask_file = dir.join(&name);
     let bytes = read(&mask_file, decode::MAX_BYTES)?;

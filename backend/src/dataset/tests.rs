@@ -348,3 +348,22 @@ proptest! {
         prop_assert_eq!(decoded.rgb().dimensions(), (40, 30));
     }
 }
+
+#[test]
+fn a_mask_that_an_earlier_version_made_is_found() {
+    let without = |path: &Path, lines: &str| {
+        fs::write(path.join(FILE_NAME), lines).unwrap();
+        let masks = path.join(AUTOMATIC_MASKS);
+        fs::create_dir(&masks).unwrap();
+        let digest = <sha2::Sha256 as sha2::Digest>::digest(fs::read(path.join("a.png")).unwrap());
+        let digest: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+        fs::rename(path.join("m.png"), masks.join(format!("a-{digest}.png"))).unwrap();
+    };
+    let line = |id: &str| format!(r#"{{"id": "{id}", "file_name": "a.png", "text": "A photo."}}"#);
+    let found = Dataset::load(folder(|path| without(path, &format!("{HEADER}\n{}\n", line("a")))).path());
+    assert_eq!(found.unwrap().subjects[0].photos.len(), 1);
+    // Of a photo of two nobody knows whose it is.
+    let both = r#"{"id": {"a": "olis corgi", "b": "hta cat"}}"#;
+    let fault = fault(|path| without(path, &format!("{both}\n{}\n{}\n", line("a"), line("b"))));
+    assert!(matches!(fault, DatasetError::NoMask { .. }), "{fault}");
+}

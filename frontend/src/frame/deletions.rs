@@ -3,6 +3,8 @@
 //! Until then it is on the server, so that undoing restores every byte. Where the page is closed before, the server is
 //! told while it closes; where the browser dies, nothing was deleted.
 
+use std::sync::Arc;
+
 use gloo_timers::future::TimeoutFuture;
 use leptos::ev;
 use leptos::prelude::*;
@@ -64,19 +66,27 @@ impl Deletions {
         text: impl Into<String>,
         then: Callback<()>,
     ) {
-        self.delete_these(vec![(path, tag)], text, then);
+        let then = move || {
+            then.try_run(());
+        };
+        self.delete_these(vec![(path, tag)], text, Arc::new(then));
     }
 
-    /// The same of all of `paths` together.
-    pub(crate) fn delete_all(self, paths: Vec<String>, text: impl Into<String>, then: Callback<()>) {
-        self.delete_these(paths.into_iter().map(|path| (path, None)).collect(), text, then);
+    /// The same of all of `paths` together; `then` is called whatever is there still.
+    pub(crate) fn delete_all(
+        self,
+        paths: Vec<String>,
+        text: impl Into<String>,
+        then: impl Fn() + Send + Sync + 'static,
+    ) {
+        self.delete_these(paths.into_iter().map(|path| (path, None)).collect(), text, Arc::new(then));
     }
 
     fn delete_these(
         self,
         mut these: Vec<(String, Option<String>)>,
         text: impl Into<String>,
-        then: Callback<()>,
+        then: Arc<dyn Fn() + Send + Sync>,
     ) {
         these.retain(|(path, _)| !untrack(|| self.hides(path)));
         if these.is_empty() {
@@ -92,7 +102,7 @@ impl Deletions {
             refocus((*before).clone());
         };
         let gone = move || {
-            let these = these.clone();
+            let (these, then) = (these.clone(), then.clone());
             spawn_local(async move {
                 let mut fault = None;
                 for (path, tag) in &these {
@@ -104,7 +114,7 @@ impl Deletions {
                 if let Some(error) = fault {
                     self.toasts.fault(&error);
                 }
-                then.try_run(());
+                then();
                 self.forget(&these);
             });
         };

@@ -127,7 +127,7 @@ impl Toasts {
         let newest = self.list.with_untracked(|list| {
             list.iter().rev().find(|toast| toast.undo.is_some()).map(|toast| toast.id)
         });
-        newest.inspect(|id| self.close(*id, true)).is_some()
+        newest.inspect(|id| self.press(*id, true)).is_some()
     }
 
     /// Closes one whose button was pressed. The button is gone with it, so it is looked anew whether the others are held.

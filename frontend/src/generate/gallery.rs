@@ -142,7 +142,13 @@ pub(super) fn Gallery(
                 // Another one may have been opened meanwhile.
                 Ok(image) if place.picture.try_get_untracked() == Some(Some(id)) => reveal(image),
                 Ok(_) => {}
-                Err(error) => toasts.fault(&error),
+                Err(error) => {
+                    toasts.fault(&error);
+                    // An address that shows nothing would say so again and again.
+                    if place.picture.try_get_untracked() == Some(Some(id)) {
+                        place.show(None, true);
+                    }
+                }
             }
         });
     });

@@ -12,7 +12,7 @@ use super::live::LivePictures;
 use super::offer::Offer;
 use super::pictures::Pictures;
 use super::place::Place;
-use super::wish::{Start, Wish};
+use super::wish::{Nobodys, Start, Wish};
 use crate::api::{self, Answer, Loaded};
 use crate::browser;
 use crate::frame::the_project;
@@ -62,13 +62,15 @@ pub(crate) fn Generate() -> impl IntoView {
         }
         begun.set(true);
         let newest = offer.done().next().map(|run| run.id);
-        if newest.is_some() {
-            wish.start.set(Start::Random);
-            wish.gamma.set(suited_gamma(offer.subjects.len()));
-        }
         let base = preferred(&offer.bases);
         wish.run.set(newest);
         wish.base.set(base.clone());
+        // As many as the run has learnt.
+        let known = untrack(|| offer.subjects_of(wish).len());
+        if newest.is_some() {
+            wish.start.set(Start::Random);
+            wish.gamma.set(suited_gamma(known));
+        }
         by_itself.set_value((newest, base.clone()));
         let [prompt, negative] = offer.suited(wish);
         wish.prompt.set(prompt);
@@ -76,11 +78,22 @@ pub(crate) fn Generate() -> impl IntoView {
         let is_saved = |id| offer.layouts.iter().any(|layout| layout.id == id);
         let kept = browser::tab_remembered(&key);
         // A model that nobody has chosen gives way to a newer run.
-        if kept.is_some_and(|kept| wish.restore(&kept, is_saved)) && newest.is_some() {
-            if wish.run.get_untracked().is_none() {
-                wish.start_from(Start::Random, |_| offer.subjects.len());
+        let nobodys = kept.and_then(|kept| wish.restore(&kept, is_saved)).unwrap_or_default();
+        if nobodys.model {
+            match (wish.run.get_untracked(), newest) {
+                (None, Some(_)) => wish.start_from(Start::Random, |_| known),
+                (Some(_), None) => wish.start.set(Start::Noise),
+                _ => {}
             }
             wish.draw_with(newest, Some(base), |wish| offer.suited(wish));
+        }
+        // The suggestion may be another one by now.
+        let [prompt, negative] = offer.suited(wish);
+        if nobodys.prompt {
+            wish.prompt.set(prompt);
+        }
+        if nobodys.negative {
+            wish.negative.set(negative);
         }
         if let Some(run) = wanted.filter(|id| offer.done().any(|run| run.id == *id)) {
             wish.draw_with(Some(run), None, |wish| offer.suited(wish));
@@ -96,10 +109,16 @@ pub(crate) fn Generate() -> impl IntoView {
     });
     Effect::new(move |_| {
         if begun.get() {
-            let nobodys = by_itself.with_value(|(run, base)| match wish.run.get() {
+            let model = by_itself.with_value(|(run, base)| match wish.run.get() {
                 None => run.is_none() && wish.base.with(|chosen| chosen == base),
                 chosen => chosen == *run,
             });
+            let [prompt, negative] = offer.value_now().map(|offer| offer.suited(wish)).unwrap_or_default();
+            let nobodys = Nobodys {
+                model,
+                prompt: wish.prompt.with(|written| *written == prompt),
+                negative: wish.negative.with(|written| *written == negative),
+            };
             browser::tab_remembers(&kept_as, &wish.kept(nobodys));
         }
     });

@@ -25,9 +25,6 @@ pub(super) struct Pictures {
     older: RwSignal<bool>,
     /// What is to be asked for: single pictures, and whether the newest ones.
     wanted: StoredValue<(Vec<Uuid>, bool)>,
-    /// Those that are being deleted, and what is called when they are. Both belong to the page: the part of it that deletes is gone before.
-    going: StoredValue<Vec<Uuid>>,
-    gone: Callback<()>,
 }
 
 impl Pictures {
@@ -44,13 +41,7 @@ impl Pictures {
             list: RwSignal::new(Vec::new()),
             older: RwSignal::new(false),
             wanted: StoredValue::default(),
-            going: StoredValue::default(),
-            gone: Callback::new(|()| ()),
         };
-        let gone = Callback::new(move |()| {
-            pictures.changed(&pictures.going.try_update_value(std::mem::take).unwrap_or_default());
-        });
-        let pictures = Self { gone, ..pictures };
         Effect::new(move |_| {
             if let Some(page) = newest.value() {
                 pictures.take(page);
@@ -117,14 +108,11 @@ impl Pictures {
         }
     }
 
-    /// What to call when `ids` are deleted.
-    pub(super) fn going(self, ids: Vec<Uuid>) -> Callback<()> {
-        self.going.update_value(|going| going.extend(ids));
-        self.gone
-    }
-
-    /// Shows these no more, and looks soon whether the server has them still.
-    fn changed(self, ids: &[Uuid]) {
+    /// Shows these no more, where the page is still there, and looks soon whether the server has them still.
+    pub(super) fn changed(self, ids: &[Uuid]) {
+        if self.list.try_with_untracked(|_| ()).is_none() {
+            return;
+        }
         self.list.update(|list| list.retain(|image| !ids.contains(&image.id)));
         let newest = self.newest.value_now().map(|page| page.items).unwrap_or_default();
         self.ask(None);

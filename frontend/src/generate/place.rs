@@ -51,7 +51,8 @@ impl Place {
         {
             self.opened.set_value(false);
         } else {
-            self.show(None, true);
+            // Not in its place: of what was replaced the router knows no way back.
+            self.show(None, false);
         }
     }
 }

@@ -75,7 +75,7 @@ impl Selection {
                 count => format!("{} are deleted.", text::count(count, "picture")),
             };
             self.end();
-            deletions.delete_all(paths, words, pictures.going(ids));
+            deletions.delete_all(paths, words, move || pictures.changed(&ids));
         };
         move || {
             self.on.get().then(|| {

@@ -38,7 +38,8 @@ pub(super) fn Viewer(image: Image, wish: Wish, pictures: Pictures, close: Callba
         let path = path.clone();
         move |_| {
             close.run(());
-            deletions.delete(path.clone(), "The picture is deleted.", pictures.going(vec![id]));
+            deletions
+                .delete_all(vec![path.clone()], "The picture is deleted.", move || pictures.changed(&[id]));
         }
     };
     let reused = image.clone();

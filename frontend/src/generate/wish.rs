@@ -3,6 +3,7 @@
 use leptos::prelude::*;
 use mudi_domain::api::{Image, LayoutChoice, NewImages};
 use mudi_domain::layout::{Layout, suited_gamma};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// Seeds are drawn below this, so that they are short enough to be told to somebody.
@@ -32,6 +33,14 @@ pub(super) enum Start {
     Saved(Uuid),
     /// From the layout of another picture.
     Own(Layout),
+}
+
+/// What of the form is as the page has filled it in: it follows what is suggested.
+#[derive(Clone, Copy, Default, Serialize, Deserialize)]
+pub(super) struct Nobodys {
+    pub(super) model: bool,
+    pub(super) prompt: bool,
+    pub(super) negative: bool,
 }
 
 /// The fields of the form.
@@ -163,8 +172,8 @@ impl Wish {
         }
     }
 
-    /// All of it as text, by which [`Self::restore`] brings it back, and whether the model is `nobodys` choice.
-    pub(super) fn kept(self, nobodys: bool) -> String {
+    /// All of it as text, by which [`Self::restore`] brings it back, and what of it is `nobodys` choice.
+    pub(super) fn kept(self, nobodys: Nobodys) -> String {
         let saved = match self.start.get() {
             Start::Saved(id) => Some(id),
             _ => None,
@@ -174,10 +183,10 @@ impl Wish {
     }
 
     /// Takes back what [`Self::kept`] gave; `is_there` tells which layouts are saved. What is of another version of the page is left.
-    /// Whether the model was nobody's choice.
-    pub(super) fn restore(self, text: &str, is_there: impl Fn(Uuid) -> bool) -> bool {
-        let read = serde_json::from_str::<(NewImages, Option<Uuid>, bool, bool)>(text);
-        let Ok((kept, saved, locked, nobodys)) = read else { return false };
+    /// What of it was nobody's choice.
+    pub(super) fn restore(self, text: &str, is_there: impl Fn(Uuid) -> bool) -> Option<Nobodys> {
+        let read = serde_json::from_str::<(NewImages, Option<Uuid>, bool, Nobodys)>(text);
+        let (kept, saved, locked, nobodys) = read.ok()?;
         self.run.set(kept.run);
         self.base.set(kept.base.unwrap_or_default());
         self.prompt.set(kept.prompt);
@@ -197,7 +206,7 @@ impl Wish {
         self.seed.set(kept.seed);
         self.count.set(kept.count);
         self.locked.set(locked);
-        nobodys
+        Some(nobodys)
     }
 
     /// Another seed, unless it is locked.

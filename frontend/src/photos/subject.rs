@@ -12,7 +12,7 @@ use super::masks::{FindAgain, MaskJobs};
 use super::more::More;
 use super::name::NameForm;
 use super::upload_list::UploadList;
-use super::uploads::Uploads;
+use super::uploads::{Uploads, carries_files};
 use crate::api::Loaded;
 use crate::frame::{Deletions, the_project};
 use crate::text;
@@ -75,6 +75,10 @@ pub(super) fn SubjectSection(subject: SubjectSummary, place: usize, shelf: Shelf
         }
     };
     let dropped = move |event: DragEvent| {
+        // Text goes where it is dropped.
+        if !carries_files(&event) {
+            return;
+        }
         // Otherwise the browser would open the file in the place of the page.
         event.prevent_default();
         over.set(false);
@@ -83,8 +87,10 @@ pub(super) fn SubjectSection(subject: SubjectSummary, place: usize, shelf: Shelf
         }
     };
     let dragged = move |event: DragEvent| {
-        event.prevent_default();
-        over.set(may_edit);
+        if carries_files(&event) {
+            event.prevent_default();
+            over.set(may_edit);
+        }
     };
     let heading = StoredValue::new(format!("subject-{}", subject.id));
     let name = StoredValue::new(subject.name.clone());

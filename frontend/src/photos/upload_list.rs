@@ -10,6 +10,7 @@ use crate::widgets::{Icon, Sign};
 /// The files, each of which can be given up.
 #[component]
 pub(super) fn UploadList(uploads: Uploads, subject: SubjectId) -> impl IntoView {
+    uploads.show(uploads.path(&subject));
     let item = move |upload: Upload| {
         let (name, size) = (upload.name, text::bytes(upload.file.size()));
         let (id, state) = (upload.id, RwSignal::from(upload.state));

@@ -63,8 +63,8 @@ pub(crate) struct UploadQueue {
     arrived: RwSignal<u32>,
     /// Those that the server had already, until that is told.
     known: StoredValue<Vec<String>>,
-    /// How many pages show the list.
-    shown: StoredValue<u32>,
+    /// The subjects whose lists are looked at.
+    shown: StoredValue<Vec<String>>,
     toasts: Toasts,
 }
 
@@ -76,7 +76,7 @@ impl UploadQueue {
             count: StoredValue::new(0),
             arrived: RwSignal::new(0),
             known: StoredValue::new(Vec::new()),
-            shown: StoredValue::new(0),
+            shown: StoredValue::new(Vec::new()),
             toasts: expect_context(),
         };
         provide_context(queue);
@@ -170,7 +170,7 @@ impl UploadQueue {
     fn refused(self, upload: &Upload, error: &ApiError) {
         upload.state.set(State::Refused(error.to_string()));
         // Whoever looks at the list sees it there.
-        if self.shown.get_value() == 0 {
+        if !self.shown.with_value(|shown| shown.contains(&upload.subject)) {
             self.toasts.complain(format!("“{}” was not added: {error}", upload.name));
         }
     }
@@ -229,7 +229,7 @@ fn keep_files_out() {
     });
 }
 
-fn carries_files(event: &DragEvent) -> bool {
+pub(super) fn carries_files(event: &DragEvent) -> bool {
     event.data_transfer().is_some_and(|data| data.types().includes(&"Files".into(), 0))
 }
 
@@ -244,8 +244,6 @@ impl Uploads {
     /// `arrived` is called when files have arrived, for as long as the page is there.
     pub(super) fn new(arrived: Callback<()>) -> Self {
         let queue = expect_context::<UploadQueue>();
-        queue.shown.update_value(|count| *count += 1);
-        on_cleanup(move || queue.shown.update_value(|count| *count -= 1));
         Effect::new(move |before: Option<u32>| {
             let times = queue.arrived.get();
             if before.is_some_and(|before| before != times) {
@@ -254,6 +252,18 @@ impl Uploads {
             times
         });
         Self { queue, the: the_project() }
+    }
+
+    /// Shows what is sent to `path`, for as long as the part of the page that asks is there.
+    pub(super) fn show(self, path: String) {
+        self.queue.shown.update_value(|shown| shown.push(path.clone()));
+        on_cleanup(move || {
+            self.queue.shown.try_update_value(|shown| {
+                if let Some(place) = shown.iter().position(|known| *known == path) {
+                    shown.remove(place);
+                }
+            });
+        });
     }
 
     /// Sends files as photos of `subject`; how many there were.

@@ -151,7 +151,7 @@ pub(in crate::server) async fn import(
     Ok(photos)
 }
 
-/// Adds a photo, or its mask to one that is there without; the photo, and whether all its files have rows now.
+/// Adds a photo, or its mask to one that is there without; the photo, and whether all the new files have rows now.
 async fn add(
     store: &Store,
     project: Uuid,
@@ -163,7 +163,7 @@ async fn add(
         return Ok((photo, is_new));
     }
     match store.mask_photo(project, photo.id, None, new.mask.as_ref()).await {
-        Ok(_) => Ok((store.photo(project, photo.id).await?, true)),
+        Ok(_) => Ok((store.photo(project, photo.id).await?, false)),
         // Somebody has drawn one just now.
         Err(StoreError::Stale(_)) => Ok((photo, false)),
         Err(error) => Err(error),

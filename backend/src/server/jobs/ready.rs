@@ -36,7 +36,8 @@ pub(super) struct Taught<'a> {
 pub(super) fn wished(request: &NewImages, recipe: Option<&Recipe>) -> Way {
     Way {
         count: MOST.min(request.count) as usize,
-        tile: recipe.map(|recipe| recipe.vae_tile as usize).filter(|&tile| tile > 0),
+        // The recipe's is for what is encoded in training.
+        tile: None,
         precision: recipe.map_or(Precision::Single, |recipe| precision(recipe.precision)),
     }
 }

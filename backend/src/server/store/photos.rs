@@ -65,6 +65,7 @@ struct Row {
     number: u32,
     name: String,
     mask: Option<String>,
+    mask_thumbnail: Option<String>,
     mask_x: Option<i32>,
     mask_y: Option<i32>,
     mask_width: Option<u32>,
@@ -77,8 +78,11 @@ struct Row {
 }
 
 impl Row {
-    /// The bounding box of what the mask covers.
+    /// The bounding box of what the mask covers; all of the photo while that is not known, so that nobody takes it for empty.
     fn bounds(&self) -> Option<Rect> {
+        if self.mask.is_some() && self.mask_thumbnail.is_none() {
+            return Some(Rect::new(0, 0, self.width, self.height));
+        }
         Some(Rect::new(self.mask_x?, self.mask_y?, self.mask_width?, self.mask_height?))
     }
 

@@ -114,8 +114,12 @@ async fn upload(
             return Err(error.into());
         }
     };
-    drop(keeping);
+    // What is there already may have been made of the same upload in another way.
     let status = if new { StatusCode::CREATED } else { StatusCode::OK };
+    match new {
+        true => drop(keeping),
+        false => keeping.undo().await?,
+    }
     Ok((status, tagged(photo.version, photo)).into_response())
 }
 
