@@ -263,8 +263,17 @@ fn the_form_of_pictures_is_as_it_was_left() {
     browser
         .until("its name", &format!("return document.querySelector('#prompt').value === {}", json!(wanted)));
 
-    // A model that is gone is said to be, and nothing is drawn with another one.
+    // A model that nobody has chosen gives way when it is gone; one that somebody has is said to be, and nothing is drawn with another one.
     client.delete(&format!("{path}/runs/{}", text(&first("runs")["id"])));
+    let kept = "const key = Object.keys(sessionStorage).find(key => key.startsWith('mudi-generate-'));";
+    let before = browser.run(&format!("{kept} return sessionStorage.getItem(key)"));
+    browser.reload();
+    browser.until(
+        "the base",
+        "return document.querySelector('#model')?.selectedOptions[0].text.startsWith('pocket alone')",
+    );
+    let chosen = before.as_str().expect("the form").replace("\"model\":true", "\"model\":false");
+    browser.run(&format!("{kept} sessionStorage.setItem(key, {})", json!(chosen)));
     browser.reload();
     browser.sees("choose another model");
     browser.sees("by a run that is deleted: First");

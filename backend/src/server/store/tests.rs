@@ -307,7 +307,9 @@ async fn masks_of_an_earlier_version_get_their_small_ones() {
     assert_eq!(store.bare_masks().await.unwrap().len(), 2);
     crate::server::outlines::complete(&store).await.unwrap();
     let photos = store.photos(project, None, Range { after: Uuid::nil(), limit: 9 }).await.unwrap().items;
-    assert_eq!((photos[0].bounds, photos[1].bounds), (Some(Rect::new(7, 3, 1, 1)), None));
+    // One of which nobody knows what it covers is not taken for empty, and so not made anew.
+    let known = (Some(Rect::new(7, 3, 1, 1)), Some(Rect::new(0, 0, 500, 20)));
+    assert_eq!((photos[0].bounds, photos[1].bounds), known);
     store.sweep(project).await.unwrap();
     let small = store.photo_file(project, photos[0].id).await.unwrap().mask_thumbnail.unwrap();
     let small = store.blobs().read(project, &small).await.unwrap();
