@@ -41,12 +41,6 @@ async fn blob(response: Response) -> Answer<Blob> {
     blob.dyn_into().map_err(|_| ApiError::Unreadable("no data".to_owned()))
 }
 
-/// Deletes a mask, of which `base` must be the `ETag`.
-pub(crate) async fn remove_mask(path: &str, base: &str) -> Answer<()> {
-    let request = RequestBuilder::new(path).method(Method::DELETE).header("If-Match", &format!("\"{base}\""));
-    checked(request.send().await).await.map(drop)
-}
-
 /// Writes a mask, a PNG, in the place of the one with the `ETag` `base`, or as the first one. Returns its own `ETag`.
 pub(crate) async fn write_mask(path: &str, base: Option<&str>, png: &[u8]) -> Answer<String> {
     let request = RequestBuilder::new(path).method(Method::PUT).header("Content-Type", "image/png");

@@ -8,7 +8,7 @@ mod upload;
 mod watch;
 
 pub(crate) use crate::answers::ApiError;
-pub(crate) use binary::{post_for_image, read_image, remove_mask, write_mask};
+pub(crate) use binary::{post_for_image, read_image, write_mask};
 pub(crate) use live::listen;
 pub(crate) use loaded::Loaded;
 pub(crate) use request::{

@@ -72,13 +72,11 @@ pub(crate) fn Generate() -> impl IntoView {
             wish.gamma.set(suited_gamma(known));
         }
         by_itself.set_value((newest, base.clone()));
-        let [prompt, negative] = offer.suited(wish);
-        wish.prompt.set(prompt);
-        wish.negative.set(negative);
         let is_saved = |id| offer.layouts.iter().any(|layout| layout.id == id);
         let kept = browser::tab_remembered(&key);
         // A model that nobody has chosen gives way to a newer run.
-        let nobodys = kept.and_then(|kept| wish.restore(&kept, is_saved)).unwrap_or_default();
+        let untouched = Nobodys { model: true, prompt: true, negative: true };
+        let nobodys = kept.and_then(|kept| wish.restore(&kept, is_saved)).unwrap_or(untouched);
         if nobodys.model {
             match (wish.run.get_untracked(), newest) {
                 (None, Some(_)) => wish.start_from(Start::Random, |_| known),

@@ -36,7 +36,7 @@ pub(super) enum Start {
 }
 
 /// What of the form is as the page has filled it in: it follows what is suggested.
-#[derive(Clone, Copy, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, Serialize, Deserialize)]
 pub(super) struct Nobodys {
     pub(super) model: bool,
     pub(super) prompt: bool,

@@ -270,7 +270,7 @@ impl Saver {
     async fn send(&self, deed: Deed) {
         let saved = match deed {
             Deed::Write(upload) => self.write(upload.mask, upload.base).await,
-            Deed::Remove(base) => api::remove_mask(&self.path, &base).await.map(|()| None),
+            Deed::Remove(base) => api::delete_version(&self.path, Some(&base)).await.map(|()| None),
         };
         let last = self.last.try_update_value(Option::take).flatten();
         let saved = match (saved, last) {
