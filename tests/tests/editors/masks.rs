@@ -282,6 +282,8 @@ fn the_next_photo_is_a_key_away_and_a_broken_mask_says_so() {
     assert_eq!(journals, json!(0), "its journal is of no use");
     room.browser.press("Drop it");
     room.browser.until_true("location.pathname.endsWith('/photos')");
+    // The other program is loaded by then; until it is there it would go on over what is gone to next.
+    room.browser.sees("Add a subject");
     room.browser.sees_no("not on the server");
     room.browser.go(&room.address("photos/0190a5a0-0000-7000-8000-000000000000/mask"));
     room.browser.sees("There is no such photo");
