@@ -124,13 +124,19 @@ fn opener() -> impl Fn(Answer<Project>) + Copy + Send + Sync + 'static {
 #[component]
 fn NoProjects() -> impl IntoView {
     let visitor = expect_context::<Visitor>();
+    if !visitor.is_owner() {
+        return view! {
+            <Empty title="Nothing here yet">
+                "The links that you have opened show no project any more. Ask whoever sent them for another."
+            </Empty>
+        };
+    }
     view! {
         <Empty title="Nothing here yet">
-            {if visitor.is_owner() {
+            <div class="welcome" inner_html=include_str!("welcome.html")></div>
+            <p>
                 "Make a project and add photos of two subjects or more. Or open the sample: two plush bears, with photos and masks, ready to train."
-            } else {
-                "The links that you have opened show no project any more. Ask whoever sent them for another."
-            }}
+            </p>
         </Empty>
     }
 }
