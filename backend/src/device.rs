@@ -21,7 +21,7 @@ pub enum Device {
 }
 
 impl Device {
-    /// Starts it. Where weights are held in two bytes a graphics card computes in bf16.
+    /// Starts it. Where weights are held in two bytes a graphics card computes in bf16, if it can.
     ///
     /// # Errors
     /// A program that was built without the device's feature; a device that is not there. The message says what to do.
@@ -34,14 +34,43 @@ impl Device {
             Self::Cuda(number) => CandleEngine::cuda(number)?,
             Self::Metal(number) => CandleEngine::metal(number)?,
         };
-        if half { CandleEngine::composed(engine.device().clone(), DType::BF16) } else { Ok(engine) }
+        if half && engine.knows_bf16() {
+            CandleEngine::composed(engine.device().clone(), DType::BF16)
+        } else {
+            Ok(engine)
+        }
     }
 
-    /// Whether it has the memory that [`crate::plan`] counts.
+    /// Bytes of its memory that a job can have now, where that is told.
+    #[must_use]
+    pub fn free_memory(self) -> Option<usize> {
+        if self.is_cpu() {
+            return crate::plan::available_memory();
+        }
+        self.engine(Precision::Single).ok()?.free_memory()
+    }
+
+    /// Whether it is the processor, whose memory is the machine's.
     #[must_use]
     pub fn is_cpu(self) -> bool {
         matches!(self, Self::Cpu | Self::ComposedCpu)
     }
+}
+
+/// Whether a device says so that its memory was not enough; the engine passes on what CUDA's driver, its libraries and Metal say.
+#[must_use]
+pub fn is_out_of_memory(detail: &str) -> bool {
+    let detail = detail.to_lowercase();
+    [
+        "out of memory",
+        "out_of_memory",
+        "outofmemory",
+        "status_alloc_failed",
+        "insufficient memory",
+        "failed to create metal resource",
+    ]
+    .iter()
+    .any(|words| detail.contains(words))
 }
 
 impl FromStr for Device {
@@ -83,7 +112,7 @@ impl Devices {
         self.0.iter().copied()
     }
 
-    /// Whether all have the memory that [`crate::plan`] counts.
+    /// Whether all are the processor.
     #[must_use]
     pub fn are_cpu(&self) -> bool {
         self.iter().all(Device::is_cpu)
@@ -129,6 +158,15 @@ mod tests {
         for wrong in ["", "gpu", "cuda:", "cuda:x", "cpu:1", "metal:-1"] {
             assert!(wrong.parse::<Device>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn words_for_too_little_memory() {
+        for said in ["DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")", "CUBLAS_STATUS_ALLOC_FAILED"]
+        {
+            assert!(is_out_of_memory(said), "{said}");
+        }
+        assert!(!is_out_of_memory("DriverError(CUDA_ERROR_NO_DEVICE)"));
     }
 
     #[test]

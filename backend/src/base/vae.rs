@@ -9,8 +9,10 @@ use mudi_engine_candle::{CandleEngine, on_pool};
 use super::tiles::{Canvas, places};
 use super::{BaseError, Source};
 
-/// Both halves of an autoencoder.
+/// Both halves of an autoencoder. On a graphics card they compute in `f32` whatever the denoiser computes in: what bf16 rounds is seen in
+/// pictures and learnt from latents, and the most memory that they take at a time is that of norms, which are in `f32` in any case.
 pub struct Vae {
+    engine: CandleEngine,
     /// Its configuration.
     pub config: VaeConfig,
     /// Pixels to latents.
@@ -29,12 +31,14 @@ impl Vae {
     /// [`BaseError`], naming the file.
     pub fn load(engine: &CandleEngine, source: &Source, precision: Precision) -> Result<Self, BaseError> {
         let config = source.vae_config()?;
-        let mut weights = source.weights(engine, Component::Vae, precision)?;
+        let engine = engine.in_single();
+        let precision = if engine.device().is_cpu() { precision } else { Precision::Single };
+        let mut weights = source.weights(&engine, Component::Vae, precision)?;
         let (encoder, decoder) = weights.build(|parameters| {
             Ok((VaeEncoder::new(&config, parameters)?, VaeDecoder::new(&config, parameters)?))
         })?;
         weights.finish()?;
-        Ok(Self { config, encoder, decoder, tile: None })
+        Ok(Self { engine, config, encoder, decoder, tile: None })
     }
 
     /// Height and width of latents for a picture.
@@ -54,7 +58,8 @@ impl Vae {
     ///
     /// # Errors
     /// [`BaseError::Size`]; engine errors.
-    pub fn encode(&self, engine: &CandleEngine, images: &[&RgbImage]) -> Result<Vec<f32>, BaseError> {
+    pub fn encode(&self, images: &[&RgbImage]) -> Result<Vec<f32>, BaseError> {
+        let engine = &self.engine;
         let Some(first) = images.first() else { return Ok(Vec::new()) };
         let (width, height) = (first.width() as usize, first.height() as usize);
         self.latent_size(height, width)?;
@@ -97,12 +102,8 @@ impl Vae {
     ///
     /// # Errors
     /// Engine errors; [`BaseError::NoPicture`].
-    pub fn decode(
-        &self,
-        engine: &CandleEngine,
-        latents: &[f32],
-        [h, w]: [usize; 2],
-    ) -> Result<Vec<RgbImage>, BaseError> {
+    pub fn decode(&self, latents: &[f32], [h, w]: [usize; 2]) -> Result<Vec<RgbImage>, BaseError> {
+        let engine = &self.engine;
         let channels = self.config.latent_channels;
         let scale = self.config.scaling_factor as f32;
         let reduction = self.config.reduction();

@@ -89,7 +89,11 @@ struct Configs {
 impl Configs {
     fn read(base: &Source) -> Result<Self, BaseError> {
         let vae = base.has(Component::Vae).then(|| base.vae_config()).transpose()?;
-        Ok(Self { unet: base.unet_config()?, vae, text: base.text_configs()? })
+        let text = base.text_configs()?;
+        if !text.is_empty() {
+            base.check_fit(&text)?;
+        }
+        Ok(Self { unet: base.unet_config()?, vae, text })
     }
 
     /// The weights of the text encoders, and of the rest.
@@ -148,7 +152,9 @@ pub fn plan(base: &Source, job: Job<'_>) -> Result<Plan, BaseError> {
     let [text, rest] = configs.weights(precision)?;
     let learns = matches!(job, Job::Train(recipe) if recipe.trains_text_encoders());
     let weights = if learns { text + rest } else { text.max(rest) };
-    let mut plan = Plan { program: resident() + WORKING, weights, ..Plan::default() };
+    // A graphics card does not hold the program.
+    let program = if base.engine().device().is_cpu() { resident() } else { 0 };
+    let mut plan = Plan { program: program + WORKING, weights, ..Plan::default() };
     match job {
         Job::Generate { size, tile, count, lora, .. } => {
             let [height, width] = size.unwrap_or([configs.side(); 2]);

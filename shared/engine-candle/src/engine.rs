@@ -4,6 +4,8 @@ use candle_core::{DType, Device, Tensor as Value};
 use mudi_diffusion::{Activation, ConvGeometry, Engine, Error, Readable, Result, ScoreBias, shapes};
 
 #[cfg(not(target_arch = "wasm32"))]
+use crate::cards::{self, Card};
+#[cfg(not(target_arch = "wasm32"))]
 use crate::composed;
 use crate::cpu;
 use crate::placement::Placement;
@@ -69,7 +71,7 @@ impl CandleEngine {
     #[cfg(not(target_arch = "wasm32"))]
     pub fn cuda(ordinal: usize) -> Result<Self> {
         let built = cfg!(feature = "cuda");
-        let device = Device::new_cuda(ordinal).map_err(|error| no_device("CUDA", "cuda", built, &error))?;
+        let device = Card::Cuda(ordinal).start().map_err(|error| no_device("CUDA", "cuda", built, &error))?;
         Self::composed(device, DType::F32)
     }
 
@@ -81,8 +83,40 @@ impl CandleEngine {
     pub fn metal(ordinal: usize) -> Result<Self> {
         let built = cfg!(feature = "metal");
         let device =
-            Device::new_metal(ordinal).map_err(|error| no_device("Metal", "metal", built, &error))?;
+            Card::Metal(ordinal).start().map_err(|error| no_device("Metal", "metal", built, &error))?;
         Self::composed(device, DType::F32)
+    }
+
+    /// Whether its device has kernels for bf16. Older cards have none.
+    #[cfg(not(target_arch = "wasm32"))]
+    #[must_use]
+    pub fn knows_bf16(&self) -> bool {
+        cards::knows_bf16(self.device())
+    }
+
+    /// Bytes that can be had of the memory of a graphics card, where its driver tells; none of the processor.
+    #[cfg(not(target_arch = "wasm32"))]
+    #[must_use]
+    pub fn free_memory(&self) -> Option<usize> {
+        cards::free_memory(self.device())
+    }
+
+    /// The engine that computes there in `f32`; the same where it does already.
+    #[must_use]
+    pub fn in_single(&self) -> Self {
+        let placement = Placement { device: self.placement.device.clone(), dtype: DType::F32 };
+        Self { placement, path: self.path }
+    }
+
+    /// The type in which a graphics card holds weights in two bytes: the one that it computes in, so that they are not converted
+    /// at each use. None of the processor, which reads them as their file has them.
+    pub(crate) fn two_bytes(&self) -> Option<DType> {
+        match self.placement.dtype {
+            DType::F32 if self.placement.device.is_cpu() => None,
+            // A card without bf16.
+            DType::F32 => Some(DType::F16),
+            dtype => Some(dtype),
+        }
     }
 
     /// Whether it computes with its own kernels, on the processor's threads.
@@ -109,7 +143,9 @@ fn no_device(name: &str, feature: &str, built: bool, error: &candle_core::Error)
     let reason = if built {
         let cause = error.to_string();
         let cause = cause.lines().next().unwrap_or_default();
-        format!("{name} does not start ({cause}); check the device's number and its driver, or use the CPU")
+        format!(
+            "{name} does not start ({cause}); check the device's number, and that its driver is as new as the tool kit that the program was built with, or use the CPU"
+        )
     } else {
         format!("this program was built without {name}; build it with `--features {feature}`, or use the CPU")
     };

@@ -1,5 +1,7 @@
 //! The engine on candle: values and devices are candle's; gradients and the CPU's operations are ours.
 
+#[cfg(not(target_arch = "wasm32"))]
+mod cards;
 pub mod checkpoint;
 #[cfg(not(target_arch = "wasm32"))]
 mod composed;

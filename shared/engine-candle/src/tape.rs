@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use candle_core::{DType, Tensor as Value};
+use candle_core::{DType, Device, Tensor as Value};
 use mudi_diffusion::{Error, Result};
 
 use crate::kernels::pointwise;
@@ -24,17 +24,27 @@ struct Operation {
     backward: Mutex<Option<Backward>>,
 }
 
+/// What a gradient flows to.
+enum Origin {
+    /// A leaf that lives there.
+    Leaf(Device),
+    Operation(Operation),
+}
+
 /// A result that gradients flow through. Ids grow with time, so a larger id never feeds a smaller one.
 struct Node {
     id: u64,
-    operation: Option<Operation>,
+    origin: Origin,
 }
 
 impl Node {
-    fn new(operation: Option<Operation>) -> Arc<Self> {
-        Arc::new(Self { id: NEXT.fetch_add(1, Ordering::Relaxed), operation })
+    fn new(origin: Origin) -> Arc<Self> {
+        Arc::new(Self { id: NEXT.fetch_add(1, Ordering::Relaxed), origin })
     }
 }
+
+/// The place for a copy of a value where an engine computes.
+pub(crate) type Copied = Mutex<Option<Value>>;
 
 /// Names a leaf whose gradient can be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -45,6 +55,8 @@ pub struct LeafId(u64);
 pub struct Tensor {
     value: Value,
     node: Option<Arc<Node>>,
+    /// Of what is there from the start: results of operations are used once.
+    copied: Option<Arc<Copied>>,
 }
 
 impl std::fmt::Debug for Tensor {
@@ -60,13 +72,15 @@ impl Tensor {
     /// A constant: no gradient is ever computed for it.
     #[must_use]
     pub fn constant(value: Value) -> Self {
-        Self { value, node: None }
+        Self { value, node: None, copied: Some(Arc::default()) }
     }
 
-    /// A leaf: its gradient is in the result of [`backward`].
+    /// A leaf: its gradient is in the result of [`backward`], where the leaf is. Who changes its values in place says so with
+    /// [`changed`](Self::changed).
     #[must_use]
     pub fn leaf(value: Value) -> Self {
-        Self { value, node: Some(Node::new(None)) }
+        let node = Node::new(Origin::Leaf(value.device().clone()));
+        Self { value, node: Some(node), copied: Some(Arc::default()) }
     }
 
     /// The result of an operation on `inputs`. `backward` is kept only where one of them is tracked.
@@ -75,11 +89,11 @@ impl Tensor {
         F: FnOnce(&Value) -> Result<Vec<Option<Value>>> + Send + 'static,
     {
         if inputs.iter().all(|input| input.node.is_none()) {
-            return Self::constant(value);
+            return Self { value, node: None, copied: None };
         }
         let inputs = inputs.iter().map(|input| input.node.clone()).collect();
         let operation = Operation { inputs, backward: Mutex::new(Some(Box::new(backward))) };
-        Self { value, node: Some(Node::new(Some(operation))) }
+        Self { value, node: Some(Node::new(Origin::Operation(operation))), copied: None }
     }
 
     /// The value.
@@ -97,13 +111,26 @@ impl Tensor {
     /// The name of its gradient, for a leaf.
     #[must_use]
     pub fn leaf_id(&self) -> Option<LeafId> {
-        self.node.as_ref().filter(|node| node.operation.is_none()).map(|node| LeafId(node.id))
+        self.node.as_ref().filter(|node| matches!(node.origin, Origin::Leaf(_))).map(|node| LeafId(node.id))
     }
 
     /// The value alone, as a constant.
     #[must_use]
     pub fn detached(&self) -> Self {
-        Self::constant(self.value.clone())
+        Self { value: self.value.clone(), node: None, copied: None }
+    }
+
+    /// Says that its values have been changed in place: copies of them elsewhere are made anew.
+    pub fn changed(&self) {
+        if let Some(copied) = &self.copied {
+            copied.lock().unwrap_or_else(PoisonError::into_inner).take();
+        }
+    }
+
+    /// Where an engine that computes elsewhere, or in another type, keeps its copy of the value.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn copied(&self) -> Option<&Copied> {
+        self.copied.as_deref()
     }
 }
 
@@ -173,8 +200,12 @@ fn add_to(all: &mut HashMap<LeafId, Value>, leaf: LeafId, gradient: Value) -> Re
 pub fn backward(outputs: &[(&Tensor, Value)]) -> Result<Gradients> {
     let mut pending: BTreeMap<u64, (Arc<Node>, Value)> = BTreeMap::new();
     let mut leaves = HashMap::new();
+    let mut away = HashMap::new();
     let mut push = |pending: &mut BTreeMap<u64, (Arc<Node>, Value)>, node: Arc<Node>, gradient: Value| {
-        if node.operation.is_none() {
+        if let Origin::Leaf(home) = &node.origin {
+            if !gradient.device().same_device(home) {
+                away.insert(LeafId(node.id), home.clone());
+            }
             return add_to(&mut leaves, LeafId(node.id), gradient);
         }
         let sum = match pending.remove(&node.id) {
@@ -194,7 +225,7 @@ pub fn backward(outputs: &[(&Tensor, Value)]) -> Result<Gradients> {
         }
     }
     while let Some((_, (node, gradient))) = pending.pop_last() {
-        let Some(operation) = &node.operation else { continue };
+        let Origin::Operation(operation) = &node.origin else { continue };
         let taken = operation.backward.lock().unwrap_or_else(PoisonError::into_inner).take();
         let backward = taken.ok_or_else(|| Error::Input {
             name: "backward",
@@ -206,6 +237,12 @@ pub fn backward(outputs: &[(&Tensor, Value)]) -> Result<Gradients> {
             if let (Some(input), Some(gradient)) = (input, gradient) {
                 push(&mut pending, input.clone(), gradient)?;
             }
+        }
+    }
+    // Not before: whoever reads from a graphics card waits until it has done all that it was told.
+    for (leaf, home) in away {
+        if let Some(gradient) = leaves.get_mut(&leaf) {
+            *gradient = gradient.to_device(&home).map_err(Error::engine)?;
         }
     }
     Ok(Gradients(leaves))

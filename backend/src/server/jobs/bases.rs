@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use mudi_domain::api::Base;
 
-use crate::base::Source;
+use crate::base::{Source, is_around_checkpoint};
 use crate::models::PART;
 use crate::server::toys::knows_toys_only;
 
@@ -24,7 +24,7 @@ fn is_base(folder: &Path, name: &str) -> bool {
     }
     let path = folder.join(name);
     let checkpoint = path.extension().is_some_and(|extension| extension == "safetensors");
-    path.join("model_index.json").is_file() || (checkpoint && path.is_file())
+    path.join("model_index.json").is_file() || (checkpoint && path.is_file()) || is_around_checkpoint(&path)
 }
 
 /// The base models in `folder`, by name.
@@ -52,6 +52,9 @@ pub(crate) fn find(folder: &Path, name: &str) -> Result<PathBuf, String> {
 
 #[cfg(test)]
 mod tests {
+    use candle_core::{DType, Device, Tensor};
+    use mudi_engine_candle::weights::{NamedTensors, to_safetensors};
+
     use super::*;
 
     #[test]
@@ -72,6 +75,17 @@ mod tests {
         std::fs::write(models.join("old.ckpt"), "").unwrap();
         std::fs::write(models.join("._one.safetensors"), "").unwrap();
         assert_eq!(names(&models), ["one.safetensors", "pocket"]);
+        // As a repository that holds nothing but a checkpoint file, or a LoRA, is pulled.
+        for (folder, tensor) in [
+            ("around", "model.diffusion_model.input_blocks.0.0.weight"),
+            ("lora", "unet.conv_in.lora_A.weight"),
+        ] {
+            let value = Tensor::zeros(1, DType::F32, &Device::Cpu).unwrap();
+            let file = to_safetensors(&NamedTensors::from([(tensor.to_owned(), value)]), None).unwrap();
+            std::fs::create_dir(models.join(folder)).unwrap();
+            std::fs::write(models.join(folder).join("a.safetensors"), file).unwrap();
+        }
+        assert_eq!(names(&models), ["around", "one.safetensors", "pocket"]);
         assert!(find(&models, "pocket").is_ok());
         for name in ["sdxl.part", ".hidden", "empty", "../other", "", ".", "pocket/"] {
             assert!(find(&models, name).unwrap_err().contains("pocket"), "{name}");

@@ -76,6 +76,15 @@ impl<M> Loaded<M> {
         self.lock().is_empty()
     }
 
+    /// Bytes of the weights that are kept of the base model in a folder or file, held so.
+    pub(super) fn bytes_of(&self, path: &Path, precision: Precision) -> usize {
+        let kept = self.lock();
+        kept.iter()
+            .filter(|kept| kept.key.path == path && kept.key.precision == precision)
+            .map(|kept| kept.bytes)
+            .sum()
+    }
+
     /// That model, if it was kept and its files have not changed.
     pub(super) fn take(&self, key: &Key) -> Option<M> {
         let mut kept = self.lock();
@@ -163,6 +172,8 @@ mod tests {
         let loaded = Loaded::new(1);
         let now = |precision| Key::of(&base, precision).unwrap();
         loaded.keep_as_it_is(now(Precision::Single), 1, "first");
+        let bytes = |precision| loaded.bytes_of(&now(precision).path, precision);
+        assert_eq!((bytes(Precision::Single), bytes(Precision::Half)), (1, 0));
         assert_eq!(loaded.take(&now(Precision::Half)), None);
         assert_eq!(loaded.take(&now(Precision::Single)), Some("first"));
         loaded.keep_as_it_is(now(Precision::Single), 1, "first");

@@ -58,7 +58,7 @@ pub(super) fn ready(
     let failed = |error: BaseError| Stopped::of("base", &error);
     let adapted = |error: BaseError| Stopped::of("weights", &error);
     let source = Source::open(folder).map_err(failed)?;
-    let way = chosen(work, request, &source, taught)?;
+    let way = chosen(work, request, folder, &source, taught)?;
     let held = way.way.precision;
     let bytes = plan::all_weights(&source, held).map_err(failed)?;
     let key = Key::of(folder, held).map_err(|error| Stopped::of("base", &error))?;
@@ -92,10 +92,10 @@ pub(super) fn ready(
     Ok(done(base, None, texts))
 }
 
-/// Memory that can be had now, where it is known: what can be had of a graphics card's is not.
+/// Memory of the device that can be had now, where it is known.
 fn available(work: &Work<'_>) -> Option<usize> {
     let limit = work.server.settings.memory_bytes();
-    limit.or_else(|| plan::available_memory().filter(|_| work.device.is_cpu()))
+    limit.or_else(|| work.device.free_memory())
 }
 
 struct Chosen {
@@ -104,23 +104,29 @@ struct Chosen {
     needs: usize,
 }
 
-/// The best way that fits. Models that are kept for later give way first.
+/// The best way that fits. Models that are kept for later give way first, but for the one that the job takes.
 fn chosen(
     work: &Work<'_>,
     request: &NewImages,
+    folder: &Path,
     source: &Source,
     taught: Option<&Taught<'_>>,
 ) -> Result<Chosen, Stopped> {
     let recipe = taught.map(|taught| taught.recipe);
     let (size, wished) = (side(recipe).map(|side| [side; 2]), wished(request, recipe));
+    let available = || {
+        // What is free is free beside the model that is there already; a limit is for all.
+        let limited = work.server.settings.memory_bytes().is_some();
+        let there = if limited { 0 } else { work.models.bytes_of(folder, wished.precision) };
+        available(work).map(|available| available.saturating_add(there))
+    };
     let fits = |available: usize| {
         plan::plan(source, wished.job(size, recipe)).is_ok_and(|needs| needs.total <= available)
     };
-    if !work.models.is_empty() && available(work).is_some_and(|available| !fits(available)) {
+    if !work.models.is_empty() && available().is_some_and(|available| !fits(available)) {
         work.models.clear();
     }
-    let (way, needs) =
-        plan::way(source, size, recipe, wished, available(work)).map_err(|error| fault(&error))?;
+    let (way, needs) = plan::way(source, size, recipe, wished, available()).map_err(|error| fault(&error))?;
     if way != wished {
         tracing::info!(
             job = %work.claim.id, count = way.count, tile = way.tile, precision = ?way.precision,

@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use super::loaded::Loaded;
 use super::report::Reporter;
 use super::{evaluate, generate, segment, train};
-use crate::device::Device;
+use crate::device::{Device, is_out_of_memory};
 use crate::interrupt::Interrupt;
 use crate::server::Server;
 use crate::server::store::{Claim, StoreError, Wanted, is_full};
@@ -74,20 +74,6 @@ impl Stopped {
     pub(super) fn fault(code: &str, detail: impl Into<String>) -> Self {
         Self::Fault(JobFault { code: code.to_owned(), detail: detail.into() })
     }
-}
-
-/// Whether a device says so that its memory was not enough; the engine passes on what CUDA's driver and Metal say.
-fn is_out_of_memory(detail: &str) -> bool {
-    let detail = detail.to_lowercase();
-    [
-        "out of memory",
-        "out_of_memory",
-        "outofmemory",
-        "insufficient memory",
-        "failed to create metal resource",
-    ]
-    .iter()
-    .any(|words| detail.contains(words))
 }
 
 fn out_of_memory(detail: &str) -> String {

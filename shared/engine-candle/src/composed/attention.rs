@@ -5,7 +5,7 @@ use candle_core::{D, Result, Tensor as Value};
 use mudi_diffusion::ScoreBias;
 
 use super::score_bias::{Bias, BiasGradient};
-use super::{Placement, record, wide};
+use super::{Placement, as_rows, record, wide};
 use crate::tape::Tensor;
 
 /// What hides a key: far below any score, yet finite, since the fast arithmetic of GPUs need not know infinity.
@@ -47,9 +47,14 @@ impl Shape {
         ))
     }
 
-    /// The queries of one head, multiplied by the scores' scale: there are fewer of them than of scores.
+    /// `[B, T, heads * width]` to `[B * heads, T, width]` in `f32`.
+    fn wide(&self, x: &Value) -> Result<Value> {
+        wide(&self.split(x)?)
+    }
+
+    /// The queries of each head in `f32`, multiplied by the scores' scale: there are fewer of them than of scores.
     fn queries(&self, q: &Value) -> Result<Value> {
-        self.split(q)?.affine(self.scale(), 0.0)
+        self.wide(q)?.affine(self.scale(), 0.0)
     }
 
     fn scale(&self) -> f64 {
@@ -62,9 +67,10 @@ impl Shape {
         (0..queries).step_by(tile).map(move |first| (first, tile.min(queries - first)))
     }
 
-    /// Softmax of the scores of queries `first..`, in `f32`: `[B * heads, tile, keys]`.
+    /// Softmax of the scores of queries `first..`, `[B * heads, tile, keys]`. All of it is `f32`: a score of 20 in bf16 may be 0.06 off, and a
+    /// weight 6 %; nor would a narrow product save time, since what costs it is to write the scores out.
     fn weights(&self, q: &Value, k: &Value, bias: Option<&Bias>, first: usize) -> Result<Value> {
-        let mut scores = wide(&q.matmul(&k.t()?)?)?;
+        let mut scores = q.matmul(&k.t()?)?;
         if let Some(bias) = bias {
             scores = bias.add_to(&scores, first)?;
         }
@@ -75,12 +81,15 @@ impl Shape {
             let mask = Value::from_vec(mask.collect(), (rows, keys), q.device())?;
             scores = scores.broadcast_add(&mask)?;
         }
+        let shape = scores.dims3()?;
+        // Candle's kernels divide once for each axis to find a value's place.
+        let scores = as_rows(&scores)?;
         let scores = scores.broadcast_sub(&scores.max_keepdim(D::Minus1)?)?.exp()?;
-        scores.broadcast_div(&scores.sum_keepdim(D::Minus1)?)
+        scores.broadcast_div(&scores.sum_keepdim(D::Minus1)?)?.reshape(shape)
     }
 
     fn forward(&self, q: &Value, k: &Value, v: &Value, bias: Option<&Bias>) -> Result<Value> {
-        let (q, k, v) = (self.queries(q)?, self.split(k)?, self.split(v)?);
+        let (q, k, v) = (self.queries(q)?, self.wide(k)?, self.split(v)?);
         let mut tiles = Vec::new();
         for (first, count) in self.tiles(q.dim(1)?) {
             let q = q.narrow(1, first, count)?.contiguous()?;
@@ -100,29 +109,30 @@ impl Shape {
         mut dbias: Option<&mut BiasGradient>,
     ) -> Result<Vec<Option<Value>>> {
         let dtype = q.dtype();
-        let (q, k, dy) = (self.queries(q)?, self.split(k)?, self.split(dy)?);
-        let v = v.map(|v| self.split(v)).transpose()?;
+        let (q, keys, dy) = (self.queries(q)?, self.wide(k)?, self.split(dy)?);
+        let k = needs[0].then(|| self.split(k)).transpose()?;
+        let v = v.map(|v| self.wide(v)).transpose()?;
         let (mut dq, mut dk, mut dv) = (Vec::new(), None, None);
         for (first, count) in self.tiles(q.dim(1)?) {
             let (q, dy) =
                 (q.narrow(1, first, count)?.contiguous()?, dy.narrow(1, first, count)?.contiguous()?);
-            let weights = self.weights(&q, &k, bias, first)?;
+            let weights = self.weights(&q, &keys, bias, first)?;
             if needs[2] {
                 add_to(&mut dv, &weights.to_dtype(dtype)?.t()?.matmul(&dy)?)?;
             }
             let Some(v) = &v else { continue };
-            let dweights = wide(&dy.matmul(&v.t()?)?)?;
+            let dweights = wide(&dy)?.matmul(&v.t()?)?;
             let mean = (&weights * &dweights)?.sum_keepdim(D::Minus1)?;
             let dscores = (weights * dweights.broadcast_sub(&mean)?)?;
             if let (Some(bias), Some(dbias)) = (bias, dbias.as_deref_mut()) {
                 dbias.add(bias, &dscores, first)?;
             }
             let dscores = dscores.to_dtype(dtype)?;
-            if needs[0] {
-                dq.push(dscores.matmul(&k)?);
+            if let Some(k) = &k {
+                dq.push(dscores.matmul(k)?);
             }
             if needs[1] {
-                add_to(&mut dk, &dscores.t()?.matmul(&q)?)?;
+                add_to(&mut dk, &dscores.t()?.matmul(&q.to_dtype(dtype)?)?)?;
             }
         }
         let dq = needs[0].then(|| self.join(&Value::cat(&dq, 1)?)?.affine(self.scale(), 0.0));

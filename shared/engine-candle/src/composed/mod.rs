@@ -15,6 +15,8 @@ mod product;
 mod rows;
 mod score_bias;
 
+use std::sync::PoisonError;
+
 use candle_core::{DType, Result, Tensor as Value};
 use mudi_diffusion::Error;
 
@@ -29,17 +31,50 @@ pub(crate) use pointwise::{activation, add, add_per_sample, add_positions, geglu
 pub(crate) use product::{conv2d, linear};
 pub(crate) use rows::{embedding, select_positions, upsample_nearest};
 
+/// Values in what is small: biases and norms are, matrices are not.
+const SMALL: usize = 1 << 15;
+
 impl Placement {
     /// `x` where the engine computes. What lives elsewhere or in another type (a LoRA's factors, kept in `f32` beside their
-    /// optimizer) is converted at each use, and its gradient is converted back.
+    /// optimizer) is converted, and its gradient is converted back. The gradient stays where it was computed; the tape brings those of
+    /// leaves home when all are there.
     fn one(&self, x: &Tensor) -> Result<Tensor> {
-        let value = x.value();
-        let (dtype, device) = (value.dtype(), value.device().clone());
-        if dtype == self.dtype && device.same_device(&self.device) && value.is_contiguous() {
+        if self.holds(x.value()) {
             return Ok(x.clone());
         }
-        let placed = value.to_device(&self.device)?.to_dtype(self.dtype)?.contiguous()?;
-        Ok(record(placed, &[x], move |dx| Ok(vec![Some(dx.to_dtype(dtype)?.to_device(&device)?)])))
+        let dtype = x.value().dtype();
+        Ok(record(self.converted(x)?, &[x], move |dx| Ok(vec![Some(dx.to_dtype(dtype)?)])))
+    }
+
+    fn holds(&self, value: &Value) -> bool {
+        value.dtype() == self.dtype && value.device().same_device(&self.device) && value.is_contiguous()
+    }
+
+    /// The value of `x` where the engine computes. What comes from elsewhere is kept for the next use, since a copy to a graphics card waits for the
+    /// card, and so is what is small; large weights that are there in another type are not, which would need the memory that the type saves.
+    fn converted(&self, x: &Tensor) -> Result<Value> {
+        let value = x.value();
+        let elsewhere = !value.device().same_device(&self.device);
+        let convert = || {
+            let narrow = self.dtype.size_in_bytes() < value.dtype().size_in_bytes();
+            let sent = if elsewhere && narrow { value.to_dtype(self.dtype)? } else { value.clone() };
+            sent.to_device(&self.device)?.to_dtype(self.dtype)?.contiguous()
+        };
+        let Some(copied) = x.copied().filter(|_| elsewhere || value.elem_count() <= SMALL) else {
+            return convert();
+        };
+        let mut copied = copied.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(value) = copied.as_ref().filter(|value| self.holds(value)) {
+            return Ok(value.clone());
+        }
+        let value = convert()?;
+        *copied = Some(value.clone());
+        Ok(value)
+    }
+
+    /// The same place, computing in `f32`.
+    fn in_single(&self) -> Self {
+        Self { device: self.device.clone(), dtype: DType::F32 }
     }
 
     fn all<const N: usize>(&self, tensors: [&Tensor; N]) -> Result<[Tensor; N]> {

@@ -43,18 +43,24 @@ fn normalize(
     eps: f32,
     silu: bool,
 ) -> Result<Tensor> {
-    let [x, weight, bias] = place.all([x, weight, bias])?;
+    let x = place.one(x)?;
+    // As exact as they are held: there are few of them.
+    let [weight, bias] = place.in_single().all([weight, bias])?;
     let (dims, dtype) = (x.value().dims().to_vec(), x.value().dtype());
     let values = wide(x.value())?.reshape(&view)?;
     let mean = average(&values)?;
     let centered = values.broadcast_sub(&mean)?;
+    // Of a large picture each of these is a gibibyte: it is let go as soon as it has been used.
+    drop(values);
     let rstd = (average(&centered.sqr()?)? + f64::from(eps))?.sqrt()?.recip()?;
     let [_, _, groups, width] = view;
-    let spread = move |v: &Value| wide(v)?.reshape((1, 1, groups, width));
-    let h = centered
-        .broadcast_mul(&rstd.broadcast_mul(&spread(weight.value())?)?)?
-        .broadcast_add(&spread(bias.value())?)?;
-    let y = if silu { h.silu()? } else { h }.to_dtype(dtype)?.reshape(&*dims)?;
+    let spread = move |v: &Value| v.reshape((1, 1, groups, width));
+    let scaled = centered.broadcast_mul(&rstd.broadcast_mul(&spread(weight.value())?)?)?;
+    drop(centered);
+    let h = scaled.broadcast_add(&spread(bias.value())?)?;
+    drop(scaled);
+    let activated = if silu { Some(h.silu()?) } else { None };
+    let y = activated.unwrap_or(h).to_dtype(dtype)?.reshape(&*dims)?;
     let needs = [&x, &weight, &bias].map(Tensor::is_tracked);
     let [x_value, w_value, b_value] = [&x, &weight, &bias].map(|t| t.value().clone());
     Ok(record(y, &[&x, &weight, &bias], move |dy| {
@@ -65,7 +71,7 @@ fn normalize(
             let h = normal.broadcast_mul(&w)?.broadcast_add(&spread(&b_value)?)?;
             dh = (dh * silu_slope(&h)?)?;
         }
-        let learned = |sums: Value| column_sums(&sums.flatten_from(2)?)?.to_dtype(dtype);
+        let learned = |sums: Value| column_sums(&sums.flatten_from(2)?);
         let db = needs[2].then(|| learned(dh.clone())).transpose()?;
         let dw = needs[1].then(|| learned((&dh * &normal)?)).transpose()?;
         let dx = needs[0].then(|| {
@@ -80,5 +86,7 @@ fn normalize(
 
 /// The mean over positions and width: `[B, 1, groups, 1]`. In two steps, since long sums lose digits.
 fn average(x: &Value) -> Result<Value> {
-    x.mean_keepdim(3)?.mean_keepdim(1)
+    let mean = x.mean_keepdim(3)?;
+    // A row of a layer norm is one position.
+    if x.dim(1)? == 1 { Ok(mean) } else { mean.mean_keepdim(1) }
 }

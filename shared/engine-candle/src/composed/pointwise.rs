@@ -2,7 +2,7 @@
 
 use std::f64::consts::{FRAC_1_SQRT_2, PI};
 
-use candle_core::{D, Result, Tensor as Value};
+use candle_core::{D, DType, Result, Tensor as Value};
 use mudi_diffusion::Activation;
 
 use super::{Placement, as_rows, column_sums, record, wide, with_last};
@@ -126,18 +126,21 @@ pub(crate) fn scale(place: &Placement, x: &Tensor, factor: f32) -> Result<Tensor
 }
 
 pub(crate) fn mul(place: &Placement, x: &Tensor, by: &Tensor) -> Result<Tensor> {
-    let [x, by] = place.all([x, by])?;
-    let y = x.value().broadcast_mul(by.value())?;
+    // Factors are multiplied as exactly as they are held, DoRA's around 1 above all: one that bf16 has rounded would be wrong for all rows, and
+    // what the magnitudes learn would not be seen.
+    let exact = place.in_single();
+    let x = if x.value().dtype() == DType::F32 { exact.one(x) } else { place.one(x) }?;
+    let by = exact.one(by)?;
+    let dtype = x.value().dtype();
+    let y = wide(x.value())?.broadcast_mul(by.value())?.to_dtype(dtype)?;
     let (saved_x, saved_by) =
         (by.is_tracked().then(|| x.value().clone()), x.is_tracked().then(|| by.value().clone()));
     let by_dims = by.value().dims().to_vec();
     Ok(record(y, &[&x, &by], move |dy| {
-        let dx = saved_by.map(|by| dy.broadcast_mul(&by)).transpose()?;
+        let dy = wide(dy)?;
+        let dx = saved_by.map(|by| dy.broadcast_mul(&by)?.to_dtype(dtype)).transpose()?;
         let count: usize = by_dims.iter().product();
-        let dby = saved_x.map(|x| {
-            let products = (wide(dy)? * wide(&x)?)?.reshape(((), count))?;
-            products.sum(0)?.to_dtype(dy.dtype())?.reshape(by_dims)
-        });
+        let dby = saved_x.map(|x| (&dy * wide(&x)?)?.reshape(((), count))?.sum(0)?.reshape(by_dims));
         Ok(vec![dx, dby.transpose()?])
     }))
 }

@@ -61,6 +61,18 @@ impl Module {
     #[must_use]
     pub fn kind(&self) -> &'static str {
         let has = |part| self.part(part).is_some();
+        if has(Part::Diff) || has(Part::NormScale) || has(Part::NormShift) {
+            "differences of weights"
+        } else if has(Part::DiffBias) {
+            "LoRA with biases"
+        } else {
+            self.arithmetic()
+        }
+    }
+
+    /// How its factors become what is added to a weight.
+    fn arithmetic(&self) -> &'static str {
+        let has = |part| self.part(part).is_some();
         if has(Part::HadaW1A) {
             "LoHa"
         } else if has(Part::LokrW1) || has(Part::LokrW1A) {
@@ -91,7 +103,7 @@ impl Module {
 
     /// What is added to a weight of `shape` (in files' layout), without DoRA's magnitudes: `f32`, of that shape.
     fn delta(&self, shape: &[usize]) -> Result<Value, Fault> {
-        let (delta, scale) = match self.kind() {
+        let (delta, scale) = match self.arithmetic() {
             "LoHa" => self.hadamard()?,
             "LoKr" => self.kronecker()?,
             _ => self.low_rank()?,
@@ -152,6 +164,13 @@ impl Module {
     /// # Errors
     /// Parts that are missing, or whose shapes do not fit the weight; as text.
     pub(super) fn applied(&self, weight: &Value, strength: f32) -> Result<Value, Fault> {
+        if let Some(difference) = self.part(Part::Diff).or_else(|| self.part(Part::NormScale)) {
+            return added(weight, difference, strength);
+        }
+        let of_weight = |part| !matches!(part, Part::Alpha | Part::DiffBias | Part::NormShift);
+        if !self.parts().any(|(part, _)| of_weight(part)) {
+            return Ok(weight.clone());
+        }
         let weight = weight.to_dtype(DType::F32).map_err(fault)?;
         let mut delta = self.delta(weight.dims())?;
         if let Some(magnitudes) = self.magnitudes(weight.dims())? {
@@ -163,4 +182,28 @@ impl Module {
         }
         (weight + delta).map_err(fault)
     }
+
+    /// The bias, or a norm's shift, with `strength` times what is added to it: `f32`, or as it was where that is nothing.
+    ///
+    /// # Errors
+    /// A difference that does not fit; as text.
+    pub(super) fn applied_to_bias(&self, bias: &Value, strength: f32) -> Result<Value, Fault> {
+        match self.part(Part::DiffBias).or_else(|| self.part(Part::NormShift)) {
+            Some(difference) => added(bias, difference, strength),
+            None => Ok(bias.clone()),
+        }
+    }
+}
+
+/// `value + strength * difference`.
+fn added(value: &Value, difference: &Value, strength: f32) -> Result<Value, Fault> {
+    let (shape, found) = (value.dims(), difference.dims());
+    if found.first() != shape.first() || difference.elem_count() != value.elem_count() {
+        return Err(format!("it is added to {found:?} values, and the base has {shape:?}"));
+    }
+    let sum = || {
+        let difference = difference.to_dtype(DType::F32)?.reshape(shape)?;
+        value.to_dtype(DType::F32)? + (difference * f64::from(strength))?
+    };
+    sum().map_err(fault)
 }

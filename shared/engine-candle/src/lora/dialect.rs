@@ -191,6 +191,10 @@ fn kohya_suffix(part: Part) -> &'static str {
         Part::LokrW2A => "lokr_w2_a",
         Part::LokrW2B => "lokr_w2_b",
         Part::LokrT2 => "lokr_t2",
+        Part::Diff => "diff",
+        Part::DiffBias => "diff_b",
+        Part::NormScale => "w_norm",
+        Part::NormShift => "b_norm",
     }
 }
 

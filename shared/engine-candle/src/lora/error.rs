@@ -22,7 +22,7 @@ pub enum LoraError {
     },
     /// Some of its tensors are of a kind that is not read.
     #[error(
-        "{}: holds tensors of a kind that is not read ({} of them, such as `{}`); take a file of LoRA, LoHa, LoKr or DoRA alone",
+        "{}: holds tensors of a kind that is not read ({} of them, such as `{}`); take a file of LoRA, LoHa, LoKr, DoRA or differences of weights alone",
         path.display(), names.len(), some(names)
     )]
     Strangers {

@@ -63,7 +63,7 @@ impl Module {
         if !self.name.ends_with("attn2.to_k") && !self.name.ends_with("attn2_to_k") {
             return None;
         }
-        let down = self.part(Part::Down).or_else(|| self.part(Part::HadaW1B))?;
+        let down = [Part::Down, Part::HadaW1B, Part::Diff].into_iter().find_map(|part| self.part(part))?;
         down.dims().get(1).copied()
     }
 }

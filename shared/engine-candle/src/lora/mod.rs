@@ -84,17 +84,16 @@ fn magnitude_in_file(name: &str) -> String {
     format!("{name}{end}")
 }
 
-/// The layers of a base that a LoRA's file can adapt: every linear layer and convolution of its denoiser and text encoders.
+/// The layers of a base that a LoRA's file can adapt: every linear layer, convolution and norm of its denoiser and text encoders.
 ///
 /// # Errors
 /// Configurations that are not supported.
 pub fn layers(unet: &UNetConfig, text: &[ClipTextConfig]) -> Result<Layers> {
     let mut all = Vec::new();
     let mut add = |component: Component, shapes: Shapes| {
-        let weights = shapes
-            .made
-            .into_iter()
-            .filter(|made| matches!(made.kind, ParameterKind::Linear | ParameterKind::Convolution));
+        use ParameterKind::{Convolution, Linear, NormScale};
+        let weights =
+            shapes.made.into_iter().filter(|made| matches!(made.kind, Linear | Convolution | NormScale));
         all.extend(weights.filter_map(|made| {
             Some(Layer { component, path: made.name.strip_suffix(".weight")?.to_owned() })
         }));

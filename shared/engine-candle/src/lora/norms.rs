@@ -17,7 +17,7 @@ pub(super) struct Norms {
     down: Value,
     up: Value,
     scale: f32,
-    inverse: Value,
+    inverse: Tensor,
 }
 
 impl Norms {
@@ -31,7 +31,7 @@ impl Norms {
             down: factors.down.value().clone(),
             up: factors.up.value().clone(),
             scale: factors.scale,
-            inverse: value(vec![0.0; layer.outputs()], layer.outputs())?,
+            inverse: Tensor::constant(value(vec![0.0; layer.outputs()], layer.outputs())?),
         };
         norms.renew()?;
         Ok(norms)
@@ -39,22 +39,25 @@ impl Norms {
 
     /// What the layer is to be given, with these lengths.
     pub(super) fn with(&self, lengths: Tensor) -> Magnitude<CandleEngine> {
-        Magnitude { lengths, inverse_norms: Tensor::constant(self.inverse.clone()) }
+        Magnitude { lengths, inverse_norms: self.inverse.clone() }
     }
 
     /// The norms as they are now.
     pub(super) fn lengths(&self) -> Result<Vec<f32>> {
-        Ok(Slice::of(&self.inverse)?.iter().map(|inverse| 1.0 / inverse).collect())
+        Ok(Slice::of(self.inverse.value())?.iter().map(|inverse| 1.0 / inverse).collect())
     }
 
     /// Computes them of the factors' present values, where the weight is.
     pub(super) fn renew(&self) -> Result<()> {
+        let inverse = self.inverse.value();
         let found = if self.weight.device().is_cpu() {
-            value(self.by_rows()?, self.inverse.dims())?
+            value(self.by_rows()?, inverse.dims())?
         } else {
             self.composed().map_err(Error::engine)?
         };
-        self.inverse.slice_set(&found, 0, 0).map_err(Error::engine)
+        let set = inverse.slice_set(&found, 0, 0).map_err(Error::engine);
+        self.inverse.changed();
+        set
     }
 
     fn by_rows(&self) -> Result<Vec<f32>> {
@@ -63,7 +66,7 @@ impl Norms {
         let weight = WeightSlice::of(&self.weight)?;
         let (down, up) = (Slice::of(&self.down)?, Slice::of(&self.up)?);
         let (weight, down, up) = (weight.values(), &*down, &*up);
-        let mut inverse = vec![0.0; self.inverse.elem_count()];
+        let mut inverse = vec![0.0; self.inverse.value().elem_count()];
         let (width, rank) = (self.weight.elem_count() / inverse.len(), up.len() / inverse.len());
         inverse.par_chunks_mut(ROWS).enumerate().for_each_init(
             || vec![0.0; width],
@@ -111,7 +114,7 @@ mod tests {
         {
             for dtype in [DType::F32, DType::BF16, DType::F16] {
                 let weight = of(1, &weight).to_dtype(dtype).unwrap();
-                let inverse = value(vec![0.0; weight.dims()[0]], weight.dims()[0]).unwrap();
+                let inverse = Tensor::constant(value(vec![0.0; weight.dims()[0]], weight.dims()[0]).unwrap());
                 let norms = Norms { weight, down: of(2, &down), up: of(3, &up), scale: 1.5, inverse };
                 norms.renew().unwrap();
                 let composed: Vec<f32> = norms.composed().unwrap().to_vec1().unwrap();
@@ -127,7 +130,8 @@ mod tests {
         let weight = Value::from_vec(vec![bf16::from_f32(1.001); 4], (1, 4), &Device::Cpu).unwrap();
         let nothing = [value(vec![0.0; 4], (1, 4)).unwrap(), value(vec![0.0], (1, 1)).unwrap()];
         let [down, up] = nothing;
-        let norms = Norms { weight, down, up, scale: 1.0, inverse: value(vec![0.0], 1).unwrap() };
+        let norms =
+            Norms { weight, down, up, scale: 1.0, inverse: Tensor::constant(value(vec![0.0], 1).unwrap()) };
         norms.renew().unwrap();
         assert_eq!(norms.lengths().unwrap(), [2.0]);
     }

@@ -38,15 +38,16 @@ impl Stack {
         self.0.is_empty()
     }
 
-    /// The weight called `name` of a network, in files' layout, with all LoRAs; as it was where none adapts it.
+    /// The weight or bias called `name` of a network, in files' layout, with all LoRAs; as it was where none adapts it.
     ///
     /// # Errors
     /// [`LoraError::Layer`]; [`LoraError::NotNumbers`] where numbers become something else.
     pub fn apply(&self, component: Component, name: &str, mut value: Value) -> Result<Value, LoraError> {
-        let Some(path) = name.strip_suffix(".weight") else { return Ok(value) };
+        let Some((path, leaf @ ("weight" | "bias"))) = name.rsplit_once('.') else { return Ok(value) };
         // Some versions of transformers leave the prefix out, in the base's file.
         let of_text = matches!(component, Component::TextEncoder | Component::TextEncoder2);
-        let prefix = if of_text && path.starts_with("encoder.") { "text_model." } else { "" };
+        let lacks = path.starts_with("encoder.") || path == "final_layer_norm";
+        let prefix = if of_text && lacks { "text_model." } else { "" };
         let layer = Layer { component, path: format!("{prefix}{path}") };
         for entry in &self.0 {
             if let Some(module) = entry.modules.get(&layer) {
@@ -55,7 +56,11 @@ impl Stack {
                     let (path, layer) = named();
                     LoraError::Layer { path, layer, reason }
                 };
-                let applied = module.applied(&value, entry.weight).map_err(fault)?;
+                let applied = match leaf {
+                    "bias" => module.applied_to_bias(&value, entry.weight),
+                    _ => module.applied(&value, entry.weight),
+                };
+                let applied = applied.map_err(fault)?;
                 let finite = |value: &Value| all_finite(value).map_err(|error| fault(error.to_string()));
                 // What the base's file holds is not the LoRA's fault.
                 if !finite(&applied)? && finite(&value)? {

@@ -62,7 +62,7 @@ fn close(found: &[f32], expected: &[f32]) {
     }
 }
 
-/// With `--precision half` a file's f16 stays f16, which has three bits more than bf16, whether a LoRA is added or not.
+/// With `--precision half` a file's f16 stays f16 on the processor, which has three bits more than bf16, whether a LoRA is added or not.
 #[test]
 fn adapted_weights_are_held_in_the_type_that_the_file_has() {
     let (_, layers) = base(CONTEXT);
@@ -72,7 +72,13 @@ fn adapted_weights_are_held_in_the_type_that_the_file_has() {
     let name = format!("{KEY}.weight");
     let tensors = NamedTensors::from([(name.clone(), weight.clone())]);
     std::fs::write(&path, to_safetensors(&tensors, None).unwrap()).unwrap();
-    for (alpha, dtype) in [(1.0, DType::F16), (1e7, DType::BF16)] {
+    // A card's engine converts them once, and not at each use.
+    let card = CandleEngine::composed(Device::Cpu, DType::BF16).unwrap();
+    for (engine, alpha, dtype) in [
+        (CandleEngine::cpu(), 1.0, DType::F16),
+        (CandleEngine::cpu(), 1e7, DType::BF16),
+        (card, 1.0, DType::BF16),
+    ] {
         let parts = [
             ("lora_down.weight", values(2, &[2, CONTEXT])),
             ("lora_up.weight", values(3, &[8, 2])),
@@ -82,7 +88,6 @@ fn adapted_weights_are_held_in_the_type_that_the_file_has() {
         stack.push(file(&format!("unet.{KEY}"), &parts), 1.0, &layers).unwrap();
         let expected = stack.apply(Component::Unet, &name, weight.clone()).unwrap();
         let expected = expected.to_dtype(dtype).unwrap().to_dtype(DType::F32).unwrap();
-        let engine = CandleEngine::cpu();
         let mut weights = FileWeights::open_as(&engine, &path, Precision::Half)
             .unwrap()
             .adapted(Component::Unet, &Arc::new(stack));
@@ -225,6 +230,52 @@ fn a_core_makes_a_convolution() {
     close(&applied(CONV, &lora, &weight, 1.0), &expected);
 }
 
+/// LyCORIS' full training, and what it and others train beside factors.
+#[test]
+fn differences_are_added_as_they_are() {
+    let (unet, layers) = base(CONTEXT);
+    let sum = |value: &Value, difference: &Value, strength: f32| -> Vec<f32> {
+        flat(value).iter().zip(flat(difference)).map(|(a, b)| a + strength * b).collect()
+    };
+    let (weight, difference) = (values(1, &[8, CONTEXT]), values(2, &[8, CONTEXT]));
+    close(&applied(KEY, &[("diff", difference.clone())], &weight, 0.5), &sum(&weight, &difference, 0.5));
+    // A base that has it as a convolution.
+    let wide = weight.reshape((8, CONTEXT, 1, 1)).unwrap();
+    close(&applied(KEY, &[("diff", difference.clone())], &wide, 1.0), &sum(&weight, &difference, 1.0));
+
+    let norm = "down_blocks.0.attentions.0.transformer_blocks.0.norm2";
+    let all = NamedTensors::from([
+        (format!("lora_unet_{}.w_norm", norm.replace('.', "_")), values(3, &[8])),
+        (format!("lora_unet_{}.b_norm", norm.replace('.', "_")), values(4, &[8])),
+        // Beside plain factors.
+        (format!("lora_unet_{}.lora_down.weight", CONV.replace('.', "_")), values(5, &[2, 8, 3, 3])),
+        (format!("lora_unet_{}.lora_up.weight", CONV.replace('.', "_")), values(6, &[8, 2, 1, 1])),
+        (format!("lora_unet_{}.diff_b", CONV.replace('.', "_")), values(7, &[8])),
+    ]);
+    let read = || LoraFile::from_tensors(Path::new("some.safetensors"), all.clone(), None).unwrap();
+    let mut stack = Stack::default();
+    stack.push(read(), 2.0, &layers).unwrap();
+    let own = values(8, &[8]);
+    let of = |name: String| flat(&stack.apply(Component::Unet, &name, own.clone()).unwrap());
+    close(&of(format!("{norm}.weight")), &sum(&own, &values(3, &[8]), 2.0));
+    close(&of(format!("{norm}.bias")), &sum(&own, &values(4, &[8]), 2.0));
+    close(&of(format!("{CONV}.bias")), &sum(&own, &values(7, &[8]), 2.0));
+    close(&of("conv_in.bias".to_owned()), &flat(&own));
+    let wrong = stack.apply(Component::Unet, &format!("{CONV}.bias"), values(8, &[4])).unwrap_err();
+    assert!(wrong.to_string().contains("[8]") && wrong.to_string().contains("[4]"), "{wrong}");
+
+    // kohya's names keep all of it; what cannot is said.
+    let target = Target { layers: &layers, unet: &unet, prediction: Default::default(), resolution: 512 };
+    let (written, _) = translate(read(), Dialect::Kohya, target, "a title").unwrap();
+    let ends = [".w_norm", ".b_norm", ".diff_b", ".lora_down.weight"];
+    assert!(ends.iter().all(|end| written.keys().any(|name| name.ends_with(end))), "{:?}", written.keys());
+    let refused = translate(read(), Dialect::Peft, target, "a title").unwrap_err().to_string();
+    assert!(refused.contains("kohya"), "{refused}");
+    let mut network = UNet::<CandleEngine>::new(unet.clone(), &mut Shapes::default()).unwrap();
+    let attachment = Attachment::new(read(), &layers).unwrap();
+    assert!(attachment.attach(Component::Unet, network.adaptable()).is_err());
+}
+
 #[test]
 fn what_does_not_fit_is_named() {
     let (_, layers) = base(CONTEXT);
@@ -261,7 +312,7 @@ fn what_does_not_fit_is_named() {
 fn tensors_that_are_not_read_are_told_from_layers_that_are_not_there() {
     let (_, layers) = base(CONTEXT);
     let factors = [("lora_A.weight", values(1, &[2, CONTEXT])), ("lora_B.weight", values(2, &[8, 2]))];
-    for end in ["lora_B.bias", "diff", "diff_b", "w_norm"] {
+    for end in ["lora_B.bias", "oft_blocks", "scalar"] {
         let parts = [&factors[..], &[(end, values(3, &[8]))]].concat();
         let error = file(&format!("unet.{KEY}"), &parts).resolve(&layers).unwrap_err().to_string();
         for word in [

@@ -166,7 +166,9 @@ impl<F: FnOnce(&mut [f32])> InplaceOp1 for InPlace<F> {
 
 /// Changes the values of a weight on the CPU.
 fn on_values(weight: &Tensor, change: impl FnOnce(&mut [f32])) -> Result<()> {
-    weight.value().inplace_op1(&InPlace(RefCell::new(Some(change)))).map_err(Error::engine)
+    let done = weight.value().inplace_op1(&InPlace(RefCell::new(Some(change)))).map_err(Error::engine);
+    weight.changed();
+    done
 }
 
 /// Moves a running average of a weight's values towards them: `average += share * (weight - average)`.

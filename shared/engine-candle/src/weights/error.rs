@@ -17,10 +17,12 @@ pub enum WeightsError {
         source: std::io::Error,
     },
     /// The file does not begin as a safetensors file.
-    #[error("{}: this is no safetensors file; name one, or download or copy it again", path.display())]
+    #[error("{}: {}", path.display(), what.message())]
     NotSafetensors {
         /// The file.
         path: PathBuf,
+        /// What it is.
+        what: OtherFormat,
     },
     /// The file is damaged or cut short.
     #[error("{}: not a whole safetensors file ({reason}); download or copy it again", path.display())]
@@ -84,6 +86,17 @@ pub enum WeightsError {
         /// Their names, sorted.
         names: Vec<String>,
     },
+    /// A checkpoint's network has parts that are not known.
+    #[error(
+        "{}: its denoiser {} that those of SD 1.5, SD 2 and SDXL do not have, such as `{}`; take a checkpoint of these families",
+        path.display(), count_of(names), names.first().map_or("", String::as_str)
+    )]
+    Parts {
+        /// The file.
+        path: PathBuf,
+        /// The tensors' names, sorted.
+        names: Vec<String>,
+    },
     /// A shard of a network that lies in several files is missing, or their index is damaged.
     #[error("{}: {reason}; download or copy the folder again, with every file that the index names", path.display())]
     Index {
@@ -114,6 +127,46 @@ pub enum WeightsError {
         /// The cause.
         reason: String,
     },
+}
+
+/// What a file is that should be a safetensors file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OtherFormat {
+    /// Quantized weights, as llama.cpp's tools have them.
+    Gguf,
+    /// What a checkout of git holds in place of a large file.
+    LfsPointer,
+    /// A page, as a site answers where it has no file or wants to know who asks.
+    Page,
+    /// Something else.
+    Unknown,
+}
+
+impl OtherFormat {
+    /// By what the file starts with.
+    pub(super) fn of(start: &[u8]) -> Self {
+        match start {
+            [b'G', b'G', b'U', b'F', ..] => Self::Gguf,
+            _ if start.starts_with(b"version ") => Self::LfsPointer,
+            [b'<', ..] => Self::Page,
+            _ => Self::Unknown,
+        }
+    }
+
+    fn message(self) -> &'static str {
+        match self {
+            Self::Gguf => {
+                "this is a GGUF file, whose weights are quantized; take the model as .safetensors, in f16 or bf16"
+            }
+            Self::LfsPointer => {
+                "this is not the model but a pointer of Git LFS to it; download the file itself (`git lfs pull`)"
+            }
+            Self::Page => {
+                "this is a web page and not the model; download it again, where needed with your account"
+            }
+            Self::Unknown => "this is no safetensors file; name one, or download or copy it again",
+        }
+    }
 }
 
 fn count_of(names: &[String]) -> String {

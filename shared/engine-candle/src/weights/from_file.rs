@@ -26,7 +26,11 @@ pub struct FileWeights {
     used: BTreeSet<String>,
     device: Device,
     precision: Precision,
+    /// The type of all weights in two bytes, where the engine has one of its own.
+    two_bytes: Option<DType>,
     names: Option<Names>,
+    /// What names in the file start with that are all of the network.
+    own: Option<&'static str>,
     loras: Option<(Component, Arc<Stack>)>,
     /// What went wrong in reading, which the networks' errors cannot tell.
     failed: Option<WeightsError>,
@@ -38,6 +42,10 @@ const NOT_WEIGHTS: &str = "embeddings.position_ids";
 /// What ComfyUI calls the one number that a layer's weight in fp8 is to be multiplied by: in files with the mark `scaled_fp8`, and in those
 /// of today.
 const SCALES: [&str; 2] = ["scale_weight", "weight_scale"];
+
+/// The ends of names of what it keeps beside weights in fp8.
+const BESIDE: [&str; 6] =
+    [".scale_weight", ".weight_scale", ".scale_input", ".input_scale", ".comfy_quant", ".scaled_fp8"];
 
 impl FileWeights {
     /// Opens `path`; weights become `f32`.
@@ -59,7 +67,9 @@ impl FileWeights {
             used: BTreeSet::new(),
             device: engine.device().clone(),
             precision,
+            two_bytes: engine.two_bytes(),
             names: None,
+            own: None,
             loras: None,
             failed: None,
         })
@@ -70,6 +80,13 @@ impl FileWeights {
     #[must_use]
     pub fn named(mut self, names: impl Fn(&str) -> Option<Stored> + 'static) -> Self {
         self.names = Some(Box::new(names));
+        self
+    }
+
+    /// Of the names in a file that holds more than is asked for, those that start with `own` are of the network alone.
+    #[must_use]
+    pub fn all_below(mut self, own: Option<&'static str>) -> Self {
+        self.own = own;
         self
     }
 
@@ -107,6 +124,11 @@ impl FileWeights {
         self.file.shape(name)
     }
 
+    /// The names of all tensors in the file.
+    pub fn names(&self) -> impl Iterator<Item = &String> {
+        self.file.names()
+    }
+
     /// What the file says about itself.
     #[must_use]
     pub fn metadata(&self) -> BTreeMap<String, String> {
@@ -124,7 +146,13 @@ impl FileWeights {
     /// The same, and the type that it has without LoRAs, which are added in `f32`.
     fn adapted_weight(&mut self, name: &str) -> Result<Option<(Value, DType)>, WeightsError> {
         let found = match self.stored(name) {
-            Some(stored) => self.part(&stored)?,
+            Some(stored) => {
+                let value = self.part(&stored)?;
+                if self.own.is_some() {
+                    self.used.insert(stored.name);
+                }
+                value
+            }
             None => None,
         };
         let Some(value) = found else { return Ok(None) };
@@ -195,10 +223,19 @@ impl FileWeights {
     /// Says so where the file holds tensors that no network took.
     ///
     /// # Errors
-    /// [`WeightsError::Extra`].
+    /// [`WeightsError::Extra`] and [`WeightsError::Parts`].
     pub fn finish(self) -> Result<(), WeightsError> {
         if self.names.is_some() {
-            return Ok(());
+            let Some(own) = self.own else { return Ok(()) };
+            let of_scales = |name: &str| BESIDE.iter().any(|end| name.ends_with(end));
+            let left =
+                |name: &&String| name.starts_with(own) && !self.used.contains(*name) && !of_scales(name);
+            let names: Vec<String> = self.file.names().filter(left).cloned().collect();
+            return if names.is_empty() {
+                Ok(())
+            } else {
+                Err(WeightsError::Parts { path: self.path, names })
+            };
         }
         let unused = |name: &&String| !self.used.contains(*name) && !name.ends_with(NOT_WEIGHTS);
         let names: Vec<String> = self.file.names().filter(unused).cloned().collect();
@@ -226,10 +263,12 @@ impl Parameters<CandleEngine> for FileWeights {
                 found: value.dims().to_vec(),
             });
         }
-        let dtype = match (self.precision, kind, in_file) {
-            (Precision::Half, kind, DType::F16) if held_in_half(kind) => DType::F16,
-            (Precision::Half | Precision::Bf16, kind, _) if held_in_half(kind) => DType::BF16,
-            _ => DType::F32,
+        let dtype = match (self.precision, self.two_bytes, in_file) {
+            (Precision::Single, ..) => DType::F32,
+            _ if !held_in_half(kind) => DType::F32,
+            (_, Some(own), _) => own,
+            (Precision::Half, None, DType::F16) => DType::F16,
+            _ => DType::BF16,
         };
         let cast =
             |dtype| value.to_dtype(dtype).and_then(|value| value.contiguous()).map_err(NetworkError::engine);
@@ -238,8 +277,8 @@ impl Parameters<CandleEngine> for FileWeights {
         };
         let mut held = cast(dtype)?;
         if dtype == DType::F16 && value.dtype() != dtype && !finite(&held)? {
-            // A LoRA made it too large for the file's own type.
-            held = cast(DType::BF16)?;
+            // It is too large for f16: a LoRA made it so, or its file has another type. A card that holds f16 has no bf16.
+            held = cast(if self.two_bytes.is_some() { DType::F32 } else { DType::BF16 })?;
         }
         let value = held;
         if !finite(&value)? {

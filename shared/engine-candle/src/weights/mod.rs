@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use candle_core::{DType, Tensor as Value};
-pub use error::WeightsError;
+pub use error::{OtherFormat, WeightsError};
 pub use from_file::FileWeights;
 use mudi_diffusion::{Error as NetworkError, ParameterKind};
 use safetensors_file::SafetensorsFile;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device, Tensor as Value};
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 
+use super::error::OtherFormat;
 use super::{NamedTensors, WeightsError};
 
 /// An open file whose header has been checked.
@@ -36,9 +37,10 @@ impl SafetensorsFile {
         }
         let mut length = [0; LENGTH as usize];
         file.read_exact(&mut length).map_err(read)?;
+        let what = OtherFormat::of(&length);
         let length = u64::from_le_bytes(length);
         if length > MAX_HEADER {
-            return Err(WeightsError::NotSafetensors { path: path.to_owned() });
+            return Err(WeightsError::NotSafetensors { path: path.to_owned(), what });
         }
         if LENGTH + length > total {
             return Err(format(format!("a header of {length} bytes in a file of {total}")));

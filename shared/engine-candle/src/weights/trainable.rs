@@ -24,9 +24,11 @@ impl Trainable {
     /// Another number of values than it has.
     pub fn set(&self, values: Vec<f32>) -> mudi_diffusion::Result<()> {
         let own = self.leaf.value();
-        Value::from_vec(values, own.dims(), &Device::Cpu)
+        let set = Value::from_vec(values, own.dims(), &Device::Cpu)
             .and_then(|values| own.slice_set(&values, 0, 0))
-            .map_err(NetworkError::engine)
+            .map_err(NetworkError::engine);
+        self.leaf.changed();
+        set
     }
 }
 
