@@ -100,10 +100,9 @@ async fn work<D: Device>(
     loop {
         // An engine that never waits would keep messages from coming in.
         gloo_timers::future::TimeoutFuture::new(0).await;
-        let (open, lose, question) = {
+        let (open, lose) = {
             let mut desk = desk.borrow_mut();
-            let question = desk.click.take().or_else(|| desk.look.take());
-            (desk.open.take(), std::mem::take(&mut desk.lose), question)
+            (desk.open.take(), std::mem::take(&mut desk.lose))
         };
         if open.is_some() {
             // The old one's memory first.
@@ -123,6 +122,14 @@ async fn work<D: Device>(
                 }
             }
         }
+        // Only now: whoever clicks while the decoder is loaded waits for the answer.
+        let question = {
+            let mut desk = desk.borrow_mut();
+            if desk.open.is_some() || desk.lose {
+                continue;
+            }
+            desk.click.take().or_else(|| desk.look.take())
+        };
         let (Some(ready), Some(question)) = (&seen, question) else { break };
         match ready.answer(&question).await {
             Ok(told) => {

@@ -15,12 +15,21 @@ pub(crate) struct About {
     pub(crate) limits: Limits,
 }
 
+/// What `object` has under that name.
+fn property(object: &JsValue, name: &str) -> Option<JsValue> {
+    js_sys::Reflect::get(object, &name.into()).ok()
+}
+
 /// The machine's memory in bytes, where the browser tells it, which rounds to a power of two and says nothing beyond 8 GiB.
 fn memory() -> Option<u64> {
-    let tell = |object: &JsValue, name: &str| js_sys::Reflect::get(object, &name.into()).ok();
-    let gibibytes = tell(&tell(&js_sys::global(), "navigator")?, "deviceMemory")?.as_f64()?;
+    let gibibytes = property(&property(&js_sys::global(), "navigator")?, "deviceMemory")?.as_f64()?;
     // What is rounded down to it is less than half more.
     (gibibytes < 8.0).then_some((gibibytes * 1.5 * f64::from(1 << 30)) as u64)
+}
+
+/// What the processor can hold.
+pub(crate) fn of_processor() -> Limits {
+    Limits { value: 4, largest: None, memory: memory(), own: true }
 }
 
 /// A kind of device, with an engine for it.
@@ -48,12 +57,15 @@ mod gpu {
     use mudi_engine_wgpu::{Gpu, GpuError, Settings, WgpuEngine};
     use mudi_preview::fit::Limits;
 
-    use super::{About, ByGpu, Device, memory};
+    use super::{About, ByGpu, Device, memory, property};
 
     impl Device for ByGpu {
         type Engine = WgpuEngine;
 
         async fn start() -> Result<(WgpuEngine, About), String> {
+            if property(&js_sys::global(), "isSecureContext").is_some_and(|safe| safe.is_falsy()) {
+                return Err("browsers keep it from pages that do not come by https".to_owned());
+            }
             let gpu = Gpu::start().await.map_err(|error| error.to_string())?;
             let adapter = gpu.adapter.clone();
             let settings = Settings::for_adapter(&adapter);
@@ -85,16 +97,14 @@ mod gpu {
 
 mod processor {
     use mudi_engine_candle::CandleEngine;
-    use mudi_preview::fit::Limits;
 
-    use super::{About, ByProcessor, Device, memory};
+    use super::{About, ByProcessor, Device, of_processor};
 
     impl Device for ByProcessor {
         type Engine = CandleEngine;
 
         async fn start() -> Result<(CandleEngine, About), String> {
-            let limits = Limits { value: 4, largest: None, memory: memory(), own: true };
-            let about = About { device: String::new(), gpu: false, emulated: false, limits };
+            let about = About { device: String::new(), gpu: false, emulated: false, limits: of_processor() };
             Ok((CandleEngine::cpu(), about))
         }
 

@@ -4,10 +4,11 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use mudi_domain::api::{PreviewFile, PreviewModel};
-use mudi_preview::{LatentDecoder, Picture, PreviewError, fit};
+use mudi_preview::fit::{self, Limits};
+use mudi_preview::{LatentDecoder, Picture, PreviewError};
 use wasm_bindgen_futures::spawn_local;
 
-use super::device::{About, Device};
+use super::device::{About, Device, of_processor};
 use super::protocol::{LatentsAsk, LatentsTell};
 use super::weights;
 
@@ -74,10 +75,7 @@ async fn work<D: Device>(
     loop {
         // An engine that never waits would keep messages from coming in.
         gloo_timers::future::TimeoutFuture::new(0).await;
-        let (open, wanted) = {
-            let mut desk = desk.borrow_mut();
-            (desk.open.take(), desk.wanted.take())
-        };
+        let open = desk.borrow_mut().open.take();
         if open.is_some() {
             (source, decoder) = (open, None);
         }
@@ -92,6 +90,14 @@ async fn work<D: Device>(
                 }
             }
         }
+        // Only now: while the decoder was loaded later ones have come.
+        let wanted = {
+            let mut desk = desk.borrow_mut();
+            if desk.open.is_some() {
+                continue;
+            }
+            desk.wanted.take()
+        };
         let (Some(ready), Some(Wanted { number, shape, values })) = (&decoder, wanted) else { break };
         match ready.decode(&values, shape).await {
             Ok(pictures) => {
@@ -119,14 +125,18 @@ async fn begin<D: Device>(
     let Source { project, model, agreed } = source;
     let needed = |file: &&PreviewFile| LatentDecoder::<D::Engine>::needs(&file.name);
     let files: Vec<PreviewFile> = model.files.iter().filter(needed).cloned().collect();
-    fit::part(&files, &model.decoder, &limits, 0).map_err(|_| LatentsTell::Failed)?;
+    let fits = |limits: &Limits| fit::part(&files, &model.decoder, limits, 0).is_ok();
+    if !fits(&limits) {
+        let by_processor = gpu && fits(&of_processor());
+        return Err(if by_processor { LatentsTell::NoDevice } else { LatentsTell::Failed });
+    }
     if !agreed {
         let bytes = weights::not_here(&files).await;
         if bytes > fit::ASKED {
             return Err(LatentsTell::Large { bytes });
         }
     }
-    let files = weights::of_preview(project, &files).await.map_err(|_| LatentsTell::Failed)?;
+    let files = weights::of_preview(project, model, &files).await.map_err(|_| LatentsTell::Failed)?;
     let decoder = LatentDecoder::load(engine, files).map_err(|_| LatentsTell::Failed)?;
     tell(LatentsTell::Ready { gpu });
     Ok(decoder)

@@ -5,30 +5,52 @@ use mudi_domain::api::{PreviewFile, PreviewModel, SegmenterModel};
 use sha2::{Digest, Sha256};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{Cache, DedicatedWorkerGlobalScope, ReadableStreamDefaultReader, Response};
+use web_sys::{
+    Cache, DedicatedWorkerGlobalScope, ReadableStreamDefaultReader, Request, RequestInit, Response,
+};
 
-/// The cache's name. Its entries are named by digests, so that they never grow old.
-const CACHE: &str = "mudi-preview-1";
+/// The cache of the model for previews. Entries of caches are named by digests, so that they never grow old.
+const PREVIEWS: &str = "mudi-preview-1";
+/// That of the segmenter's decoder.
+const SEGMENTERS: &str = "mudi-segmenter-1";
 
 fn scope() -> DedicatedWorkerGlobalScope {
     js_sys::global().unchecked_into()
 }
 
 /// What a failure says.
-pub(super) fn words(error: &JsValue) -> String {
+fn words(error: &JsValue) -> String {
     error
         .dyn_ref::<js_sys::Error>()
         .map_or_else(|| format!("{error:?}"), |error| String::from(error.message()))
 }
 
 /// The browser's cache; none on pages that were not loaded safely, and in private windows.
-async fn cache() -> Option<Cache> {
+async fn cache(name: &str) -> Option<Cache> {
     let storage = scope().caches().ok()?;
-    JsFuture::from(storage.open(CACHE)).await.ok()?.dyn_into().ok()
+    JsFuture::from(storage.open(name)).await.ok()?.dyn_into().ok()
+}
+
+/// Lets go of what `cache` holds of models that the server had before: a server has one at a time.
+async fn tidy(cache: &Cache, model: &[PreviewFile]) {
+    let Ok(known) = JsFuture::from(cache.keys()).await else { return };
+    for request in js_sys::Array::from(&known).iter().filter_map(|key| key.dyn_into::<Request>().ok()) {
+        let address = request.url();
+        if !model.iter().any(|file| address.ends_with(&file.sha256)) {
+            // What stays takes room, and nothing else.
+            let _ = JsFuture::from(cache.delete_with_request(&request)).await;
+        }
+    }
 }
 
 /// Reads an answer, of about `size` bytes, bit by bit; `progress` is told of each.
-async fn body(response: &Response, size: u64, progress: &mut impl FnMut(u64)) -> Result<Vec<u8>, JsValue> {
+async fn body(response: &Response, size: u64, progress: &mut impl FnMut(u64)) -> Result<Vec<u8>, String> {
+    read(response, size, progress)
+        .await
+        .map_err(|error| format!("the connection broke ({}); check it, and try again", words(&error)))
+}
+
+async fn read(response: &Response, size: u64, progress: &mut impl FnMut(u64)) -> Result<Vec<u8>, JsValue> {
     let Some(stream) = response.body() else { return Ok(Vec::new()) };
     let reader: ReadableStreamDefaultReader = stream.get_reader().dyn_into()?;
     // What grows is copied, and for a moment there twice.
@@ -44,11 +66,22 @@ async fn body(response: &Response, size: u64, progress: &mut impl FnMut(u64)) ->
     }
 }
 
-async fn fetch(address: &str) -> Result<Response, String> {
-    let response = JsFuture::from(scope().fetch_with_str(address)).await;
-    let response: Response =
-        response.and_then(JsCast::dyn_into).map_err(|_| "the server does not answer".to_owned())?;
-    if response.ok() { Ok(response) } else { Err(format!("the server answers {}", response.status())) }
+/// What the server answers at `address`; `anew` where what the browser keeps of it is of no use.
+async fn fetch(address: &str, anew: bool) -> Result<Response, String> {
+    let init = RequestInit::new();
+    if anew {
+        let _ = js_sys::Reflect::set(&init, &"cache".into(), &"reload".into());
+    }
+    let response = JsFuture::from(scope().fetch_with_str_and_init(address, &init)).await;
+    let response: Response = response
+        .and_then(JsCast::dyn_into)
+        .map_err(|_| "the server does not answer; check the connection, and try again".to_owned())?;
+    match response.status() {
+        _ if response.ok() => Ok(response),
+        401 | 403 => Err("the server does not let you have it any more; load the page again".to_owned()),
+        404 => Err("the server does not have it any more; load the page again".to_owned()),
+        status => Err(format!("the server answers {status}; try again later")),
+    }
 }
 
 fn is(bytes: &[u8], sha256: &str) -> bool {
@@ -63,7 +96,7 @@ fn key(sha256: &str) -> String {
 
 /// Bytes of those of `files` that the cache does not hold.
 pub(super) async fn not_here(files: &[PreviewFile]) -> u64 {
-    let cache = cache().await;
+    let cache = cache(PREVIEWS).await;
     let mut bytes = 0;
     for file in files {
         let kept = match &cache {
@@ -98,10 +131,16 @@ async fn file(
             }
         }
     }
-    let response = fetch(&format!("{folder}/{sha256}")).await?;
-    let bytes = body(&response, *size, progress).await.map_err(|error| words(&error))?;
+    let address = format!("{folder}/{sha256}");
+    let mut bytes = body(&fetch(&address, false).await?, *size, progress).await?;
     if !is(&bytes, sha256) {
-        return Err("a file of the model came damaged; load the page again".to_owned());
+        // The first may have come from what the browser keeps by itself, for ever.
+        bytes = body(&fetch(&address, true).await?, *size, &mut |_| ()).await?;
+    }
+    if !is(&bytes, sha256) {
+        return Err(
+            "a file of the model comes damaged; try again, or tell whoever hosts this server".to_owned()
+        );
     }
     if let Some(cache) = cache {
         let copy = Uint8Array::from(bytes.as_slice());
@@ -113,13 +152,18 @@ async fn file(
     Ok(bytes)
 }
 
-/// Files of a model, which the API has in `folder`; `progress` is told of each bit.
+/// The `wanted` of a `model`'s files, which the API has in `folder` and the browser in the cache `kept`; `progress` is told of each bit.
 async fn files(
     folder: &str,
+    kept: &str,
+    model: &[PreviewFile],
     wanted: &[PreviewFile],
     progress: &mut impl FnMut(u64),
 ) -> Result<mudi_preview::Files, String> {
-    let cache = cache().await;
+    let cache = cache(kept).await;
+    if let Some(cache) = &cache {
+        tidy(cache, model).await;
+    }
     let mut files = mudi_preview::Files::new();
     for wanted in wanted {
         files.insert(wanted.name.clone(), file(folder, wanted, cache.as_ref(), progress).await?);
@@ -139,18 +183,22 @@ pub(super) async fn of_segmenter(
         received += bytes;
         progress(received.min(total), total);
     };
-    files(&format!("{project}/segmenter/files"), &model.files, &mut count).await
+    let all = &model.files;
+    files(&format!("{project}/segmenter/files"), SEGMENTERS, all, all, &mut count).await
 }
 
-/// Those files of a model of previews.
-pub(super) async fn of_preview(project: &str, wanted: &[PreviewFile]) -> Result<mudi_preview::Files, String> {
-    files(&format!("{project}/preview/files"), wanted, &mut |_| ()).await
+/// The `wanted` files of a model of previews.
+pub(super) async fn of_preview(
+    project: &str,
+    model: &PreviewModel,
+    wanted: &[PreviewFile],
+) -> Result<mudi_preview::Files, String> {
+    files(&format!("{project}/preview/files"), PREVIEWS, &model.files, wanted, &mut |_| ()).await
 }
 
 /// What the server answers at `address`. The browser keeps it for as long as the server says that it is the same.
 pub(super) async fn fetched(address: &str) -> Result<Vec<u8>, String> {
-    let response = fetch(address).await?;
-    body(&response, 0, &mut |_| ()).await.map_err(|error| words(&error))
+    body(&fetch(address, false).await?, 0, &mut |_| ()).await
 }
 
 /// All files of the model, and its LoRA's bytes with alpha. `progress` gets the bytes that are here, and all of them.
@@ -166,12 +214,12 @@ pub(super) async fn all(
         received += bytes;
         progress(received.min(total), total);
     };
-    let files = files(&format!("{project}/preview/files"), &model.files, &mut count).await?;
+    let all = &model.files;
+    let files = files(&format!("{project}/preview/files"), PREVIEWS, all, all, &mut count).await?;
     let lora = match &model.lora {
         Some(lora) => {
-            let response = fetch(&format!("{project}/runs/{}/weights", lora.run)).await?;
-            let bytes = body(&response, lora.bytes, &mut count).await.map_err(|error| words(&error))?;
-            Some((bytes, lora.alpha as f32))
+            let response = fetch(&format!("{project}/runs/{}/weights", lora.run), false).await?;
+            Some((body(&response, lora.bytes, &mut count).await?, lora.alpha as f32))
         }
         None => None,
     };

@@ -10,7 +10,7 @@ use mudi_preview::{Model, Painter, Painting, Picture, PreviewError, fit};
 use wasm_bindgen_futures::spawn_local;
 
 use super::clicks::Clicks;
-use super::device::{About, Device};
+use super::device::{About, Device, of_processor};
 use super::latents::Latents;
 use super::protocol::{Ask, Held, Tell, Wish};
 use super::weights;
@@ -93,9 +93,9 @@ async fn work<D: Device>(desk: Rc<RefCell<Desk>>, kept: Rc<RefCell<Option<Ready<
     // Losing the device once is bad luck; over and over there is no use in trying.
     let mut lost = 0;
     loop {
-        let (wanted, wish, asked, lose) = {
+        let (wanted, lose) = {
             let mut desk = desk.borrow_mut();
-            (desk.load.take(), desk.wish.take(), desk.asked, std::mem::take(&mut desk.lose))
+            (desk.load.take(), std::mem::take(&mut desk.lose))
         };
         if let Some(wanted) = wanted {
             // The old model's memory first.
@@ -117,8 +117,15 @@ async fn work<D: Device>(desk: Rc<RefCell<Desk>>, kept: Rc<RefCell<Option<Ready<
             }
         }
         let Some(ready) = &mut painter else { break };
-        let Some((number, wish)) = wish.or_else(|| desk.borrow_mut().wish.take()) else { break };
-        let asked = asked.max(desk.borrow().asked);
+        // Only now: while the model was loaded other things have been asked for, and what was wished for before is out of date.
+        let (wish, asked) = {
+            let mut desk = desk.borrow_mut();
+            if desk.load.is_some() || desk.lose {
+                continue;
+            }
+            (desk.wish.take(), desk.asked)
+        };
+        let Some((number, wish)) = wish else { break };
         match paint::<D>(ready, number, &wish, asked, &desk, &tell).await {
             Ok(()) => lost = 0,
             Err(PreviewError::Network(error)) if lost < 3 && D::is_lost(&error) => {
@@ -144,8 +151,14 @@ async fn begin<D: Device>(load: &Load, tell: &impl Fn(Tell)) -> Result<Painter<D
     // Before the model is loaded: without a device there is no use for it.
     let (engine, About { device, gpu, emulated, limits }) =
         D::start().await.map_err(|reason| Tell::NoDevice { reason })?;
-    let memory =
-        fit::whole(&load.model, &limits).map_err(|misfit| Tell::Misfit { reason: misfit.to_string() })?;
+    let memory = fit::whole(&load.model, &limits).map_err(|misfit| {
+        // The processor has another memory, and its tensors may have any size.
+        if gpu && fit::whole(&load.model, &of_processor()).is_ok() {
+            Tell::NoDevice { reason: format!("the model does not fit the GPU, {misfit}") }
+        } else {
+            Tell::Misfit { reason: misfit.to_string() }
+        }
+    })?;
     if !load.agreed {
         let of_lora = load.model.lora.as_ref().map_or(0, |lora| lora.bytes);
         let bytes = weights::not_here(&load.model.files).await + of_lora;
@@ -157,7 +170,7 @@ async fn begin<D: Device>(load: &Load, tell: &impl Fn(Tell)) -> Result<Painter<D
         tell(Tell::Loading { received, total });
     })
     .await
-    .map_err(failed)?;
+    .map_err(|reason| failed(format!("The model cannot be loaded: {reason}.")))?;
     let lora = lora.as_ref().map(|(bytes, alpha)| (bytes.as_slice(), *alpha));
     let model = Model::load(&engine, files, lora).map_err(|error| failed(error.to_string()))?;
     tell(Tell::Ready { device, gpu, emulated });

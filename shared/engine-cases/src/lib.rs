@@ -1,9 +1,11 @@
-//! What every engine is tested on: [operations](cases) and [networks] with inputs to try them on, written once, so that
+//! What every engine is tested on: [operations](cases), [large](fn@large) ones and [networks] with inputs to try them on, written once, so that
 //! engines are held against each other on the very same work.
 
+mod large;
 pub mod networks;
 mod operations;
 
+pub use large::large;
 pub use operations::{ACTIVATIONS, Case, cases, inputs};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;

@@ -20,7 +20,7 @@ pub struct Case<E: Engine> {
     pub run: Run<E>,
 }
 
-fn case<E: Engine>(
+pub(crate) fn case<E: Engine>(
     name: impl Into<String>,
     inputs: &[&[usize]],
     run: impl Fn(&E, &[E::Tensor]) -> Result<E::Tensor> + Send + Sync + 'static,
@@ -59,10 +59,16 @@ fn attention_case<E: Engine>(name: &str, queries: usize, keys: usize, heads: usi
     })
 }
 
-fn wide_head_case<E: Engine>(name: &str, [queries, keys]: [usize; 2], heads: usize, width: usize) -> Case<E> {
+fn wide_head_case<E: Engine>(
+    name: &str,
+    [queries, keys]: [usize; 2],
+    heads: usize,
+    width: usize,
+    causal: bool,
+) -> Case<E> {
     let (q, k) = ([2, queries, heads * width], [2, keys, heads * width]);
     case(format!("attention {name}"), &[&q, &k, &k], move |e: &E, t: &[E::Tensor]| {
-        e.attention(&t[0], &t[1], &t[2], heads, false)
+        e.attention(&t[0], &t[1], &t[2], heads, causal)
     })
 }
 
@@ -93,6 +99,13 @@ fn full_bias_case<E: Engine>(
     let bias = [if each_sample { 2 * heads } else { heads }, queries, keys];
     case(format!("attention with a bias {name}"), &[&q, &k, &k, &bias], move |e: &E, t: &[E::Tensor]| {
         e.biased_attention(&t[0], &t[1], &t[2], heads, ScoreBias::Full(&t[3]))
+    })
+}
+
+fn wide_bias_case<E: Engine>() -> Case<E> {
+    let (q, k) = ([2, 5, 72], [2, 19, 72]);
+    case("attention with a bias, wide head", &[&q, &k, &k, &[1, 5, 19]], |e: &E, t: &[E::Tensor]| {
+        e.biased_attention(&t[0], &t[1], &t[2], 1, ScoreBias::Full(&t[3]))
     })
 }
 
@@ -183,8 +196,9 @@ pub fn cases<E: Engine>() -> Vec<Case<E>> {
         case("layer_norm, many rows", &[&[530, 37], &[37], &[37]], |e: &E, t: &[E::Tensor]| {
             e.layer_norm(&t[0], &t[1], &t[2], 1e-5)
         }),
-        wide_head_case("wide heads", [9, 35], 2, 96),
-        wide_head_case("a head of odd width", [5, 5], 1, 70),
+        wide_head_case("wide heads", [9, 35], 2, 96, false),
+        wide_head_case("a head of odd width", [5, 5], 1, 70, false),
+        wide_head_case("causal, a wide head", [21, 21], 1, 72, true),
         attention_case("self", 6, 6, 1, false),
         attention_case("self, several heads", 9, 9, 3, false),
         attention_case("cross", 5, 11, 2, false),
@@ -240,6 +254,7 @@ pub fn cases<E: Engine>() -> Vec<Case<E>> {
         full_bias_case("for all samples", 5, 7, 2, false),
         full_bias_case("for each sample", 5, 7, 2, true),
         full_bias_case("two tiles", 150, 20, 1, false),
+        wide_bias_case(),
         relative_case("3x4", [3, 4], 2),
         one_row_case(5, 2),
         relative_case("two tiles", [12, 12], 1),

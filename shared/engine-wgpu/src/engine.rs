@@ -1,6 +1,7 @@
 //! [`WgpuEngine`]: the operations of [`Engine`] on wgpu tensors.
 
 use std::cell::RefCell;
+use std::ops::Range;
 use std::rc::Rc;
 
 use half::f16;
@@ -65,15 +66,7 @@ impl WgpuEngine {
         self.inner.settings
     }
 
-    /// Sends everything that has been recorded to the GPU, without waiting for it.
-    ///
-    /// # Errors
-    /// What the GPU has reported so far.
-    pub fn submit(&self) -> Result<()> {
-        self.send(|_| ());
-        Ok(self.inner.gpu.check()?)
-    }
-
+    /// Sends everything that has been recorded to the GPU, and what `finish` adds.
     fn send(&self, finish: impl FnOnce(&mut wgpu::CommandEncoder)) {
         let Gpu { device, queue, .. } = &self.inner.gpu;
         self.inner.recorder.borrow_mut().send(device, queue, finish);
@@ -90,11 +83,6 @@ impl WgpuEngine {
     #[must_use]
     pub fn memory(&self) -> u64 {
         self.inner.pool.borrow().bytes
-    }
-
-    /// Gives the memory of tensors that are gone back to the GPU, for when other shapes come.
-    pub fn trim(&self) {
-        self.inner.pool.borrow_mut().trim();
     }
 
     /// Sends what is recorded and a copy of `x`, which is mapped into the CPU's memory later.
@@ -127,7 +115,7 @@ impl WgpuEngine {
         if bytes > limit {
             return Err(GpuError::TooLarge { bytes, limit }.into());
         }
-        let buffer = self.inner.pool.borrow_mut().take(&gpu.device, bytes, writer);
+        let buffer = self.inner.pool.borrow_mut().take(&gpu.device, bytes, limit, writer);
         Ok(Tensor::new(buffer, self.inner.pool.clone(), shape))
     }
 
@@ -141,6 +129,17 @@ impl WgpuEngine {
     pub(crate) fn indices(&self, values: &[u32]) -> Result<Tensor> {
         let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         self.upload(&[values.len()], &bytes)
+    }
+
+    /// Cuts `rows`, each of so many floating point operations, into parts of whole `tile`s that one dispatch may do.
+    pub(crate) fn parts(
+        &self,
+        rows: usize,
+        tile: usize,
+        flops_of_a_row: f64,
+    ) -> impl Iterator<Item = Range<usize>> + use<> {
+        let most = ((self.inner.settings.budget / flops_of_a_row) as usize / tile).max(1) * tile;
+        (0..rows).step_by(most).map(move |first| first..rows.min(first.saturating_add(most)))
     }
 
     /// Records one kernel.

@@ -4,13 +4,13 @@
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum GpuError {
     /// There is no adapter.
-    #[error("no GPU adapter was found ({reason}); turn on WebGPU in the browser, or install a driver")]
+    #[error("no GPU adapter was found ({reason}); turn on WebGPU in the browser, or install its driver")]
     NoAdapter {
         /// What the browser or the driver says.
         reason: String,
     },
     /// The adapter gives no device.
-    #[error("the GPU `{adapter}` does not start ({reason}); update its driver, or use the CPU")]
+    #[error("the GPU `{adapter}` does not start ({reason}); update its driver, or do without it")]
     NoDevice {
         /// The adapter's name.
         adapter: String,
@@ -24,7 +24,9 @@ pub enum GpuError {
         reason: String,
     },
     /// The device has no memory left.
-    #[error("the GPU is out of memory ({reason}); close other programs that use it, or make smaller batches")]
+    #[error(
+        "the GPU is out of memory ({reason}); close other programs and pages that use it, or do without it"
+    )]
     OutOfMemory {
         /// What the browser or the driver says.
         reason: String,
@@ -36,7 +38,9 @@ pub enum GpuError {
         reason: String,
     },
     /// A tensor is larger than what a kernel can read on this adapter.
-    #[error("a tensor of {bytes} bytes is more than this GPU can bind at once ({limit} bytes)")]
+    #[error(
+        "a tensor of {bytes} bytes is more than this GPU can bind at once ({limit} bytes); take a smaller model, or do without it"
+    )]
     TooLarge {
         /// Bytes of the tensor.
         bytes: u64,

@@ -1,6 +1,6 @@
 //! The [`Engine`](mudi_diffusion::Engine) on wgpu: in browsers by WebGPU, natively by Vulkan or Metal.
 //!
-//! Operations are recorded as dispatches of WGSL kernels and sent to the GPU together, by [`WgpuEngine::submit`] or when a
+//! Operations are recorded as dispatches of WGSL kernels and sent to the GPU together, when they are many or a
 //! value is [read](mudi_diffusion::Readable::read). Kernels are assembled from text for the shapes at hand, compiled once and kept;
 //! buffers are taken from a pool. Sums are made in `f32`, whatever values are stored as.
 

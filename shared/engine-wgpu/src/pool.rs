@@ -28,9 +28,15 @@ pub(crate) enum Writer {
 }
 
 impl Pool {
-    /// A buffer of at least `bytes`.
-    pub(crate) fn take(&mut self, device: &wgpu::Device, bytes: u64, writer: Writer) -> wgpu::Buffer {
-        let size = size_class(bytes);
+    /// A buffer of at least `bytes` and at most `largest`, which kernels can bind.
+    pub(crate) fn take(
+        &mut self,
+        device: &wgpu::Device,
+        bytes: u64,
+        largest: u64,
+        writer: Writer,
+    ) -> wgpu::Buffer {
+        let size = size_for(bytes, largest);
         let free = self.free.entry(size).or_default();
         let usable = |free: &Free| writer == Writer::Kernel || free.released < self.epoch;
         if let Some(at) = free.iter().position(usable) {
@@ -55,13 +61,12 @@ impl Pool {
     pub(crate) fn submitted(&mut self) {
         self.epoch += 1;
     }
+}
 
-    /// Lets go of all free buffers.
-    pub(crate) fn trim(&mut self) {
-        let free: u64 = self.free.iter().map(|(size, free)| size * free.len() as u64).sum();
-        self.bytes -= free;
-        self.free.clear();
-    }
+/// The size of a buffer for `bytes`, a multiple of 4, where the whole of it may have `largest`: browsers tell limits such as 2 GiB less
+/// four bytes, which a class would be beyond.
+fn size_for(bytes: u64, largest: u64) -> u64 {
+    size_class(bytes).min(largest & !3).max(bytes)
 }
 
 /// `bytes` rounded up to a quarter of an octave, so that tensors of similar sizes share buffers and at most a fifth is
@@ -77,7 +82,7 @@ fn size_class(bytes: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::size_class;
+    use super::{size_class, size_for};
 
     #[test]
     fn classes_hold_what_they_are_for_and_waste_little() {
@@ -87,5 +92,14 @@ mod tests {
             assert!(bytes < 256 || size <= bytes + bytes / 4 + 1, "{bytes} in {size}");
             assert_eq!(size_class(size), size);
         }
+    }
+
+    #[test]
+    fn no_buffer_is_larger_than_what_can_be_bound() {
+        const LIMIT: u64 = (1 << 31) - 4;
+        assert_eq!(size_for(LIMIT, LIMIT), LIMIT);
+        assert_eq!(size_for(15 << 27, LIMIT), LIMIT);
+        assert_eq!(size_for(1 << 30, LIMIT), 1 << 30);
+        assert_eq!(size_for((1 << 27) - 8, (1 << 27) - 1), (1 << 27) - 4);
     }
 }

@@ -48,7 +48,9 @@ impl Read {
         gpu.check()?;
         match mapped {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => return Err(GpuError::Refused { reason: error.to_string() }.into()),
+            // Nothing else keeps memory from being mapped that was made and sent without a fault. Not every browser has told by now that
+            // the device is gone.
+            Ok(Err(error)) => return Err(GpuError::Lost { reason: error.to_string() }.into()),
             Err(_) => return Err(GpuError::Lost { reason: "reading was given up".to_owned() }.into()),
         }
         let view = self

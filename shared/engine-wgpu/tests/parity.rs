@@ -6,11 +6,11 @@
 
 use mudi_diffusion::{Engine, Readable};
 use mudi_engine_candle::{CandleEngine, Tensor as CandleTensor};
-use mudi_engine_cases::{cases, inputs, networks};
+use mudi_engine_cases::{Case, cases, inputs, large, networks};
 use mudi_engine_wgpu::{Gpu, Settings, Sharing, Storage, WgpuEngine};
 
-/// Each way to share work, the second with dispatches and command buffers cut short.
-const WAYS: [(Sharing, f64); 2] = [(Sharing::Together, 1e9), (Sharing::Alone, 1e5)];
+/// Each way to share work, with dispatches and command buffers cut short.
+const WAYS: [(Sharing, f64); 2] = [(Sharing::Together, 1e7), (Sharing::Alone, 1e5)];
 
 /// Largest error, relative to the largest value of the result.
 #[derive(Clone, Copy)]
@@ -48,11 +48,16 @@ fn report(wrong: &[String], tried: usize) {
     assert!(wrong.is_empty(), "{} of {tried} are wrong:\n{}", wrong.len(), wrong.join("\n"));
 }
 
+/// Every operation, and those that are large enough for the kernels of real models.
+fn operations<E: Engine>() -> impl Iterator<Item = Case<E>> {
+    cases().into_iter().chain(large())
+}
+
 async fn operations_against_candle(engine: &WgpuEngine, Bound(bound): Bound) {
     let candle = CandleEngine::cpu();
     let mut wrong = Vec::new();
     let mut tried = 0;
-    for (ours, theirs) in cases::<WgpuEngine>().into_iter().zip(cases::<CandleEngine>()) {
+    for (ours, theirs) in operations::<WgpuEngine>().zip(operations::<CandleEngine>()) {
         let values = inputs(&ours);
         let given = values.iter().zip(&ours.inputs);
         let on_gpu: Vec<_> =

@@ -5,7 +5,7 @@ use mudi_diffusion::{Engine, Readable};
 
 use crate::error::PreviewError;
 use crate::model::{Files, config, network};
-use crate::painting::{Picture, pixels};
+use crate::painting::{Picture, are_numbers, pixels};
 
 /// The folder, and the weights in it, that a decoder is made of.
 const FOLDER: &str = "vae";
@@ -44,7 +44,7 @@ impl<E: Readable> LatentDecoder<E> {
     /// The pictures of latents `[B, h, w, C]`, as a denoiser has them.
     ///
     /// # Errors
-    /// Latents of other channels; engine errors.
+    /// Latents of other channels; [`PreviewError::NoPicture`]; engine errors.
     pub async fn decode(&self, latents: &[f32], shape: [usize; 4]) -> Result<Vec<Picture>, PreviewError> {
         let engine = &self.engine;
         let each = shape[1] * shape[2] * shape[3];
@@ -58,7 +58,11 @@ impl<E: Readable> LatentDecoder<E> {
             let latents = engine.from_slice(latents, &[1, shape[1], shape[2], shape[3]])?;
             let unscaled = engine.scale(&latents, (1.0 / self.config.scaling_factor) as f32)?;
             let decoded = self.decoder.forward(engine, &unscaled)?;
-            pictures.push(pixels(&engine.read(&decoded).await?, &engine.shape(&decoded)));
+            let values = engine.read(&decoded).await?;
+            if !are_numbers(&values) {
+                return Err(PreviewError::NoPicture);
+            }
+            pictures.push(pixels(&values, &engine.shape(&decoded)));
         }
         Ok(pictures)
     }

@@ -29,6 +29,18 @@ pub enum PreviewError {
     /// The sampler was asked for something that it does not do.
     #[error(transparent)]
     Schedule(#[from] ScheduleError),
+    /// The numbers have grown beyond what the device or the model holds; the picture would be black.
+    #[error(
+        "the picture is not made of numbers any more after step {step}: this device's numbers are too small for it, or the model is damaged; \
+         lower gamma, take another seed, or have the processor paint"
+    )]
+    NotNumbers {
+        /// Steps that were made.
+        step: usize,
+    },
+    /// Latents that make no picture of numbers.
+    #[error("the decoder makes values that are not numbers")]
+    NoPicture,
     /// The wish does not fit the model.
     #[error("{0}")]
     Wish(String),

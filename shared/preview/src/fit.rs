@@ -180,6 +180,7 @@ mod tests {
             name: String::new(),
             alpha: 1.0,
             bytes: 4_000,
+            subjects: Vec::new(),
         };
         with_lora.lora = Some(lora);
         assert_eq!(whole(&with_lora, &GPU).expect("it fits") - memory, 2_250);

@@ -1,6 +1,6 @@
 //! Sampling, with a picture after each step.
 
-use mudi_diffusion::schedule::{Sampler, SamplerKind};
+use mudi_diffusion::schedule::{Sampler, SamplerKind, mean_shifted_start};
 use mudi_diffusion::texts::TextStates;
 use mudi_diffusion::unet::{AddedConditioning, UNetInput};
 use mudi_diffusion::{Engine, Readable};
@@ -182,6 +182,8 @@ impl<E: Readable> Painter<E> {
                 side = canvas.side
             )));
         }
+        // Where the server refuses a layout, because nothing of it would be seen, it is refused here.
+        mean_shifted_start(&[], wish.gamma, &[], sampler)?;
         let pixels: Vec<f32> = canvas.pixels.iter().map(|&v| f32::from(v) / 127.5 - 1.0).collect();
         let pixels = engine.from_slice(&pixels, &[1, canvas.side, canvas.side, 3])?;
         let moments = model.encoder.forward(engine, &pixels)?;
@@ -196,7 +198,7 @@ impl<E: Readable> Painter<E> {
     /// Makes the next step; what the finished picture will be like, by what is known so far.
     ///
     /// # Errors
-    /// Engine errors; a painting that is done.
+    /// Engine errors; a painting that is done; [`PreviewError::NotNumbers`].
     pub async fn step(&self, painting: &mut Painting<E>) -> Result<Picture, PreviewError> {
         let engine = &self.engine;
         let (wish, at) = (&painting.wish, painting.step);
@@ -249,11 +251,19 @@ impl<E: Readable> Painter<E> {
             .then(|| rng::normal(&mut rng::stream(painting.wish.seed, "ancestral", at as u64), count));
         painting.sampler.step(at, prediction, &mut after, noise.as_deref())?;
         painting.step += 1;
+        if !are_numbers(&after) {
+            return Err(PreviewError::NotNumbers { step: painting.step });
+        }
         let picture = match picture {
             Some(size) => pixels(decoded, &size),
             None => {
                 let decoded = self.decode(&engine.from_slice(&after, &shape)?)?;
-                pixels(&engine.read(&decoded).await?, &engine.shape(&decoded))
+                let values = engine.read(&decoded).await?;
+                // Of those on the way one may be black; latents of a later step can be decoded.
+                if !are_numbers(&values) {
+                    return Err(PreviewError::NotNumbers { step: painting.step });
+                }
+                pixels(&values, &engine.shape(&decoded))
             }
         };
         painting.latents = Latents::Known(after);
@@ -311,6 +321,11 @@ impl<E: Readable> Painter<E> {
         let unscaled = self.engine.scale(latents, (1.0 / self.model.vae.scaling_factor) as f32)?;
         Ok(self.model.decoder.forward(&self.engine, &unscaled)?)
     }
+}
+
+/// Whether a device has not run out of numbers: those of 16 bits end at 65,504.
+pub(crate) fn are_numbers(values: &[f32]) -> bool {
+    values.iter().all(|value| value.is_finite())
 }
 
 pub(crate) fn pixels(values: &[f32], shape: &[usize]) -> Picture {

@@ -1,6 +1,8 @@
 //! What a small model makes of the layout, while it is arranged.
 
+mod named;
 mod panel;
+mod wishes;
 
 use gloo_timers::future::TimeoutFuture;
 use gloo_worker::{Spawnable, WorkerBridge};
@@ -9,26 +11,21 @@ use leptos::html;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use mudi_domain::api::PreviewModel;
-use mudi_domain::collage::Collage;
-use mudi_domain::prompt;
-use mudi_editor::layout::Designer;
 use panel::Offered;
 pub(super) use panel::{Controls, Picture, Status};
 
 use super::bench::Bench;
-use super::exact::{put, rendered};
+use super::exact::put;
 use crate::api;
 use crate::browser;
-use crate::preview::{Ask, ByGpu, Canvas, Held, PreviewWorker, Silence, Tell, WORKERS, Wish};
+use crate::preview::{Ask, ByGpu, Held, PreviewWorker, Silence, Tell, WORKERS};
 
-/// The least time between two layouts that are sent while one is dragged, in milliseconds.
-const PACE: u32 = 60;
 /// Where the browser keeps that previews are wanted.
 const WANTED: &str = "mudi-preview";
+/// Where a tab keeps that a model is being loaded. A browser that has no memory for it ends the page, and the next one would begin the same.
+const LOADING: &str = "mudi-preview-loading";
 /// Steps of a preview unless others are chosen.
 const STEPS: f64 = 12.0;
-/// Classifier-free guidance, as pictures are made with unless told otherwise.
-const GUIDANCE: f32 = 5.0;
 
 /// How far the preview is.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,7 +74,9 @@ pub(super) struct Live {
     lost: RwSignal<bool>,
     painted: RwSignal<Option<Painted>>,
     canvas: NodeRef<html::Canvas>,
-    prompt: RwSignal<String>,
+    /// What somebody has written.
+    written: RwSignal<Option<String>>,
+    prompt: Memo<String>,
     seed: RwSignal<u64>,
     steps: RwSignal<f64>,
     strength: RwSignal<f64>,
@@ -122,11 +121,8 @@ impl Live {
     /// Of the layout on `bench`, turned off; `project` is the project's path in the API, `strength` the strength with which the
     /// layout is put into the noise.
     pub(super) fn new(bench: Bench, project: String, model: PreviewModel, strength: RwSignal<f64>) -> Self {
-        let names: Vec<String> = bench
-            .cutouts
-            .subjects
-            .with_value(|subjects| subjects.iter().map(|subject| format!("a {}", subject.name)).collect());
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let written = RwSignal::new(None);
+        let prompt = named::prompt(bench, &model, written);
         let live = Self {
             bench,
             project: StoredValue::new(project),
@@ -137,7 +133,8 @@ impl Live {
             lost: RwSignal::new(false),
             painted: RwSignal::new(None),
             canvas: NodeRef::new(),
-            prompt: RwSignal::new(prompt::collage(&names).replace(", simple background", "")),
+            written,
+            prompt,
             seed: RwSignal::new(0),
             steps: RwSignal::new(STEPS),
             strength,
@@ -154,8 +151,18 @@ impl Live {
         live
     }
 
+    /// Starts without being told to, unless the browser has ended the page the last time that this was done.
+    pub(super) fn begin(self) {
+        if browser::tab_takes(LOADING).is_none() {
+            return self.start();
+        }
+        let words = "The browser ended this page while the model was being prepared, perhaps for want of memory. \
+            Close other pages and programs before you try again.";
+        self.stage.set(Stage::Failed(words.to_owned()));
+    }
+
     /// Starts, or starts anew.
-    pub(super) fn start(self) {
+    fn start(self) {
         self.why_no_gpu.set(None);
         self.lost.set(false);
         self.employ(WORKERS[0]);
@@ -190,9 +197,9 @@ impl Live {
 
     /// Has the model loaded; a large one only if that is `agreed` to.
     fn load(self, agreed: bool) {
+        browser::tab_remembers(LOADING, "yes");
         let (project, model) = (self.project.get_value(), self.model.get_value());
         self.ask(Ask::Load { project, model, agreed });
-        self.wish();
     }
 
     /// Has a large model loaded.
@@ -219,25 +226,37 @@ impl Live {
     }
 
     fn fell_silent(self, spoken: bool) {
-        let words = if spoken {
-            "What paints has not said anything for a while. The browser may have ended it for want of memory."
-        } else {
-            "The browser does not start what would paint."
+        let stage = self.stage.get_untracked();
+        let words = match stage {
+            _ if !spoken => {
+                "What paints has not started: it is still on its way, or this browser does not run it."
+            }
+            Stage::Loading { received, total } if received < total => {
+                "Nothing more of the model has come for a while: the connection is slow, or broken."
+            }
+            _ => {
+                "What paints has not said anything for a while. The browser may have ended it for want of memory."
+            }
         };
-        self.before.set_value(Some(self.stage.get_untracked()));
+        self.before.set_value(Some(stage));
         self.stage.set(Stage::Failed(words.to_owned()));
     }
 
     fn told(self, tell: Tell) {
         self.silence.broken();
-        // One that was only slow goes on where it was.
+        // One that was only slow, or could not do what was wished for before, goes on where it was.
         if let Some(before) = self.before.try_update_value(Option::take).flatten() {
             self.stage.try_set(before);
+        }
+        let on_the_way = matches!(tell, Tell::Loading { .. } | Tell::Ready { .. } | Tell::NoDevice { .. });
+        if !on_the_way && self.painted.try_with_untracked(Option::is_none) == Some(true) {
+            let _ = browser::tab_takes(LOADING);
         }
         match tell {
             Tell::Loading { received, total } => drop(self.stage.try_set(Stage::Loading { received, total })),
             Tell::Ready { device, gpu, emulated } => {
                 self.stage.try_set(Stage::Ready { device, gpu, emulated });
+                self.wish();
             }
             Tell::NoDevice { reason } => {
                 if self.why_no_gpu.try_set(Some(reason)).is_none() {
@@ -257,7 +276,11 @@ impl Live {
             }
             Tell::Misfit { reason } => drop(self.stage.try_set(Stage::Misfit(reason))),
             Tell::Large { bytes, memory } => drop(self.stage.try_set(Stage::Large { bytes, memory })),
-            Tell::Failed { reason } => drop(self.stage.try_set(Stage::Failed(reason))),
+            Tell::Failed { reason } => {
+                let ready = |stage: &Stage| matches!(stage, Stage::Ready { .. });
+                self.before.try_set_value(self.stage.try_get_untracked().filter(ready));
+                self.stage.try_set(Stage::Failed(reason));
+            }
             // Nobody asks for these here.
             Tell::Click(_) | Tell::Latents(_) => {}
             Tell::Picture { number, step, steps, side, pixels, milliseconds, held } => {
@@ -275,88 +298,18 @@ impl Live {
         }
     }
 
-    /// Whatever changes what would be painted makes a new wish.
-    fn react(self) {
-        Effect::new(move |_| {
-            self.bench.shown.track();
-            self.bench.cutouts.progress.track();
-            self.prompt.track();
-            self.seed.track();
-            self.steps.track();
-            self.strength.track();
-            self.wish();
-        });
-    }
-
-    /// Wishes for the layout as it will be in a moment; wishes within that moment are one.
-    fn wish(self) {
-        if self.bridge.try_with_value(Option::is_some) != Some(true)
-            || self.waiting.try_get_value() != Some(false)
-        {
-            return;
-        }
-        self.waiting.set_value(true);
-        spawn_local(async move {
-            TimeoutFuture::new(PACE).await;
-            if self.waiting.try_set_value(false).is_some() {
-                return;
-            }
-            self.send();
-        });
-    }
-
-    fn send(self) {
-        let idle = matches!(self.stage.get_untracked(), Stage::Misfit(_) | Stage::Large { .. });
-        if idle || browser::document().hidden() {
-            return;
-        }
-        let dragging = self.bench.look(Designer::is_dragging) == Some(true);
-        let (side, reduction) = self.model.with_value(|model| (model.side, model.reduction.max(1)));
-        let rendered = rendered(self.bench, side, dragging);
-        let why = rendered.as_ref().and_then(|rendered| rendered.as_ref().err());
-        if self.unpaintable.with_untracked(|known| known.as_ref() != why) {
-            self.unpaintable.set(why.cloned());
-        }
-        let ask = match rendered {
-            Some(Ok(collage)) => Ask::Paint { number: self.next(), wish: self.wish_for(&collage, reduction) },
-            // An empty canvas, or cutouts that are on their way or missing.
-            _ => Ask::Rest,
-        };
-        self.ask(ask);
-    }
-
-    fn next(self) -> u64 {
-        self.number.update_value(|number| *number += 1);
-        self.number.get_value()
-    }
-
-    fn wish_for(self, collage: &Collage, reduction: u32) -> Wish {
-        let side = collage.image.width();
-        let latent = side / reduction;
-        Wish {
-            prompt: self.prompt.get_untracked(),
-            negative: self.model.with_value(|model| model.negative.clone()),
-            canvas: Some(Canvas {
-                side,
-                pixels: collage.image.as_raw().clone(),
-                mask: collage.union.to_latent(latent, latent),
-            }),
-            gamma: self.strength.get_untracked() as f32,
-            seed: self.seed.get_untracked(),
-            steps: self.steps.get_untracked() as u32,
-            guidance: GUIDANCE,
-        }
-    }
-
     /// A page that nobody sees paints nothing. Tests have the GPU lost by an event of the document.
     fn listen(self) {
         browser::on_event("visibilitychange", move || {
             if browser::document().hidden() {
-                self.ask(Ask::Rest);
+                self.rest();
+                // A page that is left is hidden first.
+                let _ = browser::tab_takes(LOADING);
             } else {
                 self.wish();
             }
         });
+        on_cleanup(|| drop(browser::tab_takes(LOADING)));
         browser::on_event("mudi-lose-gpu", move || self.ask(Ask::LoseDevice));
     }
 

@@ -2,8 +2,10 @@
 
 use leptos::prelude::*;
 use mudi_domain::api::PreviewModel;
+use mudi_domain::prompt::list;
 use mudi_preview::fit::megabytes;
 
+use super::named::strangers;
 use super::{Live, Painted, Stage, WANTED};
 use crate::browser;
 use crate::layouts::bench::Bench;
@@ -17,15 +19,23 @@ pub(super) fn Offered(
     strength: RwSignal<f64>,
 ) -> impl IntoView {
     let bytes = model.files.iter().map(|file| file.bytes).sum::<u64>();
-    let of_run = model.lora.as_ref().map(|lora| lora.name.clone());
+    let of_run = model.lora.as_ref().map(|lora| (lora.name.clone(), strangers(bench, lora)));
     let live = Live::new(bench, project, model, strength);
     if browser::remembered(WANTED).as_deref() == Some("yes") {
-        live.turn_on();
+        live.begin();
     }
     let on = Signal::derive(move || live.stage.get() != Stage::Off);
     let turn = move |_| if on.get_untracked() { live.turn_off() } else { live.turn_on() };
     let about = match of_run {
-        Some(run) => format!("With your subjects as “{run}” has learnt them."),
+        Some((run, strangers)) if strangers.is_empty() => {
+            format!("With your subjects as “{run}” has learnt them.")
+        }
+        Some((run, strangers)) => {
+            format!(
+                "With your subjects as “{run}” has learnt them; it does not know {}, which it was trained without.",
+                list(&strangers)
+            )
+        }
         None => "It does not know your subjects: no run has been trained on this model yet.".to_owned(),
     };
     view! {
@@ -85,6 +95,8 @@ pub(in crate::layouts) fn Status(live: Live) -> impl IntoView {
             megabytes(bytes),
             megabytes(memory),
         ),
+        // Nothing has been said of it yet.
+        Stage::Loading { received: 0, .. } => "Starting…".to_owned(),
         Stage::Loading { received, total } if received < total => {
             format!("Loading the model: {} of {}", megabytes(received), megabytes(total))
         }
@@ -181,7 +193,7 @@ pub(in crate::layouts) fn Controls(live: Live) -> impl IntoView {
                 id="live-prompt"
                 rows="2"
                 prop:value=live.prompt
-                on:input=move |event| live.prompt.set(event_target_value(&event))
+                on:input=move |event| live.written.set(Some(event_target_value(&event)))
             ></textarea>
         </div>
         <div class="row">
@@ -193,8 +205,10 @@ pub(in crate::layouts) fn Controls(live: Live) -> impl IntoView {
                     step="1"
                     prop:value=move || live.seed.get().to_string()
                     on:change=move |event| {
-                        if let Ok(seed) = event_target_value(&event).parse() {
-                            live.seed.set(seed);
+                        match event_target_value(&event).trim().parse() {
+                            Ok(seed) => live.seed.set(seed),
+                            // The field shows what is painted.
+                            Err(_) => live.seed.notify(),
                         }
                     }
                 />

@@ -41,6 +41,8 @@ pub(crate) fn attention(
     let whole = Number::Whole;
     let mut inputs = vec![("q", q, Element::Lanes), ("k", k, Element::Lanes), ("v", v, Element::Lanes)];
     let mut numbers = vec![
+        ("first", whole(0)),
+        ("end", whole(queries)),
         ("queries", whole(queries)),
         ("keys", whole(keys)),
         ("channels", whole(channels / lanes)),
@@ -76,19 +78,25 @@ pub(crate) fn attention(
     let wide = head > WIDEST_ALONE;
     let width = head / lanes;
     let across = if wide { QUERIES } else { group(engine) };
-    let kernel = Kernel {
-        key: format!("attention {name} {width} x{lanes}"),
-        lanes,
-        inputs: &inputs,
-        outputs: &[("y", &y, Element::Lanes)],
-        numbers: &numbers,
-        workgroups: [queries.div_ceil(across), heads, batch],
-        flops: 4.0 * (batch * queries * keys * channels) as f64,
-    };
     let causal = name == "causal";
-    engine.run(&kernel, || {
-        if wide { together(width, added, causal) } else { alone(width, added, causal, across) }
-    })?;
+    // As many dispatches as keep each within the time that drivers allow.
+    let flops_of_a_query = 4.0 * (batch * keys * channels) as f64;
+    for part in engine.parts(queries, across, flops_of_a_query) {
+        numbers[0].1 = whole(part.start);
+        numbers[1].1 = whole(part.end);
+        let kernel = Kernel {
+            key: format!("attention {name} {width} x{lanes}"),
+            lanes,
+            inputs: &inputs,
+            outputs: &[("y", &y, Element::Lanes)],
+            numbers: &numbers,
+            workgroups: [part.len().div_ceil(across), heads, batch],
+            flops: flops_of_a_query * part.len() as f64,
+        };
+        engine.run(&kernel, || {
+            if wide { together(width, added, causal) } else { alone(width, added, causal, across) }
+        })?;
+    }
     Ok(y)
 }
 
@@ -111,8 +119,8 @@ fn alone(width: usize, added: &str, causal: bool, group: usize) -> String {
         "
 @compute @workgroup_size({group})
 fn main(@builtin(global_invocation_id) at_query: vec3<u32>, @builtin(workgroup_id) group: vec3<u32>) {{
-    let query = at_query.x;
-    if (query >= p.queries) {{ return; }}{PLACES}
+    let query = p.first + at_query.x;
+    if (query >= p.end) {{ return; }}{PLACES}
     let mine = (sample * p.queries + query) * p.channels + head * {width}u;{load}{clear}
     var top = -3.0e38;
     var sum = 0.0;
@@ -158,8 +166,8 @@ var<workgroup> scores: array<f32, {count}>;
 @compute @workgroup_size({TILE}, {QUERIES})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) here: vec3<u32>) {{{PLACES}
     let lane = here.x;
-    let wanted = group.x * {QUERIES}u + here.y;
-    let query = min(wanted, p.queries - 1u);
+    let wanted = p.first + group.x * {QUERIES}u + here.y;
+    let query = min(wanted, p.end - 1u);
     let first = (sample * p.queries + query) * p.channels + head * {width}u;{clear}
     var top = -3.0e38;
     var sum = 0.0;",
@@ -192,7 +200,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) h
         }}
         workgroupBarrier();
     }}
-    if (wanted < p.queries) {{{store}
+    if (wanted < p.end) {{{store}
     }}
 }}
 ",

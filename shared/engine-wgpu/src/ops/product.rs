@@ -118,11 +118,9 @@ fn product(
 
     // As many dispatches as keep each within the time that drivers allow.
     let flops_of_a_row = 2.0 * depth as f64 * outputs as f64;
-    let most = ((engine.settings().budget / flops_of_a_row) as usize / tile_rows).max(1) * tile_rows;
-    for first in (0..rows).step_by(most) {
-        let end = rows.min(first + most);
-        numbers[0].1 = whole(first);
-        numbers[1].1 = whole(end);
+    for part in engine.parts(rows, tile_rows, flops_of_a_row) {
+        numbers[0].1 = whole(part.start);
+        numbers[1].1 = whole(part.end);
         let kernel = Kernel {
             key: format!(
                 "product {} x{lanes} gathered={} bias={}",
@@ -134,8 +132,8 @@ fn product(
             inputs: &inputs,
             outputs: &[("y", &y, Element::Value)],
             numbers: &numbers,
-            workgroups: [outputs.div_ceil(tile_columns), (end - first).div_ceil(tile_rows), 1],
-            flops: flops_of_a_row * (end - first) as f64,
+            workgroups: [outputs.div_ceil(tile_columns), part.len().div_ceil(tile_rows), 1],
+            flops: flops_of_a_row * part.len() as f64,
         };
         engine.run(&kernel, || match plan {
             Plan::Alone { rows, columns, group } => {
