@@ -7,6 +7,7 @@ use mudi_editor::layout::{Designer, Message};
 
 use super::cutouts::Cutouts;
 use super::drawing::Drawing;
+use crate::browser;
 
 /// What the page beside the canvas shows.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -80,6 +81,10 @@ impl Bench {
 
     /// Sends a message to the designer.
     pub(super) fn send(self, message: Message) {
+        // The row or the button that had the focus is of no use then, and a key more goes to the canvas.
+        if message == Message::Remove && self.shown.with_untracked(|shown| !shown.chosen.is_empty()) {
+            browser::focus_soon(".easel canvas");
+        }
         let Some(shown) = self.designer.try_update_value(|designer| {
             designer.update(message);
             Shown::of(designer)
@@ -103,11 +108,16 @@ impl Bench {
         self.asked.set_value(true);
         request_animation_frame(move || {
             self.asked.try_set_value(false);
-            self.designer.try_with_value(|designer| {
-                self.with_drawing(|drawing| {
-                    // What cannot be drawn now is drawn with the next change.
-                    let _ = drawing.paint(designer, self.cutouts);
-                });
+            self.paint();
+        });
+    }
+
+    /// Draws it.
+    pub(super) fn paint(self) {
+        self.designer.try_with_value(|designer| {
+            self.with_drawing(|drawing| {
+                // What cannot be drawn now is drawn with the next change.
+                let _ = drawing.paint(designer, self.cutouts);
             });
         });
     }

@@ -1,11 +1,14 @@
 //! The subjects, cut out of their photos: their shapes are known at once, their pixels are read when they are needed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
 
+use gloo_timers::future::TimeoutFuture;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use mudi_domain::api::{Photo, SubjectSummary};
-use mudi_domain::cutout::Cutout;
+use mudi_domain::collage::MAX_SUBJECTS;
+use mudi_domain::cutout::{Cutout, CutoutError};
 use mudi_domain::layout::Placement;
 use mudi_domain::mask::Mask;
 use mudi_domain::subject::SubjectId;
@@ -41,6 +44,18 @@ struct Loaded {
     picture: HtmlCanvasElement,
 }
 
+/// A subject and the number of its photo.
+type Key = (SubjectId, usize);
+
+/// A cutout that is to be loaded, and where its photo's API is.
+type Wanted = (Key, String);
+
+/// How many scaled cutouts are kept: for the canvas and for the preview.
+const KEPT: usize = 2 * MAX_SUBJECTS;
+
+/// How long after the server did not answer a cutout is asked for again, in milliseconds.
+const AGAIN: u32 = 3000;
+
 /// All that can be put on the canvas.
 #[derive(Clone, Copy)]
 pub(super) struct Cutouts {
@@ -48,8 +63,12 @@ pub(super) struct Cutouts {
     pub(super) subjects: StoredValue<Vec<SubjectSummary>>,
     pub(super) sources: StoredValue<Sources>,
     project: StoredValue<String>,
-    loaded: StoredValue<BTreeMap<(SubjectId, usize), Loaded>, LocalStorage>,
-    asked: StoredValue<BTreeSet<(SubjectId, usize)>>,
+    loaded: StoredValue<BTreeMap<Key, Loaded>, LocalStorage>,
+    /// Those that were scaled last.
+    kept: StoredValue<VecDeque<(Key, Rc<Cutout>)>, LocalStorage>,
+    asked: StoredValue<BTreeSet<Key>>,
+    /// Those that are still to be loaded, and whether one is being loaded.
+    queue: StoredValue<(VecDeque<Wanted>, bool)>,
     /// How many are there and how many were asked for.
     pub(super) progress: RwSignal<(usize, usize)>,
     /// Why one is missing.
@@ -64,7 +83,9 @@ impl Cutouts {
             sources: StoredValue::new(sources),
             project: StoredValue::new(project),
             loaded: StoredValue::new_local(BTreeMap::new()),
+            kept: StoredValue::new_local(VecDeque::new()),
             asked: StoredValue::new(BTreeSet::new()),
+            queue: StoredValue::new(Default::default()),
             progress: RwSignal::new((0, 0)),
             fault: RwSignal::new(None),
         }
@@ -117,23 +138,42 @@ impl Cutouts {
         };
         let path = format!("{}/photos/{id}", self.project.get_value());
         self.progress.update(|(_, asked)| *asked += 1);
-        spawn_local(async move {
+        let idle = self.queue.try_update_value(|(wanted, busy)| {
+            wanted.push_back((key, path));
+            !std::mem::replace(busy, true)
+        });
+        if idle == Some(true) {
+            spawn_local(self.work());
+        }
+    }
+
+    /// Loads what is wanted, one after another: a photo takes a hundred megabytes while it is cut out.
+    async fn work(self) {
+        let next = |(wanted, busy): &mut (VecDeque<Wanted>, bool)| {
+            let next = wanted.pop_front();
+            *busy = next.is_some();
+            next
+        };
+        while let Some((key, path)) = self.queue.try_update_value(next).flatten() {
             let loaded = load(&path).await;
-            if self.loaded.try_with_value(|_| ()).is_none() {
-                return;
-            }
             match loaded {
                 Ok(loaded) => {
                     self.loaded.try_update_value(|all| all.insert(key, loaded));
                     self.fault.try_set(None);
                 }
                 Err(error) => {
-                    self.asked.try_update_value(|asked| asked.remove(&key));
+                    // What cannot be read will not be so a moment later; a server may be there again.
+                    let passes = error == ApiError::Offline;
                     self.fault.try_set(Some(error));
+                    if passes {
+                        TimeoutFuture::new(AGAIN).await;
+                        self.queue.try_update_value(|(wanted, _)| wanted.push_front((key, path)));
+                        continue;
+                    }
                 }
             }
             self.progress.try_update(|(there, _)| *there += 1);
-        });
+        }
     }
 
     /// Shows the smaller copy of a cutout to `draw`, if it is there.
@@ -147,18 +187,35 @@ impl Cutouts {
         self.loaded.with_value(|loaded| loaded.get(&key).map(|loaded| draw(&loaded.picture)))
     }
 
-    /// Lets `use_them` find cutouts at their own size, or small ones where it must be `quick`.
-    pub(super) fn with<T>(
+    /// A cutout, or its small copy where it must be `quick`, in the width and height that `size` makes of its proportion, height by
+    /// width. Of a large photo that takes a second: what was scaled last is kept, so that whoever only moves it waits no more.
+    pub(super) fn scaled(
         self,
+        subject: &SubjectId,
+        photo: usize,
         quick: bool,
-        use_them: impl FnOnce(&dyn Fn(&SubjectId, Option<usize>) -> Option<Cutout>) -> T,
-    ) -> T {
+        size: impl FnOnce(f64) -> (u32, u32),
+    ) -> Option<Rc<Cutout>> {
+        let key = (subject.clone(), photo);
         self.loaded.with_value(|loaded| {
-            use_them(&|subject, photo| {
-                loaded
-                    .get(&(subject.clone(), photo.unwrap_or(0)))
-                    .map(|loaded| if quick { loaded.small.clone() } else { loaded.cutout.clone() })
-            })
+            let loaded = loaded.get(&key)?;
+            let source = if quick { &loaded.small } else { &loaded.cutout };
+            let (width, height) = size(f64::from(source.height()) / f64::from(source.width()));
+            if quick {
+                return Some(Rc::new(source.scaled(width, height)));
+            }
+            let is_it = |(known, piece): &&(Key, Rc<Cutout>)| {
+                *known == key && (piece.width(), piece.height()) == (width, height)
+            };
+            let kept = self.kept.with_value(|kept| kept.iter().find(is_it).map(|(_, piece)| piece.clone()));
+            Some(kept.unwrap_or_else(|| {
+                let piece = Rc::new(source.scaled(width, height));
+                self.kept.update_value(|kept| {
+                    kept.truncate(KEPT - 1);
+                    kept.push_front((key, piece.clone()));
+                });
+                piece
+            }))
         })
     }
 }
@@ -166,9 +223,12 @@ impl Cutouts {
 async fn load(path: &str) -> Answer<Loaded> {
     let mask = api::read_image(&format!("{path}/mask")).await?;
     let file = api::read_image(&format!("{path}/image")).await?;
+    let fault = |error: CutoutError| ApiError::Unreadable(error.to_string());
     let mask = Mask::from_gray(decode_mask(&mask.value).await?);
-    let photo = decode_photo(&file.value).await?;
-    let cutout = Cutout::new(&photo, &mask).map_err(|error| ApiError::Unreadable(error.to_string()))?;
+    let area = mask.bounding_box().ok_or_else(|| fault(CutoutError::Empty { peak: mask.peak() }))?;
+    // No more of the photo is read than is cut out.
+    let photo = decode_photo(&file.value, mask.as_gray().dimensions(), area).await?;
+    let cutout = Cutout::new(&photo, &mask.crop(area)).map_err(fault)?;
     let picture = picture(&cutout).map_err(|_| ApiError::Unreadable("no room for a picture".to_owned()))?;
     let small = shrunk(&cutout, QUICK);
     Ok(Loaded { cutout, small, picture })

@@ -82,6 +82,7 @@ fn Designing(
             State::Saving => ("", "Saving…".to_owned()),
             State::Conflict => ("warns", "Changed elsewhere".to_owned()),
             State::Missing => ("bad", "Deleted elsewhere".to_owned()),
+            State::Refused => ("bad", "Not saved: you may not change it".to_owned()),
             State::Failed(why) => ("bad", format!("Not saved: {why}")),
         };
         let whole = words.clone();
@@ -123,7 +124,7 @@ fn Designing(
                 <Easel bench size help />
                 <SaveFault why=failed />
             </div>
-            <aside class="layout-side" aria-label="Settings">
+            <aside class="editor-side layout-side" aria-label="Settings">
                 <Pieces bench />
                 {the.allows(Access::Player).then(|| view! { <LivePreview bench project=the.path_now("") strength /> })}
                 <Exact bench size strength />
@@ -152,7 +153,7 @@ fn Choices(bench: Bench, keeping: Keeping) -> impl IntoView {
         });
     };
     let state = Memo::new(move |_| match keeping.state.get() {
-        state @ (State::Conflict | State::Missing) => (state, false),
+        state @ (State::Conflict | State::Missing | State::Refused) => (state, false),
         _ => (State::Saved, keeping.left.with(Option::is_some)),
     });
     move || {
@@ -175,6 +176,17 @@ fn Choices(bench: Bench, keeping: Keeping) -> impl IntoView {
                 more="What you see here is not saved any more."
             >
                 <button class="button primary" on:click=anew>"Save it as a new layout"</button>
+            </Decision>
+        }
+        .into_any(),
+        (State::Refused, _) => view! {
+            <Decision
+                label="You may not change this layout any more"
+                what="Your link does not let you change this layout any more."
+                more="What you change is kept in this browser alone. The owner can give you another link."
+            >
+                <button class="button primary" on:click=move |_| keeping.state.set(State::Unsaved)>"Try again"</button>
+                <button class="button" on:click=move |_| spawn_local(take_theirs(bench, keeping))>"Drop my changes"</button>
             </Decision>
         }
         .into_any(),

@@ -7,12 +7,12 @@ use mudi_editor::Phase;
 use mudi_editor::layout::{Message, Pointer, key_message};
 use wasm_bindgen::JsCast;
 use wasm_bindgen::closure::Closure;
-use web_sys::{Element, KeyboardEvent, PointerEvent, ResizeObserver};
+use web_sys::{KeyboardEvent, PointerEvent, ResizeObserver};
 
 use super::bench::Bench;
 use super::drawing::Drawing;
 use crate::browser;
-use crate::masks::context;
+use crate::masks::{Pressed, context};
 
 /// How near to a handle a mouse has to be, and a finger, in CSS pixels.
 const REACH: (f64, f64) = (12.0, 24.0);
@@ -31,7 +31,8 @@ pub(super) fn Easel(
         let Some(frame) = frame.get_untracked() else { return };
         let side = f64::from(frame.client_width().min(frame.client_height()));
         bench.with_drawing(|drawing| drawing.resize(side, browser::window().device_pixel_ratio()));
-        bench.redraw();
+        // A new size clears the canvas, and the next frame would show it so.
+        bench.paint();
     };
     let watch = StoredValue::new_local(None::<(ResizeObserver, Closure<dyn Fn()>)>);
     Effect::new(move |_| {
@@ -71,6 +72,7 @@ pub(super) fn Easel(
                 on:pointermove=pointer(Phase::Move)
                 on:pointerup=pointer(Phase::Up)
                 on:pointercancel=pointer(Phase::Cancel)
+                on:contextmenu=|event| event.prevent_default()
             ></canvas>
             {move || {
                 let (there, asked) = bench.cutouts.progress.get();
@@ -87,6 +89,10 @@ fn send(bench: Bench, phase: Phase, event: &PointerEvent) {
     else {
         return;
     };
+    // Whoever only points drags nothing.
+    if phase == Phase::Move && event.buttons() == 0 {
+        return;
+    }
     if phase == Phase::Down {
         if event.button() != 0 {
             return;
@@ -107,17 +113,10 @@ fn send(bench: Bench, phase: Phase, event: &PointerEvent) {
 
 /// Whether the key meant something here.
 fn key_down(bench: Bench, size: RwSignal<u32>, help: RwSignal<bool>, event: &KeyboardEvent) -> bool {
-    let target = event.target().and_then(|target| target.dyn_into::<Element>().ok());
-    let within = |selector: &str| {
-        target.as_ref().is_some_and(|target| target.closest(selector).is_ok_and(|found| found.is_some()))
-    };
-    let written = "input:not([type=range]):not([type=checkbox]), textarea, select";
-    if event.alt_key() || within("dialog") || within(written) {
-        return false;
-    }
-    let (key, control) = (event.key(), event.ctrl_key() || event.meta_key());
+    let Some(pressed) = Pressed::of(event) else { return false };
+    let (key, control) = (&pressed.key, pressed.control);
     // Sliders keep the keys that they live by.
-    if key.starts_with("Arrow") && within("input") {
+    if key.starts_with("Arrow") && pressed.within("input") {
         return false;
     }
     if key == "?" {
@@ -125,7 +124,7 @@ fn key_down(bench: Bench, size: RwSignal<u32>, help: RwSignal<bool>, event: &Key
         return true;
     }
     let pixel = 1.0 / f64::from(size.get_untracked().max(1));
-    match key_message(&key, control, event.shift_key(), pixel) {
+    match key_message(key, control, event.shift_key(), pixel) {
         // With nothing chosen arrows scroll the page.
         Some(Message::Nudge(..)) if bench.shown.with_untracked(|shown| shown.chosen.is_empty()) => false,
         Some(message) => {

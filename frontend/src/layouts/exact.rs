@@ -1,12 +1,15 @@
 //! The canvas that will be encoded, to the pixel, and what gamma does with it.
 
+use std::rc::Rc;
+
 use gloo_timers::future::TimeoutFuture;
 use image::RgbImage;
 use leptos::html;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use mudi_domain::collage::Collage;
-use mudi_domain::cutout::Cutout;
+use mudi_domain::geometry::UnitBox;
+use mudi_domain::layout::{EXTENT, Placement};
 use mudi_domain::subject::SubjectId;
 use mudi_editor::layout::gamma;
 use wasm_bindgen::{Clamped, JsValue};
@@ -20,6 +23,8 @@ use crate::widgets::Slider;
 const CALM: u32 = 250;
 /// Sides of the canvas that can be looked at, in pixels.
 const SIZES: [u32; 5] = [96, 144, 512, 768, 1024];
+/// A part that is longer than so many canvases is refused, and not made for that.
+const LARGEST: u32 = 4;
 /// The side of the canvas in the pictures of noise, in pixels.
 const NOISE: u32 = 256;
 /// The side of the squares that are averaged there.
@@ -41,20 +46,28 @@ pub(crate) fn put(canvas: &HtmlCanvasElement, image: &RgbImage) -> Result<(), Js
 /// The layout's canvas, of the cutouts themselves or, where it must be quick, of small copies; why there is none, where that
 /// is so; nothing while cutouts are on their way, or the canvas is empty.
 pub(super) fn rendered(bench: Bench, size: u32, quick: bool) -> Option<Result<Collage, String>> {
-    let layout = bench.layout()?;
-    let wanted: Vec<(SubjectId, usize)> =
-        layout.subjects.iter().map(|placed| (placed.subject.clone(), placed.photo.unwrap_or(0))).collect();
-    if let Some(why) = wanted.iter().find_map(|(subject, photo)| bench.cutouts.missing(subject, *photo)) {
+    let mut layout = bench.layout()?;
+    let missing = |placed: &Placement| bench.cutouts.missing(&placed.subject, placed.photo.unwrap_or(0));
+    if let Some(why) = layout.subjects.iter().find_map(missing) {
         return Some(Err(why));
     }
-    let found: Option<Vec<Cutout>> = bench
-        .cutouts
-        .with(quick, |find| wanted.iter().map(|(subject, photo)| find(subject, Some(*photo))).collect());
-    let found = found?;
-    let lookup = |subject: &SubjectId, photo: Option<usize>| {
-        let place = wanted.iter().position(|known| known.0 == *subject && known.1 == photo.unwrap_or(0))?;
-        found.get(place)
-    };
+    // Cutouts of the size that they have on the canvas are laid on it as they are, each found by its place in the list.
+    let mut pieces = Vec::new();
+    for (index, placed) in layout.subjects.iter_mut().enumerate() {
+        let Placement { subject, photo, width, height, .. } = placed;
+        let fitting = |proportion: f64| {
+            let tall = height.unwrap_or(*width * proportion);
+            // What is scaled already would round it otherwise.
+            if EXTENT.contains(&tall) {
+                *height = Some(tall);
+            }
+            let rect = UnitBox { x: 0.0, y: 0.0, width: *width, height: tall }.to_pixels(size, size);
+            (rect.width.min(LARGEST * size), rect.height.min(LARGEST * size + 1))
+        };
+        pieces.push(bench.cutouts.scaled(subject, photo.unwrap_or(0), quick, fitting)?);
+        *photo = Some(index);
+    }
+    let lookup = |_: &SubjectId, index: Option<usize>| pieces.get(index?).map(Rc::as_ref);
     Some(layout.render(size, lookup).map_err(|error| error.to_string()))
 }
 
@@ -70,8 +83,10 @@ pub(super) fn Exact(
     let canvas = NodeRef::<html::Canvas>::new();
     let (fault, small) = (RwSignal::new(None::<String>), RwSignal::new(None::<Collage>));
     let number = StoredValue::new(0_u32);
+    // What is chosen changes nothing of it.
+    let placed = Memo::new(move |_| bench.shown.with(|shown| (shown.placements.clone(), shown.dragging)));
     Effect::new(move |_| {
-        bench.shown.with(|shown| shown.placements.len());
+        placed.track();
         bench.cutouts.progress.track();
         let wanted = size.get();
         let mine = number.get_value() + 1;
@@ -90,7 +105,8 @@ pub(super) fn Exact(
                     fault.set(None);
                     // What cannot be drawn now is drawn after the next change.
                     let _ = put(&canvas, &collage.image);
-                    small.set(rendered(bench, NOISE, false).and_then(Result::ok));
+                    // A picture of noise shows no more than small copies do.
+                    small.set(rendered(bench, NOISE, true).and_then(Result::ok));
                 }
                 Some(Err(why)) => fault.set(Some(why)),
                 None => {

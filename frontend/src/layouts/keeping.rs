@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::bench::Bench;
 use super::designer::document;
 use super::draft::Draft;
-use crate::api::{self, Answer};
+use crate::api::{self, Answer, ApiError};
 use crate::browser;
 use crate::frame::Toasts;
 use crate::saves::Sending;
@@ -34,6 +34,8 @@ pub(super) enum State {
     Conflict,
     /// Somebody else has deleted it.
     Missing,
+    /// Whoever arranges may not any more: another try would change nothing.
+    Refused,
     /// Why the last try failed.
     Failed(String),
 }
@@ -55,6 +57,8 @@ pub(super) struct Keeping {
     not_before: StoredValue<f64>,
     /// What is shown when the page is left during a save, which goes on without it.
     end: StoredValue<ArcStoredValue<Option<NewStored<Layout>>>>,
+    /// What was sent since the server answered last: it may have that.
+    unanswered: StoredValue<Vec<NewStored<Layout>>>,
     toasts: Toasts,
 }
 
@@ -73,6 +77,7 @@ impl Keeping {
             last: StoredValue::new(0.0),
             not_before: StoredValue::new(0.0),
             end: StoredValue::new(ArcStoredValue::new(None)),
+            unanswered: StoredValue::new(Vec::new()),
             toasts: expect_context(),
         }
     }
@@ -126,7 +131,7 @@ pub(super) fn keep(bench: Bench, keeping: Keeping) {
     let asked = window_event_listener(ev::beforeunload, move |event| {
         if matches!(
             keeping.state.try_get_untracked(),
-            Some(State::Failed(_) | State::Conflict | State::Missing)
+            Some(State::Failed(_) | State::Conflict | State::Missing | State::Refused)
         ) {
             event.prevent_default();
         }
@@ -166,9 +171,23 @@ fn save(bench: Bench, keeping: Keeping) {
     let (version, path, end) =
         (keeping.version.get_value(), keeping.path.get_value(), keeping.end.get_value());
     let (draft, toasts, sending) = (keeping.draft, keeping.toasts, Sending::to(&path));
+    let unanswered = keeping.unanswered.get_value();
     spawn_local(async move {
         let mut sent = document;
         let mut saved: Answer<Stored<Layout>> = api::put(&path, version, &sent).await;
+        if !unanswered.is_empty()
+            && saved.as_ref().is_err_and(|error| error.code() == "stale")
+            && let Ok(stored) = api::get::<Stored<Layout>>(&path).await
+            && unanswered.iter().any(|sent| (&sent.name, &sent.value) == (&stored.name, &stored.value))
+        {
+            // Nobody else has changed it: it had arrived, and only the answer had not.
+            saved = api::put(&path, stored.version, &sent).await;
+        }
+        keeping.unanswered.try_update_value(|unanswered| match &saved {
+            Err(ApiError::Offline) if !unanswered.contains(&sent) => unanswered.push(sent.clone()),
+            Err(ApiError::Offline) => {}
+            _ => unanswered.clear(),
+        });
         let end = end.try_update_value(Option::take).flatten().filter(|end| *end != sent);
         if let (Ok(stored), Some(end)) = (&saved, end) {
             let version = stored.version;
@@ -197,6 +216,7 @@ fn answered(bench: Bench, keeping: Keeping, saved: Answer<Stored<Layout>>) {
         }
         Err(error) if error.code() == "stale" => keeping.state.set(State::Conflict),
         Err(error) if error.code() == "missing" => keeping.state.set(State::Missing),
+        Err(error) if error.code() == "no_access" => keeping.state.set(State::Refused),
         Err(error) => {
             keeping.not_before.set_value(browser::ticks() + AGAIN);
             keeping.state.set(State::Failed(error.to_string()));
@@ -211,6 +231,9 @@ fn leave(bench: Bench, keeping: Keeping) {
         State::Saving => keeping.end.with_value(|end| end.set_value(document(bench, &name))),
         State::Conflict => {
             complain(keeping.toasts, &name, "it was changed elsewhere, and you have not chosen");
+        }
+        State::Refused => {
+            complain(keeping.toasts, &name, "your link does not let you change it any more");
         }
         _ => save(bench, keeping),
     }
@@ -268,6 +291,8 @@ pub(super) fn take_left(bench: Bench, keeping: Keeping) {
 pub(super) async fn save_anew(bench: Bench, keeping: Keeping, layouts: String) -> Option<Uuid> {
     let document = document(bench, &keeping.name.get_untracked())?;
     let (draft, toasts) = (keeping.draft, keeping.toasts);
+    // It is asked for once.
+    keeping.state.set(State::Saving);
     match api::post::<Stored<Layout>>(&layouts, &document).await {
         Ok(stored) => {
             draft.forget();
@@ -275,6 +300,7 @@ pub(super) async fn save_anew(bench: Bench, keeping: Keeping, layouts: String) -
         }
         Err(error) => {
             toasts.fault(&error);
+            keeping.state.try_set(State::Missing);
             None
         }
     }

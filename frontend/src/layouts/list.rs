@@ -98,7 +98,7 @@ fn play_button(project: Uuid) -> AnyView {
 fn masked(known: &Known) -> Vec<(SubjectId, Option<usize>)> {
     let found = |subject: &SubjectSummary| {
         let mut photos = known.photos.iter().filter(|photo| photo.subject == subject.id);
-        let first = photos.find(|photo| photo.mask.is_some())?;
+        let first = photos.find(|photo| photo.is_masked())?;
         Some((subject.id.clone(), Some(first.number as usize)))
     };
     known.subjects.iter().filter_map(found).collect()

@@ -96,7 +96,7 @@ fn Playing(opened: Opened) -> impl IntoView {
     bench.send(Message::Escape);
     let live = model.map(|model| Live::new(bench, the.path_now(""), model, strength));
     if let Some(live) = live {
-        live.start();
+        live.begin();
     }
     let picture = match live {
         Some(live) => view! {

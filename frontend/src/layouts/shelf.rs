@@ -3,6 +3,7 @@
 use leptos::prelude::*;
 use mudi_domain::api::Photo;
 use mudi_domain::collage::MAX_SUBJECTS;
+use mudi_domain::layout::Placement;
 use mudi_domain::subject::SubjectId;
 use mudi_editor::layout::Message;
 
@@ -94,14 +95,13 @@ pub(super) fn Shelf(bench: Bench) -> impl IntoView {
 pub(super) fn Pieces(bench: Bench) -> impl IntoView {
     let rows = Memo::new(move |_| {
         bench.shown.with(|shown| {
-            let mut rows: Vec<(usize, SubjectId, usize, i32)> = shown
-                .placements
-                .iter()
-                .enumerate()
-                .map(|(index, placed)| (index, placed.subject.clone(), placed.photo.unwrap_or(0), placed.z))
-                .collect();
-            rows.sort_by_key(|(index, .., z)| (-z, -(*index as i64)));
-            rows
+            let mut stack: Vec<_> = shown.placements.iter().enumerate().collect();
+            stack.sort_by_key(|(index, placed)| std::cmp::Reverse((placed.z, *index)));
+            // A row stays what it is, and keeps the focus, where it moves in the stack.
+            let row = |(index, placed): (usize, &Placement)| {
+                (index, placed.subject.clone(), placed.photo.unwrap_or(0))
+            };
+            stack.into_iter().map(row).collect::<Vec<_>>()
         })
     });
     let name = move |id: &SubjectId| {
@@ -111,7 +111,7 @@ pub(super) fn Pieces(bench: Bench) -> impl IntoView {
             .find(|subject| subject.id == *id)
             .map_or_else(|| id.to_string(), |subject| subject.name)
     };
-    let row = move |(index, subject, photo, _): (usize, SubjectId, usize, i32)| {
+    let row = move |(index, subject, photo): (usize, SubjectId, usize)| {
         let pressed = move || bench.shown.with(|shown| shown.chosen.contains(&index)).to_string();
         view! {
             <li>
@@ -176,6 +176,10 @@ fn Numbers(bench: Bench) -> impl IntoView {
             let photos = sources.get(&subject).into_iter().flatten();
             photos.filter(|(_, photo)| photo.bounds.is_some()).map(|(&number, _)| number).collect::<Vec<_>>()
         });
+        // Without it the list would show one that is not on the canvas, and that nobody could choose.
+        let gone = (!photos.contains(&photo)).then(|| {
+            view! { <option value="" selected=true disabled=true>{format!("Photo {}: gone, or without a mask", photo + 1)}</option> }
+        });
         let options = photos
             .into_iter()
             .map(|index| view! { <option value=index.to_string() selected=index == photo>{format!("Photo {}", index + 1)}</option> })
@@ -211,7 +215,7 @@ fn Numbers(bench: Bench) -> impl IntoView {
             />
             <label class="field">
                 <span class="label">"Photo"</span>
-                <select on:change=choose>{options}</select>
+                <select on:change=choose>{gone}{options}</select>
             </label>
         })
     }

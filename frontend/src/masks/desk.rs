@@ -91,7 +91,8 @@ impl Desk {
             self.keeper.touched();
         }
         if let Some(said) = effects.said {
-            self.said.set(said);
+            // The same words once more are told once more, if something about them is new.
+            self.said.update(|known| *known = if *known == said { said + "\u{a0}" } else { said });
         }
         self.show();
         if self.look(|editor| editor.prompt().is_waiting()) != Some(true) {
@@ -115,7 +116,8 @@ impl Desk {
         }
     }
 
-    fn paint(self) {
+    /// Draws what has changed; it is called with the next frame where nobody does before.
+    pub(super) fn paint(self) {
         self.with(Stage::paint);
     }
 }

@@ -3,6 +3,7 @@
 
 use image::{GrayImage, RgbImage};
 use js_sys::{Array, Function, Reflect, Uint8Array};
+use mudi_domain::geometry::Rect;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{
@@ -18,31 +19,33 @@ fn unreadable(_: JsValue) -> ApiError {
     ApiError::Unreadable("the browser cannot read this image".to_owned())
 }
 
-/// An image's pixels, as numbers: no profile changes them.
-async fn decode(file: &Blob) -> Result<RgbImage, JsValue> {
+/// An image whose pixels are the file's numbers: no profile changes them.
+async fn decode(file: &Blob) -> Result<ImageBitmap, JsValue> {
     let options = ImageBitmapOptions::new();
     options.set_color_space_conversion(ColorSpaceConversion::None);
     options.set_premultiply_alpha(PremultiplyAlpha::None);
     let promise = browser::window().create_image_bitmap_with_blob_and_image_bitmap_options(file, &options)?;
-    let bitmap: ImageBitmap = JsFuture::from(promise).await?.dyn_into()?;
-    let pixels = pixels(&bitmap);
-    bitmap.close();
-    pixels
+    JsFuture::from(promise).await?.dyn_into()
 }
 
 /// The mask in a file of the server, which is gray.
 pub(crate) async fn decode_mask(file: &Blob) -> Result<GrayImage, ApiError> {
-    let (width, height, coverage) = {
-        let image = decode(file).await.map_err(unreadable)?;
-        let coverage: Vec<u8> = image.as_raw().iter().step_by(3).copied().collect();
-        (image.width(), image.height(), coverage)
-    };
-    GrayImage::from_raw(width, height, coverage).ok_or_else(|| unreadable(JsValue::NULL))
+    let bitmap = decode(file).await.map_err(unreadable)?;
+    let (width, height) = (bitmap.width(), bitmap.height());
+    let coverage = pixels::<1>(&bitmap, Rect::whole(width, height));
+    bitmap.close();
+    let mask = GrayImage::from_raw(width, height, coverage.map_err(unreadable)?);
+    mask.ok_or_else(|| unreadable(JsValue::NULL))
 }
 
-/// The photo in a file of the server.
-pub(crate) async fn decode_photo(file: &Blob) -> Result<RgbImage, ApiError> {
-    decode(file).await.map_err(unreadable)
+/// What lies in `area` of the photo, of that size, in a file of the server.
+pub(crate) async fn decode_photo(file: &Blob, size: (u32, u32), area: Rect) -> Result<RgbImage, ApiError> {
+    let bitmap = decode(file).await.map_err(unreadable)?;
+    let fits = (bitmap.width(), bitmap.height()) == size;
+    let colours = pixels::<3>(&bitmap, area);
+    bitmap.close();
+    let photo = RgbImage::from_raw(area.width, area.height, colours.map_err(unreadable)?);
+    photo.filter(|_| fits).ok_or_else(|| unreadable(JsValue::NULL))
 }
 
 /// A mask as a PNG file.

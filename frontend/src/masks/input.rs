@@ -81,9 +81,9 @@ pub(super) fn wheel(desk: Desk, event: &WheelEvent) {
         let across = if dx == 0.0 { dy } else { dx };
         ViewChange::Pan(-across, 0.0)
     } else {
-        // A pinch on a touchpad comes as small steps with Ctrl.
-        let speed = if event.ctrl_key() { 0.01 } else { 0.0015 };
-        ViewChange::Zoom { at, factor: (-dy.clamp(-400.0, 400.0) * speed).exp() }
+        // A pinch on a touchpad comes as small steps with Ctrl; a wheel's are large with it, too.
+        let (most, speed) = if event.ctrl_key() { (20.0, 0.01) } else { (400.0, 0.0015) };
+        ViewChange::Zoom { at, factor: (-dy.clamp(-most, most) * speed).exp() }
     }));
 }
 
@@ -109,26 +109,48 @@ pub(super) fn keys(desk: Desk, space: Space, elsewhere: Elsewhere, moved: impl F
             space.0.set_value(false);
         }
     });
-    on_cleanup(move || {
-        down.remove();
-        up.remove();
-    });
+    // A key that is let go in another window is not told here.
+    let away = window_event_listener(ev::blur, move |_| space.0.set_value(false));
+    on_cleanup(move || [down, up, away].into_iter().for_each(WindowListenerHandle::remove));
+}
+
+/// A key that an editor may take, and what it is pressed on.
+pub(crate) struct Pressed {
+    pub(crate) key: String,
+    /// With Ctrl, or Command.
+    pub(crate) control: bool,
+    target: Option<Element>,
+}
+
+impl Pressed {
+    /// None where the key is meant for the browser, for a dialog or for a field that is written in.
+    pub(crate) fn of(event: &KeyboardEvent) -> Option<Self> {
+        let key = event.key();
+        // On many keyboards brackets are written with Alt or AltGr, which counts as Ctrl and Alt.
+        let by_alt = event.alt_key() || event.get_modifier_state("AltGraph");
+        let written_by_alt = by_alt && matches!(key.as_str(), "[" | "]" | "{" | "}");
+        let control = !written_by_alt && (event.ctrl_key() || event.meta_key());
+        let target = event.target().and_then(|target| target.dyn_into::<Element>().ok());
+        let pressed = Self { key, control, target };
+        let elsewhere = "dialog, input:not([type=range]):not([type=checkbox]), textarea, select";
+        let taken = event.alt_key() && !written_by_alt || pressed.within(elsewhere);
+        (!taken).then_some(pressed)
+    }
+
+    /// Whether what has the focus is, or lies in, something that `selector` finds.
+    pub(crate) fn within(&self, selector: &str) -> bool {
+        let found = self.target.as_ref().map(|target| target.closest(selector));
+        found.is_some_and(|found| found.is_ok_and(|found| found.is_some()))
+    }
 }
 
 /// Whether the key meant something here.
 fn key_down(desk: Desk, space: Space, elsewhere: Elsewhere, event: &KeyboardEvent) -> bool {
-    let (key, control) = (event.key(), event.ctrl_key() || event.meta_key());
-    let target = event.target().and_then(|target| target.dyn_into::<Element>().ok());
-    let within = |selector: &str| {
-        target.as_ref().is_some_and(|target| target.closest(selector).is_ok_and(|found| found.is_some()))
-    };
-    let written = "input:not([type=range]):not([type=checkbox]), textarea, select";
-    if event.alt_key() || within("dialog") || within(written) {
-        return false;
-    }
+    let Some(pressed) = Pressed::of(event) else { return false };
+    let (key, control) = (&pressed.key, pressed.control);
     // Fields and buttons keep the keys that they live by.
     let own = key.starts_with("Arrow") || matches!(key.as_str(), " " | "Enter" | "PageUp" | "PageDown");
-    if own && within("input, button, a, [role=tab]") {
+    if own && pressed.within("input, button, a, [role=tab]") {
         return false;
     }
     match key.as_str() {
@@ -139,7 +161,7 @@ fn key_down(desk: Desk, space: Space, elsewhere: Elsewhere, event: &KeyboardEven
         _ => {
             let found = desk.look(|editor| editor.prompt().found.is_some()).unwrap_or_default();
             let held = Held { control, shift: event.shift_key() };
-            let Some(message) = key_message(&key, held, found) else { return false };
+            let Some(message) = key_message(key, held, found) else { return false };
             desk.send(message);
         }
     }

@@ -1,17 +1,28 @@
 //! Unsaved work in the browser's own database, where it survives the page.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use gloo_timers::future::TimeoutFuture;
 use idb::{Database, DatabaseEvent, Error, Factory, ObjectStoreParams, Query, Transaction, TransactionMode};
 use mudi_editor::mask::Journal;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
-use wasm_bindgen::JsValue;
+use wasm_bindgen::closure::Closure;
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::{BroadcastChannel, MessageEvent};
 
 use crate::browser;
 
+/// How pages tell each other that a mask was saved, and that they are there.
+pub(super) const CHANNEL: &str = "mudi-masks";
 const DATABASE: &str = "mudi-masks";
 const STORE: &str = "journals";
-/// A journal of another tab that was not written for so long belongs to a page that is gone, in milliseconds.
+/// A journal of another tab that was not written for so long belongs to a page that is gone, unless that says otherwise, in
+/// milliseconds.
 const ABANDONED: i64 = 10_000;
+/// How long pages have to say that they are there, in milliseconds. One that is put to sleep by the browser says nothing.
+const PATIENCE: u32 = 1000;
 /// What the tab remembers of its pages that are gone: their numbers. A tab that is duplicated has them too, but not the number of
 /// the page that is open.
 const GONE: &str = "mudi-pages";
@@ -50,8 +61,32 @@ impl Journals {
         format!("{}/", self.photo)
     }
 
-    fn key(self) -> String {
+    /// The name of the page's own journal.
+    pub(super) fn key(self) -> String {
         format!("{}{}", self.prefix(), self.page)
+    }
+
+    /// What asks the pages that are open on the photo for the names of their journals.
+    pub(super) fn question(self) -> String {
+        format!("{}?", self.photo)
+    }
+
+    /// The names of the journals of the pages that are open on the photo, in all tabs.
+    async fn open_pages(self) -> Vec<String> {
+        let heard = Rc::new(RefCell::new(Vec::new()));
+        // A browser without it has no other tab that could answer.
+        let Ok(channel) = BroadcastChannel::new(CHANNEL) else { return Vec::new() };
+        let hears = heard.clone();
+        let hear = Closure::<dyn Fn(MessageEvent)>::new(move |event: MessageEvent| {
+            hears.borrow_mut().extend(event.data().as_string());
+        });
+        channel.set_onmessage(Some(hear.as_ref().unchecked_ref()));
+        if channel.post_message(&JsValue::from(self.question())).is_ok() {
+            TimeoutFuture::new(PATIENCE).await;
+        }
+        channel.set_onmessage(None);
+        channel.close();
+        heard.take()
     }
 
     /// The page is left: this tab's next one need not wait before it takes what was kept.
@@ -99,14 +134,17 @@ impl Journals {
         let pages = gone();
         let place = |key: &str| pages.iter().rposition(|page| key == Self { page: *page, ..self }.key());
         keys.sort_by_key(|key| std::cmp::Reverse(place(key)));
-        let mut found = None;
+        let mut found = Vec::new();
         for key in keys {
             let value = store.get(Query::from(JsValue::from(&key)))?.await?;
             let text = value.and_then(|value| value.as_string());
             match text.and_then(|text| serde_json::from_str::<Kept>(&text).ok()) {
-                Some(kept) if place(&key).is_some() || browser::now() - kept.written > ABANDONED => {
-                    found = Some(Left { journal: kept.journal, key });
+                Some(kept) if place(&key).is_some() => {
+                    found = vec![Left { journal: kept.journal, key }];
                     break;
+                }
+                Some(kept) if browser::now() - kept.written > ABANDONED => {
+                    found.push(Left { journal: kept.journal, key });
                 }
                 Some(_) => {}
                 // Nobody can read it.
@@ -115,7 +153,12 @@ impl Journals {
         }
         transaction.commit()?.await?;
         database.close();
-        Ok(found)
+        // Whoever does nothing for a while, or has no network, writes nothing and is there all the same.
+        if found.iter().any(|left| place(&left.key).is_none()) {
+            let open = self.open_pages().await;
+            found.retain(|left| !open.contains(&left.key));
+        }
+        Ok(found.into_iter().next())
     }
 }
 

@@ -1,12 +1,14 @@
 //! Nothing is lost: the journal in the browser, the mask on the server, and word to other windows.
 
+use std::hash::{DefaultHasher, Hasher};
+
 use gloo_timers::callback::Interval;
 use image::GrayImage;
 use leptos::ev;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use mudi_domain::api::Photo;
-use mudi_editor::mask::{Edit, MaskEditor, Message, SaveState, Upload};
+use mudi_editor::mask::{MaskEditor, Message, SaveState, Upload};
 use uuid::Uuid;
 use wasm_bindgen::JsCast;
 use wasm_bindgen::JsValue;
@@ -16,9 +18,9 @@ use web_sys::{BroadcastChannel, MessageEvent, VisibilityState};
 use super::desk::Desk;
 use super::ending::End;
 use super::files::encode_mask;
-use super::journals::{Journals, Left};
+use super::journals::{CHANNEL, Journals, Left};
 use super::others::{Other, fetch_other, look_around};
-use crate::api::{self, Answer, ApiError};
+use crate::api::{self, Answer, ApiError, Connection};
 use crate::browser;
 use crate::frame::Toasts;
 use crate::saves::Sending;
@@ -29,8 +31,6 @@ const BEAT: u32 = 250;
 const CALM: f64 = 1200.0;
 /// How long after a failure it is tried again.
 const AGAIN: f64 = 5000.0;
-/// How windows tell each other that a mask was saved.
-const CHANNEL: &str = "mudi-masks";
 
 /// What is to be kept of a photo's mask.
 #[derive(Clone, Copy)]
@@ -43,8 +43,8 @@ pub(super) struct Keeper {
     stale: StoredValue<bool>,
     /// Not before then is it tried again.
     not_before: StoredValue<f64>,
-    /// Whether the mask shall be taken away from the server, which it is once nothing is left of it here.
-    removing: StoredValue<bool>,
+    /// The digests of what was sent since the server answered last: it may have that.
+    unanswered: StoredValue<Vec<u64>>,
     /// Why nothing can be saved any more.
     pub(super) end: RwSignal<Option<End>>,
     /// The mask of somebody else, where a choice is open.
@@ -61,7 +61,7 @@ impl Keeper {
             last: StoredValue::new(0.0),
             stale: StoredValue::new(false),
             not_before: StoredValue::new(0.0),
-            removing: StoredValue::new(false),
+            unanswered: StoredValue::new(Vec::new()),
             end: RwSignal::new(None),
             other: RwSignal::new(None),
             stray: RwSignal::new(None),
@@ -74,17 +74,17 @@ impl Keeper {
         self.stale.try_set_value(true);
     }
 
-    /// Takes the mask away, here and from the server. Undo brings it back, as a new one.
-    pub(super) fn remove(self, desk: Desk) {
-        self.removing.set_value(true);
-        desk.send(Message::Edit(Edit::Clear));
-        desk.said.set("The mask is removed. Undo brings it back.".to_owned());
-    }
-
     /// Gives up what cannot be saved any more: nobody is asked about it again.
     pub(super) fn drop_it(self) {
         self.end.set(Some(End::Dropped));
         self.stale.set_value(true);
+    }
+
+    /// Whether a mask of the server is no other: it is what is shown, or was sent from here by a request that was not answered.
+    pub(super) fn knows(self, desk: Desk, mask: &GrayImage) -> bool {
+        let sent = |sent: &Vec<u64>| !sent.is_empty() && sent.contains(&digest(mask));
+        desk.look(|editor| editor.mask() == mask) == Some(true)
+            || self.unanswered.try_with_value(sent) == Some(true)
     }
 
     /// How saving has ended, if it has.
@@ -104,10 +104,13 @@ impl Keeper {
         desk.send(Message::SaveFailed(error.to_string()));
     }
 
-    /// Gives back what an earlier page did not save.
-    pub(super) async fn recover(self, desk: Desk) {
-        // A browser that keeps nothing has nothing to give back.
-        let Ok(Some(left)) = self.journals.find().await else { return };
+    /// What an earlier page did not save. A browser that keeps nothing has nothing to give back.
+    pub(super) async fn left(self) -> Option<Left> {
+        self.journals.find().await.ok().flatten()
+    }
+
+    /// Gives it back, before anything else is done.
+    pub(super) fn recover(self, desk: Desk, left: Left) {
         let state = desk.look(|editor| (editor.mask().dimensions(), editor.tag().map(str::to_owned)));
         let Some((size, tag)) = state else { return };
         if let Err(error) = left.journal.check(size) {
@@ -115,6 +118,9 @@ impl Keeper {
             self.settle(desk, left);
         } else if left.journal.base() == tag.as_deref() {
             self.adopt(desk, left);
+        } else if desk.look(|editor| left.journal.applied(editor.mask()) == *editor.mask()) == Some(true) {
+            // It has arrived, and only word of that has not: nobody needs to be asked.
+            self.settle(desk, left);
         } else {
             self.stray.set(Some(left));
         }
@@ -142,12 +148,11 @@ impl Keeper {
 /// How other windows are told, and what hears them.
 type Channel = (Option<BroadcastChannel>, Closure<dyn Fn(MessageEvent)>);
 
-/// What is done on the server.
-enum Deed {
-    /// The mask is written.
-    Write(Upload),
-    /// The mask with this `ETag` is deleted.
-    Remove(String),
+/// A number that another mask has not, as good as never.
+fn digest(mask: &GrayImage) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(mask.as_raw());
+    hasher.finish()
 }
 
 /// What saves a mask, also where its page was left meanwhile.
@@ -159,6 +164,8 @@ struct Saver {
     /// What the photo is called.
     name: String,
     toasts: Toasts,
+    /// Whether the server did not answer last: the page asks for it until it does.
+    offline: RwSignal<bool>,
     channel: StoredValue<Channel, LocalStorage>,
     /// What the page still had to save when it was left during an upload.
     last: ArcStoredValue<Option<GrayImage>>,
@@ -166,21 +173,34 @@ struct Saver {
 
 /// Keeps what is done on a photo of that name, whose mask's API is at `path`, for as long as the page is there.
 pub(super) fn keep(desk: Desk, path: String, name: String) {
+    let channel = BroadcastChannel::new(CHANNEL).ok();
     let told = {
-        let path = path.clone();
+        let (path, answering) = (path.clone(), channel.clone());
         Closure::<dyn Fn(MessageEvent)>::new(move |event: MessageEvent| {
-            if event.data().as_string() == Some(desk.keeper.photo.to_string()) {
-                look_around(desk, path.clone());
+            let Keeper { photo, journals, .. } = desk.keeper;
+            match (event.data().as_string(), &answering) {
+                (Some(text), _) if text == photo.to_string() => look_around(desk, path.clone()),
+                (Some(text), Some(channel)) if text == journals.question() => {
+                    // Whoever asks and hears nothing takes this page for gone; a choice is what may follow then.
+                    let _ = channel.post_message(&JsValue::from(journals.key()));
+                }
+                _ => {}
             }
         })
     };
-    let channel = BroadcastChannel::new(CHANNEL).ok();
     if let Some(channel) = &channel {
         channel.set_onmessage(Some(told.as_ref().unchecked_ref()));
     }
     let channel = StoredValue::new_local((channel, told));
-    let (toasts, last) = (expect_context(), ArcStoredValue::new(None));
-    let saver = StoredValue::new(Saver { desk, path, name, toasts, channel, last });
+    let saver = StoredValue::new(Saver {
+        desk,
+        path,
+        name,
+        toasts: expect_context(),
+        offline: expect_context::<Connection>().offline,
+        channel,
+        last: ArcStoredValue::new(None),
+    });
     let _beat = StoredValue::new_local(Interval::new(BEAT, move || {
         saver.with_value(|saver| saver.work(false));
     }));
@@ -242,36 +262,22 @@ impl Saver {
         else {
             return;
         };
-        if keeper.ended().is_some() || !at_once && (now - last < CALM || now < not_before) {
+        // A large mask is not packed again and again for a server that is not there.
+        let waits = || now - last < CALM || now < not_before || self.offline.get_untracked();
+        if keeper.ended().is_some() || !at_once && waits() {
             return;
         }
-        let Some(deed) = desk.with(|stage| self.deed(&mut stage.editor)).flatten() else { return };
+        let Some(upload) = desk.with(|stage| stage.editor.begin_save()).flatten() else { return };
         desk.show();
         let (saver, sending) = (self.clone(), Sending::to(&self.path));
         spawn_local(async move {
-            saver.send(deed).await;
+            saver.send(upload).await;
             drop(sending);
         });
     }
 
-    /// What is to be done now.
-    fn deed(&self, editor: &mut MaskEditor) -> Option<Deed> {
-        let removing = self.desk.keeper.removing;
-        if removing.try_get_value() == Some(true) {
-            if editor.is_blank() && editor.tag().is_some() {
-                return editor.begin_removal().map(Deed::Remove);
-            }
-            // It was undone, or has been done.
-            removing.try_set_value(false);
-        }
-        editor.begin_save().map(Deed::Write)
-    }
-
-    async fn send(&self, deed: Deed) {
-        let saved = match deed {
-            Deed::Write(upload) => self.write(upload.mask, upload.base).await,
-            Deed::Remove(base) => api::delete_version(&self.path, Some(&base)).await.map(|()| None),
-        };
+    async fn send(&self, upload: Upload) {
+        let saved = self.write(upload.mask, upload.base).await;
         let last = self.last.try_update_value(Option::take).flatten();
         let saved = match (saved, last) {
             (Ok(tag), Some(mask)) => self.write(mask, tag).await,
@@ -284,10 +290,24 @@ impl Saver {
         }
     }
 
+    /// Writes the mask in the place of the one with the `ETag` `base`. One of which nothing is left is none.
     async fn write(&self, mask: GrayImage, base: Option<String>) -> Answer<Option<String>> {
-        let png = encode_mask(&mask).await?;
-        drop(mask);
-        api::write_mask(&self.path, base.as_deref(), &png).await.map(Some)
+        let base = base.as_deref();
+        let saved = if mask.as_raw().iter().any(|&coverage| coverage > 0) {
+            let png = encode_mask(&mask).await?;
+            api::write_mask(&self.path, base, &png).await.map(Some)
+        } else if base.is_some() {
+            api::delete_version(&self.path, base).await.map(|()| None)
+        } else {
+            return Ok(None);
+        };
+        let unanswered = self.desk.keeper.unanswered;
+        match &saved {
+            Ok(_) => drop(unanswered.try_update_value(Vec::clear)),
+            Err(ApiError::Offline) => drop(unanswered.try_update_value(|sent| sent.push(digest(&mask)))),
+            Err(_) => {}
+        }
+        saved
     }
 
     /// Tells the editor what has become of the upload.
@@ -341,6 +361,7 @@ impl Saver {
 
     /// Another photo's page comes, or another place: what is not saved yet is.
     fn leave(&self) {
+        self.desk.with(|stage| stage.editor.let_go());
         self.write_journal();
         self.hand_over();
         self.last.set_value(self.desk.look(MaskEditor::unsent).flatten());
@@ -348,9 +369,8 @@ impl Saver {
         let end = self.desk.keeper.ended();
         let unsaved = self.desk.look(|editor| match (end, editor.save_state()) {
             (Some(end), _) => end.reason(),
-            (_, SaveState::Saving) => None,
             (_, SaveState::Conflict) => Some("it was changed elsewhere, and you have not chosen"),
-            _ => editor.journal().map(|_| "a line was still being drawn"),
+            _ => None,
         });
         if let Some(why) = unsaved.flatten() {
             self.complain(why, end);

@@ -26,5 +26,6 @@ mod surface;
 mod toolbar;
 
 pub(crate) use files::{decode_mask, decode_photo};
+pub(crate) use input::Pressed;
 pub(crate) use page::MaskPage;
 pub(crate) use photo::{canvas, context};

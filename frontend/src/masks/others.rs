@@ -3,6 +3,7 @@
 use image::GrayImage;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
+use mudi_domain::api::Photo;
 use mudi_editor::mask::{Choice, Message, SaveState};
 
 use super::desk::Desk;
@@ -17,6 +18,11 @@ pub(super) struct Other {
     pub(super) tag: Option<String>,
 }
 
+/// Where the API of the photo is whose mask's is at `path`.
+fn photo(path: &str) -> &str {
+    path.trim_end_matches("/mask")
+}
+
 /// The mask that the server has; an empty one where it has the photo but no mask of it.
 pub(super) async fn read_mask(path: &str, (width, height): (u32, u32)) -> Answer<Other> {
     match api::read_image(path).await {
@@ -29,17 +35,18 @@ pub(super) async fn read_mask(path: &str, (width, height): (u32, u32)) -> Answer
             }
         }
         Err(error) if error.code() == "missing" => {
-            api::bytes(path.trim_end_matches("/mask")).await?;
+            api::bytes(photo(path)).await?;
             Ok(Other { mask: GrayImage::new(width, height), tag: None })
         }
         Err(error) => Err(error),
     }
 }
 
-/// Reads the mask of somebody else, for the choice that is open.
+/// Reads the mask of somebody else, for the choice that is open. One that is no other needs none.
 pub(super) async fn fetch_other(desk: Desk, path: &str) {
     let Some(size) = desk.look(|editor| editor.mask().dimensions()) else { return };
     match read_mask(path, size).await {
+        Ok(other) if desk.keeper.knows(desk, &other.mask) => resolve(desk, Choice::Mine, other),
         Ok(other) => drop(desk.keeper.other.try_set(Some(other))),
         Err(error) => desk.keeper.failed(desk, &error),
     }
@@ -52,6 +59,10 @@ pub(super) fn look_around(desk: Desk, path: String) {
         return;
     };
     spawn_local(async move {
+        // A whole mask is read only where there is another one.
+        if api::get::<Photo>(photo(&path)).await.is_ok_and(|photo| photo.mask == tag) {
+            return;
+        }
         let other = match read_mask(&path, size).await {
             Ok(other) => other,
             Err(error) if End::of(&error).is_some() => return desk.keeper.failed(desk, &error),
@@ -64,11 +75,15 @@ pub(super) fn look_around(desk: Desk, path: String) {
         }
         let now = desk
             .look(|editor| (editor.save_state().clone(), editor.tag().map(str::to_owned), editor.is_busy()));
+        let ours = desk.keeper.knows(desk, &other.mask);
         match now {
             // Meanwhile it was saved here.
             Some((_, known, _)) if known != tag => {}
             Some((SaveState::Saved, _, false)) => resolve(desk, Choice::Theirs, other),
-            Some((SaveState::Unsaved | SaveState::Failed(_), ..)) => {
+            Some((SaveState::Unsaved | SaveState::Failed(_), _, false)) if ours => {
+                resolve(desk, Choice::Mine, other);
+            }
+            Some((SaveState::Unsaved | SaveState::Failed(_), ..)) if !ours => {
                 desk.send(Message::Conflict);
                 desk.keeper.other.try_set(Some(other));
             }

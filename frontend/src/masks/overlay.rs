@@ -63,10 +63,12 @@ impl Overlay {
         seen: Rect,
         (scale, offset): (f64, (f64, f64)),
     ) -> Result<(), JsValue> {
-        if self.level != level || self.style != Some(style) {
+        if self.level != level {
             self.clear();
-            (self.level, self.style) = (level, Some(style));
+        } else if self.style != Some(style) {
+            self.tiles.iter_mut().for_each(|(&at, tile)| tile.stale = Some(place(at)));
         }
+        (self.level, self.style) = (level, Some(style));
         let side = i64::from(TILE) << level.min(16);
         let columns = i64::from(seen.x).div_euclid(side)..=(seen.right() - 1).div_euclid(side);
         let rows = i64::from(seen.y).div_euclid(side)..=(seen.bottom() - 1).div_euclid(side);

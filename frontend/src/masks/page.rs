@@ -20,9 +20,10 @@ use super::painter::Painter;
 use super::panel::Panel;
 use super::photo::{PhotoLevels, context};
 use super::stage::Stage;
-use super::surface::Surface;
+use super::surface::{CANVAS, Surface};
 use super::toolbar::Toolbar;
 use crate::api::{self, Answer, ApiError, Loaded};
+use crate::browser;
 use crate::frame::the_project;
 use crate::saves;
 use crate::widgets::{Decision, Dialog, Failed, Icon, PageTitle, SaveFault, Sheet, Sign, shown_after};
@@ -91,9 +92,10 @@ fn Studio(
             let (path, mask_path) = (path.clone(), mask_path.clone());
             spawn_local(async move {
                 fault.try_set(None);
-                let loaded = load(&path, &mask_path, size).await;
-                // The page may be gone.
-                if fault.try_get_untracked().is_none() {
+                let gone = || fault.try_get_untracked().is_none();
+                let loaded = load(&path, &mask_path, size, gone).await;
+                let left = if may_edit && loaded.is_ok() { desk.keeper.left().await } else { None };
+                if gone() {
                     return;
                 }
                 let canvases =
@@ -103,8 +105,8 @@ fn Studio(
                         let window = (600.0, 400.0);
                         let editor = MaskEditor::new(mask.mask, mask.tag, window);
                         desk.begin(Stage::new(editor, Painter::new(levels, ground, marks)));
-                        if may_edit {
-                            desk.keeper.recover(desk).await;
+                        if let Some(left) = left {
+                            desk.keeper.recover(desk, left);
                         }
                     }
                     (Err(error), _) => drop(fault.try_set(Some(error))),
@@ -195,8 +197,18 @@ fn Studio(
     }
 }
 
-async fn load(path: &str, mask: &str, size: (u32, u32)) -> Answer<(PhotoLevels, others::Other)> {
+/// Reads the photo and its mask, for as long as the page is not `gone`.
+async fn load(
+    path: &str,
+    mask: &str,
+    size: (u32, u32),
+    gone: impl Fn() -> bool,
+) -> Answer<(PhotoLevels, others::Other)> {
     let file = api::read_image(&format!("{path}/image")).await?.value;
+    // Whoever turns over photos quickly waits for none of them, and each is a hundred megabytes. Nobody hears of the error.
+    if gone() {
+        return Err(ApiError::Offline);
+    }
     let unreadable = |_| ApiError::Unreadable("the browser cannot show this photo".to_owned());
     let levels = PhotoLevels::decode(&file).await.map_err(unreadable)?;
     // Whoever comes back at once has left a page that still saves.
@@ -230,6 +242,7 @@ fn Conflict(desk: Desk) -> impl IntoView {
     let choose = move |choice: Choice| {
         if let Some(other) = desk.keeper.other.get_untracked() {
             others::resolve(desk, choice, other);
+            browser::focus_soon(CANVAS);
         }
     };
     move || {
@@ -255,6 +268,7 @@ fn Stray(desk: Desk) -> impl IntoView {
     let settle = move |how: fn(Keeper, Desk, Left)| {
         if let Some(left) = desk.keeper.stray.get_untracked() {
             how(desk.keeper, desk, left);
+            browser::focus_soon(CANVAS);
         }
     };
     move || {

@@ -16,8 +16,8 @@ pub(super) struct Painter {
     photo: PhotoLevels,
     mask: Overlay,
     found: Overlay,
-    /// Whether something was found when it was drawn last.
-    shows_found: bool,
+    /// The number of what was found, as it was drawn last.
+    shows_found: Option<u64>,
     glimpse: Option<GlimpsePicture>,
     ground: CanvasRenderingContext2d,
     marks: CanvasRenderingContext2d,
@@ -38,7 +38,7 @@ impl Painter {
             photo,
             mask: Overlay::default(),
             found: Overlay::default(),
-            shows_found: false,
+            shows_found: None,
             glimpse: None,
             ground,
             marks,
@@ -67,11 +67,11 @@ impl Painter {
         if let Some(dirty) = effects.dirty {
             self.mask.changed(dirty);
         }
-        let found = editor.prompt().found.as_ref();
+        let found = editor.prompt().found.as_ref().map(|found| found.number);
         let mut all = effects.all;
-        if effects.marks && (found.is_some() || self.shows_found) {
+        if found != self.shows_found {
             self.found.clear();
-            self.shows_found = found.is_some();
+            self.shows_found = found;
             all = true;
         }
         let view = editor.view();

@@ -6,6 +6,8 @@ use mudi_editor::mask::{Edit, MAX_RADIUS, Message, Show, Tool, ToolChange, Tools
 use super::clicks::ClickNote;
 use super::desk::Desk;
 use super::stage::Shown;
+use super::surface::CANVAS;
+use crate::browser;
 use crate::widgets::{Asked, Slider, ToysOnly};
 
 /// The panel.
@@ -118,7 +120,7 @@ pub(super) fn Panel(desk: Desk, may_edit: bool) -> impl IntoView {
     })
     .collect_view();
     view! {
-        <aside class="mask-panel" aria-label="Settings">
+        <aside class="editor-side mask-panel" aria-label="Settings">
             <section>
                 <h2>{move || tool.get().map_or("Tool", Tool::name)}</h2>
                 <p class="help">{help}</p>
@@ -164,7 +166,10 @@ pub(super) fn Panel(desk: Desk, may_edit: bool) -> impl IntoView {
                             <button
                                 class="button"
                                 disabled=move || masked.get() != Some(true)
-                                on:click=move |_| desk.keeper.remove(desk)
+                                on:click=move |_| {
+                                    desk.send(Message::Remove);
+                                    browser::focus_soon(CANVAS);
+                                }
                             >
                                 "Remove the mask"
                             </button>

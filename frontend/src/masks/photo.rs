@@ -1,6 +1,7 @@
 //! The photo, as the browser draws it.
 
 use image::RgbImage;
+use mudi_domain::geometry::Rect;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{
@@ -52,7 +53,10 @@ impl PhotoLevels {
     /// # Errors
     /// Where the browser does not let them be read.
     pub(super) fn colours(&self, level: u32) -> Result<RgbImage, JsValue> {
-        pixels(self.level(level))
+        let bitmap = self.level(level);
+        let (width, height) = (bitmap.width(), bitmap.height());
+        let colours = pixels::<3>(bitmap, Rect::whole(width, height))?;
+        RgbImage::from_raw(width, height, colours).ok_or(JsValue::NULL)
     }
 }
 
@@ -63,22 +67,25 @@ impl Drop for PhotoLevels {
     }
 }
 
-/// The colours of every pixel. They are read in strips, so that they are not in memory three times.
+/// So many of red, green and blue of every pixel of `area`, row by row. They are read in strips, and only what is wanted: a page's
+/// program never gives memory back.
 ///
 /// # Errors
 /// Where the browser does not let them be read.
-pub(super) fn pixels(bitmap: &ImageBitmap) -> Result<RgbImage, JsValue> {
-    let (width, height) = (bitmap.width(), bitmap.height());
+pub(super) fn pixels<const CHANNELS: usize>(bitmap: &ImageBitmap, area: Rect) -> Result<Vec<u8>, JsValue> {
+    let Rect { x, y, width, height } = area;
     let canvas = canvas(width, ROWS.min(height))?;
     let context = context(&canvas, true)?;
-    let mut colours = Vec::with_capacity(3 * width as usize * height as usize);
+    let mut values = Vec::with_capacity(CHANNELS * width as usize * height as usize);
     for top in (0..height).step_by(ROWS as usize) {
         let rows = ROWS.min(height - top);
-        context.draw_image_with_image_bitmap(bitmap, 0.0, -f64::from(top))?;
+        context.draw_image_with_image_bitmap(bitmap, -f64::from(x), -f64::from(y) - f64::from(top))?;
         let strip = context.get_image_data(0.0, 0.0, f64::from(width), f64::from(rows))?.data();
-        colours.extend(strip.as_chunks::<4>().0.iter().flat_map(|&[red, green, blue, _]| [red, green, blue]));
+        for pixel in strip.as_chunks::<4>().0 {
+            values.extend_from_slice(&pixel[..CHANNELS]);
+        }
     }
-    RgbImage::from_raw(width, height, colours).ok_or(JsValue::NULL)
+    Ok(values)
 }
 
 /// A canvas that is not on the page.

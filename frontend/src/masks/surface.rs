@@ -14,6 +14,9 @@ use super::desk::Desk;
 use super::input::{self, Elsewhere, Space};
 use crate::browser;
 
+/// What the focus goes to where a choice that had it is made.
+pub(super) const CANVAS: &str = ".mask-marks";
+
 /// The two canvases, one above the other, and the brush's outline.
 #[component]
 pub(super) fn Surface(
@@ -33,10 +36,11 @@ pub(super) fn Surface(
         if size.0 > 0.0 && size.1 > 0.0 {
             desk.with(|stage| stage.painter.resize(size, browser::window().device_pixel_ratio()));
             desk.send(Message::View(ViewChange::Window(size.0, size.1)));
+            // A new size clears the canvas, and the next frame would show it so.
+            desk.paint();
         }
     };
     let ready = Memo::new(move |_| desk.shown.with(Option::is_some));
-    // A new size clears the canvas: it is drawn anew at once.
     let watch = StoredValue::new_local(None::<(ResizeObserver, Closure<dyn Fn()>)>);
     Effect::new(move |_| {
         let (Some(frame), true) = (frame.get(), ready.get()) else { return };
@@ -109,8 +113,12 @@ fn Found(desk: Desk) -> impl IntoView {
     let state = Memo::new(move |_| {
         desk.shown.with(|shown| shown.as_ref().map(|shown| (shown.looking, shown.found, shown.fault.clone())))
     });
-    let accept = move |how: Combine| move |_| desk.send(Message::Accept(how));
-    let drop = move |_| desk.send(Message::Escape);
+    let settle = move |message: Message| {
+        desk.send(message);
+        browser::focus_soon(CANVAS);
+    };
+    let accept = move |how: Combine| move |_| settle(Message::Accept(how));
+    let drop = move |_| settle(Message::Escape);
     move || {
         match state.get() {
         Some((true, ..)) => {

@@ -19,7 +19,7 @@ const STEP: f64 = 15.0;
 #[derive(Debug, Clone)]
 pub(super) struct Drag {
     /// How everything was placed when it began.
-    pub(super) before: Vec<Placement>,
+    before: Vec<Placement>,
     kind: Kind,
 }
 
@@ -35,11 +35,25 @@ enum Kind {
     Pinch { ids: [i32; 2], index: usize, start: [Point; 2] },
 }
 
+impl Kind {
+    /// Whether it follows that pointer.
+    fn follows(&self, pointer: i32) -> bool {
+        match self {
+            Self::Move { id, .. } | Self::Scale { id, .. } | Self::Turn { id, .. } => *id == pointer,
+            Self::Pinch { ids, .. } => ids.contains(&pointer),
+        }
+    }
+}
+
 /// The pointers that are pressed, and where.
 pub(super) type Pressed = BTreeMap<i32, Point>;
 
 fn angle(from: Point, to: Point) -> f64 {
     (to.1 - from.1).atan2(to.0 - from.0).to_degrees()
+}
+
+fn middle([a, b]: [Point; 2]) -> Point {
+    ((a.0 + b.0) / 2.0, (a.1 + b.1) / 2.0)
 }
 
 fn apart(a: Point, b: Point) -> f64 {
@@ -54,14 +68,18 @@ impl Designer {
             Phase::Up => {
                 self.drag_to(pointer);
                 self.pressed.remove(&pointer.id);
-                self.guides.clear();
-                if let Some(drag) = self.drag.take() {
-                    self.remember(drag.before, None);
+                // Another finger that lies on the canvas is lifted for itself.
+                if let Some(drag) = self.drag.take_if(|drag| drag.kind.follows(pointer.id)) {
+                    self.guides.clear();
+                    let chosen = self.chosen.clone();
+                    self.remember((drag.before, chosen), None);
                 }
             }
             Phase::Cancel => {
                 self.pressed.remove(&pointer.id);
-                self.drop_drag();
+                if self.drag.as_ref().is_some_and(|drag| drag.kind.follows(pointer.id)) {
+                    self.drop_drag();
+                }
             }
         }
     }
@@ -97,6 +115,15 @@ impl Designer {
             }
             None => {
                 let Some(index) = self.at(start) else {
+                    // Two fingers around a subject that is too small for both take hold of it.
+                    if let [(first, a), (second, b)] = fingers[..]
+                        && let Some(index) = self.at(middle([a, b]))
+                    {
+                        self.chosen = [index].into();
+                        let kind = Kind::Pinch { ids: [first, second], index, start: [a, b] };
+                        self.drag = Some(Drag { before: self.placements.clone(), kind });
+                        return;
+                    }
                     if !pointer.shift {
                         self.chosen.clear();
                     }
@@ -156,7 +183,6 @@ impl Designer {
             Kind::Pinch { ids, index, start } => {
                 let place = |which: usize| self.pressed.get(&ids[which]).copied().unwrap_or(start[which]);
                 let now = [place(0), place(1)];
-                let middle = |[a, b]: [Point; 2]| ((a.0 + b.0) / 2.0, (a.1 + b.1) / 2.0);
                 let (from, to) = (middle(start), middle(now));
                 let factor = apart(now[0], now[1]) / apart(start[0], start[1]).max(1e-3);
                 let turn = angle(now[0], now[1]) - angle(start[0], start[1]);

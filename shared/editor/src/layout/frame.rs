@@ -142,7 +142,11 @@ impl Frame {
         self.width = (self.width * factor).clamp(*EXTENT.start(), *EXTENT.end());
         self.height = (self.height * factor).clamp(*EXTENT.start(), *EXTENT.end());
         // Rounded, so that files are short; a millionth of a canvas is no pixel.
-        self.rotation = round((self.rotation + 180.0).rem_euclid(360.0) - 180.0, 1e3);
+        // Half a turn either way is the same, and stays what it was called.
+        if self.rotation.abs() > 180.0 {
+            self.rotation = (self.rotation + 180.0).rem_euclid(360.0) - 180.0;
+        }
+        self.rotation = round(self.rotation, 1e3);
         let (across, down) = turned_extent(self.width, self.height, self.rotation);
         let keep = |center: f64, around: f64, extent: f64| {
             let (kept, half) = (KEPT.min(around), around / 2.0);

@@ -37,14 +37,17 @@ const ASIDE: f64 = 0.04;
 /// Width and height of each cutout of each subject, in pixels, by the number of its photo.
 pub type Shapes = BTreeMap<SubjectId, BTreeMap<usize, (u32, u32)>>;
 
+/// How everything was placed, and what was chosen then.
+type Step = (Vec<Placement>, BTreeSet<usize>);
+
 /// The designer's state.
 #[derive(Debug, Clone)]
 pub struct Designer {
     placements: Vec<Placement>,
     shapes: Shapes,
     chosen: BTreeSet<usize>,
-    done: Vec<Vec<Placement>>,
-    undone: Vec<Vec<Placement>>,
+    done: Vec<Step>,
+    undone: Vec<Step>,
     /// What the last entry of `done` was, where more of the same belongs to it.
     last: Option<&'static str>,
     drag: Option<Drag>,
@@ -168,8 +171,8 @@ impl Designer {
     }
 
     /// Remembers how everything was `before`, if that has changed. Several in a row of the same `kind` are undone together.
-    fn remember(&mut self, before: Vec<Placement>, kind: Option<&'static str>) {
-        if before == self.placements {
+    fn remember(&mut self, before: Step, kind: Option<&'static str>) {
+        if before.0 == self.placements {
             return;
         }
         self.undone.clear();
@@ -196,16 +199,15 @@ impl Designer {
             Message::Escape if dropped => return,
             _ => {}
         }
-        let before = self.placements.clone();
+        let before = (self.placements.clone(), self.chosen.clone());
         let kind = match message {
             Message::Nudge(..) => Some("nudge"),
             Message::Scale(_) => Some("scale"),
             Message::Turn(_) | Message::TurnTo(_) => Some("turn"),
             _ => None,
         };
-        let chosen = self.chosen.clone();
         self.change(message);
-        if chosen != self.chosen {
+        if before.1 != self.chosen {
             self.last = None;
         }
         self.remember(before, kind);
@@ -277,9 +279,12 @@ impl Designer {
     fn step(&mut self, back: bool) {
         let (from, to) =
             if back { (&mut self.done, &mut self.undone) } else { (&mut self.undone, &mut self.done) };
-        if let Some(placements) = from.pop() {
-            to.push(std::mem::replace(&mut self.placements, placements));
-            self.chosen.retain(|&index| index < self.placements.len());
+        if let Some((placements, chosen)) = from.pop() {
+            // Where one comes or goes the others get other numbers: what was chosen then is chosen again.
+            let others = placements.len() != self.placements.len();
+            let now = if others { chosen } else { self.chosen.clone() };
+            let placements = std::mem::replace(&mut self.placements, placements);
+            to.push((placements, std::mem::replace(&mut self.chosen, now)));
         }
         self.last = None;
     }

@@ -89,6 +89,10 @@ fn the_handle_above_turns_and_quarters_attract() {
     let stalk = designer.frame(1).stalk();
     drag(&mut designer, stalk, (center.0 + 0.3, center.1 + 0.3));
     assert!((designer.placements()[1].rotation - 135.0).abs() < 1e-3);
+    designer.update(Message::TurnTo(180.0));
+    assert_eq!(designer.placements()[1].rotation, 180.0, "not -180: a slider would jump to its other end");
+    designer.update(Message::Turn(1.0));
+    assert_eq!(designer.placements()[1].rotation, -179.0);
 }
 
 #[test]
@@ -108,6 +112,25 @@ fn two_fingers_move_turn_and_scale() {
     designer.update(pointer(1, Phase::Up, x, y - 0.15));
     designer.update(Message::Undo);
     assert!(near(designer.frame(1).center, frame.center) && designer.frame(1).width == frame.width);
+}
+
+#[test]
+fn two_fingers_around_a_subject_take_hold_of_it() {
+    let mut designer = two();
+    designer.update(Message::Choose(Some(1), false));
+    designer.update(Message::Scale(0.1));
+    let frame = designer.frame(1);
+    let (x, y) = (frame.center.0, frame.center.1);
+    // Nothing lies under either of them.
+    designer.update(pointer(1, Phase::Down, x - 0.1, y - 0.45));
+    designer.update(pointer(2, Phase::Down, x + 0.1, y + 0.45));
+    assert_eq!(designer.only_chosen(), Some(1));
+    designer.update(pointer(1, Phase::Move, x - 0.2, y - 0.9));
+    designer.update(pointer(2, Phase::Move, x + 0.2, y + 0.9));
+    designer.update(pointer(2, Phase::Up, x + 0.2, y + 0.9));
+    assert!((designer.frame(1).width / frame.width - 2.0).abs() < 1e-9 && !designer.is_dragging());
+    designer.update(Message::Undo);
+    assert_eq!(designer.frame(1).width, frame.width);
 }
 
 #[test]
@@ -200,6 +223,42 @@ fn nudges_in_a_row_are_one_step_back() {
     assert!((designer.placements()[1].x - before[1].x + 9.0 * 16.0 / 512.0).abs() < 1e-9);
     designer.update(Message::Undo);
     assert_eq!(designer.placements(), before);
+}
+
+#[test]
+fn undo_chooses_again_what_was_chosen() {
+    let mut designer = two();
+    let chosen = |designer: &Designer| designer.chosen().iter().copied().collect::<Vec<_>>();
+    designer.update(Message::Choose(Some(0), false));
+    designer.update(Message::Remove);
+    assert_eq!(chosen(&designer), [0; 0]);
+    // The other one has another number now.
+    designer.update(Message::Choose(Some(0), false));
+    designer.update(Message::Undo);
+    assert_eq!((designer.placements()[0].subject.as_str(), chosen(&designer)), ("a", vec![0]));
+    designer.update(Message::Redo);
+    assert_eq!((designer.placements()[0].subject.as_str(), chosen(&designer)), ("b", vec![0]));
+    // Where all stay what they are, so does what is chosen.
+    designer.update(Message::Flip);
+    designer.update(Message::Escape);
+    designer.update(Message::Undo);
+    assert_eq!(chosen(&designer), [0; 0]);
+}
+
+#[test]
+fn another_finger_on_the_canvas_ends_no_drag() {
+    for end in [Phase::Up, Phase::Cancel] {
+        let mut designer = two();
+        designer.update(Message::Snap(false));
+        let (x, y) = designer.frame(1).center;
+        designer.update(pointer(5, Phase::Down, -0.1, -0.1));
+        designer.update(pointer(6, Phase::Down, x, y));
+        designer.update(pointer(5, end, -0.1, -0.1));
+        designer.update(pointer(6, Phase::Move, x + 0.1, y));
+        assert!(designer.is_dragging() && near(designer.frame(1).center, (x + 0.1, y)), "{end:?}");
+        designer.update(pointer(6, Phase::Up, x + 0.1, y));
+        assert!(!designer.is_dragging() && near(designer.frame(1).center, (x + 0.1, y)), "{end:?}");
+    }
 }
 
 #[test]

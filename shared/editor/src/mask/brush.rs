@@ -13,7 +13,8 @@ pub type Dab = [f32; 3];
 ///
 /// A pixel's new coverage depends on its distance from the line alone, and of several lines the strongest counts: so
 /// the order and the number of events do not matter, and a stroke over what is covered already changes nothing.
-/// `hardness`, 0 to 1, is the share of the radius that is covered wholly.
+/// `hardness`, 0 to 1, is the share of the radius that is covered wholly. Where the radius changes along the line, as under a pen,
+/// the line is all discs from one end to the other, so that none of a place's disc is missing.
 pub(super) fn draw(
     mask: &mut GrayImage,
     before: &mut Patch,
@@ -26,13 +27,23 @@ pub(super) fn draw(
     before.keep(mask, area);
     let ([x, y, radius], [dx, dy, growth]) = (from, [to[0] - from[0], to[1] - from[1], to[2] - from[2]]);
     let length = dx * dx + dy * dy;
+    // The disc that reaches a pixel best lies a little beside its foot on the line, on the side where discs are larger. Where one
+    // end's disc holds the other's there is only that one.
+    let (lone, lean) = if length > growth * growth {
+        (None, growth / (length - growth * growth).max(f32::MIN_POSITIVE).sqrt())
+    } else {
+        (Some(if growth > 0.0 { 1.0 } else { 0.0 }), 0.0)
+    };
     let width = mask.width() as usize;
     for row in area.y as usize..area.bottom() as usize {
         let py = row as f32 + 0.5 - y;
         let line = &mut (**mask)[row * width + area.x as usize..row * width + area.right() as usize];
         for (column, pixel) in line.iter_mut().enumerate() {
             let px = (area.x as usize + column) as f32 + 0.5 - x;
-            let share = if length > 0.0 { ((px * dx + py * dy) / length).clamp(0.0, 1.0) } else { 0.0 };
+            let share = lone.unwrap_or_else(|| {
+                let aside = (px * dy - py * dx).abs() * lean;
+                ((px * dx + py * dy + aside) / length).clamp(0.0, 1.0)
+            });
             let (ox, oy, radius) = (px - share * dx, py - share * dy, radius + share * growth);
             let (squared, outer) = (ox * ox + oy * oy, radius + 0.5);
             if squared >= outer * outer {

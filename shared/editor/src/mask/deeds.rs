@@ -5,7 +5,7 @@ use image::GrayImage;
 use super::message::{Button, Effects, Keys, Pointer, PointerKind, Request, ViewChange};
 use super::operation::{self, Combine, Ink};
 use super::saving::Choice;
-use super::tool::Tools;
+use super::tool::{Tool, Tools};
 use super::{Journal, MaskEditor, Pressed, wand};
 use crate::Phase;
 
@@ -14,7 +14,7 @@ const KEYBOARD: i32 = i32::MIN;
 
 impl MaskEditor {
     pub(super) fn undo(&mut self) -> Effects {
-        let mut effects = self.abort();
+        let mut effects = self.finish();
         let Some((name, area)) = self.history.undo(&mut self.mask) else {
             return effects.say("Nothing to undo");
         };
@@ -24,7 +24,7 @@ impl MaskEditor {
     }
 
     pub(super) fn redo(&mut self) -> Effects {
-        let mut effects = self.abort();
+        let mut effects = self.finish();
         let Some((name, area)) = self.history.redo(&mut self.mask) else {
             return effects.say("Nothing to do again");
         };
@@ -91,9 +91,14 @@ impl MaskEditor {
     }
 
     pub(super) fn press_cursor(&mut self) -> Effects {
-        let phase = if self.is_busy() { Phase::Up } else { Phase::Down };
         let at = self.cursor();
-        self.pointer(keyboard(phase, at)).merged(Effects::marks())
+        let lifts = self.is_busy();
+        let mut effects = self.pointer(keyboard(if lifts { Phase::Up } else { Phase::Down }, at));
+        // What takes a single place needs no second key.
+        if !lifts && matches!(self.tools.tool, Tool::Wand | Tool::Point) {
+            effects.merge(self.pointer(keyboard(Phase::Up, at)));
+        }
+        effects.merged(Effects::marks())
     }
 
     /// Puts an end to a conflict with `theirs`, which the server calls `tag`.
@@ -103,19 +108,24 @@ impl MaskEditor {
             Choice::Theirs => self.take_over("The other version", theirs, Combine::Replace),
             Choice::Both => self.take_over("Both versions", theirs, Combine::Add),
         };
-        let patch = operation::taken_over(theirs, &self.mask, Combine::Replace);
+        let patch = operation::taken_over(theirs, &self.before_stroke(), Combine::Replace);
         self.saving.restart(tag, patch);
         effects
     }
 
     pub(super) fn recover(&mut self, journal: &Journal) -> Effects {
         let (operations, again) = journal.replay();
-        let mut effects = Effects::default();
-        for operation in operations {
+        let (mut effects, mut depth) = (Effects::default(), 0);
+        let last_done = operations.len() - again;
+        for (place, operation) in operations.into_iter().enumerate() {
+            if place == last_done {
+                depth = self.history.depth();
+            }
             let name = operation.name();
             effects.merge(self.perform(name, operation));
         }
-        for _ in 0..again {
+        // On another mask some of them may have changed nothing, and are no steps.
+        while again > 0 && self.history.depth() > depth {
             effects.merge(self.undo());
         }
         effects.say("Your unsaved work is back.")

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use image::GrayImage;
+
 use super::MaskEditor;
 use super::brush::{self, Dab};
 use super::message::{Button, Effects, Pointer, PointerKind, Request};
@@ -12,6 +14,8 @@ use crate::Phase;
 
 /// A brush at no pressure is this share of its size.
 const LIGHTEST: f32 = 0.2;
+/// A brush's next place is this share of its radius away at least: what lies between is not seen, and large brushes cost much.
+const SPACING: f32 = 1.0 / 32.0;
 /// A line that ends within so many pixels of the screen of where it began is a dot, or a box that was not meant.
 const STILL: f64 = 3.0;
 
@@ -28,6 +32,8 @@ pub(super) enum Gesture {
     Stroke { id: i32, ink: Ink, hardness: f32, dabs: Vec<Dab>, before: Patch },
     /// A line around a part.
     Lasso { id: i32, ink: Ink, corners: Vec<[f32; 2]> },
+    /// The magic wand, which takes what lies where it was pressed once it is let go: a second finger makes a pinch of it.
+    Wand { id: i32, ink: Ink, at: (f64, f64) },
     /// A box.
     Frame { id: i32, start: [f32; 2], end: [f32; 2] },
     /// A line on the subject or beside it.
@@ -41,9 +47,14 @@ impl Gesture {
             Self::Pan { id, .. }
             | Self::Stroke { id, .. }
             | Self::Lasso { id, .. }
+            | Self::Wand { id, .. }
             | Self::Frame { id, .. }
             | Self::Mark { id, .. } => Some(*id),
         }
+    }
+
+    pub(super) fn is_stroke(&self) -> bool {
+        matches!(self, Self::Stroke { .. })
     }
 
     /// The stroke so far, as an operation.
@@ -77,11 +88,7 @@ impl MaskEditor {
         match pointer.phase {
             Phase::Down => self.down(pointer),
             Phase::Move => self.moved(pointer),
-            Phase::Up => {
-                let mut effects = self.moved(pointer);
-                effects.merge(self.up(pointer));
-                effects
-            }
+            Phase::Up => self.moved(pointer).merged(self.up(pointer)),
             Phase::Cancel => self.cancelled(pointer),
         }
     }
@@ -127,7 +134,10 @@ impl MaskEditor {
                 self.gesture = Gesture::Lasso { id, ink, corners: vec![at] };
                 Effects::marks()
             }
-            Tool::Wand => self.wand(self.view.to_picture(pointer.at), ink),
+            Tool::Wand => {
+                self.gesture = Gesture::Wand { id, ink, at: self.view.to_picture(pointer.at) };
+                Effects::marks()
+            }
             Tool::Frame => {
                 self.gesture = Gesture::Frame { id, start: at, end: at };
                 Effects::marks()
@@ -156,14 +166,22 @@ impl MaskEditor {
         if self.gesture.id() != Some(pointer.id) {
             return self.look(&pointer);
         }
-        let (dab, at) = (self.dab(&pointer), self.place(pointer.at));
+        let (mut dab, at) = (self.dab(&pointer), self.place(pointer.at));
         let apart = |a: [f32; 2], b: [f32; 2]| f64::from(a[0] - b[0]).hypot(f64::from(a[1] - b[1]));
         // Less than half a pixel, of the photo or of the screen, is not seen.
         let least = 0.5_f64.max(0.5 / self.view.scale);
+        let ends = pointer.phase == Phase::Up;
         match &mut self.gesture {
             Gesture::Stroke { dabs, .. } => {
                 let last = dabs.last().copied().unwrap_or(dab);
-                let same = apart([last[0], last[1]], at) < least && (last[2] - dab[2]).abs() < 0.5;
+                if ends {
+                    // A pen that is lifted presses no more, but the line ends where it is lifted.
+                    dab[2] = last[2];
+                }
+                let spacing = last[2] * SPACING;
+                let near = if ends { 0.0 } else { least.max(f64::from(spacing)) };
+                let same =
+                    apart([last[0], last[1]], at) <= near && (last[2] - dab[2]).abs() < spacing.max(0.5);
                 if same { Effects::default() } else { self.extend(last, dab, false) }
             }
             Gesture::Lasso { corners: line, .. } | Gesture::Mark { places: line, .. } => {
@@ -182,7 +200,7 @@ impl MaskEditor {
                 self.view.pan(by);
                 Effects::all()
             }
-            Gesture::Idle | Gesture::Pinch { .. } => Effects::default(),
+            Gesture::Wand { .. } | Gesture::Idle | Gesture::Pinch { .. } => Effects::default(),
         }
     }
 
@@ -200,13 +218,8 @@ impl MaskEditor {
         }
         let still = STILL / self.view.scale;
         match std::mem::take(&mut self.gesture) {
-            Gesture::Stroke { ink, hardness, dabs, before, .. } => {
-                self.last_dab = dabs.last().copied();
-                let operation = Operation::Stroke { ink, hardness, dabs };
-                let name = operation.name();
-                self.commit(name, operation, before);
-                Effects::marks()
-            }
+            Gesture::Stroke { ink, hardness, dabs, before, .. } => self.keep(ink, hardness, dabs, before),
+            Gesture::Wand { ink, at, .. } => self.wand(at, ink),
             Gesture::Lasso { ink, corners, .. } => {
                 self.perform("Lasso", Operation::Polygon { ink, corners }).merged(Effects::marks())
             }
@@ -254,6 +267,35 @@ impl MaskEditor {
         }
         let area = brush::draw(&mut self.mask, before, from, to, *hardness, *ink);
         self.changed(area)
+    }
+
+    /// The mask without the stroke that is being drawn.
+    pub(super) fn before_stroke(&self) -> GrayImage {
+        let mut mask = self.mask.clone();
+        if let Gesture::Stroke { before, .. } = &self.gesture {
+            let _drawn = before.exchange(&mut mask);
+        }
+        mask
+    }
+
+    /// A stroke is done.
+    fn keep(&mut self, ink: Ink, hardness: f32, dabs: Vec<Dab>, before: Patch) -> Effects {
+        self.last_dab = dabs.last().copied();
+        let operation = Operation::Stroke { ink, hardness, dabs };
+        let name = operation.name();
+        self.commit(name, operation, before);
+        Effects::marks()
+    }
+
+    /// Something else comes: a stroke ends here, and is a step like any other. What has not changed the mask is dropped.
+    pub(super) fn finish(&mut self) -> Effects {
+        match std::mem::take(&mut self.gesture) {
+            Gesture::Stroke { ink, hardness, dabs, before, .. } => self.keep(ink, hardness, dabs, before),
+            other => {
+                self.gesture = other;
+                self.abort()
+            }
+        }
     }
 
     /// Drops what is being drawn, as if it had never begun. Fingers that are still down do nothing more.

@@ -159,7 +159,7 @@ impl Journal {
         (operations, again)
     }
 
-    /// The mask that it gives on `base`; for tests and for tools without an editor.
+    /// The mask that it gives on `base`.
     #[must_use]
     pub fn applied(&self, base: &GrayImage) -> GrayImage {
         let mut mask = base.clone();

@@ -113,6 +113,8 @@ pub enum Message {
     Opacity(f32),
     /// Grow, shrink, feather (by the radius that is set), invert, clear or fill.
     Edit(Edit),
+    /// Nothing is left of the mask, here and on the server, also where that has one of which nothing was left before.
+    Remove,
     /// Back.
     Undo,
     /// And forth.
@@ -131,7 +133,7 @@ pub enum Message {
     Propose(GrayImage),
     /// What was found is taken over.
     Accept(Combine),
-    /// The upload has arrived and has this `ETag`; none where the server has no mask any more, as was wanted.
+    /// The upload has arrived and has this `ETag`; none where nothing was left of it, and the server has none.
     Saved(Option<String>),
     /// The server has another mask than the one that was changed here.
     Conflict,

@@ -174,7 +174,7 @@ impl MaskEditor {
         self.hover
     }
 
-    /// Whether something is being drawn or moved.
+    /// Whether something is being drawn, or the photo is being moved.
     #[must_use]
     pub fn is_busy(&self) -> bool {
         !matches!(self.gesture, Gesture::Idle)
@@ -211,25 +211,18 @@ impl MaskEditor {
     /// Begins to save, where there is something to save, nobody draws and no choice is open. The page answers with
     /// [`Message::Saved`], [`Message::Conflict`] or [`Message::SaveFailed`].
     pub fn begin_save(&mut self) -> Option<Upload> {
-        if self.is_busy() { None } else { self.saving.begin(&self.mask) }
+        if self.gesture.is_stroke() { None } else { self.saving.begin(&self.mask) }
     }
 
-    /// Whether nothing at all is covered.
-    #[must_use]
-    pub fn is_blank(&self) -> bool {
-        self.mask.as_raw().iter().all(|&coverage| coverage == 0)
-    }
-
-    /// Begins to take a mask of which nothing is left away from the server, where that has one, nobody draws and no choice is open:
-    /// the `ETag` of the mask to delete. The page answers as after [`Self::begin_save`].
-    pub fn begin_removal(&mut self) -> Option<String> {
-        if self.is_busy() || !self.is_blank() { None } else { self.saving.begin_removal() }
+    /// Ends what is being drawn, as if the pointer were lifted: the page is left.
+    pub fn let_go(&mut self) {
+        let _drawn_no_more = self.finish();
     }
 
     /// The mask, where more was done since the upload began that is on its way: what a page that is left has still to send.
     #[must_use]
     pub fn unsent(&self) -> Option<GrayImage> {
-        let drawing = self.gesture.stroke().is_some();
+        let drawing = self.gesture.is_stroke();
         let more = *self.save_state() == SaveState::Saving && (drawing || self.saving.is_behind());
         more.then(|| self.mask.clone())
     }
@@ -247,7 +240,7 @@ impl MaskEditor {
             Message::Escape => self.escape(),
             Message::View(change) => self.change_view(change),
             Message::Tool(tool) => {
-                let effects = self.abort().merged(self.glimpse.end());
+                let effects = self.finish().merged(self.glimpse.end());
                 self.tools.take_up(tool);
                 effects.merged(Effects::marks().say(tool.name()))
             }
@@ -273,6 +266,11 @@ impl MaskEditor {
                 let operation = edit.operation(self.tools.radius);
                 let name = operation.name();
                 self.perform(name, operation).say(name)
+            }
+            Message::Remove => {
+                let effects = self.perform("Removal", Operation::Clear);
+                self.saving.touched();
+                effects.say("The mask is removed. Undo brings it back.")
             }
             Message::Undo => self.undo(),
             Message::Redo => self.redo(),
@@ -315,7 +313,7 @@ impl MaskEditor {
             }
             Message::Conflict => {
                 self.saving.conflict();
-                Effects::default().say("Somebody else has changed this mask.")
+                Effects::default()
             }
             Message::SaveFailed(why) => {
                 self.saving.failed(why);
@@ -328,7 +326,7 @@ impl MaskEditor {
 
     /// Applies an operation.
     fn perform(&mut self, name: &'static str, operation: Operation) -> Effects {
-        let mut effects = self.abort();
+        let mut effects = self.finish();
         let mut before = Patch::default();
         let area = operation.apply(&mut self.mask, &mut before);
         effects.merge(self.changed(area));
@@ -355,7 +353,8 @@ impl MaskEditor {
 
     /// A mask that was found is taken over.
     fn take_over(&mut self, name: &'static str, found: &GrayImage, how: Combine) -> Effects {
+        let effects = self.finish();
         let patch = operation::taken_over(&self.mask, found, how);
-        self.perform(name, Operation::Patch(patch)).say(name)
+        effects.merged(self.perform(name, Operation::Patch(patch))).say(name)
     }
 }

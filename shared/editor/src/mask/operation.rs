@@ -110,10 +110,13 @@ impl Operation {
     pub(super) fn apply(&self, mask: &mut GrayImage, before: &mut Patch) -> Option<Rect> {
         match self {
             Self::Stroke { ink, hardness, dabs } => {
-                let ends = dabs.iter().skip(1).chain(dabs.last().filter(|_| dabs.len() == 1));
-                dabs.iter()
-                    .zip(ends)
-                    .filter_map(|(&from, &to)| brush::draw(mask, before, from, to, *hardness, *ink))
+                // As it was drawn: the place where it begins, then line by line.
+                let start = dabs.first().map(|&dab| (dab, dab));
+                let lines = dabs.windows(2).map(|ends| (ends[0], ends[1]));
+                start
+                    .into_iter()
+                    .chain(lines)
+                    .filter_map(|(from, to)| brush::draw(mask, before, from, to, *hardness, *ink))
                     .reduce(|a, b| a.union(&b))
             }
             Self::Polygon { ink, corners } => polygon::fill(mask, before, corners, *ink),

@@ -19,6 +19,8 @@ pub struct Prompt {
     asked: u64,
     /// Whether its answer is still to come.
     waiting: bool,
+    /// How often something was found.
+    proposed: u64,
 }
 
 /// A mask that was found.
@@ -28,6 +30,8 @@ pub struct Found {
     pub mask: GrayImage,
     /// Its reductions, to draw it.
     pub pyramid: Pyramid,
+    /// Another number than that of every other mask that was found.
+    pub number: u64,
 }
 
 impl Prompt {
@@ -81,11 +85,12 @@ impl Prompt {
 
     pub(super) fn propose(&mut self, mask: GrayImage) {
         let pyramid = Pyramid::of(&mask);
-        self.found = Some(Found { mask, pyramid });
+        self.proposed += 1;
+        self.found = Some(Found { mask, pyramid, number: self.proposed });
     }
 
     /// Forgets everything, answers that are still to come included.
     pub(super) fn clear(&mut self) {
-        *self = Self { asked: self.asked, ..Self::default() };
+        *self = Self { asked: self.asked, proposed: self.proposed, ..Self::default() };
     }
 }

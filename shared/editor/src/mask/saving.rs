@@ -35,7 +35,7 @@ pub enum Choice {
 /// A mask on its way to the server.
 #[derive(Debug, Clone)]
 pub struct Upload {
-    /// The mask.
+    /// The mask. One of which nothing is left is none: the server's is to be taken away, where it has one.
     pub mask: GrayImage,
     /// The `ETag` that the server must still have; none where it must have no mask.
     pub base: Option<String>,
@@ -64,7 +64,8 @@ impl Saving {
         std::iter::once(&mut self.journal).chain(&mut self.since)
     }
 
-    fn touched(&mut self) {
+    /// Something is to be saved.
+    pub(super) fn touched(&mut self) {
         if matches!(self.state, SaveState::Saved | SaveState::Failed(_)) {
             self.state = SaveState::Unsaved;
         }
@@ -98,23 +99,12 @@ impl Saving {
         Some(Upload { mask: mask.clone(), base: self.journal.base().map(str::to_owned) })
     }
 
-    /// Begins to take the mask away, where the server has one and nothing is in the way: the `ETag` that it must still have.
-    pub(super) fn begin_removal(&mut self) -> Option<String> {
-        if matches!(self.state, SaveState::Saving | SaveState::Conflict) {
-            return None;
-        }
-        let base = self.journal.base()?.to_owned();
-        self.state = SaveState::Saving;
-        self.since = Some(Journal::new(self.size, None));
-        Some(base)
-    }
-
     /// Whether something was done since the upload began.
     pub(super) fn is_behind(&self) -> bool {
         self.since.as_ref().is_some_and(|since| !since.is_empty())
     }
 
-    /// The server has taken the upload and calls it `tag`; none where the mask was taken away.
+    /// The server has taken the upload and calls it `tag`; none where it has no mask, as is wanted where nothing is left of it.
     pub(super) fn saved(&mut self, tag: Option<String>) {
         if let Some(since) = self.since.take() {
             self.state = if since.is_empty() { SaveState::Saved } else { SaveState::Unsaved };

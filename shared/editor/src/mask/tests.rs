@@ -263,3 +263,5 @@ fn first_state(editor: &MaskEditor) -> GrayImage {
 }
 
 mod deeds;
+mod interrupted;
+mod removal;

@@ -273,35 +273,6 @@ fn a_failed_upload_is_tried_again_with_all_of_the_work() {
 }
 
 #[test]
-fn a_mask_that_was_taken_away_comes_back_as_a_first_one() {
-    let mut editor = blank();
-    drag(&mut editor, &[(200.0, 100.0)], |pointer| pointer);
-    let drawn = editor.begin_save().unwrap().mask;
-    editor.update(Message::Saved(Some("v1".to_owned())));
-    assert_eq!(editor.begin_removal(), None, "something is left of it");
-    editor.update(Message::Edit(Edit::Clear));
-    assert_eq!(editor.begin_removal().as_deref(), Some("v1"));
-    assert!(editor.begin_removal().is_none() && editor.begin_save().is_none(), "one at a time");
-    editor.update(Message::SaveFailed("offline".to_owned()));
-    assert_eq!(editor.begin_removal().as_deref(), Some("v1"));
-    editor.update(Message::Saved(None));
-    assert_eq!((editor.save_state(), editor.journal(), editor.tag()), (&SaveState::Saved, None, None));
-    assert_eq!(editor.begin_removal(), None, "there is none any more");
-    editor.update(Message::Undo);
-    let journal = editor.journal().unwrap();
-    let upload = editor.begin_save().unwrap();
-    assert_eq!((&upload.mask, upload.base), (&drawn, None));
-    assert_eq!(
-        journal.applied(&GrayImage::new(drawn.width(), drawn.height())),
-        drawn,
-        "a reload loses nothing"
-    );
-    // A mask on the server that covers nothing is taken away as well.
-    let mut empty = MaskEditor::new(GrayImage::new(8, 8), Some("v2".to_owned()), (100.0, 100.0));
-    assert_eq!(empty.begin_removal().as_deref(), Some("v2"));
-}
-
-#[test]
 fn whoever_leaves_during_an_upload_knows_whether_there_is_more_to_send() {
     let mut editor = blank();
     drag(&mut editor, &[(200.0, 100.0)], |pointer| pointer);
