@@ -21,6 +21,14 @@ pub enum BaseError {
         /// What was looked for.
         path: PathBuf,
     },
+    /// The folder, or a text in it, is something else than of a base.
+    #[error("{}: {reason}", path.display())]
+    Folder {
+        /// The folder, or the text.
+        path: PathBuf,
+        /// What it holds, and what to do.
+        reason: String,
+    },
     /// The weights are a pickle.
     #[error(
         "{}: this is a pickle, which can run any code when it is read; take the model as .safetensors, or convert it with a tool and a source that you trust",

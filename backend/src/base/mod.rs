@@ -20,7 +20,8 @@ use mudi_engine_candle::weights::Precision;
 pub use prompts::{EncodedPrompts, TextEncoders, TextStates, Texts, Tokens};
 pub use source::{Source, load_file, load_network, read_config};
 pub(crate) use source::{
-    VELOCITY_FLAG, ZERO_SNR_FLAG, checkpoint_schedule, load_tokenizer, read_text, weights_file,
+    VELOCITY_FLAG, ZERO_SNR_FLAG, checkpoint_schedule, is_around_checkpoint, load_tokenizer, read_text,
+    weights_file,
 };
 pub use vae::Vae;
 
@@ -222,7 +223,7 @@ impl Base {
     /// # Errors
     /// [`BaseError::Size`]; engine errors.
     pub fn encode_images(&self, images: &[&RgbImage]) -> Result<Vec<f32>, BaseError> {
-        self.vae.encode(&self.engine, images)
+        self.vae.encode(images)
     }
 
     /// Pictures of latents `[B, h, w, C]` that were scaled by the scaling factor.
@@ -230,6 +231,6 @@ impl Base {
     /// # Errors
     /// Engine errors; [`BaseError::NoPicture`].
     pub fn decode_latents(&self, latents: &[f32], size: [usize; 2]) -> Result<Vec<RgbImage>, BaseError> {
-        self.vae.decode(&self.engine, latents, size)
+        self.vae.decode(latents, size)
     }
 }

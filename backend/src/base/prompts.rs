@@ -67,7 +67,9 @@ impl TextEncoders {
     /// # Errors
     /// [`BaseError`], naming the file.
     pub fn load(engine: &CandleEngine, source: &Source, precision: Precision) -> Result<Self, BaseError> {
-        let mut configs = source.text_configs()?.into_iter();
+        let configs = source.text_configs()?;
+        source.check_fit(&configs)?;
+        let mut configs = configs.into_iter();
         let load = |config, component| -> Result<_, BaseError> {
             let encoder =
                 source.load(engine, component, precision, |parameters| ClipText::new(config, parameters))?;

@@ -100,7 +100,7 @@ pub fn decode(file: &Path, bytes: &[u8]) -> Result<Decoded, DatasetError> {
     }
     let format = match image::guess_format(bytes) {
         Ok(format @ (ImageFormat::Jpeg | ImageFormat::Png | ImageFormat::WebP)) => format,
-        _ => return Err(DatasetError::Format { file: file.to_owned() }),
+        _ => return Err(DatasetError::Format { file: file.to_owned(), kind: other_kind(bytes) }),
     };
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     let mut limits = Limits::default();
@@ -125,6 +125,30 @@ pub fn decode(file: &Path, bytes: &[u8]) -> Result<Decoded, DatasetError> {
     let profile = decoder.icc_profile().unwrap_or(None);
     let stored = DynamicImage::from_decoder(decoder).map_err(fail)?;
     Ok(Decoded { stored, orientation, profile })
+}
+
+/// The kind of a file of pictures that is not read, by what it starts with.
+fn other_kind(bytes: &[u8]) -> Option<&'static str> {
+    // Boxes of the family of MP4: a length, `ftyp`, and the brand.
+    if let Some([b'f', b't', b'y', b'p', brand @ ..]) = bytes.get(4..12) {
+        return Some(match brand {
+            b"avif" | b"avis" => "AVIF",
+            b"heic" | b"heix" | b"heim" | b"heis" | b"hevc" | b"hevx" | b"mif1" | b"msf1" => "HEIC",
+            b"crx " => "raw photo (CR3)",
+            _ => "video (MP4)",
+        });
+    }
+    let kinds: [(&[u8], &str); 8] = [
+        (b"GIF8", "GIF"),
+        (b"BM", "BMP"),
+        (b"II*\0", "TIFF or raw photo"),
+        (b"MM\0*", "TIFF or raw photo"),
+        (b"8BPS", "PSD"),
+        (b"%PDF", "PDF"),
+        (b"\xff\x0a", "JPEG XL"),
+        (b"\0\0\0\x0cJXL ", "JPEG XL"),
+    ];
+    kinds.into_iter().find_map(|(start, kind)| bytes.starts_with(start).then_some(kind))
 }
 
 /// Whether a JPEG's segments lead to its end marker. (A thumbnail's end marker, inside a segment, does not count.)
@@ -154,5 +178,29 @@ fn webp_is_whole(bytes: &[u8]) -> bool {
     match bytes.get(4..8) {
         Some(&[a, b, c, d]) => bytes.len() as u64 >= u64::from(u32::from_le_bytes([a, b, c, d])) + 8,
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn phones_and_other_programs_own_kinds_are_called_by_their_names() {
+        for (bytes, words) in [
+            (&b"\0\0\0\x24ftypheic\0\0\0\0mif1heic"[..], &["HEIC", "iPhones", "as JPEG"][..]),
+            (b"\0\0\0\x20ftypavif\0\0\0\0avifmif1", &["AVIF", "convert"]),
+            (b"\0\0\0\x20ftypisom\0\0\0\0isommp41", &["MP4", "convert"]),
+            (b"BM\x36\0\0\0", &["BMP"]),
+            (b"MM\0*\0\0\0\x08", &["TIFF"]),
+            (b"\xff\x0a\0\0", &["JPEG XL"]),
+        ] {
+            let error = decode(Path::new("a.jpg"), bytes).unwrap_err().to_string();
+            let found = words
+                .iter()
+                .chain(&["a.jpg", "not a JPEG, PNG or WebP image; "])
+                .all(|word| error.contains(word));
+            assert!(found, "{error}");
+        }
     }
 }

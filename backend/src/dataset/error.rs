@@ -81,10 +81,12 @@ pub enum DatasetError {
         source: MetadataError,
     },
     /// A file is no image of a kind that is read.
-    #[error("{}: this is not a JPEG, PNG or WebP image; convert it to one of them", file.display())]
+    #[error("{}: {}", file.display(), other_format(*kind))]
     Format {
         /// The file.
         file: PathBuf,
+        /// The kind that it is, where it is known.
+        kind: Option<&'static str>,
     },
     /// An image has too many pixels.
     #[error(
@@ -170,4 +172,18 @@ pub enum DatasetError {
         /// Fault and cure.
         source: CutoutError,
     },
+}
+
+/// What to do with a file of a kind that is not read.
+fn other_format(kind: Option<&str>) -> String {
+    const WANTED: &str = "not a JPEG, PNG or WebP image";
+    match kind {
+        // What phones take; nothing else needs more than a program for pictures.
+        Some("HEIC") => format!(
+            "this is a HEIC photo, as iPhones take, and {WANTED}; export it as JPEG, or have the phone take JPEG (Settings, Camera, \
+             Formats, Most Compatible)"
+        ),
+        Some(kind) => format!("this is a file of the kind {kind}, and {WANTED}; convert it to one of them"),
+        None => format!("this is {WANTED}; convert it to one of them"),
+    }
 }

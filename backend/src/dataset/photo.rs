@@ -30,6 +30,8 @@ pub struct Framed {
     pub image: RgbImage,
     /// The subject's mask, of the image's size.
     pub mask: Mask,
+    /// What of the image is the photo's, of its size; none where all of it is. The rest is white.
+    pub photo: Option<Mask>,
 }
 
 impl Photo {
@@ -69,10 +71,13 @@ impl Photo {
         let y = window(height, high, subject.y, subject.height);
         let mut image = RgbImage::from_pixel(wide, high, Rgb([255; 3]));
         imageops::replace(&mut image, &self.image, -i64::from(x), -i64::from(y));
-        let mask = self.mask.crop(Rect::new(x, y, wide, high));
+        let part = Rect::new(x, y, wide, high);
+        let photo = (wide > width || high > height)
+            .then(|| Mask::full(width, height).crop(part).resize(across, down));
         Framed {
             image: imageops::resize(&image, across, down, FilterType::CatmullRom),
-            mask: mask.resize(across, down),
+            mask: self.mask.crop(part).resize(across, down),
+            photo,
         }
     }
 }

@@ -93,7 +93,7 @@ fn every_fault_has_its_own_error() {
     ));
     assert!(matches!(fault(write(FILE_NAME, b"nonsense")), E::Metadata { .. }));
     assert!(matches!(fault(write("a.png", b"GIF89a, perhaps")), E::Format { .. }));
-    assert!(matches!(fault(write("m.png", b"plain text")), E::Format { .. }));
+    assert!(matches!(fault(write("m.png", b"plain text")), E::Format { kind: None, .. }));
     let as_folder = |dir: &Path| {
         fs::remove_file(dir.join("a.png")).unwrap();
         fs::create_dir(dir.join("a.png")).unwrap();
@@ -153,6 +153,24 @@ fn a_photo_without_a_swap_keeps_its_mask_as_it_is_drawn() {
     let photo = Dataset::load(dir.path()).unwrap().subjects.remove(0).photos.remove(0);
     assert_eq!(photo.mask.bounding_box(), Some(Rect::new(10, 5, 12, 20)));
     assert!(photo.image.get_pixel(38, 20)[2] > 200, "the blue column is on the right");
+}
+
+/// The sides of the blue column and of the red half, by EXIF's table.
+#[test]
+fn every_orientation_is_undone() {
+    for (orientation, sides) in (1..).zip(["lt", "rt", "rb", "lb", "tl", "tr", "br", "bl"]) {
+        let rgb = decode(Path::new("x"), &jpeg_turned(&scene(), orientation)).unwrap().rgb();
+        let (w, h) = rgb.dimensions();
+        for (side, part, channel) in [(&sides[..1], 16, 2), (&sides[1..], 4, 0)] {
+            let (x, y) = match side {
+                "l" => (w / part, h / 2),
+                "r" => (w - 1 - w / part, h / 2),
+                "t" => (w / 2, h / part),
+                _ => (w / 2, h - 1 - h / part),
+            };
+            assert!(rgb.get_pixel(x, y)[channel] > 180, "{orientation} {side}: {:?}", rgb.get_pixel(x, y));
+        }
+    }
 }
 
 #[test]
@@ -292,10 +310,13 @@ fn a_square_goes_to_its_subject() {
     assert_eq!(square.mask.bounding_box(), Some(Rect::new(30, 10, 10, 10)), "clamped to the right edge");
     let square = photo(100, 50, Rect::new(45, 10, 10, 10)).square(50);
     assert_eq!(square.mask.bounding_box(), Some(Rect::new(20, 10, 10, 10)), "in the middle");
+    assert_eq!(square.photo, None, "all of it is photo");
     let square = photo(100, 50, Rect::new(10, 0, 80, 50)).square(80);
     assert_eq!(square.mask.bounding_box(), Some(Rect::new(0, 15, 80, 50)), "padded, and whole");
     assert_eq!(square.image.get_pixel(40, 5).0, [255; 3]);
     assert_eq!(square.image.get_pixel(40, 40).0, [0; 3]);
+    let photo = square.photo.expect("bars above and below").bounding_box();
+    assert_eq!(photo, Some(Rect::new(0, 15, 80, 50)), "which are not the photo's");
 }
 
 proptest! {

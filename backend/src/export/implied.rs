@@ -50,7 +50,10 @@ fn unet(own: &UNetConfig, read: &UNetConfig) -> Option<&'static str> {
     };
     let embedding = |config: &UNetConfig| config.has_text_time().then_some(config.addition_time_embed_dim);
     first([
-        (sizes(own) != sizes(read) || depths(own) != depths(read), "how a denoiser is built"),
+        (
+            sizes(own) != sizes(read) || own.transformers().ok() != read.transformers().ok(),
+            "how a denoiser is built",
+        ),
         (heads(own) != heads(read), "how many heads a denoiser's attentions have"),
         (own.norm_num_groups != read.norm_num_groups, "in how many groups a denoiser's norms are"),
         (own.norm_eps != read.norm_eps, "what a denoiser's norms add to variances"),
@@ -75,13 +78,6 @@ fn with_attention(config: &UNetConfig) -> impl Iterator<Item = usize> {
 fn heads(config: &UNetConfig) -> Vec<Option<usize>> {
     let heads = config.num_attention_heads.as_ref().unwrap_or(&config.attention_head_dim);
     with_attention(config).map(|level| heads.at(level, "attention_head_dim").ok()).collect()
-}
-
-/// ResNet blocks of each level, and transformer blocks of its attentions.
-fn depths(config: &UNetConfig) -> [Vec<Option<usize>>; 2] {
-    let layers = (0..config.block_out_channels.len()).map(|level| config.layers_per_block.at(level, "").ok());
-    let blocks = with_attention(config).map(|level| config.transformer_layers_per_block.at(level, "").ok());
-    [layers.collect(), blocks.collect()]
 }
 
 fn vae(own: &VaeConfig, read: &VaeConfig) -> Option<&'static str> {

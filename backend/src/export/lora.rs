@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use candle_core::DType;
+use mudi_diffusion::Component;
 use mudi_engine_candle::lora::{Dialect, LoraFile, Target, translate};
 use mudi_engine_candle::weights::{SafetensorsWriter, TensorHeader};
 
@@ -20,7 +21,9 @@ pub fn write_lora(file: &Path, source: &Source, dialect: Dialect, out: &Path) ->
     let lora = LoraFile::read(file)?;
     let count = lora.len();
     let unet = source.unet_config()?;
-    let resolution = unet.sample_size.unwrap_or(64) * source.vae_config()?.reduction();
+    // A checkpoint file may come without an autoencoder, of which this is all that is asked.
+    let reduction = if source.has(Component::Vae) { source.vae_config()?.reduction() } else { 8 };
+    let resolution = unet.sample_size.unwrap_or(64) * reduction;
     let target = Target {
         layers: &source.layers()?,
         unet: &unet,

@@ -94,7 +94,7 @@ impl Hub {
                 return Err(answer(format!("{:?} is no path", file.path)));
             }
             let size = file.lfs.as_ref().map_or(file.size, |lfs| lfs.size);
-            let url = format!("{}/{repository}/resolve/main/{}", self.address, file.path);
+            let url = format!("{}/{repository}/resolve/main/{}", self.address, escaped(&file.path));
             files.push(RemoteFile { path: file.path, url, size, sha256: file.lfs.map(|lfs| lfs.oid) });
         }
         Ok(files)
@@ -149,6 +149,26 @@ impl Hub {
             status @ (401 | 403) => Err(ModelsError::Refused { url, status }),
             404 => Err(ModelsError::NotFound { url }),
             status => Err(ModelsError::Failed { url, reason: format!("status {status}") }),
+        }
+    }
+}
+
+/// A path as addresses have it: names of files may have spaces and other letters.
+fn escaped(path: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
+    let each = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    path.bytes().map(each).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn names_become_addresses() {
+        for (path, expected) in [
+            ("unet/model-00001-of-00002.fp16.safetensors", "unet/model-00001-of-00002.fp16.safetensors"),
+            ("My Model (v2)+é?#.safetensors", "My%20Model%20%28v2%29%2B%C3%A9%3F%23.safetensors"),
+        ] {
+            assert_eq!(super::escaped(path), expected);
         }
     }
 }

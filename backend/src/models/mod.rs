@@ -97,6 +97,14 @@ pub enum ModelsError {
         /// Its name.
         repository: String,
     },
+    /// The repository holds a model of another kind.
+    #[error(
+        "{repository}: holds no denoiser of the kind that is read (`unet`), as repositories of FLUX, SD 3 and others; take one of SD 1.5, SD 2.1 or SDXL"
+    )]
+    NoDenoiser {
+        /// Its name.
+        repository: String,
+    },
     /// A name that is none.
     #[error("{name:?} is no model; known are {}, and any repository as OWNER/NAME", catalog::names())]
     Unknown {

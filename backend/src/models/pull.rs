@@ -103,7 +103,13 @@ fn ask(hub: &Hub, name: &str, pieces: &[Piece], half: bool) -> Result<Vec<Wanted
     for piece in pieces {
         let all = hub.files(&piece.repository)?;
         let chosen = needed(&all, piece.without, half);
-        if !chosen.iter().any(|file| file.path.ends_with(".safetensors")) {
+        // Of a base the denoiser: those of FLUX and SD 3 lie in another folder, old ones are pickles.
+        let base = all.iter().any(|file| file.path == "model_index.json");
+        if base && !all.iter().any(|file| file.path.starts_with("unet/")) {
+            return Err(ModelsError::NoDenoiser { repository: piece.repository.clone() });
+        }
+        let counts = |path: &str| path.ends_with(".safetensors") && (!base || path.starts_with("unet/"));
+        if !chosen.iter().any(|file| counts(&file.path)) {
             return Err(ModelsError::NoWeights { repository: piece.repository.clone() });
         }
         for file in chosen {

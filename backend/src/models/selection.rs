@@ -33,13 +33,28 @@ fn is_weights(path: &str) -> bool {
     path.ends_with(".safetensors") || path.contains(".safetensors.index.")
 }
 
-/// The files of a folder, with weights in one precision.
+/// Whether weights have a name under which a network looks for them.
+fn is_usual(path: &str) -> bool {
+    let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
+    ["diffusion_pytorch_model", "model"]
+        .iter()
+        .any(|stem| name.strip_prefix(stem).is_some_and(|rest| rest.starts_with(['.', '-'])))
+}
+
+/// The files of a folder, with weights in one precision; of a network's folder not what lies there for other programs.
 fn one_precision<'a>(files: &[&'a RemoteFile], half: bool) -> Vec<&'a RemoteFile> {
     let is_half = |file: &RemoteFile| file.path.contains(".fp16.") || file.path.contains(".fp16-");
-    let weights = |wanted: bool| files.iter().any(|file| is_weights(&file.path) && is_half(file) == wanted);
-    let take_half = if half { weights(true) } else { !weights(false) };
     // Other variants (`.non_ema.`, `openvino_`, `flax_`) are nobody's.
-    let other = |path: &str| ["non_ema", "openvino", "flax", "onnx"].iter().any(|word| path.contains(word));
+    let is_network = files.iter().any(|file| file.path.rsplit('/').next() == Some("config.json"))
+        && files.iter().any(|file| is_weights(&file.path) && is_usual(&file.path));
+    let other = |path: &str| {
+        ["non_ema", "openvino", "flax", "onnx"].iter().any(|word| path.contains(word))
+            || (is_network && !is_usual(path))
+    };
+    let weights = |wanted: bool| {
+        files.iter().any(|file| is_weights(&file.path) && is_half(file) == wanted && !other(&file.path))
+    };
+    let take_half = if half { weights(true) } else { !weights(false) };
     let wanted =
         |file: &&RemoteFile| !is_weights(&file.path) || (is_half(file) == take_half && !other(&file.path));
     files.iter().copied().filter(wanted).collect()
@@ -94,5 +109,20 @@ mod tests {
         let paths =
             ["config.json", "model.safetensors", "pytorch_model.bin", "onnx/model.onnx", ".gitattributes"];
         assert_eq!(chosen(&paths, &[], true), ["config.json", "model.safetensors"]);
+        // As that of SDXL's mended autoencoder, which holds it for other programs, too.
+        let paths = [
+            "config.json",
+            "diffusion_pytorch_model.safetensors",
+            "sdxl.vae.safetensors",
+            "sdxl_vae.safetensors",
+        ];
+        assert_eq!(chosen(&paths, &[], true), paths[..2]);
+        let shards = ["config.json", "model-00001-of-00002.safetensors", "model.safetensors.index.json"];
+        assert_eq!(chosen(&shards, &[], false), shards);
+        let foreign = ["config.json", "model.safetensors", "other.fp16.safetensors"];
+        assert_eq!(chosen(&foreign, &[], true), foreign[..2]);
+        // Of checkpoint files nobody knows which is wanted.
+        let files = ["one.safetensors", "two.safetensors"];
+        assert_eq!(chosen(&files, &[], true), files);
     }
 }

@@ -83,7 +83,7 @@ pub(crate) const LEGACY_EOS: u32 = 2;
 const MAX_LAYERS: usize = 1000;
 
 impl ClipTextConfig {
-    fn with_projection(&self) -> bool {
+    pub(crate) fn with_projection(&self) -> bool {
         self.architectures.iter().any(|name| name == "CLIPTextModelWithProjection")
     }
 

@@ -14,7 +14,8 @@ pub enum OneOrMany {
     One(usize),
     /// One for each block.
     Many(Vec<usize>),
-    /// Anything else, such as a list of lists; refused with the field's name, which is not known while it is read.
+    /// Anything else, such as a list with a list for each layer; what it must not be is refused with the field's name, which is not known
+    /// while it is read.
     Other(Value),
 }
 
@@ -33,6 +34,32 @@ impl OneOrMany {
                 "`{field}` is {value}, and only one number, or one for each block, is supported"
             ))),
         }
+    }
+}
+
+impl OneOrMany {
+    /// The value for layer `layer` of block `index`, where a block may have one number for all of its layers or a list of them.
+    ///
+    /// # Errors
+    /// As [`at`](Self::at).
+    pub fn at_layer(&self, index: usize, layer: usize, field: &str) -> Result<usize> {
+        let Self::Other(Value::Array(blocks)) = self else { return self.at(index, field) };
+        let value = match blocks.get(index) {
+            Some(Value::Array(layers)) => layers.get(layer),
+            one => one,
+        };
+        let number = value.and_then(Value::as_u64).and_then(|number| usize::try_from(number).ok());
+        number.ok_or_else(|| {
+            Error::Config(format!(
+                "`{field}` is {}, which has no number for layer {layer} of block {index}",
+                Value::from(blocks.clone())
+            ))
+        })
+    }
+
+    /// Whether a block has a list of its own.
+    pub(crate) fn is_nested(&self) -> bool {
+        matches!(self, Self::Other(Value::Array(blocks)) if blocks.iter().any(Value::is_array))
     }
 }
 
@@ -115,5 +142,13 @@ mod tests {
             assert!(error.contains("`depth`"), "{json}: {error}");
         }
         assert!(at("[[0], [2, 2]]").unwrap_err().contains("[[0],[2,2]]"));
+        let at = |json: &str, layer| {
+            parse::<OneOrMany>(json).unwrap().at_layer(1, layer, "depth").map_err(|error| error.to_string())
+        };
+        assert_eq!((at("3", 7), at("[1, 2]", 7)), (Ok(3), Ok(2)));
+        assert_eq!((at("[1, [2, 4]]", 1), at("[[1], 5]", 1)), (Ok(4), Ok(5)));
+        for (json, layer) in [("[1, [2, 4]]", 2), ("[[1]]", 0), ("[1, [[2]]]", 0), (r#"[1, "2"]"#, 0)] {
+            assert!(at(json, layer).unwrap_err().contains("`depth`"), "{json}");
+        }
     }
 }

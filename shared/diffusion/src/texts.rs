@@ -1,11 +1,38 @@
 //! Texts, as denoisers take them: one or two CLIP encoders side by side, texts of any length, prompts with weights.
 
-use crate::clip::ClipText;
+use crate::clip::{ClipText, ClipTextConfig};
 use crate::component::Component;
 use crate::emphasis::{self, Chunk};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::tokenizer::{Tokenizer, TokenizerError};
+use crate::unet::UNetConfig;
+
+/// Refuses a denoiser that reads something else than what these text encoders, and the sizes of pictures, give.
+///
+/// # Errors
+/// [`Error::Config`].
+pub fn check_fit(unet: &UNetConfig, encoders: &[ClipTextConfig]) -> Result<(), Error> {
+    let read = unet.cross_attention_dim.at(0, "cross_attention_dim")?;
+    let given = encoders.iter().fold(0usize, |sum, encoder| sum.saturating_add(encoder.hidden_size));
+    if read != given {
+        return Err(Error::Config(format!(
+            "the denoiser reads text states of {read} values (`cross_attention_dim`), and the text encoders give {given}; take a base whose networks belong together"
+        )));
+    }
+    if !unet.has_text_time() {
+        return Ok(());
+    }
+    let pooled = encoders.last().filter(|encoder| encoder.with_projection());
+    let sizes = unet.addition_time_embed_dim.unwrap_or(0).saturating_mul(6);
+    let given = pooled.map_or(0, |encoder| encoder.projection_dim).saturating_add(sizes);
+    match unet.projection_class_embeddings_input_dim {
+        Some(read) if read != given => Err(Error::Config(format!(
+            "the denoiser reads {read} values beside the text states, where a pooled text and six sizes are {given}, as of SDXL's refiner or of models for variations, which are not supported; take a base that makes pictures from text alone"
+        ))),
+        _ => Ok(()),
+    }
+}
 
 /// Encoded texts on an engine; gradients flow through them where encoders learn.
 pub struct TextStates<E: Engine> {

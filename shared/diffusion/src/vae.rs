@@ -18,6 +18,7 @@ pub struct VaeConfig {
     #[serde(default = "three")]
     pub out_channels: usize,
     /// Channels of each level, from the finest; each further level halves the size.
+    #[serde(default)]
     pub block_out_channels: Vec<usize>,
     /// ResNet blocks for each level of the encoder; the decoder has one more.
     #[serde(default = "one")]
@@ -98,6 +99,13 @@ impl VaeConfig {
     /// # Errors
     /// [`Error::Config`].
     pub fn check(&self) -> Result<()> {
+        if self.class_name != class_name() {
+            return Err(Error::Config(format!(
+                "this is an autoencoder of the kind `{}`, and `{}` alone is supported; take the base's usual one",
+                self.class_name,
+                class_name()
+            )));
+        }
         check_sizes(&self.block_out_channels, self.sample_size)?;
         at_most("layers_per_block", self.layers_per_block, MAX_LAYERS)?;
         at_most("latent_channels", self.latent_channels, MAX_WIDTH)?;
@@ -360,5 +368,8 @@ mod tests {
             let error = check(&format!(r#", "{field}": {value}"#)).unwrap_err();
             assert!(error.contains(field), "{field}: {error}");
         }
+        let tiny = r#"{"_class_name": "AutoencoderTiny", "encoder_block_out_channels": [64, 64], "latent_channels": 4}"#;
+        let error = parse::<VaeConfig>(tiny).unwrap().check().unwrap_err().to_string();
+        assert!(error.contains("`AutoencoderTiny`") && error.contains("`AutoencoderKL`"), "{error}");
     }
 }

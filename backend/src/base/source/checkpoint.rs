@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use candle_core::DType;
-use mudi_diffusion::Component;
 use mudi_diffusion::ldm::Checkpoint;
 use mudi_diffusion::schedule::{NoiseSchedule, PredictionType, SchedulerConfig, TimestepSpacing};
+use mudi_diffusion::vae::VaeConfig;
+use mudi_diffusion::{Component, lora};
 use mudi_engine_candle::CandleEngine;
 use mudi_engine_candle::weights::{FileWeights, Precision};
 
@@ -21,6 +22,9 @@ pub(super) struct CheckpointFile {
     zero_snr: bool,
 }
 
+/// What the denoiser's names start with in a file.
+const DENOISER: &str = "model.diffusion_model.";
+
 /// Tensors that some trainers of SDXL put into a file to say what it predicts, and that its schedule ends in pure noise.
 pub(crate) const VELOCITY_FLAG: &str = "v_pred";
 pub(crate) const ZERO_SNR_FLAG: &str = "ztsnr";
@@ -34,8 +38,13 @@ impl CheckpointFile {
     pub(super) fn open(path: &Path) -> Result<Self, BaseError> {
         refuse_pickles(path)?;
         let mut file = FileWeights::open(&CandleEngine::cpu(), path)?;
-        let checkpoint = Checkpoint::detect(&|name: &str| file.shape(name).map(<[usize]>::to_vec))
-            .map_err(|source| BaseError::Config { path: path.to_owned(), source })?;
+        let mut checkpoint = Checkpoint::detect(&|name: &str| file.shape(name).map(<[usize]>::to_vec))
+            .map_err(|source| {
+                let is_lora = file.names().any(|name| lora::names::split(name).is_some());
+                let lora = "it holds a LoRA, which changes a base and is none itself; give it as --lora, with a base";
+                let source = if is_lora { mudi_diffusion::Error::Config(lora.to_owned()) } else { source };
+                BaseError::Config { path: path.to_owned(), source }
+            })?;
         if let Some(text) = checkpoint.text.iter().find(|text| text.config.vocab_size != vocabulary::TOKENS) {
             let reason = format!(
                 "its text encoder has {} tokens, and CLIP's vocabulary {}; name a folder in diffusers' layout, which has its own",
@@ -46,6 +55,10 @@ impl CheckpointFile {
             return Err(BaseError::Config { path: path.to_owned(), source });
         }
         let prediction = prediction(&mut file, &checkpoint)?;
+        if is_second(&checkpoint) && prediction == PredictionType::Epsilon {
+            // SD 2's models of noise were trained on pictures of 512 pixels, those of velocity on larger ones.
+            checkpoint.unet.sample_size = Some(64);
+        }
         let zero_snr = file.shape(ZERO_SNR_FLAG).is_some();
         Ok(Self { path: path.to_owned(), checkpoint: Arc::new(checkpoint), prediction, zero_snr })
     }
@@ -56,9 +69,25 @@ impl CheckpointFile {
         component: Component,
         precision: Precision,
     ) -> Result<FileWeights, BaseError> {
+        if component == Component::Vae {
+            self.vae_config()?;
+        }
         let checkpoint = self.checkpoint.clone();
         let weights = FileWeights::open_as(engine, &self.path, precision)?;
-        Ok(weights.named(move |name| checkpoint.stored(component, name)))
+        let within = if component == Component::Unet { Some(DENOISER) } else { None };
+        Ok(weights.named(move |name| checkpoint.stored(component, name)).all_below(within))
+    }
+
+    /// The autoencoder's configuration.
+    pub(super) fn vae_config(&self) -> Result<VaeConfig, BaseError> {
+        if self.checkpoint.holds_vae {
+            return Ok(self.checkpoint.vae.clone());
+        }
+        let source = mudi_diffusion::Error::Config(
+            "it holds no autoencoder (tensors that start with `first_stage_model.`); give one of its family as --vae, or take a whole checkpoint"
+                .to_owned(),
+        );
+        Err(BaseError::Config { path: self.path.clone(), source })
     }
 
     pub(super) fn schedule(&self) -> Result<NoiseSchedule, BaseError> {
@@ -89,19 +118,22 @@ pub(super) fn refuse_pickles(path: &Path) -> Result<(), BaseError> {
     Ok(())
 }
 
-/// What the denoiser predicts: what the file says (`modelspec.prediction_type`), or how it was marked, or for SD 2 what its
-/// weights look like.
+/// Whether it is of SD 2.
+fn is_second(checkpoint: &Checkpoint) -> bool {
+    !checkpoint.unet.has_text_time() && checkpoint.text.iter().any(|text| text.pads_with_zero)
+}
+
+/// What the denoiser predicts: how the file was marked, which nobody does by accident, or what it says
+/// (`modelspec.prediction_type`, which tools write into every file), or for SD 2 what its weights look like.
 fn prediction(file: &mut FileWeights, checkpoint: &Checkpoint) -> Result<PredictionType, BaseError> {
+    if file.shape(VELOCITY_FLAG).is_some() {
+        return Ok(PredictionType::VPrediction);
+    }
     if let Some(said) = file.metadata().get("modelspec.prediction_type") {
         let velocity = said.starts_with('v');
         return Ok(if velocity { PredictionType::VPrediction } else { PredictionType::Epsilon });
     }
-    if file.shape(VELOCITY_FLAG).is_some() {
-        return Ok(PredictionType::VPrediction);
-    }
-    let second_family =
-        !checkpoint.unet.has_text_time() && checkpoint.text.iter().any(|text| text.pads_with_zero);
-    if !second_family {
+    if !is_second(checkpoint) {
         return Ok(PredictionType::Epsilon);
     }
     let Some(bias) = file.read(TELLING)? else { return Ok(PredictionType::VPrediction) };

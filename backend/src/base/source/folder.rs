@@ -10,11 +10,19 @@ use mudi_engine_candle::weights::{FileWeights, Precision};
 
 use crate::base::BaseError;
 
+/// What git's checkout holds in place of a large file starts with.
+const LFS_POINTER: &str = "version https://git-lfs";
+
 pub(crate) fn read_text(path: &Path) -> Result<String, BaseError> {
-    std::fs::read_to_string(path).map_err(|source| match source.kind() {
+    let text = std::fs::read_to_string(path).map_err(|source| match source.kind() {
         std::io::ErrorKind::NotFound => BaseError::Missing { path: path.to_owned() },
         _ => BaseError::Read { path: path.to_owned(), source },
-    })
+    })?;
+    if text.starts_with(LFS_POINTER) {
+        let reason = "this is not the file but a pointer of Git LFS to it; download the files themselves (`git lfs pull`)";
+        return Err(BaseError::Folder { path: path.to_owned(), reason: reason.to_owned() });
+    }
+    Ok(text)
 }
 
 /// What describes a network, and the noise schedule, in their folders.
@@ -28,7 +36,19 @@ pub(super) const SCHEDULER: &str = "scheduler/scheduler_config.json";
 pub fn read_config<C: serde::de::DeserializeOwned>(folder: &Path) -> Result<C, BaseError> {
     let path = folder.join(CONFIG);
     let text = read_text(&path)?;
-    mudi_diffusion::parse(&text).map_err(|source| BaseError::Config { path, source })
+    refuse_quantized(&text)
+        .and_then(|()| mudi_diffusion::parse(&text))
+        .map_err(|source| BaseError::Config { path, source })
+}
+
+/// Weights in four or eight bits lie in other shapes, with numbers beside them.
+fn refuse_quantized(text: &str) -> mudi_diffusion::Result<()> {
+    let config: serde_json::Value = mudi_diffusion::parse(text)?;
+    let Some(how) = config.get("quantization_config").filter(|how| !how.is_null()) else { return Ok(()) };
+    let method = how.get("quant_method").and_then(serde_json::Value::as_str).unwrap_or("an unknown method");
+    Err(mudi_diffusion::Error::Config(format!(
+        "the weights are quantized (`quantization_config`, {method}), which is not supported; take the model in f16 or bf16"
+    )))
 }
 
 /// Names of weights, the most exact first: whole, in shards with an index, in half precision; as diffusers and transformers

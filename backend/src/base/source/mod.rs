@@ -3,6 +3,7 @@
 
 mod checkpoint;
 mod folder;
+mod kind;
 mod other_vae;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,8 @@ use checkpoint::CheckpointFile;
 pub(crate) use checkpoint::{VELOCITY_FLAG, ZERO_SNR_FLAG, checkpoint_schedule};
 pub use folder::{load_file, load_network, read_config};
 pub(crate) use folder::{load_tokenizer, read_text, weights_file};
+use kind::Kind;
+pub(crate) use kind::is_around_checkpoint;
 use mudi_diffusion::clip::ClipTextConfig;
 use mudi_diffusion::lora::names::Layers;
 use mudi_diffusion::schedule::NoiseSchedule;
@@ -51,7 +54,10 @@ impl Source {
     /// [`BaseError`], naming the file and the fault.
     pub fn open(path: &Path) -> Result<Self, BaseError> {
         let place = if path.is_dir() {
-            Place::Folder(path.to_owned())
+            match kind::of(path)? {
+                Kind::Folder(folder) => Place::Folder(folder),
+                Kind::File(file) => Place::File(Box::new(CheckpointFile::open(&file)?)),
+            }
         } else if path.is_file() {
             Place::File(Box::new(CheckpointFile::open(path)?))
         } else {
@@ -85,7 +91,11 @@ impl Source {
     /// [`BaseError::OtherVae`] for one whose latents are not this model's; [`BaseError`] for one that cannot be read.
     pub fn with_vae(mut self, path: Option<&Path>) -> Result<Self, BaseError> {
         if let Some(path) = path {
-            let own = self.vae_config().ok();
+            let own = match &self.place {
+                // Of a file without an autoencoder it is known what its latents are.
+                Place::File(file) => Some(file.checkpoint.vae.clone()),
+                Place::Folder(_) => self.vae_config().ok(),
+            };
             self.vae = Some(OtherVae::open(path, self.unet_config()?.in_channels, own.as_ref())?);
         }
         Ok(self)
@@ -144,7 +154,7 @@ impl Source {
                 config.check().map_err(|source| BaseError::Config { path, source })?;
                 Ok(config)
             }
-            (None, Place::File(file)) => Ok(file.checkpoint.vae.clone()),
+            (None, Place::File(file)) => file.vae_config(),
         }
     }
 
@@ -180,7 +190,11 @@ impl Source {
                 folder.join(component.folder()).is_dir()
                     || (component == Component::Vae && self.vae.is_some())
             }
-            Place::File(file) => component != Component::TextEncoder2 || file.checkpoint.text.len() > 1,
+            Place::File(file) => match component {
+                Component::TextEncoder2 => file.checkpoint.text.len() > 1,
+                Component::Vae => file.checkpoint.holds_vae || self.vae.is_some(),
+                _ => true,
+            },
         }
     }
 
@@ -197,6 +211,19 @@ impl Source {
                 .collect(),
             Place::File(file) => Ok(file.checkpoint.text.iter().map(|text| text.config.clone()).collect()),
         }
+    }
+
+    /// Refuses text encoders, with these configurations, that give something else than what the denoiser reads.
+    ///
+    /// # Errors
+    /// [`BaseError::Config`].
+    pub fn check_fit(&self, text: &[ClipTextConfig]) -> Result<(), BaseError> {
+        let path = match &self.place {
+            Place::Folder(folder) => folder.join(Component::Unet.folder()).join(folder::CONFIG),
+            Place::File(_) => self.path.clone(),
+        };
+        mudi_diffusion::texts::check_fit(&self.unet_config()?, text)
+            .map_err(|source| BaseError::Config { path, source })
     }
 
     /// The tokenizer of a text encoder; checkpoint files have none and were trained with CLIP's.

@@ -79,12 +79,14 @@ impl OtherVae {
         if weights.shape("decoder.conv_in.weight").is_none() {
             return Err(other("the file holds no autoencoder"));
         }
-        // With diffusers' names, which need their configuration.
+        // With diffusers' names, which need their configuration; one that has come alone is taken for one like the base's own.
         let folder = path.parent().unwrap_or(Path::new(""));
-        if folder.join("config.json").is_file() {
-            Ok(Self { file, folder: Some(folder.to_owned()), config: read_config(folder)?, ldm: None })
-        } else {
-            Err(other("it has diffusers' names, and there is no config.json beside it"))
+        match own {
+            _ if folder.join("config.json").is_file() => {
+                Ok(Self { file, folder: Some(folder.to_owned()), config: read_config(folder)?, ldm: None })
+            }
+            Some(own) => Ok(Self { file, folder: None, config: own.clone(), ldm: None }),
+            None => Err(other("it has diffusers' names, and there is no config.json beside it")),
         }
     }
 

@@ -3,11 +3,13 @@
 //! Shapes do not tell the number of attention heads: SD 1.5 has eight at every level; SD 2 and SDXL have one for every 64
 //! channels, as have all text encoders.
 
+use serde_json::Value;
+
 use super::{Checkpoint, ShapeOf, TextEncoder, TextNames, UNET, VAE};
 use crate::clip::{ClipTextConfig, LEGACY_EOS};
 use crate::config::{OneOrMany, parse};
 use crate::error::{Error, Result};
-use crate::unet::UNetConfig;
+use crate::unet::{UNetConfig, purpose};
 use crate::vae::VaeConfig;
 
 /// Channels of an attention head where a model does not have eight heads at every level.
@@ -57,13 +59,13 @@ impl Checkpoint {
         }
         let text = text_encoders(shape)?;
         let mut unet = unet(&below(shape, UNET)).ok_or_else(|| no("its denoiser has unknown blocks"))?;
-        let mut vae = vae(&below(shape, VAE)).ok_or_else(|| {
-            no("it holds no autoencoder (tensors that start with `first_stage_model.`); take a whole checkpoint")
-        })?;
+        let held = vae(&below(shape, VAE));
+        let holds_vae = held.is_some();
+        let mut vae = held.map_or_else(usual_vae, Ok)?;
         if unet.has_text_time() {
             vae.scaling_factor = SDXL_SCALING;
         }
-        let open_clip = text.iter().any(|encoder| matches!(encoder.names, TextNames::OpenClip(_)));
+        let open_clip = text.iter().any(|encoder| matches!(encoder.names, TextNames::OpenClip { .. }));
         unet.attention_head_dim = if open_clip {
             OneOrMany::Many(unet.block_out_channels.iter().map(|width| (width / HEAD).max(1)).collect())
         } else {
@@ -76,18 +78,27 @@ impl Checkpoint {
         });
         if unet.in_channels != vae.latent_channels {
             return Err(no(&format!(
-                "its denoiser reads {} channels where its latents have {}, as models for inpainting do",
-                unet.in_channels, vae.latent_channels
+                "its denoiser reads {} channels where its latents have {}, as models for {} do",
+                unet.in_channels,
+                vae.latent_channels,
+                purpose(unet.in_channels)
             )));
         }
-        Ok(Self { unet, vae, text })
+        Ok(Self { unet, vae, holds_vae, text })
     }
+}
+
+/// The autoencoder that all of these models have, for a file that leaves it to the program.
+fn usual_vae() -> Result<VaeConfig> {
+    parse(r#"{"block_out_channels": [128, 256, 512, 512], "layers_per_block": 2, "latent_channels": 4}"#)
 }
 
 /// What a file seems to be that is no checkpoint.
 fn other_kind(shape: &ShapeOf<'_>) -> &'static str {
     let has = |name: &str| shape(name).is_some();
-    if has("conv_in.weight") || has("down_blocks.0.resnets.0.conv1.weight") {
+    if has("input_blocks.0.0.weight") {
+        "it holds a denoiser alone; take a whole checkpoint, with its text encoders"
+    } else if has("conv_in.weight") || has("down_blocks.0.resnets.0.conv1.weight") {
         "it holds one network with diffusers' names; name the folder that holds all of them"
     } else if has("decoder.conv_in.weight") || has("first_stage_model.decoder.conv_in.weight") {
         "it holds an autoencoder only; give it as --vae"
@@ -104,9 +115,14 @@ fn other_kind(shape: &ShapeOf<'_>) -> &'static str {
 /// Blocks of one level on the way down.
 struct LevelShape {
     channels: usize,
-    layers: usize,
-    /// Transformer blocks of each attention; none without attention.
-    depth: Option<usize>,
+    /// Transformer blocks of each layer's attention; none without attention.
+    depths: Vec<Option<usize>>,
+}
+
+impl LevelShape {
+    fn attends(&self) -> bool {
+        self.depths.iter().any(Option::is_some)
+    }
 }
 
 fn unet(shape: &ShapeOf<'_>) -> Option<UNetConfig> {
@@ -117,8 +133,8 @@ fn unet(shape: &ShapeOf<'_>) -> Option<UNetConfig> {
         if let Some(channels) = outputs(shape, &format!("{at}.0.in_layers.2")) {
             let depth = depth(shape, &format!("{at}.1"));
             match levels.last_mut() {
-                Some(level) if !open => level.layers += 1,
-                _ => levels.push(LevelShape { channels, layers: 1, depth }),
+                Some(level) if !open => level.depths.push(depth),
+                _ => levels.push(LevelShape { channels, depths: vec![depth] }),
             }
             open = false;
         } else if outputs(shape, &format!("{at}.0.op")).is_some() {
@@ -128,60 +144,90 @@ fn unet(shape: &ShapeOf<'_>) -> Option<UNetConfig> {
         }
     }
     let first = outputs(shape, "input_blocks.0.0")?;
-    let middle = depth(shape, "middle_block.1")?;
+    // Distilled models have no transformer in the middle, or no middle at all.
+    let middle = depth(shape, "middle_block.1");
+    let middle_type = match outputs(shape, "middle_block.0.in_layers.2") {
+        _ if middle.is_some() => Some("UNetMidBlock2DCrossAttn"),
+        Some(_) => Some("UNetMidBlock2D"),
+        // Those have one layer a level; others lack what they should have.
+        None if levels.iter().all(|level| level.depths.len() == 1) => None,
+        None => return None,
+    };
     if levels.is_empty() || open {
         return None;
     }
     let with = levels
         .iter()
         .enumerate()
-        .find_map(|(index, level)| level.depth.map(|_| block_before(&levels, index)))
+        .find_map(|(index, level)| level.attends().then(|| block_before(&levels, index)))
         .map_or_else(|| "middle_block.1".to_owned(), |block| format!("input_blocks.{block}.1"));
     let context = inputs(shape, &format!("{with}.transformer_blocks.0.attn2.to_k"))?;
     let linear = shape(&format!("{with}.proj_in.weight"))?.len() == 2;
     let added = inputs(shape, "label_emb.0.0");
     let kinds = |cross: &str, plain: &str| -> Vec<String> {
-        let kind = |level: &LevelShape| if level.depth.is_some() { cross } else { plain }.to_owned();
+        let kind = |level: &LevelShape| if level.attends() { cross } else { plain }.to_owned();
         levels.iter().map(kind).collect()
     };
     let mut up_block_types = kinds("CrossAttnUpBlock2D", "UpBlock2D");
     up_block_types.reverse();
-    // The coarsest level may have its transformers in the middle block only.
-    let depths = levels
+    let mut first_up = 0;
+    let up: Vec<Value> = levels
         .iter()
-        .enumerate()
-        .map(|(index, level)| level.depth.unwrap_or(if index + 1 == levels.len() { middle } else { 1 }));
-    let json = serde_json::json!({
+        .rev()
+        .map(|level| {
+            let blocks = first_up..=first_up + level.depths.len();
+            first_up = blocks.end() + 1;
+            blocks.map(|block| depth(shape, &format!("output_blocks.{block}.1"))).collect::<Vec<_>>()
+        })
+        .map(|depths| one_or_each(&depths, 1))
+        .collect();
+    // The coarsest level may have its transformers in the middle block only.
+    let unsaid = |index: usize| if index + 1 == levels.len() { middle.unwrap_or(1) } else { 1 };
+    let down: Vec<Value> =
+        levels.iter().enumerate().map(|(index, level)| one_or_each(&level.depths, unsaid(index))).collect();
+    let attending = |at: usize| levels[at].attends();
+    let mirrored = (0..levels.len()).all(|at| !attending(at) || up[levels.len() - 1 - at] == down[at])
+        && down.iter().all(Value::is_number);
+    let mut json = serde_json::json!({
         "in_channels": inputs(shape, "input_blocks.0.0")?,
         "out_channels": outputs(shape, "out.2")?,
         "block_out_channels": levels.iter().map(|level| level.channels).collect::<Vec<_>>(),
         "down_block_types": kinds("CrossAttnDownBlock2D", "DownBlock2D"),
         "up_block_types": up_block_types,
-        "mid_block_type": "UNetMidBlock2DCrossAttn",
-        "layers_per_block": alike(levels.iter().map(|level| level.layers).collect()),
+        "mid_block_type": middle_type,
+        "layers_per_block": alike(levels.iter().map(|level| level.depths.len().into()).collect()),
         "attention_head_dim": SD15_HEADS,
-        "transformer_layers_per_block": alike(depths.collect()),
+        "transformer_layers_per_block": alike(down),
         "cross_attention_dim": context,
         "use_linear_projection": linear,
         "addition_embed_type": added.map(|_| "text_time"),
         "addition_time_embed_dim": added.map(|_| SIZE_EMBEDDING),
         "projection_class_embeddings_input_dim": added,
     });
+    if !mirrored {
+        json["reverse_transformer_layers_per_block"] = up.into();
+    }
     // The first convolution has the channels of the finest level in all of these models.
     (first == levels[0].channels).then(|| parse(&json.to_string()).ok()).flatten()
 }
 
 /// One number where all levels have the same: diffusers names the layers of kohya's LoRAs by it.
-fn alike(levels: Vec<usize>) -> OneOrMany {
+fn alike(levels: Vec<Value>) -> Value {
     match levels.first() {
-        Some(&first) if levels.iter().all(|level| *level == first) => OneOrMany::One(first),
-        _ => OneOrMany::Many(levels),
+        Some(first) if levels.iter().all(|level| level == first) => first.clone(),
+        _ => levels.into(),
     }
+}
+
+/// The depths of a level's attentions: one number where all are alike, `unsaid` where there is none.
+fn one_or_each(depths: &[Option<usize>], unsaid: usize) -> Value {
+    let numbers: Vec<Value> = depths.iter().map(|depth| depth.unwrap_or(unsaid).into()).collect();
+    alike(numbers)
 }
 
 /// The number of the first block of level `index`.
 fn block_before(levels: &[LevelShape], index: usize) -> usize {
-    1 + levels[..index].iter().map(|level| level.layers + 1).sum::<usize>()
+    1 + levels[..index].iter().map(|level| level.depths.len() + 1).sum::<usize>()
 }
 
 /// Transformer blocks of the attention at `at`; none without one.
@@ -223,7 +269,10 @@ pub(super) const TRANSFORMERS: [&str; 2] =
 pub(super) const OPEN_CLIP: [&str; 2] = ["cond_stage_model.model.", "conditioner.embedders.1.model."];
 
 fn text_encoders(shape: &ShapeOf<'_>) -> Result<Vec<TextEncoder>> {
-    let first = TRANSFORMERS.into_iter().find_map(|prefix| transformers(&below(shape, prefix), prefix));
+    let first = TRANSFORMERS.into_iter().find_map(|prefix| {
+        // Some old tools left out the second prefix, as some versions of transformers do.
+        ["text_model.", ""].iter().find_map(|inner| transformers(&below(shape, prefix), prefix, inner))
+    });
     let second = OPEN_CLIP.into_iter().find_map(|prefix| open_clip(&below(shape, prefix), prefix));
     let text: Vec<TextEncoder> = first.into_iter().chain(second).collect();
     let refiner = "conditioner.embedders.0.model.ln_final.weight";
@@ -236,15 +285,16 @@ fn text_encoders(shape: &ShapeOf<'_>) -> Result<Vec<TextEncoder>> {
     }
 }
 
-fn transformers(shape: &ShapeOf<'_>, prefix: &'static str) -> Option<TextEncoder> {
-    let layer = |index: usize, name: &str| format!("text_model.encoder.layers.{index}.{name}");
+fn transformers(shape: &ShapeOf<'_>, prefix: &'static str, inner: &str) -> Option<TextEncoder> {
+    let layer = |index: usize, name: &str| format!("{inner}encoder.layers.{index}.{name}");
     let count = (0..).take_while(|&index| outputs(shape, &layer(index, "mlp.fc1")).is_some()).count();
+    let tokens = format!("{inner}embeddings.token_embedding");
     let config = Sizes {
-        vocabulary: outputs(shape, "text_model.embeddings.token_embedding")?,
-        width: inputs(shape, "text_model.embeddings.token_embedding")?,
+        vocabulary: outputs(shape, &tokens)?,
+        width: inputs(shape, &tokens)?,
         inside: outputs(shape, &layer(0, "mlp.fc1"))?,
         layers: count,
-        positions: outputs(shape, "text_model.embeddings.position_embedding")?,
+        positions: outputs(shape, &format!("{inner}embeddings.position_embedding"))?,
         projection: None,
     }
     .config("quick_gelu");
@@ -256,16 +306,22 @@ fn open_clip(shape: &ShapeOf<'_>, prefix: &'static str) -> Option<TextEncoder> {
     let count = (0..).take_while(|&index| outputs(shape, &layer(index)).is_some()).count();
     // SDXL pools the last layer's state. SD 2 is conditioned on the last but one's, and its last one is never used.
     let pools = prefix.starts_with("conditioner.");
+    let linear = outputs(shape, "text_projection");
+    let projection = || linear.or_else(|| shape("text_projection")?.get(1).copied());
     let config = Sizes {
         vocabulary: outputs(shape, "token_embedding")?,
         width: inputs(shape, "token_embedding")?,
         inside: outputs(shape, &layer(0))?,
         layers: if pools { count } else { count.saturating_sub(1) },
         positions: shape("positional_embedding")?.first().copied()?,
-        projection: if pools { Some(*shape("text_projection")?.get(1)?) } else { None },
+        projection: if pools { Some(projection()?) } else { None },
     }
     .config("gelu");
-    Some(TextEncoder { config, pads_with_zero: true, names: TextNames::OpenClip(prefix) })
+    Some(TextEncoder {
+        config,
+        pads_with_zero: true,
+        names: TextNames::OpenClip { prefix, linear: linear.is_some() },
+    })
 }
 
 /// The sizes of a text encoder.

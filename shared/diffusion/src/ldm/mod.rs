@@ -55,8 +55,8 @@ impl Stored {
 enum TextNames {
     /// transformers' names after this prefix.
     Transformers(&'static str),
-    /// OpenCLIP's names after this prefix.
-    OpenClip(&'static str),
+    /// OpenCLIP's names after this prefix; some tools leave the projection of the pooled state as transformers has it (`linear`).
+    OpenClip { prefix: &'static str, linear: bool },
 }
 
 /// A text encoder of a checkpoint.
@@ -74,8 +74,10 @@ pub struct TextEncoder {
 pub struct Checkpoint {
     /// The denoiser.
     pub unet: UNetConfig,
-    /// The autoencoder.
+    /// The autoencoder; the usual one of the family where the file holds none.
     pub vae: VaeConfig,
+    /// Whether the file holds its weights.
+    pub holds_vae: bool,
     /// One text encoder, or SDXL's two.
     pub text: Vec<TextEncoder>,
 }
@@ -89,19 +91,21 @@ impl Checkpoint {
             // OpenCLIP's encoders have the activation of the paper, OpenAI's an approximation.
             let open_clip = index > 0 || (!several && config.hidden_act == "gelu");
             let names = match (open_clip, several) {
-                (true, _) => TextNames::OpenClip(detect::OPEN_CLIP[usize::from(several)]),
+                (true, _) => {
+                    TextNames::OpenClip { prefix: detect::OPEN_CLIP[usize::from(several)], linear: false }
+                }
                 (false, _) => TextNames::Transformers(detect::TRANSFORMERS[usize::from(several)]),
             };
             TextEncoder { config, pads_with_zero: open_clip, names }
         });
-        Self { unet, vae, text: text.collect() }
+        Self { unet, vae, holds_vae: true, text: text.collect() }
     }
 
     /// How many layers a text encoder has in the file beyond those that are used: SD 2 is conditioned on the last layer but
     /// one.
     #[must_use]
     pub fn unused_text_layers(&self) -> usize {
-        usize::from(self.text.len() == 1 && matches!(self.text[0].names, TextNames::OpenClip(_)))
+        usize::from(self.text.len() == 1 && matches!(self.text[0].names, TextNames::OpenClip { .. }))
     }
 
     /// Where the file has the weight that diffusers calls `name` in `component`; none where it has a name of another

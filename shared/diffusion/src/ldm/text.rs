@@ -7,7 +7,10 @@ impl TextEncoder {
     pub(super) fn stored(&self, name: &str) -> Option<Stored> {
         match self.names {
             TextNames::Transformers(prefix) => Some(Stored::whole(format!("{prefix}{name}"))),
-            TextNames::OpenClip(prefix) => {
+            TextNames::OpenClip { prefix, linear: true } if name == PROJECTION => {
+                Some(Stored::whole(format!("{prefix}{name}")))
+            }
+            TextNames::OpenClip { prefix, .. } => {
                 let Stored { name, part } = open_clip(name)?;
                 Some(Stored { name: format!("{prefix}{name}"), part })
             }
@@ -15,10 +18,13 @@ impl TextEncoder {
     }
 }
 
+/// The projection of the pooled state, as transformers names it.
+const PROJECTION: &str = "text_projection.weight";
+
 /// OpenCLIP's name for the weight that transformers calls `name`.
 fn open_clip(name: &str) -> Option<Stored> {
     let stored = |name: &str, part| Some(Stored { name: name.to_owned(), part });
-    if name == "text_projection.weight" {
+    if name == PROJECTION {
         // Multiplied from the other side.
         return stored("text_projection", Part::Transposed);
     }

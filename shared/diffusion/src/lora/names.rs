@@ -53,10 +53,18 @@ pub enum Part {
     LokrW2B,
     /// The core of LoKr's second factor.
     LokrT2,
+    /// What is added to the weight as it is, of the weight's shape: LyCORIS' full training.
+    Diff,
+    /// What is added to the bias, `[O]`.
+    DiffBias,
+    /// What is added to a norm's scale.
+    NormScale,
+    /// What is added to a norm's shift.
+    NormShift,
 }
 
 /// Ends of names.
-const SUFFIXES: [(&str, Part); 31] = [
+const SUFFIXES: [(&str, Part); 35] = [
     (".alpha", Part::Alpha),
     (".lora_A.weight", Part::Down),
     (".lora_B.weight", Part::Up),
@@ -88,6 +96,10 @@ const SUFFIXES: [(&str, Part); 31] = [
     (".lokr_w2_a", Part::LokrW2A),
     (".lokr_w2_b", Part::LokrW2B),
     (".lokr_t2", Part::LokrT2),
+    (".diff", Part::Diff),
+    (".diff_b", Part::DiffBias),
+    (".w_norm", Part::NormScale),
+    (".b_norm", Part::NormShift),
 ];
 
 /// Splits a tensor's name into that of its layer, as the file has it, and its part; none for names that are not of a
@@ -223,7 +235,7 @@ fn names(layer: &Layer, unet: &UNetConfig) -> Vec<String> {
     };
     match layer.component {
         Component::Unet => {
-            let mut names = prefixed(&["", "unet.", "lora_unet_", "base_model.model."], path);
+            let mut names = prefixed(&["", "unet.", "lora_unet_", "lycoris_", "base_model.model."], path);
             if let Some(ldm) = unet_module(unet, path) {
                 names.extend(prefixed(&["lora_unet_", "diffusion_model."], &ldm));
             }
@@ -236,6 +248,7 @@ fn names(layer: &Layer, unet: &UNetConfig) -> Vec<String> {
                 "lora_te_",
                 "lora_te1_",
                 "text_encoders.clip_l.transformer.",
+                "text_encoders.clip_h.transformer.",
                 "base_model.model.",
             ];
             [prefixed(&prefixes, path), prefixed(&prefixes, short)].concat()

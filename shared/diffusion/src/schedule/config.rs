@@ -56,6 +56,10 @@ pub enum TimestepSpacing {
     Linspace,
 }
 
+/// Parts of the names of diffusers' schedulers whose noise is not of Stable Diffusion's kind: their files may have the same fields, or none.
+const OTHER_PROCESSES: [&str; 8] =
+    ["FlowMatch", "EDM", "CosineDPM", "ScoreSde", "KarrasVe", "CMStochastic", "IPNDM", "UnCLIP"];
+
 /// More training timesteps than any model has: all that is counted by them fits in memory.
 const MAX_TIMESTEPS: usize = 100_000;
 
@@ -183,7 +187,10 @@ impl SchedulerConfig {
 
     /// Fails on options that would change the samples and that no sampler here has.
     pub(super) fn check_supported(&self) -> Result<(), ScheduleError> {
-        let unsupported = |what: String| Err(ScheduleError::Unsupported(what));
+        let unsupported = |what: String| {
+            let cure = "take a base of SD 1.5, SD 2.1 or SDXL whose schedule does without";
+            Err(ScheduleError::Unsupported(format!("{what}; {cure}")))
+        };
         for (name, value) in
             [("num_train_timesteps", self.num_train_timesteps), ("steps_offset", self.steps_offset)]
         {
@@ -209,9 +216,11 @@ impl SchedulerConfig {
             return unsupported(format!("`timestep_type` is `{kind}`, only `discrete` is known"));
         }
         if let Some(class) =
-            text("_class_name").filter(|name| name.contains("FlowMatch") || name.starts_with("EDM"))
+            text("_class_name").filter(|name| OTHER_PROCESSES.iter().any(|kind| name.contains(kind)))
         {
-            return unsupported(format!("`{class}` is not a variance-preserving schedule"));
+            return unsupported(format!(
+                "`{class}` adds noise in another way than Stable Diffusion's schedules"
+            ));
         }
         Ok(())
     }

@@ -280,7 +280,7 @@ fn ddim_levels(schedule: &NoiseSchedule, at: &[f64]) -> Result<Vec<Level>, Sched
         let t = *t as usize;
         let level = Level::from_alpha_bar(table[t]);
         if level.alpha_bar == 0.0 && config.prediction_type == PredictionType::Epsilon {
-            let what = "noise prediction says nothing where there is no signal (zero terminal SNR)";
+            let what = "noise prediction says nothing where there is no signal (zero terminal SNR); take the sampler euler";
             return Err(ScheduleError::Unsupported(what.into()));
         }
         levels.push(level);

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{MAX_LAYERS, MAX_WIDTH, OneOrMany, any, at_most, check_sizes, side};
+use crate::config::{MAX_LAYERS, MAX_WIDTH, OneOrMany, any, at_most, check_sizes, nullable, side};
 use crate::error::{Error, Result};
 
 /// The fields of `UNet2DConditionModel`'s configuration that SD 1.5, SD 2.1 and SDXL use.
@@ -18,8 +18,9 @@ pub struct UNetConfig {
     pub down_block_types: Vec<String>,
     /// `UpBlock2D` or `CrossAttnUpBlock2D` for each level, from the coarsest.
     pub up_block_types: Vec<String>,
-    /// `UNetMidBlock2DCrossAttn`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// `UNetMidBlock2DCrossAttn`, also where a file says nothing; `UNetMidBlock2D`, which is its first ResNet block alone; null: there is no
+    /// middle block, as in distilled models.
+    #[serde(default = "default_middle")]
     pub mid_block_type: Option<String>,
     /// ResNet blocks for each level on the way down; one more on the way up.
     pub layers_per_block: OneOrMany,
@@ -28,9 +29,12 @@ pub struct UNetConfig {
     /// The number of attention heads, where a file names it rightly.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub num_attention_heads: Option<OneOrMany>,
-    /// Transformer blocks in each attention of each level.
+    /// Transformer blocks in each attention of each level; a list in the list for layers that differ.
     #[serde(default = "one")]
     pub transformer_layers_per_block: OneOrMany,
+    /// The same on the way up, from the coarsest level, where it is not the way down reversed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reverse_transformer_layers_per_block: Option<OneOrMany>,
     /// Width of the text states.
     pub cross_attention_dim: OneOrMany,
     /// Linear rather than 1x1 convolution projections around the transformer blocks.
@@ -64,7 +68,7 @@ pub struct UNetConfig {
     #[serde(default = "default_act")]
     pub act_fn: String,
     /// `default`.
-    #[serde(default = "default_time_scale_shift")]
+    #[serde(default = "usual")]
     pub resnet_time_scale_shift: String,
     /// Self-attention left out; not supported.
     #[serde(default, deserialize_with = "any")]
@@ -75,6 +79,12 @@ pub struct UNetConfig {
     /// Class conditioning; not supported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class_embed_type: Option<String>,
+    /// Classes by number; not supported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub num_class_embeds: Option<usize>,
+    /// The strength of guidance as an input, as of models of latent consistency (LCM); not supported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_cond_proj_dim: Option<usize>,
     /// Further conditioning through the text states; not supported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encoder_hid_dim_type: Option<String>,
@@ -87,6 +97,18 @@ pub struct UNetConfig {
     /// What the middle block's results are divided by: 1.
     #[serde(default = "default_scale")]
     pub mid_block_scale_factor: f32,
+    /// What ResNet blocks' results are divided by: 1.
+    #[serde(default = "default_scale")]
+    pub resnet_out_scale_factor: f32,
+    /// ResNet blocks without a function of the timestep; not supported.
+    #[serde(default, deserialize_with = "nullable")]
+    pub resnet_skip_time_act: bool,
+    /// `positional`.
+    #[serde(default = "default_time_embedding")]
+    pub time_embedding_type: String,
+    /// `default`.
+    #[serde(default = "usual")]
+    pub attention_type: String,
     /// A function of the timestep's embedding; not supported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_embedding_act_fn: Option<String>,
@@ -100,6 +122,13 @@ pub struct UNetConfig {
 
 fn one() -> OneOrMany {
     OneOrMany::One(1)
+}
+#[allow(clippy::unnecessary_wraps, reason = "a field's default has the field's type")]
+fn default_middle() -> Option<String> {
+    Some(MIDDLE.to_owned())
+}
+fn default_time_embedding() -> String {
+    "positional".to_owned()
 }
 fn default_groups() -> usize {
     32
@@ -119,22 +148,25 @@ fn yes() -> bool {
 fn default_act() -> String {
     "silu".to_owned()
 }
-fn default_time_scale_shift() -> String {
+fn usual() -> String {
     "default".to_owned()
 }
 fn class_name() -> String {
     "UNet2DConditionModel".to_owned()
 }
 
+/// The middle block with a transformer, and the one without.
+const MIDDLE: &str = "UNetMidBlock2DCrossAttn";
+const PLAIN_MIDDLE: &str = "UNetMidBlock2D";
+
 /// One level of the UNet, with every choice made.
 pub(super) struct Level {
     pub(super) channels: usize,
-    pub(super) resnets: usize,
-    /// Heads and transformer blocks of each attention; none for plain blocks.
-    pub(super) attention: Option<AttentionShape>,
+    /// The layers, each a ResNet block and in some levels a transformer.
+    pub(super) layers: Vec<Option<AttentionShape>>,
 }
 
-/// The size of a level's transformers.
+/// The size of a transformer.
 #[derive(Clone, Copy)]
 pub(super) struct AttentionShape {
     pub(super) heads: usize,
@@ -167,15 +199,13 @@ impl UNetConfig {
     /// # Errors
     /// [`Error::Config`].
     pub fn check_base(&self) -> Result<()> {
-        self.check()?;
-        for index in 0..self.block_out_channels.len() {
-            self.level(index, false)?;
-            self.level(index, true)?;
-        }
+        self.transformers()?;
         if self.in_channels != self.out_channels {
             return Err(Error::Config(format!(
-                "`in_channels` is {} and `out_channels` {}, as of models for inpainting, which are not supported; take a base that makes pictures from text alone",
-                self.in_channels, self.out_channels
+                "`in_channels` is {} and `out_channels` {}, as of models for {}, which are not supported; take a base that makes pictures from text alone",
+                self.in_channels,
+                self.out_channels,
+                purpose(self.in_channels)
             )));
         }
         Ok(())
@@ -201,20 +231,31 @@ impl UNetConfig {
             (self.center_input_sample, "center_input_sample"),
             (self.downsample_padding != 1, "downsample_padding"),
             (self.mid_block_scale_factor != 1.0, "mid_block_scale_factor"),
+            (self.resnet_out_scale_factor != 1.0, "resnet_out_scale_factor"),
+            (self.resnet_skip_time_act, "resnet_skip_time_act"),
+            (self.attention_type != "default", "attention_type"),
+            (self.time_embedding_type != "positional", "time_embedding_type"),
             (self.time_embedding_act_fn.is_some(), "time_embedding_act_fn"),
             (self.timestep_post_act.is_some(), "timestep_post_act"),
             (self.class_embed_type.is_some(), "class_embed_type"),
+            (self.num_class_embeds.is_some(), "num_class_embeds"),
             (self.encoder_hid_dim_type.is_some(), "encoder_hid_dim_type"),
             (self.addition_embed_type.is_some() && !self.has_text_time(), "addition_embed_type"),
             (
-                self.mid_block_type.as_deref().is_some_and(|kind| kind != "UNetMidBlock2DCrossAttn"),
+                self.mid_block_type.as_deref().is_some_and(|kind| kind != MIDDLE && kind != PLAIN_MIDDLE),
                 "mid_block_type",
             ),
         ];
         if let Some((_, field)) = refused.iter().find(|(refused, _)| *refused) {
             return fail(format!(
-                "`{field}` has a value that SD 1.5, SD 2.1 and SDXL do not use; not supported"
+                "`{field}` has a value that SD 1.5, SD 2.1 and SDXL do not use, which is not supported; take a base of these families"
             ));
+        }
+        if self.time_cond_proj_dim.is_some() {
+            return fail(
+                "`time_cond_proj_dim` is set, as of models of latent consistency (LCM), which are not supported; take the model that it was made of, with an LCM LoRA for few steps"
+                    .to_owned(),
+            );
         }
         if let Some(channels) = self
             .block_out_channels
@@ -226,8 +267,8 @@ impl UNetConfig {
         Ok(())
     }
 
-    /// The transformers of level `index`, counted from the finest.
-    pub(super) fn attention(&self, index: usize) -> Result<AttentionShape> {
+    /// A transformer of level `index`, counted from the finest, of so many blocks.
+    fn attention(&self, index: usize, blocks: usize) -> Result<AttentionShape> {
         let heads = match &self.num_attention_heads {
             Some(heads) => heads.at(index, "num_attention_heads")?,
             None => self.attention_head_dim.at(index, "attention_head_dim")?,
@@ -236,7 +277,6 @@ impl UNetConfig {
         if heads == 0 || !channels.is_multiple_of(heads) {
             return Err(Error::Config(format!("{channels} channels cannot be split in {heads} heads")));
         }
-        let blocks = self.transformer_layers_per_block.at(index, "transformer_layers_per_block")?;
         at_most("transformer_layers_per_block", blocks, MAX_LAYERS)?;
         let context = self.cross_attention_dim.at(index, "cross_attention_dim")?;
         at_most("cross_attention_dim", context, MAX_WIDTH)?;
@@ -252,58 +292,64 @@ impl UNetConfig {
             ("CrossAttnDownBlock2D", false) | ("CrossAttnUpBlock2D", true) => true,
             _ => return Err(Error::Config(format!("block type {kind:?} is not supported"))),
         };
-        let attention = cross.then(|| self.attention(index)).transpose()?;
         let layers = self.layers_per_block.at(index, "layers_per_block")?;
         at_most("layers_per_block", layers, MAX_LAYERS)?;
-        Ok(Level { channels: self.block_out_channels[index], resnets: layers + usize::from(up), attention })
+        let layers = (0..layers + usize::from(up))
+            .map(|layer| cross.then(|| self.attention(index, self.depth(index, up, layer)?)).transpose());
+        Ok(Level { channels: self.block_out_channels[index], layers: layers.collect::<Result<_>>()? })
+    }
+
+    /// Transformer blocks of the attention of one layer of level `index`.
+    fn depth(&self, index: usize, up: bool, layer: usize) -> Result<usize> {
+        const DOWN: &str = "transformer_layers_per_block";
+        const UP: &str = "reverse_transformer_layers_per_block";
+        match &self.reverse_transformer_layers_per_block {
+            Some(depths) if up => depths.at_layer(self.block_out_channels.len() - 1 - index, layer, UP),
+            None if up && self.transformer_layers_per_block.is_nested() => Err(Error::Config(format!(
+                "`{DOWN}` has lists in its list, and there is no `{UP}`, which they need; copy the configuration again"
+            ))),
+            _ => self.transformer_layers_per_block.at_layer(index, layer, DOWN),
+        }
+    }
+
+    /// The transformer blocks behind each ResNet block, from the first to the last; none where no transformer is.
+    ///
+    /// # Errors
+    /// [`Error::Config`], naming the field.
+    pub fn transformers(&self) -> Result<Vec<Option<usize>>> {
+        self.check()?;
+        let levels = 0..self.block_out_channels.len();
+        let mut layers = Vec::new();
+        for index in levels.clone() {
+            layers.extend(self.level(index, false)?.layers);
+        }
+        layers.extend(self.middle()?);
+        for index in levels.rev() {
+            layers.extend(self.level(index, true)?.layers);
+        }
+        Ok(layers.into_iter().map(|layer| layer.map(|shape| shape.blocks)).collect())
+    }
+
+    /// The ResNet blocks of the middle block, the first of which has a transformer behind it in most models.
+    pub(super) fn middle(&self) -> Result<Vec<Option<AttentionShape>>> {
+        let last = self.block_out_channels.len() - 1;
+        match self.mid_block_type.as_deref() {
+            None => Ok(Vec::new()),
+            Some(PLAIN_MIDDLE) => Ok(vec![None]),
+            Some(_) => Ok(vec![Some(self.attention(last, self.depth(last, false, 0)?)?), None]),
+        }
+    }
+}
+
+/// What a denoiser is for that reads so many channels.
+pub(crate) fn purpose(in_channels: usize) -> &'static str {
+    match in_channels {
+        8 => "editing by instructions",
+        7 => "enlarging",
+        5 => "pictures with depth",
+        _ => "inpainting",
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use crate::ldm::tests::sdxl;
-
-    #[test]
-    fn bases_that_cannot_be_used_are_refused_by_field() {
-        assert!(sdxl().check_base().is_ok());
-        let refused = |field: &str, value: &str| {
-            let mut config = serde_json::to_value(sdxl()).unwrap();
-            config[field] = serde_json::from_str(value).unwrap();
-            let error =
-                serde_json::from_value::<super::UNetConfig>(config).unwrap().check_base().unwrap_err();
-            assert!(error.to_string().contains(field), "{field}: {error}");
-        };
-        refused("in_channels", "9");
-        // As of SSD-1B, whose blocks have transformers of different depths.
-        refused("transformer_layers_per_block", "[[0], [2, 2], [4, 4]]");
-        refused("layers_per_block", "[2, 2]");
-        refused("act_fn", r#""gelu""#);
-        refused("center_input_sample", "true");
-        refused("downsample_padding", "0");
-        refused("mid_block_scale_factor", "1.4142");
-        refused("time_embedding_act_fn", r#""silu""#);
-        refused("timestep_post_act", r#""silu""#);
-        refused("only_cross_attention", "[false, true, false]");
-        // Nothing is made of numbers that no network has.
-        refused("layers_per_block", "1000000000");
-        refused("transformer_layers_per_block", "[1, 2, 1000000000]");
-        refused("block_out_channels", "[320, 640, 1280000]");
-        refused("cross_attention_dim", "10000000000");
-    }
-
-    #[test]
-    fn what_diffusers_reads_as_one_value_or_as_several_is_read_as_both() {
-        let mut config = serde_json::to_value(sdxl()).unwrap();
-        assert!(config.as_object().unwrap().values().all(|value| !value.is_null()), "{config}");
-        for (size, side) in [("[64, 96]", Some(64)), ("96", Some(96)), ("null", None)] {
-            config["sample_size"] = serde_json::from_str(size).unwrap();
-            config["only_cross_attention"] = serde_json::json!([false, false, false]);
-            let read: super::UNetConfig = serde_json::from_value(config.clone()).unwrap();
-            assert_eq!(read.sample_size, side, "{size}");
-            assert!(read.check_base().is_ok(), "{size}");
-        }
-        config["sample_size"] = "large".into();
-        let error = serde_json::from_value::<super::UNetConfig>(config).unwrap_err().to_string();
-        assert!(error.contains("sample_size"), "{error}");
-    }
-}
+mod tests;

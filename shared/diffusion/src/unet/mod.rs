@@ -12,6 +12,7 @@ pub use blocks::Conditioning;
 use blocks::Transformer;
 pub(crate) use blocks::{ResNet, ResNetShape};
 pub use config::UNetConfig;
+pub(crate) use config::purpose;
 pub use time::AddedConditioning;
 use time::TimeEmbedding;
 
@@ -108,8 +109,8 @@ impl<E: Engine> UNet<E> {
         for index in 0..levels {
             let level = config.level(index, false)?;
             let mut at = root.at(format!("down_blocks.{index}"));
-            for j in 0..level.resnets {
-                let operation = layer(&mut at, j, channels, level.channels, level.attention)?;
+            for (j, attention) in level.layers.into_iter().enumerate() {
+                let operation = layer(&mut at, j, channels, level.channels, attention)?;
                 channels = level.channels;
                 stages.push(Stage { operation, skip: Skip::Push });
                 skips.push(channels);
@@ -123,8 +124,7 @@ impl<E: Engine> UNet<E> {
         }
 
         let mut at = root.at("mid_block");
-        let attention = config.attention(levels - 1)?;
-        for (j, attention) in [Some(attention), None].into_iter().enumerate() {
+        for (j, attention) in config.middle()?.into_iter().enumerate() {
             let operation = layer(&mut at, j, channels, channels, attention)?;
             stages.push(Stage { operation, skip: Skip::None });
         }
@@ -132,11 +132,11 @@ impl<E: Engine> UNet<E> {
         for (block, index) in (0..levels).rev().enumerate() {
             let level = config.level(index, true)?;
             let mut at = root.at(format!("up_blocks.{block}"));
-            for j in 0..level.resnets {
+            for (j, attention) in level.layers.into_iter().enumerate() {
                 let skip = skips.pop().ok_or_else(|| {
                     Error::Config("`layers_per_block` gives more layers up than skip connections".to_owned())
                 })?;
-                let operation = layer(&mut at, j, channels + skip, level.channels, level.attention)?;
+                let operation = layer(&mut at, j, channels + skip, level.channels, attention)?;
                 channels = level.channels;
                 stages.push(Stage { operation, skip: Skip::Pop });
             }

@@ -34,6 +34,11 @@ fn names_of_published_files_are_found() {
             &all[0],
         ),
         ("lora_unet_output_blocks_2_1_transformer_blocks_9_attn2_to_out_0.hada_w1_a", &all[1]),
+        ("lycoris_up_blocks_0_attentions_2_transformer_blocks_9_attn2_to_out_0.lokr_w1", &all[1]),
+        (
+            "text_encoders.clip_h.transformer.text_model.encoder.layers.11.self_attn.q_proj.lora_up.weight",
+            &all[2],
+        ),
         ("unet.up_blocks.0.attentions.2.transformer_blocks.9.attn2.processor.to_out_lora.up.weight", &all[1]),
         ("lora_te1_text_model_encoder_layers_11_self_attn_q_proj.alpha", &all[2]),
         ("text_encoder.text_model.encoder.layers.11.self_attn.q_proj.lora_linear_layer.up.weight", &all[2]),
