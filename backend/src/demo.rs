@@ -137,13 +137,18 @@ fn title(method: Method) -> &'static str {
     }
 }
 
-/// Makes room for a new demonstration.
-fn clear(out: &Path) -> Result<(), DemoError> {
-    let failed = |path: &Path, source| WriteError { path: path.to_owned(), source };
+/// Refuses a folder that holds anything but an earlier demonstration.
+fn check_free(out: &Path) -> Result<(), DemoError> {
     let occupied = std::fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some());
     if occupied && !out.join(JSON_NAME).exists() && !out.join("toys").join("truth.json").exists() {
         return Err(DemoError::Occupied { path: out.to_owned() });
     }
+    Ok(())
+}
+
+/// Makes room for a new demonstration.
+fn clear(out: &Path) -> Result<(), DemoError> {
+    let failed = |path: &Path, source| WriteError { path: path.to_owned(), source };
     for folder in ["toys", "runs"].map(|name| out.join(name)) {
         if folder.exists() {
             std::fs::remove_dir_all(&folder).map_err(|source| failed(&folder, source))?;
@@ -157,10 +162,13 @@ fn clear(out: &Path) -> Result<(), DemoError> {
 /// # Errors
 /// [`DemoError`].
 pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<PathBuf, DemoError> {
-    clear(&options.out)?;
+    check_free(&options.out)?;
+    recipe(options.seed, options.steps, Method::Mudi, 2).validate().map_err(TrainError::from)?;
     let begin = Instant::now();
     let source = Source::open(&options.base)?;
     let mut base = Base::from_source(&source, Precision::Single)?;
+    // The earlier demonstration stays where there is none to be made.
+    clear(&options.out)?;
     let (first, second) = similar_pair(&mut rng::stream(options.seed, "demo", 0));
     let toys = [first, second];
     let photos = options.out.join("toys");

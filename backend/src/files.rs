@@ -54,6 +54,34 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
     })
 }
 
+/// Whether the file `path` can be written, asked before the work whose result it is to hold. Nothing is left behind.
+///
+/// # Errors
+/// [`WriteError`]: a folder of that name, or what [`check_folder`] says of the one that it goes into.
+pub fn check_file(path: &Path) -> Result<(), WriteError> {
+    if path.is_dir() {
+        return Err(WriteError { path: path.to_owned(), source: ErrorKind::IsADirectory.into() });
+    }
+    check_folder(path.parent().unwrap_or(path))
+}
+
+/// Whether something can be written into the folder `path`, which need not be there yet, asked before the work whose result goes
+/// there. An empty file is made and removed in the nearest folder that there is.
+///
+/// # Errors
+/// [`WriteError`]: a file where a folder is needed, or a folder that nothing can be written into.
+pub fn check_folder(path: &Path) -> Result<(), WriteError> {
+    // Of a bare name the last ancestor is empty, and means this folder.
+    let named = |path: &Path| if path.as_os_str().is_empty() { PathBuf::from(".") } else { path.to_owned() };
+    let Some(nearest) = path.ancestors().map(named).find(|folder| folder.exists()) else { return Ok(()) };
+    let failed = |source| WriteError { path: path.to_owned(), source };
+    if !nearest.is_dir() {
+        return Err(failed(ErrorKind::NotADirectory.into()));
+    }
+    let trial = nearest.join(format!(".{}.part", std::process::id()));
+    std::fs::File::create_new(&trial).and_then(|_| std::fs::remove_file(&trial)).map_err(failed)
+}
+
 /// Makes a folder and those above it.
 ///
 /// # Errors
@@ -78,6 +106,17 @@ mod tests {
         assert!(written("file/out.png").contains("another place"), "{}", written("file/out.png"));
         let made = create_folder(&path("file")).unwrap_err().to_string();
         assert!(made.contains("another place"), "{made}");
+        let asked = |found: Result<(), WriteError>| found.unwrap_err().to_string();
+        assert!(asked(check_file(&path("folder"))).contains("name a file"));
+        for place in ["file", "file/below", "file/below/that"] {
+            assert!(asked(check_folder(&path(place))).contains("another place"), "{place}");
+        }
+        assert!(asked(check_file(&path("file/out.png"))).contains("another place"));
+        for place in ["new", "new/below", "folder"] {
+            check_folder(&path(place)).unwrap();
+            check_file(&path(place).join("out.png")).unwrap();
+        }
+        check_file(&path("file")).unwrap();
         // A test cannot fill a disk.
         let full = WriteError { path: path("out"), source: ErrorKind::StorageFull.into() }.to_string();
         assert!(full.contains("free space"), "{full}");

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::thread::{self, available_parallelism};
 
+use mudi_domain::recipe::Method;
 use rayon::ThreadPoolBuilder;
 
 use super::cells::{self, Bench, cell_name};
@@ -14,10 +15,11 @@ use super::results::{Cell, Example, Picture, Results, Row};
 use super::ways::{Part, Teaching, Way, ways};
 use super::{BenchmarkError, HTML_NAME, JSON_NAME, Options, settings};
 use crate::base::Source;
-use crate::demo::other_models;
+use crate::demo::{other_models, recipe};
 use crate::files::{create_folder, write_atomically};
 use crate::interrupt::Interrupt;
 use crate::pretrain::miniature::Miniature;
+use crate::train::TrainError;
 
 /// Runs what has not been run, writes the page, the numbers and the plots, and returns the numbers. `progress` hears what is being
 /// done, how many units are done, and of how many; a unit is a training step or a picture.
@@ -28,6 +30,7 @@ use crate::pretrain::miniature::Miniature;
 /// # Errors
 /// [`BenchmarkError`]; cells that are done stay.
 pub fn run(options: &Options, mut progress: impl FnMut(&str, u64, u64)) -> Result<Results, BenchmarkError> {
+    recipe(0, options.steps, Method::Mudi, 2).validate().map_err(TrainError::from)?;
     create_folder(&options.out.join("cells"))?;
     settings::check(options, Source::open(&options.base)?.negative_prompt()?)?;
     let ways = ways(&options.parts, &options.toys);

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use mudi::demo::{self, Options, Progress};
+use mudi::files::check_folder;
 use mudi::pretrain::miniature::Miniature;
 use mudi::report::JSON_NAME;
 use mudi::segment::Networks;
 
-use super::{Failure, bar, model_path, print};
+use super::{Failure, bar, model_path, print, tell};
 
 /// Show identity mixing and its cure: two similar toys, taught by DreamBooth, Cut-Mix and MuDI, and a page to look at.
 #[derive(clap::Args)]
@@ -46,6 +47,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    check_folder(&arguments.out)?;
     let options = Options {
         base: model_path(&arguments.base)?,
         masks: Networks {
@@ -67,7 +69,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             bar.set_message(name);
         }
         Progress::Step => bar.inc(1),
-        Progress::Note(text) => bar.println(text),
+        Progress::Note(text) => tell(&bar, text),
     })?;
     bar.finish_and_clear();
     let page = page.canonicalize().unwrap_or(page);

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use mudi::dataset::Dataset;
-use mudi::evaluate::{Evaluation, Eyes, HTML_NAME, Judge, Options, Summary};
-use mudi::files::create_folder;
+use mudi::evaluate::{Evaluation, Eyes, HTML_NAME, Judge, Options, Summary, images};
+use mudi::files::{check_folder, create_folder};
 use mudi::pretrain::miniature::Miniature;
 use mudi_domain::compare::Norm;
 use mudi_domain::statistics::Estimate;
@@ -52,12 +52,12 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    if let Some(out) = &arguments.out {
-        create_folder(out)?;
-    }
+    arguments.out.as_deref().map_or(Ok(()), check_folder)?;
     let embedders: Vec<PathBuf> =
         arguments.embedders.iter().map(|folder| model_path(folder)).collect::<Result<_, _>>()?;
     let embedders: Vec<&Path> = embedders.iter().map(PathBuf::as_path).collect();
+    // Before large networks look at the photos.
+    images(&arguments.images)?;
     let data = Dataset::load(&arguments.photos)?;
     let eyes = Eyes::load(&model_path(&arguments.detector)?, &embedders)?;
     let usual = eyes.options();
@@ -76,6 +76,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     bar.finish_and_clear();
     let mut text = table(&evaluation);
     if let Some(out) = &arguments.out {
+        create_folder(out)?;
         judge.write(&evaluation, out)?;
         let page = out.join(HTML_NAME);
         text += &format!("\nOpen {} in a browser.", page.canonicalize().unwrap_or(page).display());

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgGroup, ValueEnum};
 use mudi::base::Source;
 use mudi::export::write_lora;
+use mudi::files::create_folder;
 use mudi::train::{RunInfo, finished_lora};
 use mudi_engine_candle::lora::Dialect;
 
@@ -57,6 +58,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Format::Peft => Dialect::Peft,
         Format::Kohya => Dialect::Kohya,
     };
+    arguments.out.parent().map_or(Ok(()), create_folder)?;
     let layers = write_lora(&lora, &Source::open(&base)?, dialect, &arguments.out)?;
     let out = arguments.out.display().to_string();
     let object = serde_json::json!({ "out": out, "layers": layers });

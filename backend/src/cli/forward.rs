@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use candle_core::{DType, Tensor as Value};
 use clap::ValueEnum;
 use mudi::base::{Source, Vae};
-use mudi::files::write_atomically;
+use mudi::files::{check_file, write_atomically};
 use mudi::plan::peak_memory;
 use mudi_diffusion::Component;
 use mudi_diffusion::clip::ClipText;
@@ -19,7 +19,7 @@ use mudi_engine_candle::weights::{NamedTensors, Precision, read_safetensors, to_
 use mudi_engine_candle::{CandleEngine, Tensor, nchw};
 
 use super::base::Changes;
-use super::{Failure, print};
+use super::{Failure, is_same, print};
 
 /// Run one network on the tensors of a file, named as diffusers and transformers name their arguments.
 #[derive(clap::Args)]
@@ -105,6 +105,11 @@ impl Inputs {
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let base = super::model_path(&arguments.base)?;
+    check_file(&arguments.out)?;
+    if is_same(&arguments.inputs, &arguments.out) {
+        let out = arguments.out.display();
+        return Err(format!("{out}: these are the inputs; name another file as --out").into());
+    }
     let inputs = Inputs { path: arguments.inputs.clone(), tensors: read_safetensors(&arguments.inputs)? };
     let source = || arguments.changes.source(&arguments.base, None);
     let outputs = match arguments.network {

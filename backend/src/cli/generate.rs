@@ -7,19 +7,19 @@ use std::str::FromStr;
 use std::time::Instant;
 
 use clap::ArgGroup;
-use mudi::base::{Base, precision};
+use mudi::base::{Base, BaseError, Source, precision};
 use mudi::device::Device;
-use mudi::files::create_folder;
+use mudi::files::{check_folder, create_folder};
 use mudi::generate::{Parameters, Settings, Start, pictures, write_png};
 use mudi::plan;
 use mudi::plan::peak_memory;
 use mudi::train::{RunInfo, finished_lora};
-use mudi_diffusion::schedule::SamplerKind;
+use mudi_diffusion::schedule::{Sampler, SamplerKind, mean_shifted_start};
 use mudi_engine_candle::weights::Precision;
 
 use super::base::Changes;
-use super::{Failure, bar, check_range, print};
-use starts::{Stage, Starter};
+use super::{Failure, bar, check_range, is_same, print};
+use starts::{Stage, Starter, noise};
 
 /// Make pictures with a trained run, or with a base model alone.
 #[derive(clap::Args)]
@@ -76,7 +76,7 @@ pub(super) struct Arguments {
     /// Start from the tensor `noise` `[count, C, h, w]` of this safetensors file instead of the seed's noise.
     #[arg(long)]
     noise: Option<PathBuf>,
-    /// Folder for the pictures.
+    /// Folder for the pictures: `0000.png` and on, in place of those that are there.
     #[arg(long)]
     out: PathBuf,
     /// How the base's weights are held: single, or in half the memory: half, or bf16, the fastest on processors that multiply bf16
@@ -139,6 +139,25 @@ fn precision_words() -> clap::builder::PossibleValuesParser {
     clap::builder::PossibleValuesParser::new(mudi_domain::recipe::Precision::WORDS)
 }
 
+/// Refuses what the base cannot do, before its weights are read, which may take minutes.
+fn check(
+    arguments: &Arguments,
+    source: &Source,
+    size: Option<[usize; 2]>,
+    gamma: f32,
+) -> Result<(), Failure> {
+    check_folder(&arguments.out)?;
+    let multiple = source.vae_config()?.reduction();
+    if let Some([height, width]) =
+        size.filter(|sides| sides.iter().any(|side| !side.is_multiple_of(multiple)))
+    {
+        return Err(BaseError::Size { width, height, multiple }.into());
+    }
+    let sampler = Sampler::new(arguments.sampler, &source.schedule()?, arguments.steps, arguments.karras)?;
+    mean_shifted_start(&[], gamma, &[], &sampler)?;
+    Ok(())
+}
+
 /// Pictures sampled in one go.
 const BATCH: usize = 4;
 
@@ -176,9 +195,17 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     let vae = info.as_ref().and_then(|info| info.vae.clone());
     let source = arguments.changes.source(&folder, vae)?.on(arguments.device.engine(precision)?);
-    // What can be had of a graphics card's memory is not known.
-    let available = || plan::available_memory().filter(|_| arguments.device.is_cpu());
+    let available = || arguments.device.free_memory();
+    if info.as_ref().is_some_and(|info| is_same(&info.photos, &arguments.out)) {
+        let out = arguments.out.display();
+        return Err(
+            format!("{out}: these are the run's photos; name another folder for pictures as --out").into()
+        );
+    }
     let stage = Stage::load(arguments, info.as_ref())?;
+    let gamma = arguments.gamma.unwrap_or(stage.as_ref().map_or(0.0, Stage::suited_gamma));
+    check(arguments, &source, size, gamma)?;
+    let noise = noise(source.engine(), arguments)?;
     plan::check(&source, job, arguments.memory.or_else(available))?;
     let lora = lora.map(|lora| source.attachment(&lora)).transpose()?;
     let (mut base, texts) = Base::for_prompt(
@@ -195,15 +222,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         guidance: arguments.guidance,
         sampler: arguments.sampler,
         karras: arguments.karras,
+        gamma,
         lora_scale: arguments.lora_scale,
         ..Settings::for_base(&base)
     };
-    if let Some(size) = size {
-        base.latent_size(size[0], size[1])?;
-        settings.size = size;
-    }
-    settings.gamma = arguments.gamma.unwrap_or(stage.as_ref().map_or(0.0, Stage::suited_gamma));
-    let mut starter = Starter::new(&base, stage, settings.size[0], arguments)?;
+    settings.size = size.unwrap_or(settings.size);
+    let mut starter = Starter::new(&base, stage, settings.size[0], arguments.seed, noise);
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
     let begin = Instant::now();
     let count = arguments.count;
@@ -227,8 +251,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             let parameters = (!arguments.no_metadata).then_some(&parameters);
             let file = arguments.out.join(format!("{number:04}.png"));
             write_png(&file, image, parameters)?;
-            if let Some(canvas) = &made.canvas {
-                write_png(&file.with_extension("layout.png"), canvas, None)?;
+            let layout = file.with_extension("layout.png");
+            match &made.canvas {
+                Some(canvas) => write_png(&layout, canvas, None)?,
+                // That of an earlier picture of this number is not this one's; where there is none there is nothing to remove.
+                None => drop(std::fs::remove_file(&layout)),
             }
             written.push(serde_json::json!({ "file": file.display().to_string(), "seed": made.start.seed }));
         }

@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use mudi::device::Device;
+use mudi::files::check_folder;
 use mudi::improve::{self, KEPT, Options, PICTURES, Progress};
 use mudi::interrupt::Interrupt;
 use mudi::plan::peak_memory;
 use mudi::pretrain::miniature::Miniature;
 
-use super::{Failure, bar, check_range, model_path, print};
+use super::{Failure, bar, check_range, model_path, print, tell};
 
 /// Let a finished run learn on from its own best pictures (iterative training): it draws pictures of all its subjects, Detect-and-Compare
 /// finds the best, and the LoRA learns from these. Stop it at will: the same command goes on.
@@ -76,6 +77,7 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     check_range("--gamma", arguments.gamma.unwrap_or(0.0), 0.0)?;
     check_range("--guidance", arguments.guidance, 0.0)?;
+    check_folder(&arguments.out)?;
     let options = Options {
         run: arguments.run.clone(),
         base: arguments.base.as_deref().map(model_path).transpose()?,
@@ -98,7 +100,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     let bar = bar(arguments.quiet || arguments.json, options.pictures);
     let outcome = improve::run(&options, |progress| match progress {
-        Progress::Note(note) => bar.println(note),
+        Progress::Note(note) => tell(&bar, note),
         Progress::Drawn(done, all) => {
             bar.set_message("drawing");
             bar.set_length(all);

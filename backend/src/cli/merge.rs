@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use mudi::export::{Held, write_checkpoint, write_folder};
+use mudi::files::create_folder;
 
 use super::base::Changes;
 use super::{Failure, print};
@@ -45,6 +46,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let out = &arguments.out;
     let file = out.extension().is_some_and(|extension| extension == "safetensors");
     let note = if file {
+        out.parent().map_or(Ok(()), create_folder)?;
         write_checkpoint(&source, held, out)?
     } else {
         write_folder(&source, held, out)?;

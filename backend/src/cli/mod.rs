@@ -61,6 +61,11 @@ enum Command {
 /// What a command fails with; its text is shown to the user.
 type Failure = Box<dyn std::error::Error>;
 
+/// What to do where a device's memory was not enough.
+const MORE_MEMORY: &str = "the device's memory was not enough: hold weights in two bytes (--precision half) and pictures in tiles (--vae-tile 512), \
+     train with --gradient-checkpointing true --batch 1 --optimizer adamw8bit, and close what else uses the device; \
+     `mudi plan` says how much each takes, about";
+
 /// Exit code of a failure that the user can mend: a file, a flag, the disk.
 const BAD_INPUT: u8 = 2;
 
@@ -89,6 +94,9 @@ pub(crate) fn main() -> ExitCode {
         Err(failure) => {
             // Where nobody hears it the exit code says it.
             let _ = writeln!(std::io::stderr(), "mudi: {failure}");
+            if mudi::device::is_out_of_memory(&failure.to_string()) {
+                let _ = writeln!(std::io::stderr(), "{MORE_MEMORY}");
+            }
             ExitCode::from(BAD_INPUT)
         }
     }
@@ -126,6 +134,12 @@ fn model_path(model: &Path) -> Result<PathBuf, Failure> {
     })
 }
 
+/// Whether two paths lead to the same file or folder.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let both = one.canonicalize().and_then(|one| Ok((one, other.canonicalize()?)));
+    both.map_or(one == other, |(one, other)| one == other)
+}
+
 /// Bytes of so many GiB, as a flag gives them.
 fn gibibytes(text: &str) -> Result<usize, String> {
     let number = text.parse::<f64>().ok().filter(|number| *number >= 0.0);
@@ -153,6 +167,16 @@ fn print(json: bool, object: &serde_json::Value, text: &str) -> Result<(), Failu
     writeln!(out, "{text}").and_then(|()| out.flush()).map_err(|error| {
         format!("the work is done, but standard output cannot be written ({error}); send it elsewhere").into()
     })
+}
+
+/// Tells something beside a progress bar, also where that is not shown: with --quiet, or where no terminal is.
+fn tell(bar: &ProgressBar, note: &str) {
+    if bar.is_hidden() {
+        // A closed standard error is no reason to stop.
+        let _ = writeln!(std::io::stderr(), "{note}");
+    } else {
+        bar.println(note);
+    }
 }
 
 /// A progress bar with rate and time left.

@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use mudi::files::check_folder;
 use mudi::plan::peak_memory;
 use mudi::pretrain::miniature::{self, Miniature};
 use mudi::pretrain::{self, Options};
 
-use super::{Failure, model_path, print};
+use super::{Failure, is_same, model_path, print};
 
 /// Train the pocket base model on the toybox, or a miniature of a network that sees. Stop it at will: the same command
 /// resumes.
@@ -98,6 +99,15 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
             format!("{}: there is no such folder; --from must name that of a model", from.display()).into()
         );
     }
+    if is_same(&run, &out) {
+        let folder = out.display();
+        return Err(format!(
+            "{folder}: this folder is for checkpoints (--run) and for the model (--out), whose files would take each other's place; name two"
+        )
+        .into());
+    }
+    // The model is written after hours of training.
+    check_folder(&out)?;
     let begin = Instant::now();
     match miniature {
         None => pretrain::run(&Options {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use mudi::base::Base as Model;
 use mudi::evaluate::Eyes;
+use mudi::files::check_folder;
 use mudi::pretrain::miniature::Miniature;
 use mudi::probe::{
     self, BaseOptions, BaseProbe, MetricProbe, Options, Row, Setting, Settled, Telling, Truth,
@@ -156,6 +157,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 fn base(arguments: &Base) -> Result<(), Failure> {
     check_range("--guidance", arguments.guidance, 0.0)?;
+    arguments.pictures.as_deref().map_or(Ok(()), check_folder)?;
     let model = Model::load(&model_path(&arguments.base)?, Precision::Single)?;
     let options = BaseOptions {
         prompts: arguments.prompts,

@@ -7,14 +7,14 @@ use std::time::Instant;
 
 use image::{ImageFormat, RgbImage};
 use mudi::dataset::read_image;
-use mudi::files::{create_folder, write_atomically};
+use mudi::files::{check_file, create_folder, write_atomically};
 use mudi::pretrain::miniature::Miniature;
 use mudi::segment::{AutoSegmenter, Networks, Segmenter, THRESHOLD, check_inside};
 use mudi_domain::grabcut::{Hints, Stroke, cut_out};
 use mudi_domain::mask::Mask;
 use mudi_vision::sam::{Point, Prompt};
 
-use super::{Failure, model_path, print};
+use super::{Failure, is_same, model_path, print};
 
 /// Cut a subject out of a photo: the mask of what a class names (found by OWLv2, cut out by Segment Anything), of what points
 /// or a box point at (by Segment Anything), or without any weights by the colours that strokes and a box say are the
@@ -156,16 +156,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             format!("{}: there is no such photo; name one with --image", arguments.image.display()).into()
         );
     }
-    if arguments
-        .out
-        .canonicalize()
-        .is_ok_and(|out| arguments.image.canonicalize().is_ok_and(|image| image == out))
-    {
+    if is_same(&arguments.image, &arguments.out) {
         let out = arguments.out.display();
         return Err(
             format!("{out}: this is the photo itself; name another file for its mask as --out").into()
         );
     }
+    check_file(&arguments.out)?;
     if arguments.class.is_none() && (arguments.detector.is_some() || arguments.threshold.is_some()) {
         return Err(
             "--detector and --threshold are for a --class; name the subject with it, or leave them out"

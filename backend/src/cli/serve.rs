@@ -151,8 +151,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let settings = settings(arguments)?;
     // Jobs would fail one by one where a device is not there.
     settings.device.iter().try_for_each(|device| device.engine(Precision::Single).map(drop))?;
-    let filter =
-        EnvFilter::try_new(&settings.log).map_err(|error| format!("--log {}: {error}", settings.log))?;
+    let filter = EnvFilter::try_new(&settings.log).map_err(|error| {
+        format!(
+            "--log {}: {error}; write error, warn, info, debug or trace, or as mudi=debug,tower_http=info",
+            settings.log
+        )
+    })?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if settings.log_json {
         log.json().init();

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use mudi::files::check_folder;
 use mudi_domain::recipe::Recipe;
 use mudi_domain::rng;
 use mudi_toybox::{Naming, Toy, photo_set, similar_group, write_data_set};
@@ -35,6 +36,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    check_folder(&arguments.out)?;
     let mut stream = rng::stream(arguments.seed, "toybox", 0);
     let toys = similar_group(&mut stream, usize::from(arguments.subjects));
     let naming = if arguments.plain_names { Naming::Kind } else { Naming::Described };

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Args, FromArgMatches};
 use mudi::device::Device;
+use mudi::files::check_folder;
 use mudi::interrupt::Interrupt;
 use mudi::plan::peak_memory;
 use mudi::pretrain::miniature::Miniature;
@@ -13,7 +14,7 @@ use mudi::segment::Networks;
 use mudi::train::{self, Options, Progress, RunInfo, TrainError};
 use mudi_domain::recipe::{PARAMETERS, Recipe};
 
-use super::{Failure, bar, model_path, print};
+use super::{Failure, bar, model_path, print, tell};
 
 /// Train a LoRA on photos of your subjects (folder with `metadata.jsonl`); then `mudi generate --run` uses it.
 #[derive(Debug)]
@@ -51,7 +52,7 @@ struct Files {
     #[arg(long)]
     resume: bool,
     /// Stop after this step as if interrupted; --resume goes on.
-    #[arg(long, value_name = "STEP")]
+    #[arg(long, value_name = "STEP", value_parser = clap::value_parser!(u64).range(1..))]
     stop_after: Option<u64>,
     /// Where to train: cpu, cuda, metal, or one with its number, as cuda:1.
     #[arg(long, default_value_t)]
@@ -171,6 +172,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if files.resume && matches!(RunInfo::load(&files.out), Err(TrainError::NoRun { .. })) {
         return Err(format!("{}: holds no run; leave out --resume to begin one", files.out.display()).into());
     }
+    check_folder(&files.out)?;
     let options = Options {
         photos: files.photos.clone(),
         base: model_path(&files.base)?,
@@ -190,7 +192,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     let bar = bar(files.quiet, u64::from(options.recipe.steps));
     let outcome = train::run(&options, |progress| match progress {
-        Progress::Note(note) => bar.println(note),
+        Progress::Note(note) => tell(&bar, note),
         Progress::Shown(..) => {}
         Progress::Prior(class, made, wanted) => {
             bar.set_message(format!("prior images of {class}: {made}/{wanted}"));

@@ -11,12 +11,16 @@ use crate::generate::picture::prompt_of;
 ///
 /// # Errors
 /// A folder that cannot be read or holds no image.
-pub(super) fn images(folder: &Path) -> Result<Vec<PathBuf>, EvaluateError> {
+pub fn images(folder: &Path) -> Result<Vec<PathBuf>, EvaluateError> {
     const ENDINGS: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
     let fail = |source| EvaluateError::Folder { folder: folder.to_owned(), source };
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(fail)? {
         let path = entry.map_err(fail)?.path();
+        // macOS puts a file of its own beside each on other systems' disks (`._0000.png`).
+        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.')) {
+            continue;
+        }
         let ending = path.extension().and_then(|ending| ending.to_str()).map(str::to_ascii_lowercase);
         let is_image = ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str()));
         if is_image && !is_layout(&path) && path.is_file() {

@@ -20,6 +20,7 @@ use mudi_domain::statistics::Estimate;
 use serde::{Serialize, Serializer};
 
 pub use error::EvaluateError;
+pub use folder::images;
 pub use judge::{Eyes, Judge};
 
 use crate::vision::EmbedderKind;

@@ -73,8 +73,7 @@ impl Drawing<'_> {
         let tile = Some(self.recipe.vae_tile as usize).filter(|&tile| tile > 0);
         let job =
             |count| plan::Job::Generate { size: side, tile, count, lora: Some(self.recipe), precision: held };
-        let free = || plan::available_memory().filter(|_| self.options.device.is_cpu());
-        let available = self.options.memory.or_else(free);
+        let available = self.options.memory.or_else(|| self.options.device.free_memory());
         let mut together = TOGETHER;
         loop {
             match plan::check_as_it_is(self.source, job(together), available) {

@@ -43,8 +43,8 @@ pub enum ImproveError {
     /// What is noted beside the pictures cannot be put into JSON.
     #[error("the list of pictures cannot be put into JSON ({0})")]
     Json(#[from] serde_json::Error),
-    /// The folder holds a run that nobody has begun to improve into it.
-    #[error("{}: this folder holds another run; name a new folder as --out", path.display())]
+    /// The folder holds something, and nothing has been begun in it.
+    #[error("{}: this folder holds another run, or other files; name a new folder as --out", path.display())]
     Occupied {
         /// The folder.
         path: PathBuf,
@@ -62,7 +62,9 @@ pub enum ImproveError {
     /// There is too little to learn from.
     #[error(
         "{shown} of {drawn} pictures show as many subjects as there are, which is too few to learn from; train the run longer, or \
-         draw more with --pictures into another --out"
+         draw more with --pictures into another --out. Where the pictures are right and the detector is not, say in its config.json \
+         (`detection`: `queries`, `threshold`, `overlap`) what it is asked and when a box counts, and repeat the command: no picture is \
+         drawn again"
     )]
     Few {
         /// Pictures with as many subjects as there are.

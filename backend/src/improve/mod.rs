@@ -136,7 +136,7 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
     let lora = finished_lora(&options.run)?;
     let same =
         options.out.canonicalize().is_ok_and(|out| options.run.canonicalize().is_ok_and(|run| run == out));
-    if same || (options.out.join(train::START_FILE).exists() && !settings::are_there(&options.out)) {
+    if same || (!settings::are_there(&options.out) && holds_something(&options.out)) {
         return Err(ImproveError::Occupied { path: options.out.clone() });
     }
     let photos = options.photos.clone().unwrap_or_else(|| info.photos.clone());
@@ -214,6 +214,12 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
     })?;
     let scores = kept.iter().map(|picture| picture.score).collect();
     Ok(Outcome { folder: outcome.folder, scores, metrics: outcome.metrics })
+}
+
+/// Whether there is something in a folder but what a write that was interrupted has left.
+fn holds_something(folder: &std::path::Path) -> bool {
+    let mut entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.any(|entry| entry.path().extension().is_none_or(|end| end != "part"))
 }
 
 /// The networks that judge, with the subjects' photos.

@@ -210,5 +210,7 @@ fn values(tensor: &Tensor) -> Result<Vec<f32>, PretrainError> {
 
 /// Sets a leaf's values; networks that hold it see the new ones.
 fn overwrite(leaf: &Tensor, value: &Value) -> Result<(), PretrainError> {
-    Ok(leaf.value().slice_set(value, 0, 0)?)
+    leaf.value().slice_set(value, 0, 0)?;
+    leaf.changed();
+    Ok(())
 }

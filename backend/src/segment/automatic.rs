@@ -56,10 +56,11 @@ pub enum AutomaticError {
     Segment(#[from] SegmentError),
     /// Nothing was found, or several subjects were: which is meant is not guessed.
     #[error(
-        "{}: {} for `{class}`{}; point at the subject with `mudi segment --box` or --point, and name the mask as `mask_path`",
+        "{}: {} for `{class}`{}; {}point at the subject with `mudi segment --box` or --point, and name the mask as `mask_path`",
         photo.display(),
         match found.len() { 0 => "nothing was found".to_owned(), count => format!("{count} subjects were found") },
-        listed(found)
+        listed(found),
+        if found.is_empty() { "ask for it by a plainer word (`mudi segment --class dog`), or " } else { "" }
     )]
     NotOne {
         /// The photo.
@@ -163,14 +164,10 @@ fn found_box(image: &RgbImage, detection: &Detection) -> FoundBox {
 
 /// Left, top, right and bottom of a box that has grown, in pixels of the image.
 fn grown(image: &RgbImage, bounds: &UnitBox) -> [f32; 4] {
-    let edge = |at: f64, side: u32| (at.clamp(0.0, 1.0) * f64::from(side)) as f32;
-    let (width, height) = image.dimensions();
-    [
-        edge(bounds.x - GROWTH, width),
-        edge(bounds.y - GROWTH, height),
-        edge(bounds.x + bounds.width + GROWTH, width),
-        edge(bounds.y + bounds.height + GROWTH, height),
-    ]
+    let grown = bounds.grow(GROWTH);
+    let (right, bottom) = (grown.x + grown.width, grown.y + grown.height);
+    let [width, height] = [image.width(), image.height()].map(f64::from);
+    [grown.x * width, grown.y * height, right * width, bottom * height].map(|edge| edge as f32)
 }
 
 #[cfg(test)]

@@ -131,7 +131,7 @@ settings! {
         "File whose first line becomes the owner's password, once and whenever it has changed; asked for where a request does not come from this machine.";
     upload_limit: u64 = "upload-limit", "256", "The largest photo or mask that can be uploaded, in MiB.";
     archive_limit: u64 = "archive-limit", "4096", "The largest data set or project that can be uploaded, packed and unpacked, in MiB.";
-    memory: f64 = "memory", "0", "Memory that a job may use, in GiB; 0 for what is free. What is free of a graphics card is not known: set this to the card's size, else nothing is checked there.";
+    memory: f64 = "memory", "0", "Memory that a job may use, in GiB; 0 for what is free, of a graphics card where its driver says so.";
     device: Devices = "device", "cpu",
         "Where jobs run: cpu, cuda, metal, or one with its number, as cuda:1; of several, as cuda:0,cuda:1, each does one at a time.";
     keep_loaded: f64 = "keep-loaded", "4",

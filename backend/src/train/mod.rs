@@ -44,7 +44,7 @@ pub(crate) use state::{CHECKPOINT_FILE, PRIORS_FILE, START_FILE};
 pub use state::{LORA_FILE, Metric, RunInfo, finished_lora, read_metrics};
 
 use crate::base::{Base, Source, precision};
-use crate::dataset::{Dataset, Masker};
+use crate::dataset::{Dataset, Digests, Masker};
 use crate::device::Device;
 use crate::files::{create_folder, write_atomically};
 use crate::generate::{Settings, Start, pictures};
@@ -126,6 +126,16 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
         (absolute(&options.photos), absolute(&options.base), options.vae.as_ref().map(absolute));
     let further = options.further.iter().flat_map(|further| [&further.lora, &further.pictures]);
     check_text([&photos, &model].into_iter().chain(&vae).chain(further))?;
+    let mut info = RunInfo {
+        photos,
+        base: model,
+        vae,
+        recipe: recipe.clone(),
+        further: options.further.clone(),
+        files: Digests::default(),
+    };
+    // Not after masks were made and a large base was loaded.
+    RunFolder::check(&options.out, &info, options.resume)?;
     let mut dataset = load(options, &mut progress)?;
     check_sizes(recipe, &dataset)?;
     let earlier: Vec<(PathBuf, f32)> =
@@ -140,23 +150,18 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
         Some(further) => further.load(&mut dataset.digests)?,
         None => Vec::new(),
     };
-    // What can be had of a graphics card's memory is not known.
-    let available = options.memory.or_else(|| plan::available_memory().filter(|_| options.device.is_cpu()));
+    let available = options.memory.or_else(|| options.device.free_memory());
     plan::check(&source, plan::Job::Train(recipe), available)?;
     let names: Vec<&str> = dataset.subjects.iter().map(|data| data.subject.name()).collect();
     in_pieces(&source, &names)?.iter().for_each(|note| progress(Progress::Note(note)));
+    if own.is_empty() {
+        crowded(recipe, names.len()).iter().for_each(|note| progress(Progress::Note(note)));
+    }
     let (captions, text) = Captions::encode(&source, held, &dataset, &own, recipe)?;
     let captions = Arc::new(captions);
     let mut base = Base { text, ..Base::without_text(&source, held)? };
     base.vae.tile = Some(recipe.vae_tile as usize).filter(|&tile| tile > 0);
-    let info = RunInfo {
-        photos,
-        base: model,
-        vae,
-        recipe: recipe.clone(),
-        further: options.further.clone(),
-        files: dataset.digests.clone(),
-    };
+    info.files = dataset.digests.clone();
     let folder = RunFolder::open(&options.out, &info, options.resume)?;
 
     let steps = u64::from(recipe.steps);
@@ -246,6 +251,18 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
     }
     let folder = options.out.clone();
     Ok(Outcome { folder, metrics, training: before.elapsed(), priors: prior_time })
+}
+
+/// What is to be said where there are more subjects than the recipe's share of collages is for.
+fn crowded(recipe: &Recipe, subjects: usize) -> Option<String> {
+    let (share, wanted) =
+        (recipe.segmix_probability, recipe.clone().for_subjects(subjects).segmix_probability);
+    (recipe.method == recipe::Method::Mudi && share < wanted).then(|| {
+        format!(
+            "{subjects} subjects: more than three are mixed up more unless more samples are collages than {share} of them; \
+             segmix-probability {wanted} suits."
+        )
+    })
 }
 
 /// Whether paths can be noted in a run's folder, whose files are JSON.

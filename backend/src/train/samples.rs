@@ -31,6 +31,8 @@ struct Photo {
     cutout: Cutout,
     caption: String,
     latent: Vec<f32>,
+    /// What errors count at each place of the latents: nothing where white fills what the photo lacks.
+    counts: Vec<f32>,
     /// Height and width of the training image, in pixels.
     size: [usize; 2],
 }
@@ -58,12 +60,13 @@ pub(super) struct Samples {
     size: usize,
 }
 
-/// A picture that a sample shows, its caption and its loss mask.
+/// A picture that a sample shows, with its caption.
 #[derive(Clone)]
 struct Shown {
     picture: TrainingPicture,
     latent: Vec<f32>,
-    mask: Vec<f32>,
+    /// What errors count at each place of the latents, 0..=1.
+    counts: Vec<f32>,
     /// Height and width in pixels.
     size: [usize; 2],
 }
@@ -73,18 +76,18 @@ impl Shown {
     fn whole(picture: OwnPicture, channels: usize, size: usize) -> Self {
         let OwnPicture { image, caption, latent, .. } = picture;
         Self {
-            mask: vec![1.0; latent.len() / channels],
+            counts: vec![1.0; latent.len() / channels],
             latent,
             size: [size, size],
             picture: TrainingPicture { image, caption, is_collage: false },
         }
     }
 
-    /// All of a photo: only a collage has a ground that must not be learnt.
-    fn photo(photo: &Photo, channels: usize) -> Self {
+    /// A photo.
+    fn photo(photo: &Photo) -> Self {
         let (image, caption) = (photo.framed.clone(), photo.caption.clone());
         Self {
-            mask: vec![1.0; photo.latent.len() / channels],
+            counts: photo.counts.clone(),
             latent: photo.latent.clone(),
             size: photo.size,
             picture: TrainingPicture { image, caption, is_collage: false },
@@ -159,7 +162,10 @@ impl Samples {
                     [size, size]
                 };
                 let framed = photo.framed([width as u32, height as u32]);
+                let [h, w] = base.latent_size(height, width)?;
+                let counts = framed.photo.map(|photo| photo.to_latent(w as u32, h as u32));
                 photos.push(Photo {
+                    counts: counts.unwrap_or_else(|| vec![1.0; h * w]),
                     size: [height, width],
                     latent: base.encode_images(&[&framed.image])?,
                     framed: framed.image,
@@ -181,12 +187,11 @@ impl Samples {
         if !self.own.is_empty() {
             return Ok(pick(stream, &self.own).clone());
         }
-        let channels = self.base.vae.config.latent_channels;
         // Collages are squares.
         if let Some(size) = size.filter(|size| *size != [self.size; 2])
             && let Some(photo) = self.of_size(stream, size)
         {
-            return Ok(Shown::photo(photo, channels));
+            return Ok(Shown::photo(photo));
         }
         let first = stream.random_range(0..self.subjects.len());
         let photo = pick(stream, &self.subjects[first].photos);
@@ -197,7 +202,7 @@ impl Samples {
                 _ => Some(photo),
             };
             if let Some(photo) = fitting {
-                return Ok(Shown::photo(photo, channels));
+                return Ok(Shown::photo(photo));
             }
             // No photo is a square, so the batch has begun with a collage, and goes on with another.
         }
@@ -220,9 +225,11 @@ impl Samples {
         let articles = self.recipe.articles > 0.0 && stream.random_bool(self.recipe.articles);
         let caption = if articles { prompt::collage_with_articles(&names) } else { prompt::collage(&names) };
         let [h, w] = self.base.latent_size(self.size, self.size)?;
+        let floor = self.recipe.loss_mask_floor as f32;
+        let mask = collage.union.to_latent(w as u32, h as u32);
         Ok(Shown {
             latent: self.base.encode_images(&[&collage.image])?,
-            mask: collage.union.to_latent(w as u32, h as u32),
+            counts: mask.into_iter().map(|covered| covered * (1.0 - floor) + floor).collect(),
             size: [self.size, self.size],
             picture: TrainingPicture { image: collage.image, caption, is_collage: true },
         })
@@ -264,7 +271,6 @@ impl Samples {
     pub(super) fn batch(&self, index: u64) -> Result<Batch, TrainError> {
         let recipe = &self.recipe;
         let mut stream = rng::stream(recipe.seed, "sample", index);
-        let floor = recipe.loss_mask_floor as f32;
         let channels = self.base.vae.config.latent_channels;
         let count = recipe.batch as usize;
         let with_prior = recipe.regularization == Regularization::Prior && !self.priors.is_empty();
@@ -286,8 +292,8 @@ impl Samples {
                 let shown = self.shown(&mut stream, (at > 0).then_some(batch.size))?;
                 batch.size = shown.size;
                 let weight = 1.0 / (count * shown.latent.len()) as f32;
-                let masked = shown.mask.iter().map(|m| weight * (m * (1.0 - floor) + floor));
-                batch.weights.extend(masked.flat_map(|m| std::iter::repeat_n(m, channels)));
+                let counts = shown.counts.iter().map(|count| weight * count);
+                batch.weights.extend(counts.flat_map(|count| std::iter::repeat_n(count, channels)));
                 captions.push(shown.picture.caption.clone());
                 batch.pictures.push(shown.picture);
                 shown.latent

@@ -16,7 +16,7 @@ pub struct TrainingPicture {
     pub image: RgbImage,
     /// What it is told of it.
     pub caption: String,
-    /// Whether it is a collage of two subjects; otherwise it is a photo.
+    /// Whether it is a collage; otherwise it is a photo, or a picture of the run itself.
     pub is_collage: bool,
 }
 

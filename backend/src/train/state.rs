@@ -125,13 +125,45 @@ pub(super) struct RunFolder {
 }
 
 impl RunFolder {
-    /// Opens a new folder, or with `resume` one that was started with the same `info`.
-    pub(super) fn open(path: &Path, info: &RunInfo, resume: bool) -> Result<Self, TrainError> {
+    /// Refuses what [`Self::open`] would refuse of a folder as it is, but for photos that have changed: to be asked before networks are
+    /// loaded, and nothing is made.
+    pub(super) fn check(path: &Path, info: &RunInfo, resume: bool) -> Result<(), TrainError> {
+        let begun = path.join(START_FILE).exists();
         // What is gone on from has put its own files beside the run before it begins.
-        let new = !resume && info.further.is_none() && !path.join(START_FILE).exists();
+        let new = !resume && info.further.is_none() && !begun;
         if let Some(name) = foreign(path).filter(|_| new) {
             return Err(TrainError::Occupied { path: path.to_owned(), name });
         }
+        // To be written: some file systems lock nothing else.
+        let lock = File::options().write(true).open(path.join(LOCK_FILE));
+        if lock.is_ok_and(|lock| lock.try_lock().is_err()) {
+            return Err(TrainError::InUse { path: path.to_owned() });
+        }
+        if begun { Self::compare(path, info, resume).map(drop) } else { Ok(()) }
+    }
+
+    /// What the run in the folder was started with, if it is what `info` says.
+    fn compare(path: &Path, info: &RunInfo, resume: bool) -> Result<RunInfo, TrainError> {
+        if !resume {
+            return Err(TrainError::Exists { path: path.to_owned() });
+        }
+        let before = RunInfo::load(path)?;
+        let same = [
+            (before.recipe == info.recipe, "the recipe"),
+            (before.base == info.base, "the base model"),
+            (before.vae == info.vae, "the autoencoder"),
+            (before.photos == info.photos, "the photos' folder"),
+            (before.further == info.further, "what it goes on from"),
+        ];
+        match same.iter().find(|(same, _)| !same) {
+            Some((_, what)) => Err(TrainError::Changed { path: path.to_owned(), what }),
+            None => Ok(before),
+        }
+    }
+
+    /// Opens a new folder, or with `resume` one that was started with the same `info`.
+    pub(super) fn open(path: &Path, info: &RunInfo, resume: bool) -> Result<Self, TrainError> {
+        Self::check(path, info, resume)?;
         create_folder(path)?;
         let lock_path = path.join(LOCK_FILE);
         let lock = File::create(&lock_path)
@@ -149,21 +181,7 @@ impl RunFolder {
             write_atomically(&started, text.as_bytes())?;
             return Ok(folder);
         }
-        if !resume {
-            return Err(TrainError::Exists { path: path.to_owned() });
-        }
-        let before = RunInfo::load(path)?;
-        let same = [
-            (before.recipe == info.recipe, "the recipe"),
-            (before.base == info.base, "the base model"),
-            (before.vae == info.vae, "the autoencoder"),
-            (before.photos == info.photos, "the photos' folder"),
-            (before.further == info.further, "what it goes on from"),
-        ];
-        if let Some((_, what)) = same.iter().find(|(same, _)| !same) {
-            return Err(TrainError::Changed { path: path.to_owned(), what });
-        }
-        let names = before.files.changed(&info.files);
+        let names = Self::compare(path, info, resume)?.files.changed(&info.files);
         if names.is_empty() {
             Ok(folder)
         } else {

@@ -15,17 +15,17 @@ pub const THRESHOLD: u8 = 128;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mask(GrayImage);
 
-/// Two masks that were to be combined, or a mask and a photo, differ in size.
+/// A mask and a photo differ in size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "a mask of {}x{} pixels does not fit one of {}x{}; draw both at the same size",
-    left.0, left.1, right.0, right.1
+    "a mask of {}x{} pixels does not fit a photo of {}x{}; draw it at the photo's size",
+    mask.0, mask.1, photo.0, photo.1
 )]
 pub struct SizeMismatch {
-    /// Width and height of the first, in pixels.
-    pub left: (u32, u32),
-    /// Width and height of the second, in pixels.
-    pub right: (u32, u32),
+    /// The photo's width and height in pixels.
+    pub photo: (u32, u32),
+    /// The mask's width and height in pixels.
+    pub mask: (u32, u32),
 }
 
 impl Mask {
@@ -144,43 +144,6 @@ impl Mask {
         }
         let sum: u64 = raw.iter().map(|&coverage| u64::from(coverage)).sum();
         sum as f64 / (255.0 * raw.len() as f64)
-    }
-
-    /// What either covers: the larger coverage of each pixel.
-    ///
-    /// # Errors
-    /// Where the two differ in size.
-    pub fn union(&self, other: &Self) -> Result<Self, SizeMismatch> {
-        self.combine(other, u8::max)
-    }
-
-    /// What both cover: the smaller coverage of each pixel.
-    ///
-    /// # Errors
-    /// Where the two differ in size.
-    pub fn intersect(&self, other: &Self) -> Result<Self, SizeMismatch> {
-        self.combine(other, u8::min)
-    }
-
-    fn combine(&self, other: &Self, pick: fn(u8, u8) -> u8) -> Result<Self, SizeMismatch> {
-        if self.0.dimensions() != other.0.dimensions() {
-            return Err(SizeMismatch { left: self.0.dimensions(), right: other.0.dimensions() });
-        }
-        let mut out = self.0.clone();
-        for (a, &b) in out.iter_mut().zip(other.0.as_raw()) {
-            *a = pick(*a, b);
-        }
-        Ok(Self(out))
-    }
-
-    /// What is not covered.
-    #[must_use]
-    pub fn invert(&self) -> Self {
-        let mut out = self.0.clone();
-        for coverage in out.iter_mut() {
-            *coverage = 255 - *coverage;
-        }
-        Self(out)
     }
 
     /// The part inside `rect`, as a mask of `rect`'s size; what lies outside of this mask is not covered.

@@ -265,10 +265,4 @@ impl Recipe {
         };
         rate * share.max(0.0)
     }
-
-    /// How much the LoRA factors' product is scaled by: alpha / rank.
-    #[must_use]
-    pub fn lora_scale(&self) -> f64 {
-        self.alpha / f64::from(self.rank.max(1))
-    }
 }

@@ -39,9 +39,6 @@ pub enum Sizes {
     Free,
     /// Each subject has its largest factor times its relative size (the largest of the collage counting as 1).
     Relative(RelativeSizes),
-    /// All have the same height, as the pairs of prior images have; the common height is drawn from
-    /// `[min_scale, 1]` times the largest height that fits all.
-    SameHeight,
 }
 
 /// The free numbers of the Seg-Mix law.
@@ -175,11 +172,6 @@ fn scaled_sizes(rng: &mut Stream, size: u32, shapes: &[Shape], options: &Options
         Sizes::Relative(relative) => {
             let top = shapes.iter().map(|s| relative.of(&s.subject)).fold(f64::MIN_POSITIVE, f64::max);
             shapes.iter().map(|s| largest(s) * relative.of(&s.subject) / top).collect()
-        }
-        Sizes::SameHeight => {
-            let common = shapes.iter().map(|s| largest(s) * extent(s).1).fold(side, f64::min);
-            let height = common * rng.random_range(least..=1.0);
-            shapes.iter().map(|s| height / extent(s).1).collect()
         }
     };
     let fit = |length: f64, limit: f64| (length.round() as u32).clamp(1, limit.floor() as u32);

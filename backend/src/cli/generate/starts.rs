@@ -9,12 +9,13 @@ use mudi::dataset::Dataset;
 use mudi::generate::{Placing, Start, layout_start};
 use mudi::train::RunInfo;
 use mudi_diffusion::Engine;
+use mudi_domain::collage::MAX_SUBJECTS;
 use mudi_domain::cutout::Cutout;
 use mudi_domain::layout::{Layout, suited_gamma};
 use mudi_domain::segmix;
 use mudi_domain::subject::SubjectId;
-use mudi_engine_candle::nchw;
 use mudi_engine_candle::weights::read_safetensors;
+use mudi_engine_candle::{CandleEngine, nchw};
 
 use super::{Arguments, Failure};
 
@@ -24,6 +25,9 @@ pub(super) struct Made {
     pub(super) canvas: Option<RgbImage>,
     pub(super) layout: Option<Layout>,
 }
+
+/// Side in pixels of the canvas on which a layout is tried before anything is loaded.
+const TRIAL: u32 = 64;
 
 /// Who is placed, and where.
 pub(super) struct Stage {
@@ -42,14 +46,27 @@ impl Stage {
         let dataset = Dataset::load(arguments.photos.as_ref().unwrap_or(&info.photos))?;
         let law = segmix::Options::from(&info.recipe);
         if layout.as_os_str() == "random" {
-            return Ok(Some(Self { cutouts: dataset.cutouts_for(&arguments.prompt)?, law, fixed: None }));
+            let cutouts = dataset.cutouts_for(&arguments.prompt)?;
+            let count = cutouts.len();
+            if count > MAX_SUBJECTS {
+                return Err(format!(
+                    "the prompt asks for {count} subjects and a layout can place {MAX_SUBJECTS}; name fewer of them in --prompt"
+                )
+                .into());
+            }
+            return Ok(Some(Self { cutouts, law, fixed: None }));
         }
         let file = layout.display();
         let text = std::fs::read_to_string(layout).map_err(|error| {
             format!("{file}: the layout cannot be read ({error}); --layout takes a JSON file, or `random`")
         })?;
+        let cutouts = dataset.cutouts()?;
         let fixed = Layout::from_json(&text).map_err(|error| format!("{file}: {error}"))?;
-        Ok(Some(Self { cutouts: dataset.cutouts()?, law, fixed: Some(fixed) }))
+        // What is drawn of it later is larger, and not otherwise.
+        fixed
+            .render(TRIAL, |subject, photo| cutouts.get(subject)?.get(photo.unwrap_or(0)))
+            .map_err(|error| format!("{file}: {error}"))?;
+        Ok(Some(Self { cutouts, law, fixed: Some(fixed) }))
     }
 
     /// The strength that suits as many subjects as are placed.
@@ -66,8 +83,7 @@ pub(super) struct Starter<'a> {
     size: usize,
     /// Seed of the first picture.
     seed: u64,
-    /// The noise of all pictures, and how many values each has.
-    noise: Option<(Vec<f32>, usize)>,
+    noise: Option<Noise>,
     /// What is the same for all pictures of a layout from a file: it is encoded once.
     same: Option<(Start, RgbImage, Layout)>,
 }
@@ -77,10 +93,10 @@ impl<'a> Starter<'a> {
         base: &'a Base,
         stage: Option<Stage>,
         size: usize,
-        arguments: &Arguments,
-    ) -> Result<Self, Failure> {
-        let noise = noise(base, arguments)?;
-        Ok(Self { base, stage, size, seed: arguments.seed, noise, same: None })
+        seed: u64,
+        noise: Option<Noise>,
+    ) -> Self {
+        Self { base, stage, size, seed, noise, same: None }
     }
 
     /// The starts of the pictures of these numbers.
@@ -112,8 +128,11 @@ impl<'a> Starter<'a> {
     }
 }
 
+/// The noise of all pictures, and how many values each has.
+pub(super) type Noise = (Vec<f32>, usize);
+
 /// The noise of the file that `--noise` names, for as many pictures as are asked for.
-fn noise(base: &Base, arguments: &Arguments) -> Result<Option<(Vec<f32>, usize)>, Failure> {
+pub(super) fn noise(engine: &CandleEngine, arguments: &Arguments) -> Result<Option<Noise>, Failure> {
     let Some(path) = &arguments.noise else { return Ok(None) };
     let count = arguments.count as usize;
     let tensors = read_safetensors(path)?;
@@ -121,7 +140,7 @@ fn noise(base: &Base, arguments: &Arguments) -> Result<Option<(Vec<f32>, usize)>
         .get("noise")
         .filter(|noise| noise.rank() == 4 && noise.dims()[0] == count && !noise.dims().contains(&0))
         .ok_or_else(|| format!("{}: needs a tensor `noise` of shape [{count}, C, h, w]", path.display()))?;
-    let values = base.engine.to_vec(&nchw::to_channels_last(noise)?)?;
+    let values = engine.to_vec(&nchw::to_channels_last(noise)?)?;
     let each = values.len() / count;
     Ok(Some((values, each)))
 }

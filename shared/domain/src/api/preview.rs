@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::RunSubject;
+
 /// A small base model, and the project's own LoRA on it, for pictures of layouts in the browser.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -63,6 +65,8 @@ pub struct PreviewLora {
     pub alpha: f64,
     /// Size of its file.
     pub bytes: u64,
+    /// The subjects that it knows, under the names that they had when it was trained: prompts have to use these.
+    pub subjects: Vec<RunSubject>,
 }
 
 /// The part of the server's segmenter (Segment Anything) that a browser runs: with a photo's embedding it makes a mask of

@@ -14,29 +14,7 @@ fn of_size(width: u32, height: u32) -> impl Strategy<Value = Mask> {
         .prop_map(move |raw| Mask(GrayImage::from_raw(width, height, raw).unwrap()))
 }
 
-fn pairs() -> impl Strategy<Value = (Mask, Mask)> {
-    (1u32..=12, 1u32..=12).prop_flat_map(|(w, h)| (of_size(w, h), of_size(w, h)))
-}
-
 proptest! {
-    #[test]
-    fn union_and_intersection_obey_their_laws((a, b) in pairs()) {
-        prop_assert_eq!(a.union(&b).unwrap(), b.union(&a).unwrap());
-        prop_assert_eq!(a.intersect(&b).unwrap(), b.intersect(&a).unwrap());
-        prop_assert_eq!(&a.union(&a).unwrap(), &a);
-        prop_assert_eq!(&a.union(&a.intersect(&b).unwrap()).unwrap(), &a);
-        prop_assert_eq!(a.union(&b).unwrap().invert(), a.invert().intersect(&b.invert()).unwrap());
-        prop_assert_eq!(&a.invert().invert(), &a);
-        prop_assert_eq!(&a.union(&Mask::empty(a.width(), a.height())).unwrap(), &a);
-    }
-
-    #[test]
-    fn areas_add_up((a, b) in pairs()) {
-        let both = a.union(&b).unwrap().area_fraction() + a.intersect(&b).unwrap().area_fraction();
-        prop_assert!((both - a.area_fraction() - b.area_fraction()).abs() < 1e-9);
-        prop_assert!((a.area_fraction() + a.invert().area_fraction() - 1.0).abs() < 1e-9);
-    }
-
     #[test]
     fn a_mask_cropped_to_its_box_fills_it(mask in masks(1..=12)) {
         match mask.bounding_box() {
@@ -81,12 +59,6 @@ fn the_threshold_is_inclusive() {
     assert!(mask.is_empty() && mask.bounding_box().is_none());
     mask.as_gray_mut().put_pixel(1, 2, Luma([THRESHOLD]));
     assert_eq!(mask.bounding_box(), Some(Rect::new(1, 2, 1, 1)));
-}
-
-#[test]
-fn masks_of_different_sizes_do_not_combine() {
-    let error = Mask::empty(2, 3).union(&Mask::empty(3, 2)).unwrap_err();
-    assert_eq!(error.to_string(), "a mask of 2x3 pixels does not fit one of 3x2; draw both at the same size");
 }
 
 #[test]

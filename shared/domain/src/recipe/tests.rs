@@ -20,7 +20,7 @@ fn the_table_and_the_struct_agree() {
 fn the_defaults_are_the_papers() {
     let recipe = Recipe::default();
     assert_eq!(recipe.method, Method::Mudi);
-    assert_eq!((recipe.rank, recipe.lora_scale(), recipe.learning_rate), (32, 1.0, 1e-4));
+    assert_eq!((recipe.rank, recipe.alpha, recipe.learning_rate), (32, 32.0, 1e-4));
     assert_eq!((recipe.beta1, recipe.beta2, recipe.epsilon), (0.9, 0.999, 1e-8));
     assert_eq!(recipe.targets, ["to_q", "to_k", "to_v", "to_out.0"]);
     assert_eq!(recipe.collage_probability(), 0.3);

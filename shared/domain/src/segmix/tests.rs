@@ -29,11 +29,7 @@ fn shapes(extents: &[(u32, u32)]) -> Vec<Shape> {
 }
 
 fn sizes() -> impl Strategy<Value = Sizes> {
-    prop_oneof![
-        Just(Sizes::Free),
-        Just(Sizes::SameHeight),
-        Just(Sizes::Relative("s0=0.4,s1=0.9".parse().unwrap())),
-    ]
+    prop_oneof![Just(Sizes::Free), Just(Sizes::Relative("s0=0.4,s1=0.9".parse().unwrap())),]
 }
 
 proptest! {
@@ -137,17 +133,6 @@ fn a_fixed_relative_size_fixes_the_factors() {
     let slots = arrange(&mut stream(3, "segmix", 0), 1024, &shapes(&[(100, 100), (100, 100)]), &options);
     let slots = slots.unwrap();
     assert_eq!((slots[0].rect.width, slots[1].rect.width), (480, 288));
-}
-
-#[test]
-fn prior_pairs_are_of_one_height() {
-    let options = Options { sizes: Sizes::SameHeight, ..Options::default() };
-    for seed in 0..20 {
-        let shapes = shapes(&[(100, 300), (300, 200)]);
-        let slots = arrange(&mut stream(seed, "prior", 0), 1024, &shapes, &options).unwrap();
-        assert_eq!(slots[0].rect.height, slots[1].rect.height);
-        assert!((240..=320).contains(&slots[0].rect.height), "{:?}", slots[0]);
-    }
 }
 
 #[test]

@@ -99,7 +99,8 @@ async fn lora_of(server: &App, project: Uuid, run: Run) -> Result<PreviewLora, A
         }
         found => found?.len(),
     };
-    Ok(PreviewLora { run: run.id, name: run.name, alpha: run.recipe.alpha, bytes })
+    let Run { id, name, recipe, subjects, .. } = run;
+    Ok(PreviewLora { run: id, name, alpha: recipe.alpha, bytes, subjects })
 }
 
 /// A file of that model, by the SHA-256 of its content: what has been fetched once never changes.
