@@ -24,6 +24,15 @@ pub enum Family {
     Sd21,
     /// Both encoders, pooled text and sizes.
     Sdxl,
+    /// The same with fewer transformers on the way down than up, and none in the middle, as SSD-1B.
+    Distilled,
+}
+
+impl Family {
+    /// Whether it has SDXL's encoders and latents.
+    fn is_sdxl(self) -> bool {
+        matches!(self, Self::Sdxl | Self::Distilled)
+    }
 }
 
 /// Tokens of CLIP's vocabulary.
@@ -42,7 +51,7 @@ fn unet(family: Family) -> Value {
             config["use_linear_projection"] = json!(false);
         }
         Family::Sd21 => {}
-        Family::Sdxl => {
+        Family::Sdxl | Family::Distilled => {
             config["down_block_types"] = json!(["DownBlock2D", "CrossAttnDownBlock2D"]);
             config["up_block_types"] = json!(["CrossAttnUpBlock2D", "UpBlock2D"]);
             config["transformer_layers_per_block"] = json!([1, 2]);
@@ -51,6 +60,11 @@ fn unet(family: Family) -> Value {
             config["addition_time_embed_dim"] = json!(256);
             config["projection_class_embeddings_input_dim"] = json!(32 + 6 * 256);
         }
+    }
+    if family == Family::Distilled {
+        config["transformer_layers_per_block"] = json!([1, [1]]);
+        config["reverse_transformer_layers_per_block"] = json!([[1, 3], 1]);
+        config["mid_block_type"] = json!("UNetMidBlock2D");
     }
     config
 }
@@ -86,25 +100,30 @@ fn network<N>(
         .expect("write");
 }
 
+/// Writes an autoencoder with levels of these widths, whose latents are multiplied by `scaling`.
+pub fn autoencoder(folder: &Path, widths: &[usize], scaling: f64) {
+    let config = json!({
+        "block_out_channels": widths, "layers_per_block": 1, "latent_channels": 4, "scaling_factor": scaling,
+    });
+    let typed: VaeConfig = parse(&config.to_string()).expect("a configuration");
+    network(folder, "diffusion_pytorch_model.safetensors", &config, |parameters| {
+        Ok((VaeEncoder::new(&typed, parameters)?, VaeDecoder::new(&typed, parameters)?))
+    });
+}
+
 /// Writes a whole base of a family as a folder in diffusers' layout; its tokenizer is CLIP's, `merges` the text of its
 /// `merges.txt`.
 pub fn write(folder: &Path, family: Family, merges: &str) {
-    let diffusers = "diffusion_pytorch_model.safetensors";
     let config = unet(family);
     let typed: UNetConfig = parse(&config.to_string()).expect("a configuration");
-    network(&folder.join("unet"), diffusers, &config, |parameters| UNet::new(typed, parameters));
-    let scaling = if family == Family::Sdxl { 0.13025 } else { 0.18215 };
-    let config = json!({
-        "block_out_channels": [32, 64], "layers_per_block": 1, "latent_channels": 4, "scaling_factor": scaling,
+    network(&folder.join("unet"), "diffusion_pytorch_model.safetensors", &config, |parameters| {
+        UNet::new(typed, parameters)
     });
-    let typed: VaeConfig = parse(&config.to_string()).expect("a configuration");
-    network(&folder.join("vae"), diffusers, &config, |parameters| {
-        Ok((VaeEncoder::new(&typed, parameters)?, VaeDecoder::new(&typed, parameters)?))
-    });
+    autoencoder(&folder.join("vae"), &[32, 64], if family.is_sdxl() { 0.13025 } else { 0.18215 });
     let encoders = match family {
         Family::Sd15 => vec![("", text_encoder("quick_gelu", None), None)],
         Family::Sd21 => vec![("", text_encoder("gelu", None), Some("!"))],
-        Family::Sdxl => vec![
+        Family::Sdxl | Family::Distilled => vec![
             ("", text_encoder("quick_gelu", None), None),
             ("_2", text_encoder("gelu", Some(32)), Some("!")),
         ],
@@ -134,6 +153,6 @@ pub fn write(folder: &Path, family: Family, merges: &str) {
     });
     std::fs::create_dir_all(folder.join("scheduler")).expect("a folder");
     std::fs::write(folder.join("scheduler/scheduler_config.json"), scheduler.to_string()).expect("write");
-    let index = json!({ "force_zeros_for_empty_prompt": family == Family::Sdxl });
+    let index = json!({ "force_zeros_for_empty_prompt": family.is_sdxl() });
     std::fs::write(folder.join("model_index.json"), index.to_string()).expect("write");
 }

@@ -11,8 +11,8 @@ use base64::Engine as _;
 use serde_json::{Value, json};
 use ureq::Agent;
 
-/// How long anything may take on a slow machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+use crate::patience::{PATIENCE, until};
+
 /// The key that WebDriver names elements by.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
@@ -149,11 +149,17 @@ impl Browser {
         );
     }
 
-    /// Has the system be dark, or light.
+    /// Has the system be dark, or light, without motion; the page is drawn so when this returns.
     pub fn dark(&self, dark: bool) {
         let value = if dark { "dark" } else { "light" };
-        let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": value }] });
+        let features = json!({ "features": [
+            { "name": "prefers-color-scheme", "value": value }, { "name": "prefers-reduced-motion", "value": "reduce" },
+        ] });
         self.chromium("Emulation.setEmulatedMedia", &features);
+        let _ = self.run_later(
+            "const done = arguments[arguments.length - 1];
+             requestAnimationFrame(() => requestAnimationFrame(() => done(true)))",
+        );
     }
 
     /// Cuts the connection, or mends it.
@@ -170,13 +176,10 @@ impl Browser {
     /// # Panics
     /// Where it does not.
     pub fn until(&self, what: &str, script: &str) {
-        let begin = Instant::now();
-        while !self.run(script).as_bool().unwrap_or(false) {
-            if begin.elapsed() > PATIENCE {
-                panic!("{what} does not happen; the page at {} says: {}", self.path(), self.text());
-            }
-            std::thread::sleep(Duration::from_millis(60));
-        }
+        until(
+            || format!("{what} does not happen; the page at {} says: {}", self.path(), self.text()),
+            || self.run(script).as_bool().filter(|happens| *happens),
+        );
     }
 
     /// Waits until the page says `words`.
@@ -201,14 +204,10 @@ impl Browser {
 
     /// Waits for an element by a script that returns it.
     fn element(&self, what: &str, script: &str) -> String {
-        let begin = Instant::now();
-        loop {
-            if let Some(id) = self.run(script)[ELEMENT].as_str() {
-                return id.to_owned();
-            }
-            assert!(begin.elapsed() < PATIENCE, "there is no {what} at {}: {}", self.path(), self.text());
-            std::thread::sleep(Duration::from_millis(60));
-        }
+        until(
+            || format!("there is no {what} at {}: {}", self.path(), self.text()),
+            || self.run(script)[ELEMENT].as_str().map(str::to_owned),
+        )
     }
 
     /// Presses the button, link or choice that is called `name`, as somebody with a mouse would.

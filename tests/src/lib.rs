@@ -6,5 +6,7 @@ pub mod fixtures;
 pub mod golden;
 pub mod hands;
 pub mod outside;
+pub mod patience;
+pub mod pictures;
 pub mod served;
 pub mod workshop;

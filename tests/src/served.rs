@@ -6,17 +6,14 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use ureq::http::{HeaderMap, Request};
 use ureq::{Agent, Body};
 
 use crate::golden::fixture;
+use crate::patience::{PATIENCE, until};
 use crate::workshop::program;
-
-/// How long anything may take on a slow machine.
-const PATIENCE: Duration = Duration::from_secs(240);
 
 /// A running `mudi serve`; it is killed when this is dropped.
 pub struct Server {
@@ -96,14 +93,10 @@ impl Server {
     pub fn stop(mut self) -> ExitStatus {
         let asked = Command::new("kill").args(["-TERM", &self.pid().to_string()]).status();
         assert!(asked.expect("kill runs").success());
-        let begin = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().expect("the server's status") {
-                return status;
-            }
-            assert!(begin.elapsed() < PATIENCE, "the server does not stop");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        until(
+            || "the server does not stop".to_owned(),
+            || self.child.try_wait().expect("the server's status"),
+        )
     }
 }
 
@@ -235,15 +228,10 @@ impl Client {
     /// # Panics
     /// Where that does not happen.
     pub fn until(&self, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-        let begin = Instant::now();
-        loop {
-            let value = self.get(path).value();
-            if wanted(&value) {
-                return value;
-            }
-            assert!(begin.elapsed() < PATIENCE, "GET {path} stays {value}");
-            std::thread::sleep(Duration::from_millis(30));
-        }
+        until(
+            || format!("GET {path} stays {}", self.get(path).shown()),
+            || Some(self.get(path).value()).filter(|value| wanted(value)),
+        )
     }
 
     /// Waits until the job at `path` is over, which must have been done.
@@ -304,6 +292,15 @@ impl Answer {
         let text: String = String::from_utf8_lossy(&self.bytes).chars().take(500).collect();
         format!("{} {text}", self.status)
     }
+}
+
+/// A text of an answer.
+///
+/// # Panics
+/// Where the value is none.
+#[must_use]
+pub fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_else(|| panic!("{value} is no text")).to_owned()
 }
 
 /// Server-sent events: their ids and their data.

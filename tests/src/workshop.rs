@@ -27,7 +27,10 @@ pub fn program() -> PathBuf {
                 }
             }
             let built = build
-                .args(["build", "--package", "mudi", "--message-format", "json"])
+                // An example, and the whole workspace: so its libraries have the features that `cargo test --workspace` gives them, which are
+                // there already. Of the package alone half of them would be compiled once more, `mudi` among them.
+                .args(["build", "--workspace", "--bin", "mudi", "--example", "tokenize"])
+                .args(["--message-format", "json"])
                 // As the tests themselves are built, so that everything that both need is there.
                 .args((!cfg!(debug_assertions)).then_some("--release"))
                 .current_dir(root)
@@ -37,6 +40,7 @@ pub fn program() -> PathBuf {
             String::from_utf8_lossy(&built.stdout)
                 .lines()
                 .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+                .filter(|message| message["target"]["kind"][0] == "bin")
                 .filter_map(|message| message["executable"].as_str().map(PathBuf::from))
                 .next_back()
                 .expect("cargo names the program")
@@ -171,10 +175,16 @@ impl Workshop {
     }
 }
 
+/// The folder of the models that ship with the program.
+#[must_use]
+pub fn models() -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../models").display().to_string()
+}
+
 /// The folder of a model that ships with the program.
 #[must_use]
 pub fn shipped(name: &str) -> String {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../models").join(name).display().to_string()
+    Path::new(&models()).join(name).display().to_string()
 }
 
 /// Arguments, borrowed.

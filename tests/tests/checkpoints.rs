@@ -1,5 +1,8 @@
 //! Bases as their users have them: one file, shards, half precision, another autoencoder; and what is wrong with some.
 
+#[path = "checkpoints/found.rs"]
+mod found;
+
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
@@ -53,7 +56,7 @@ fn answers(shop: &Workshop, base: &str) {
 
 #[test]
 fn a_checkpoint_file_is_the_folder_that_it_was_made_of() {
-    for family in [Family::Sd15, Family::Sd21, Family::Sdxl] {
+    for family in [Family::Sd15, Family::Sd21, Family::Sdxl, Family::Distilled] {
         let shop = Workshop::new();
         let base = base(&shop, family);
         let (file, back) = (shop.path("one.safetensors"), shop.path("back"));
@@ -305,6 +308,10 @@ fn another_autoencoder_takes_the_place_of_the_bases_own() {
     let expected = decoded(&format!("{copy}/vae"));
     assert!(expected == decoded(&copy));
     assert!(expected == decoded(&format!("{copy}/vae/diffusion_pytorch_model.safetensors")));
+    // And as a file that has come alone.
+    let alone = shop.path("alone.safetensors");
+    std::fs::copy(format!("{copy}/vae/diffusion_pytorch_model.safetensors"), &alone).expect("a copy");
+    assert!(expected == decoded(&alone));
     let refuse = |vae: &str, words: &[&str]| {
         let common = ["forward", "--network", "vae_decoder", "--inputs", &inputs, "--out", &out];
         refused(&[&common[..], &["--base", &shop.base, "--vae", vae]].concat(), words);
@@ -336,10 +343,15 @@ fn files_that_are_no_base_say_why() {
     };
     refuse("old.ckpt", b"\x80\x02", &["pickle", "safetensors"]);
     refuse("short.safetensors", b"short", &["not a whole safetensors file"]);
+    refuse("small.gguf", b"GGUF\x03\0\0\0\0\0\0\0", &["GGUF", "quantized", ".safetensors"]);
+    refuse("pointer.safetensors", b"version https://lfs/spec/v1\noid sha256:0\n", &["Git LFS", "download"]);
+    refuse("page.safetensors", b"<!doctype html><title>Sign in</title>", &["web page", "download"]);
     let one = std::fs::read(fixture(&format!("sdxl-tiny/{WEIGHTS}"))).expect("weights");
     refuse("unet.safetensors", &one, &["one network", "folder"]);
     let lora = std::fs::read(fixture("sdxl-tiny/golden/kohya_lora.safetensors")).expect("a LoRA");
-    refuse("lora.safetensors", &lora, &["no denoiser"]);
+    refuse("lora.safetensors", &lora, &["holds a LoRA", "--lora"]);
+    let nothing = to_safetensors(&NamedTensors::new(), None).expect("a file in memory");
+    refuse("nothing.safetensors", &nothing, &["no denoiser"]);
     refused(&["plan", "--base", "/no/such"], &["/no/such", "--base", ".safetensors"]);
 }
 

@@ -158,10 +158,7 @@ fn bad_input_is_refused_with_its_name_and_leaves_nothing() {
     std::fs::write(&image, &whole).expect("write");
     std::fs::remove_file(shop.path("toys/mask_a00.png")).expect("remove");
     refused(&["train", "--photos", &photos, "--base", base, "--out", &out], &["mask_a00.png"]);
-    assert!(
-        !Path::new(&out).join("run.json").exists()
-            || !Path::new(&out).join("checkpoint.safetensors").exists()
-    );
+    assert!(!Path::new(&out).exists(), "nothing is written");
 }
 
 #[test]

@@ -29,6 +29,53 @@ fn a_run_is_begun_in_a_new_folder_alone() {
         std::fs::write(Path::new(&shop.path("run")).join(left), "").expect("write");
     }
     ok(&refs(&shop.train("run", &[])));
+    // Told before anything is read: without this file no photo can be.
+    std::fs::remove_file(shop.path("toys/mask_a00.png")).expect("remove");
+    refused(&refs(&shop.train("run", &[])), &["holds a run already", "--resume"]);
+    refused(&refs(&shop.train("run", &["--resume", "--seed", "9"])), &["the recipe"]);
+    refused(&refs(&shop.train("run", &["--resume"])), &["mask_a00.png"]);
+    refused(&refs(&shop.train("new", &["--stop-after", "0"])), &["--stop-after"]);
+}
+
+#[test]
+fn what_cannot_be_written_is_told_before_the_work() {
+    let shop = Workshop::new();
+    let toys = shop.toys();
+    let (file, below, broken) = (shop.path("file"), shop.path("file/out"), shop.path("broken"));
+    std::fs::write(&file, "mine").expect("write");
+    // Whose weights are no numbers, so that whatever is told of other things was told before they were read.
+    copy_folder(&fixture("sdxl-tiny"), Path::new(&broken));
+    let weights = Path::new(&broken).join("unet/diffusion_pytorch_model.safetensors");
+    let mut bytes = std::fs::read(&weights).expect("weights");
+    let header = u64::from_le_bytes(bytes[..8].try_into().expect("eight bytes")) as usize;
+    bytes[8 + header..].fill(0xff);
+    std::fs::write(&weights, bytes).expect("write");
+    let image = Path::new(&toys).join("a00.png").display().to_string();
+    let place = "a file stands where a folder is needed";
+    for out in [&file, &below] {
+        refused(&["train", "--photos", "/no/photos", "--base", &broken, "--out", out], &["file", place]);
+        refused(&["generate", "--base", &broken, "--prompt", "a", "--out", out], &["file", place]);
+        refused(&["toybox", "--out", out], &["file", place]);
+        refused(
+            &["pretrain", "--network", "sam", "--out", out, "--run", &shop.path("run")],
+            &["file", place],
+        );
+        refused(&["demo", "--base", &broken, "--out", out], &["file", place]);
+    }
+    refused(&["segment", "--image", &image, "--box", "1,1,9,9", "--out", &below], &["file", place]);
+    refused(&["segment", "--image", &image, "--class", "bear", "--out", &toys], &["toys", "name a file"]);
+    let out = shop.path("out");
+    let drawn = ["generate", "--base", &broken, "--prompt", "a", "--out", &out];
+    for (flags, words) in [
+        (["--size", "30"], &["30 x 30", "multiples of"][..]),
+        (["--steps", "5000"], &["5000 steps"]),
+        (["--noise", "/no/noise"], &["/no/noise"]),
+        (["--count", "1"], &["diffusion_pytorch_model.safetensors", "not numbers"]),
+    ] {
+        refused(&[&drawn[..], &flags].concat(), words);
+    }
+    assert!(!Path::new(&out).exists() && !Path::new(&shop.path("run")).exists());
+    assert_eq!(shop.bytes("file"), b"mine");
 }
 
 #[test]
@@ -45,6 +92,19 @@ fn what_nothing_can_learn_from_is_refused_before_a_run_begins() {
     std::fs::create_dir(shop.path("bare")).expect("a folder");
     let (bare, out) = (shop.path("bare"), shop.path("run"));
     refused(&["train", "--photos", &bare, "--out", &out], &["metadata.jsonl", r#"{"id": {"a": "#]);
+}
+
+#[test]
+fn what_should_be_known_is_told_without_a_terminal_too() {
+    let shop = Workshop::new();
+    let (toys, run) = (shop.path("toys"), shop.path("run"));
+    ok(&["toybox", "--subjects", "4", "--photos", "1", "--size", "64", "--out", &toys]);
+    let files = ["train", "--photos", &toys, "--base", &shop.base, "--out", &run, "--quiet"];
+    let small = ["--steps", "1", "--rank", "4", "--regularization", "none"];
+    let output = mudi(&[&files[..], &small].concat());
+    assert!(output.status.success());
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("4 subjects") && told.contains("segmix-probability 0.5"), "{told}");
 }
 
 #[test]
@@ -96,9 +156,9 @@ fn a_plan_shows_what_is_asked_for() {
 fn flags_that_do_not_go_together_or_are_out_of_range_are_named() {
     let shop = Workshop::new();
     let out = shop.path("out");
-    let (base, none) = (shop.base.as_str(), shop.path("none"));
+    let (base, none, run) = (shop.base.as_str(), shop.path("none"), shop.path("run"));
     let drawn = ["generate", "--prompt", "a", "--out", &out];
-    let cases: [(&[&str], &[&str]); 19] = [
+    let cases: [(&[&str], &[&str]); 22] = [
         (&drawn, &["--run", "--base"]),
         (
             &["generate", "--prompt", "a", "--out", &out, "--run", &none],
@@ -123,10 +183,13 @@ fn flags_that_do_not_go_together_or_are_out_of_range_are_named() {
         ),
         (&["probe", "base", "--guidance", "nan"], &["--guidance", "from 0 to 100"]),
         (&["benchmark", "--toys", "3", "--part", "gamma", "--out", &out], &["--toys", "subjects"]),
-        (&["pretrain", "--from", &none, "--run", &out, "--out", &out], &["none", "--from"]),
-        (&["pretrain", "--export-only", "--run", &out, "--out", &out], &["no checkpoint", "--export-only"]),
+        (&["benchmark", "--steps", "2000000", "--out", &out], &["`steps`", "1000000"]),
+        (&["demo", "--seed", "18446744073709551615", "--out", &out], &["`seed`", "9007199254740991"]),
+        (&["pretrain", "--from", &none, "--run", &run, "--out", &out], &["none", "--from"]),
+        (&["pretrain", "--run", &out, "--out", &out], &["--run", "--out", "name two"]),
+        (&["pretrain", "--export-only", "--run", &run, "--out", &out], &["no checkpoint", "--export-only"]),
         (
-            &["pretrain", "--network", "sam", "--export-only", "--run", &out, "--out", &out],
+            &["pretrain", "--network", "sam", "--export-only", "--run", &run, "--out", &out],
             &["no checkpoint"],
         ),
         (&["models", "pull", "sam", "--models", &out, "--token-file", &none], &["none", "--token-file"]),

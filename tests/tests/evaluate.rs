@@ -212,6 +212,10 @@ fn what_cannot_be_judged_is_refused_by_name() {
         &["nowhere", "cannot be read", "folder that holds the images"],
     );
     refused(&gallery.instead("--photos", &missing), &["nowhere"]);
+    // Before any network is loaded.
+    let toys = shop.path("toys");
+    let blind = [&gallery.instead("--images", &missing)[..], &["--embedder", &toys]].concat();
+    refused(&blind, &["nowhere", "folder that holds the images"]);
     let empty = shop.path("empty");
     std::fs::create_dir_all(&empty).expect("a folder");
     refused(&gallery.instead("--images", &empty), &["empty", "no image in it"]);

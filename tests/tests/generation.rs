@@ -2,6 +2,16 @@
 
 use std::path::Path;
 
+use image::{GrayImage, Luma, Rgb, RgbImage};
+use mudi::base::Base;
+use mudi::generate::{Placing, layout_start};
+use mudi_domain::cutout::Cutout;
+use mudi_domain::layout::Layout;
+use mudi_domain::mask::Mask;
+use mudi_domain::prompt;
+use mudi_domain::subject::SubjectId;
+use mudi_engine_candle::weights::{Precision, read_safetensors};
+use mudi_tests::golden::fixture;
 use mudi_tests::workshop::{Workshop, copy_folder, json, ok, refs, refused};
 
 #[test]
@@ -21,6 +31,125 @@ fn a_batch_holds_pictures_of_one_size() {
         let trained = json(&refs(&shop.train(method, &[&flags[..], &["--method", method]].concat())));
         assert!(trained["loss"].as_f64().is_some_and(f64::is_finite), "{trained}");
     }
+}
+
+/// The loss of the only step of a run on `toys`, which is that of the base: nothing was learnt before it.
+fn first_loss(shop: &Workshop, toys: &str, run: &str, further: &[&str]) -> f64 {
+    let out = shop.path(run);
+    let files = ["train", "--photos", toys, "--base", &shop.base, "--out", &out, "--quiet"];
+    let small = ["--steps", "1", "--rank", "1", "--batch", "4", "--prior-images", "2"];
+    json(&[&files[..], &small, further].concat())["loss"].as_f64().expect("a loss")
+}
+
+/// Both are the same number, up to the rounding of single precision.
+fn alike(found: f64, expected: f64) -> bool {
+    (found / expected - 1.0).abs() < 1e-4
+}
+
+/// What lies around the subjects of a collage counts as much as the recipe says; of a photo everything counts.
+#[test]
+fn a_loss_mask_is_that_of_the_collages_subjects() {
+    let shop = Workshop::new();
+    let toys = shop.toys();
+    let loss = |collages: &str, width: &str, floor: &str| {
+        let name = format!("{collages}-{width}-{floor}");
+        let law = ["--segmix-probability", collages, "--max-width", width, "--loss-mask-floor", floor];
+        first_loss(&shop, &toys, &name, &[&law[..], &["--regularization", "none"]].concat())
+    };
+    let [none, half, all] = ["0", "0.5", "1"].map(|floor| loss("1", "0.1", floor));
+    assert!(alike(half, 0.5 * (none + all)), "{none}, {half}, {all}");
+    // Subjects of a tenth of the canvas's width are a small part of it; larger ones are a larger part.
+    assert!(none > 0.0 && none < 0.3 * all, "{none} of {all}");
+    let large = loss("1", "1", "0");
+    assert!(large > 2.0 * none, "{large}, {none}");
+    assert!(alike(loss("0", "0.5", "0"), loss("0", "0.5", "1")), "a photo has no ground");
+}
+
+/// Of a subject that is longer than its photo is high all is shown, and the white above and below it counts for nothing.
+#[test]
+fn what_a_photo_lacks_is_not_learnt() {
+    let shop = Workshop::new();
+    let toys = shop.toys();
+    let white = shop.path("white");
+    copy_folder(Path::new(&toys), Path::new(&white));
+    for photo in shop.files("toys").iter().filter_map(|name| name.to_str()) {
+        let Some(mask) = photo.starts_with(['a', 'b']).then(|| format!("mask_{photo}")) else { continue };
+        let flat = image::open(format!("{toys}/{photo}")).expect("a photo").to_rgb8();
+        let flat = image::imageops::resize(&flat, 64, 32, image::imageops::FilterType::Triangle);
+        let all = GrayImage::from_pixel(64, 32, Luma([255]));
+        // The same with the white painted, where it counts as the photo does.
+        let mut painted = RgbImage::from_pixel(64, 64, Rgb([255; 3]));
+        let mut middle = GrayImage::new(64, 64);
+        image::imageops::replace(&mut painted, &flat, 0, 16);
+        image::imageops::replace(&mut middle, &all, 0, 16);
+        flat.save(format!("{toys}/{photo}")).expect("a photo");
+        all.save(format!("{toys}/{mask}")).expect("a mask");
+        painted.save(format!("{white}/{photo}")).expect("a photo");
+        middle.save(format!("{white}/{mask}")).expect("a mask");
+    }
+    let photos = ["--segmix-probability", "0", "--regularization", "none"];
+    let [lacking, painted] =
+        [(&toys, "lacking"), (&white, "painted")].map(|(toys, run)| first_loss(&shop, toys, run, &photos));
+    assert!((0.2..0.8).contains(&(lacking / painted)), "{lacking} of {painted}");
+}
+
+/// The base's own pictures of each class count beside the photos, as much as the recipe says.
+#[test]
+fn prior_images_are_of_the_classes_and_count_by_their_weight() {
+    let shop = Workshop::new();
+    let toys = shop.toys();
+    let plain = first_loss(&shop, &toys, "plain", &["--regularization", "none"]);
+    let [none, one, two] = ["0", "1", "2"].map(|weight| {
+        let prior = ["--regularization", "prior", "--prior-weight", weight];
+        first_loss(&shop, &toys, &format!("prior-{weight}"), &prior)
+    });
+    assert!(alike(none, plain), "{none}, {plain}");
+    assert!(one > 1.1 * none && alike(two - one, one - none), "{none}, {one}, {two}");
+
+    ok(&refs(&shop.train("stopped", &["--stop-after", "1"])));
+    let made = read_safetensors(Path::new(&shop.path("stopped/priors.safetensors"))).expect("prior images");
+    let text = std::fs::read_to_string(Path::new(&toys).join("metadata.jsonl")).expect("metadata");
+    let names: serde_json::Value = serde_json::from_str(text.lines().next().expect("a line")).expect("JSON");
+    let names = names["id"].as_object().expect("names").values().map(|name| name.as_str().expect("a name"));
+    // Without the identifier, which means nothing to the base.
+    let classes = names.map(|name| name.split_once(' ').expect("an identifier and a class").1);
+    let mut expected: Vec<String> = classes.map(prompt::prior).collect();
+    expected.sort();
+    assert_eq!(made.keys().cloned().collect::<Vec<_>>(), expected);
+    assert!(made.values().all(|images| images.dims()[0] == 2), "as many of each as were asked for");
+}
+
+#[test]
+fn a_start_is_shifted_where_the_layout_shows_somebody_and_nowhere_else() {
+    let base = Base::load(&fixture("sdxl-tiny"), Precision::Single).expect("the base");
+    let photo = RgbImage::from_pixel(40, 40, Rgb([200, 60, 30]));
+    let mask = Mask::from_gray(GrayImage::from_pixel(40, 40, Luma([255])));
+    let cutout = Cutout::new(&photo, &mask).expect("a cutout");
+    let cutouts = [(SubjectId::new("a").expect("an id"), vec![cutout])].into_iter().collect();
+    let corner = r#"{ "version": 1, "subjects": [{ "subject": "a", "x": 0.0, "y": 0.0, "width": 0.5 }] }"#;
+    let layout = Layout::from_json(corner).expect("a layout");
+    let side = base.resolution();
+    let (start, canvas, _) =
+        layout_start(&base, &cutouts, Placing::Fixed(&layout), side, 5).expect("a start");
+    let [h, w] = base.latent_size(side, side).expect("its own size");
+    let channels = base.vae.config.latent_channels;
+    let mean = start.mean.expect("a mean");
+    assert_eq!(mean.len(), h * w * channels);
+    let encoded = base.encode_images(&[&canvas]).expect("latents");
+    let (mut inside, mut outside) = (0, 0);
+    for (at, (shift, latent)) in mean.chunks(channels).zip(encoded.chunks(channels)).enumerate() {
+        let (x, y) = (at % w, at / w);
+        // Two to each side of the edge belong to both.
+        if x + 2 < w / 2 && y + 2 < h / 2 {
+            let apart = shift.iter().zip(latent).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(apart < 1e-5, "{x}, {y}: {shift:?} {latent:?}");
+            inside += 1;
+        } else if x > w / 2 + 1 || y > h / 2 + 1 {
+            assert!(shift.iter().all(|value| *value == 0.0), "{x}, {y}: {shift:?}");
+            outside += 1;
+        }
+    }
+    assert!(inside > 20 && outside > 100 && encoded.iter().all(|value| *value != 0.0), "{inside}, {outside}");
 }
 
 #[test]
@@ -70,6 +199,8 @@ fn a_layout_is_the_same_for_all_pictures() {
     lay_out("z");
     refused(&arguments, &["layout", "`z`"]);
     assert!(!Path::new(&out).exists(), "nothing is left behind");
+    let toys = shop.path("toys");
+    refused(&["generate", "--run", &run, "--prompt", "olis", "--out", &toys], &["the run's photos", "--out"]);
     lay_out("b");
     ok(&arguments);
     assert!(shop.bytes("out/0000.layout.png") == shop.bytes("out/0004.layout.png"));

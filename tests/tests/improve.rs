@@ -1,19 +1,50 @@
 //! `mudi improve`: a run that draws, is judged, and learns on from its best pictures.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use mudi_tests::workshop::{Workshop, copy_folder, json, ok, refs, refused, shipped};
 
-/// A short run of the base that ships on two toys whose names say their colours, so that even so little gives pictures of two.
+/// A short run of the base that ships on two toys whose names say their colours, so that even so little gives pictures of two. It is
+/// trained once for all tests, each of which has a copy.
 fn taught() -> Workshop {
+    static FILES: OnceLock<Vec<(PathBuf, Vec<u8>)>> = OnceLock::new();
+    // What the run says of its photos' place, until there is a copy.
+    const PLACE: &str = "the-folder-of-the-first";
+    let name = |shop: &Workshop| {
+        let place = PathBuf::from(shop.path(""));
+        place.file_name().expect("a folder's name").to_string_lossy().into_owned()
+    };
+    let files = FILES.get_or_init(|| {
+        let shop = Workshop::new();
+        let toys = shop.path("toys");
+        ok(&["toybox", "--photos", "3", "--seed", "22", "--out", &toys]);
+        let run = shop.path("run");
+        let base = shipped("pocket");
+        let files = ["train", "--photos", &toys, "--base", &base, "--out", &run, "--quiet"];
+        let small =
+            ["--steps", "20", "--batch", "2", "--rank", "4", "--alpha", "8", "--regularization", "none"];
+        ok(&[&files[..], &small].concat());
+        let read = |file: PathBuf| {
+            let bytes = shop.bytes(&file.display().to_string());
+            (file, bytes)
+        };
+        let mut all: Vec<_> = shop.files("").into_iter().map(read).collect();
+        let start =
+            all.iter_mut().find(|(file, _)| file == Path::new("run/run.json")).expect("a run's start");
+        let text = String::from_utf8(start.1.clone()).expect("text");
+        assert!(text.contains(&name(&shop)), "{text}");
+        start.1 = text.replace(&name(&shop), PLACE).into_bytes();
+        all
+    });
     let shop = Workshop::new();
-    let toys = shop.path("toys");
-    ok(&["toybox", "--photos", "3", "--seed", "22", "--out", &toys]);
-    let run = shop.path("run");
-    let base = shipped("pocket");
-    let files = ["train", "--photos", &toys, "--base", &base, "--out", &run, "--quiet"];
-    let small = ["--steps", "20", "--batch", "2", "--rank", "4", "--alpha", "8", "--regularization", "none"];
-    ok(&[&files[..], &small].concat());
+    for (file, bytes) in files {
+        let path = PathBuf::from(shop.path(&file.display().to_string()));
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        let is_start = file == Path::new("run/run.json");
+        let text = is_start.then(|| String::from_utf8_lossy(bytes).replace(PLACE, &name(&shop)));
+        std::fs::write(path, text.map_or_else(|| bytes.clone(), String::into_bytes)).expect("a file");
+    }
     shop
 }
 
@@ -143,6 +174,10 @@ fn what_cannot_be_improved_is_refused() {
     refused(&refs(&with(&[])), &["another run", "--out"]);
     assert_eq!(shop.files("run"), before);
     assert_eq!(shop.files("out"), [Path::new("run.json")]);
+    // Nor into a folder of anything else, such as the photos.
+    let toys = shop.files("toys");
+    refused(&refs(&arguments(&shop, "toys", &[])), &["toys", "other files", "--out"]);
+    assert_eq!(shop.files("toys"), toys);
     std::fs::remove_file(Path::new(&run).join("pytorch_lora_weights.safetensors")).expect("a LoRA");
     refused(&refs(&with(&[])), &["has not finished", "--resume"]);
 }

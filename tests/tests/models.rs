@@ -104,7 +104,13 @@ fn answer(
             {"type": "file", "path": "pytorch_model.bin", "size": 9},
             {"type": "file", "path": "model.safetensors", "size": 130, "lfs": {"oid": digest, "size": WEIGHTS}},
         ]);
-        let list = list.to_string();
+        // A base whose denoiser is a transformer.
+        let other = serde_json::json!([
+            {"type": "file", "path": "model_index.json", "size": 2},
+            {"type": "file", "path": "transformer/model.safetensors", "size": 130},
+            {"type": "file", "path": "vae/model.safetensors", "size": 130},
+        ]);
+        let list = if path.contains("flux") { other } else { list }.to_string();
         return send(200, list.as_bytes(), list.len());
     }
     if path.ends_with("config.json") {
@@ -179,22 +185,31 @@ fn a_model_is_pulled_listed_verified_and_removed() {
 
 #[test]
 fn a_hub_that_does_not_answer_well_leaves_no_model() {
-    for (mood, words) in [
-        (Mood::Status(401), &["401", "MUDI_HUB_TOKEN", "licence"][..]),
-        (Mood::Status(403), &["403", "MUDI_HUB_TOKEN"]),
-        (Mood::Status(404), &["not there", "--mirror"]),
-        (Mood::Status(503), &["503", "try again"]),
-        (Mood::Half, &["the hub failed", "try again"]),
-        (Mood::Wrong, &["model.safetensors", "SHA-256", "pull the model again"]),
-    ] {
+    let refuses = |(mood, words): (Mood, &[&str])| {
         let shop = Workshop::new();
         let hub = hub(mood);
         refused(&borrowed(&pull(&shop, &hub.address, "somebody/dinov2")), words);
         assert!(!Path::new(&shop.path("models/dinov2")).exists());
         let listed = json(&["models", "list", "--models", &shop.path("models")]);
         assert_eq!(listed["models"].as_array().map(Vec::len), Some(0), "half a model is none");
-    }
+    };
+    let cases: [(Mood, &[&str]); 6] = [
+        (Mood::Status(401), &["401", "MUDI_HUB_TOKEN", "licence"]),
+        (Mood::Status(403), &["403", "MUDI_HUB_TOKEN"]),
+        (Mood::Status(404), &["not there", "--mirror"]),
+        (Mood::Status(503), &["503", "try again"]),
+        (Mood::Half, &["the hub failed", "try again"]),
+        (Mood::Wrong, &["model.safetensors", "SHA-256", "pull the model again"]),
+    ];
+    // Side by side: some are tried again for seconds.
+    std::thread::scope(|scope| {
+        for case in cases {
+            scope.spawn(move || refuses(case));
+        }
+    });
     let shop = Workshop::new();
+    let other = pull(&shop, &hub(Mood::Well).address, "somebody/flux");
+    refused(&borrowed(&other), &["somebody/flux", "no denoiser", "SDXL"]);
     let nobody = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
     refused(&borrowed(&pull(&shop, &format!("http://{nobody}"), "sam")), &["cannot be reached", "--mirror"]);
     refused(&borrowed(&pull(&shop, "http://127.0.0.1:1", "nothing")), &["nothing", "sdxl", "OWNER/NAME"]);

@@ -1,13 +1,13 @@
 //! What a browser paints is what the server makes: the same model, layout, seed and text, on both engines.
 
 use std::path::Path;
-use std::task::{Context, Poll, Waker};
 
 use image::{Rgb, RgbImage};
 use mudi::base::{Base, Source};
 use mudi::generate::{Settings, Start, pictures};
 use mudi::plan;
 use mudi_diffusion::schedule::SamplerKind;
+use mudi_diffusion::vae::VaeConfig;
 use mudi_diffusion::{Engine, Readable};
 use mudi_domain::rng;
 use mudi_engine_candle::lora::Adaptation;
@@ -16,6 +16,8 @@ use mudi_engine_candle::{CandleEngine, lora};
 use mudi_engine_wgpu::{Gpu, Settings as GpuSettings, Storage, WgpuEngine};
 use mudi_preview::fit::{self, Limits};
 use mudi_preview::{Canvas, FILES, Files, Model, Painter, Wish};
+use mudi_tests::patience::finished;
+use mudi_tests::pictures::psnr;
 
 const PROMPT: &str = "A photo of a red bear and a blue cat.";
 const NEGATIVE: &str = "sticker, collage.";
@@ -46,23 +48,6 @@ fn layout(side: u32) -> (RgbImage, Vec<bool>) {
     (image, covered.collect())
 }
 
-/// Runs a future whose engine waits by itself.
-fn finish<T>(future: impl Future<Output = T>) -> T {
-    let mut future = std::pin::pin!(future);
-    loop {
-        if let Poll::Ready(done) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            return done;
-        }
-    }
-}
-
-fn psnr(a: &[u8], b: &[u8]) -> f64 {
-    assert_eq!(a.len(), b.len());
-    let square = |(a, b): (&u8, &u8)| (f64::from(*a) - f64::from(*b)).powi(2);
-    let mean = a.iter().zip(b).map(square).sum::<f64>() / a.len() as f64;
-    10.0 * (255.0f64.powi(2) / mean.max(1e-9)).log10()
-}
-
 /// A picture without a layout, by the settings that the server has for a base.
 fn wish(prompt: &str, negative: &str, steps: usize) -> Wish {
     Wish {
@@ -86,7 +71,7 @@ fn painted<E: Readable>(engine: E, wish: &Wish) -> (Vec<u8>, usize) {
     let mut painting = painter.begin(wish.clone()).expect("a wish that can be fulfilled");
     let (mut last, mut count) = (Vec::new(), 0);
     while !painting.done() {
-        last = finish(painter.step(&mut painting)).expect("a step").pixels;
+        last = finished(painter.step(&mut painting)).expect("a step").pixels;
         count += 1;
     }
     (last, count)
@@ -128,7 +113,7 @@ fn both_engines_paint_what_the_server_makes() {
     assert!(processor > 50.0, "candle: {processor:.1} dB");
 
     for (storage, least) in [(Storage::Single, 45.0), (Storage::Half, 35.0)] {
-        let gpu = finish(Gpu::start()).expect("a GPU, or an emulated one (on Debian: mesa-vulkan-drivers)");
+        let gpu = finished(Gpu::start()).expect("a GPU, or an emulated one (on Debian: mesa-vulkan-drivers)");
         let settings = GpuSettings { storage, ..GpuSettings::for_adapter(&gpu.adapter) };
         let engine = WgpuEngine::new(gpu, settings).expect("the adapter stores both");
         let (on_gpu, _) = painted(engine, &wish);
@@ -164,8 +149,8 @@ fn prompts_are_read_as_the_server_reads_them() {
         let server = pictures(&base, &texts, &settings, &start, |_| ()).expect("the server's picture");
         let mut painting =
             painter.begin(wish(prompt, negative, STEPS)).expect("a wish that can be fulfilled");
-        finish(painter.step(&mut painting)).expect("a step");
-        let painted = finish(painter.step(&mut painting)).expect("a step").pixels;
+        finished(painter.step(&mut painting)).expect("a step");
+        let painted = finished(painter.step(&mut painting)).expect("a step").pixels;
         let near = psnr(&painted, server[0].as_raw());
         assert!(near > 50.0, "{prompt:?}: {near:.1} dB");
         different.insert(painted);
@@ -218,8 +203,8 @@ fn painted_like_the_server(dora: bool) {
         let mut painter = Painter::new(engine, model);
         let wish = Wish { lora_scale: scale, ..wish(PROMPT, NEGATIVE, 2) };
         let mut painting = painter.begin(wish).expect("a wish that can be fulfilled");
-        finish(painter.step(&mut painting)).expect("a step");
-        let painted = finish(painter.step(&mut painting)).expect("a step").pixels;
+        finished(painter.step(&mut painting)).expect("a step");
+        let painted = finished(painter.step(&mut painting)).expect("a step").pixels;
         let near = psnr(&painted, server[0].as_raw());
         assert!(near > 50.0, "at {scale}: {near:.1} dB");
         let far = psnr(&painted, without[0].as_raw());
@@ -229,7 +214,7 @@ fn painted_like_the_server(dora: bool) {
 
 #[test]
 fn memory_does_not_grow_from_picture_to_picture() {
-    let gpu = finish(Gpu::start()).expect("a GPU, or an emulated one (on Debian: mesa-vulkan-drivers)");
+    let gpu = finished(Gpu::start()).expect("a GPU, or an emulated one (on Debian: mesa-vulkan-drivers)");
     let settings = GpuSettings::for_adapter(&gpu.adapter);
     let engine = WgpuEngine::new(gpu, settings).expect("its own settings");
     let model = Model::load(&engine, files(), None).expect("pocket's files");
@@ -239,9 +224,9 @@ fn memory_does_not_grow_from_picture_to_picture() {
         let wish = Wish { seed, ..wish(PROMPT, "", 2) };
         let mut painting = painter.begin(wish).expect("a wish that can be fulfilled");
         // One is dropped half-way, as when something is dragged.
-        finish(painter.step(&mut painting)).expect("a step");
+        finished(painter.step(&mut painting)).expect("a step");
         if seed != 1 {
-            finish(painter.step(&mut painting)).expect("a step");
+            finished(painter.step(&mut painting)).expect("a step");
         }
         drop(painting);
         taken.push(painter.engine().memory());
@@ -259,14 +244,44 @@ fn memory_does_not_grow_from_picture_to_picture() {
     assert!((taken[1]..2 * taken[1]).contains(&told), "{} bytes taken, {told} told", taken[1]);
 }
 
+/// A layout of which a base sees nothing is refused, and a picture that is not made of numbers is none.
+#[test]
+fn what_the_server_refuses_is_not_painted() {
+    let mut files = files();
+    let vae: VaeConfig =
+        mudi_diffusion::parse(&String::from_utf8_lossy(&files["vae/config.json"])).expect("pocket's");
+    let name = "scheduler/scheduler_config.json";
+    let mut config: serde_json::Value = serde_json::from_slice(&files[name]).expect("JSON");
+    config["rescale_betas_zero_snr"] = true.into();
+    config["prediction_type"] = "v_prediction".into();
+    config["timestep_spacing"] = "trailing".into();
+    files.insert(name.to_owned(), config.to_string().into_bytes());
+    let engine = CandleEngine::cpu();
+    let model = Model::load(&engine, files, None).expect("pocket's files");
+    let mut painter = Painter::new(engine, model);
+
+    let side = painter.model().resolution();
+    let mask = vec![1.0; (side / vae.reduction()).pow(2)];
+    let canvas = Canvas { side, pixels: layout(side as u32).0.into_raw(), mask };
+    let wished = Wish { canvas: Some(canvas), gamma: 1.5, ..wish(PROMPT, "", 2) };
+    let refusal = painter.begin(wished.clone()).err().expect("a refusal").to_string();
+    assert!(refusal.contains("zero terminal SNR"), "{refusal}");
+    assert!(painter.begin(Wish { gamma: 0.0, ..wished }).is_ok());
+
+    let wished = Wish { guidance: f32::MAX, ..wish(PROMPT, "", 2) };
+    let mut painting = painter.begin(wished).expect("a wish that can be fulfilled");
+    let fault = finished(painter.step(&mut painting)).expect_err("no numbers").to_string();
+    assert!(fault.contains("not made of numbers any more after step 1"), "{fault}");
+}
+
 #[test]
 fn a_lost_gpu_says_so() {
-    let gpu = finish(Gpu::start()).expect("a GPU, or an emulated one (on Debian: mesa-vulkan-drivers)");
+    let gpu = finished(Gpu::start()).expect("a GPU, or an emulated one (on Debian: mesa-vulkan-drivers)");
     let settings = GpuSettings::for_adapter(&gpu.adapter);
     let engine = WgpuEngine::new(gpu, settings).expect("its own settings");
     let x = engine.from_slice(&[1.0; 8], &[2, 4]).expect("a tensor");
     engine.gpu().destroy();
-    let error = finish(engine.read(&engine.scale(&x, 2.0).expect("a record"))).expect_err("no GPU");
+    let error = finished(engine.read(&engine.scale(&x, 2.0).expect("a record"))).expect_err("no GPU");
     assert!(error.to_string().contains("lost"), "{error}");
 }
 

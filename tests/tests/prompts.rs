@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
+use image::{GrayImage, Luma, Rgb, RgbImage};
 use mudi::train;
 use mudi_domain::recipe::{Method, Recipe, Regularization};
 use mudi_tests::workshop::{Workshop, ok, refs, refused};
+use serde_json::json;
 
 /// The pixels of a small picture.
 fn picture(shop: &Workshop, prompt: &str, negative: &str, further: &[&str]) -> Vec<u8> {
@@ -87,14 +89,14 @@ fn sizes_tiles_and_devices_are_chosen() {
     refuse(&["--lora", "x.safetensors:99"], &["99", "20"]);
 }
 
-/// The captions of the samples of one step by `recipe`, a dozen collages, in the order in which they are shown.
-fn captions(
+/// The samples of one step by `recipe`, a dozen collages with their captions, in the order in which they are shown.
+fn collages(
     shop: &Workshop,
     photos: &str,
     name: &str,
     recipe: Recipe,
-) -> Result<Vec<String>, train::TrainError> {
-    let mut captions = Vec::new();
+) -> Result<Vec<(RgbImage, String)>, train::TrainError> {
+    let mut shown = Vec::new();
     let options = train::Options {
         photos: photos.into(),
         base: shop.base.clone().into(),
@@ -118,10 +120,59 @@ fn captions(
     };
     train::run(&options, |event| {
         if let train::Progress::Shown(_, pictures) = event {
-            captions.extend(pictures.iter().map(|picture| picture.caption.clone()));
+            shown.extend(pictures.iter().map(|picture| (picture.image.clone(), picture.caption.clone())));
         }
     })?;
-    Ok(captions)
+    Ok(shown)
+}
+
+/// Their captions alone.
+fn captions(
+    shop: &Workshop,
+    photos: &str,
+    name: &str,
+    recipe: Recipe,
+) -> Result<Vec<String>, train::TrainError> {
+    Ok(collages(shop, photos, name, recipe)?.into_iter().map(|(_, caption)| caption).collect())
+}
+
+/// Who is said to be on the left is there: otherwise each would be taught the other's looks.
+#[test]
+fn collages_name_their_subjects_from_left_to_right() {
+    const DISCS: [(&str, &str, [u8; 3]); 2] =
+        [("a", "olis red disc", [200, 30, 30]), ("b", "hta blue disc", [30, 30, 200])];
+    let shop = Workshop::new();
+    let folder = shop.path("discs");
+    std::fs::create_dir(&folder).expect("a folder");
+    let inside = |x: u32, y: u32| (x.abs_diff(32)).pow(2) + (y.abs_diff(32)).pow(2) < 400;
+    let mut metadata = json!({ "id": { "a": DISCS[0].1, "b": DISCS[1].1 } }).to_string();
+    for (id, name, color) in DISCS {
+        let photo = |x, y| if inside(x, y) { Rgb(color) } else { Rgb([90, 160, 90]) };
+        RgbImage::from_fn(64, 64, photo).save(format!("{folder}/{id}.png")).expect("a photo");
+        let mask = |x, y| Luma([if inside(x, y) { 255 } else { 0 }]);
+        GrayImage::from_fn(64, 64, mask).save(format!("{folder}/mask_{id}.png")).expect("a mask");
+        let (file, mask) = (format!("{id}.png"), format!("mask_{id}.png"));
+        let line =
+            json!({ "id": id, "file_name": file, "mask_path": mask, "text": format!("A photo of {name}.") });
+        metadata += &format!("\n{line}");
+    }
+    std::fs::write(format!("{folder}/metadata.jsonl"), metadata).expect("metadata");
+    let mut orders = [0, 0];
+    for (image, caption) in collages(&shop, &folder, "run", Recipe::default()).expect("a step") {
+        // The mean column of what shows a disc.
+        let middle = |color: [u8; 3]| {
+            let alike = |pixel: &Rgb<u8>| pixel.0.iter().zip(color).all(|(a, b)| a.abs_diff(b) < 40);
+            let columns = image.enumerate_pixels().filter(|(.., pixel)| alike(pixel)).map(|(x, ..)| x);
+            let columns: Vec<u32> = columns.collect();
+            assert!(!columns.is_empty(), "{caption} shows nothing of {color:?}");
+            columns.iter().sum::<u32>() as f64 / columns.len() as f64
+        };
+        let first = usize::from(middle(DISCS[0].2) > middle(DISCS[1].2));
+        orders[first] += 1;
+        let [left, right] = [first, 1 - first].map(|at| DISCS[at].1);
+        assert_eq!(caption, format!("A photo of {left} and {right}, simple background."));
+    }
+    assert!(orders[0] > 0 && orders[1] > 0, "either comes to stand on the left: {orders:?}");
 }
 
 #[test]

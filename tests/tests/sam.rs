@@ -1,8 +1,6 @@
 //! Segment Anything against transformers, its authors' package and timm, on the same random weights.
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
-use std::task::{Context, Poll, Waker};
-
 use candle_core::{DType, Tensor as Value};
 use mudi::segment::{Segmenter, decoder_files};
 use mudi_diffusion::{Engine, parse};
@@ -10,6 +8,7 @@ use mudi_engine_candle::weights::{FileWeights, NamedTensors, TrainableWeights};
 use mudi_engine_candle::{CandleEngine, Tensor, nchw, on_pool};
 use mudi_preview::SafetensorsWeights;
 use mudi_tests::golden::{engines, error_of_range, fixture, tensors, values};
+use mudi_tests::patience::finished;
 use mudi_vision::preprocess::{Filter, resize};
 use mudi_vision::sam::names::FromTransformers;
 use mudi_vision::sam::{Fit, Point, Prompt, Published, Sam, SamConfig, SamDecoder, mask};
@@ -211,19 +210,11 @@ fn the_decoder_alone_makes_the_same_masks() {
             let ious = values(expected.ious.value());
             let most = ious.iter().copied().fold(f32::MIN, f32::max);
             let at = ious.iter().position(|&iou| iou == most).unwrap();
-            let best = ready(alone.best(&engine, &embedding, &prompt)).unwrap();
+            let best = finished(alone.best(&engine, &embedding, &prompt)).unwrap();
             let each = side[0] * side[0];
             assert_eq!(best.iou, most);
             assert_eq!(best.logits, values(expected.logits.value())[at * each..(at + 1) * each]);
         }
-    }
-}
-
-/// The result of a future that never waits.
-fn ready<T>(future: impl Future<Output = T>) -> T {
-    match std::pin::pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(value) => value,
-        Poll::Pending => panic!("it waits"),
     }
 }
 
@@ -279,7 +270,7 @@ fn speed_of_an_embedding_and_of_a_click() {
         let middle = side as f32 / 2.0;
         let prompt =
             Prompt { points: vec![Point { x: middle, y: middle, on_subject: true }], ..Prompt::default() };
-        let click = || drop(ready(sam.decoder.best(&engine, &embedding, &prompt)).unwrap());
+        let click = || drop(finished(sam.decoder.best(&engine, &embedding, &prompt)).unwrap());
         let embedding_takes = on_pool(|| seconds(3, || drop(embed())));
         let click_takes = on_pool(|| seconds(9, click));
         println!("{name}: {:.0} ms an embedding, {:.1} ms a click", 1e3 * embedding_takes, 1e3 * click_takes);

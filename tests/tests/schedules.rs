@@ -1,5 +1,5 @@
 //! Noise schedules and samplers against diffusers' schedulers (`fixtures/generators/schedulers.py`).
-use mudi_diffusion::schedule::{NoiseSchedule, Sampler, SamplerKind, SchedulerConfig};
+use mudi_diffusion::schedule::{NoiseSchedule, Sampler, SamplerKind, SchedulerConfig, mean_shifted_start};
 use mudi_tests::fixtures::{relative_difference, tensors, text};
 use serde::Deserialize;
 
@@ -76,6 +76,33 @@ fn the_forward_process_is_that_of_diffusers() {
         let velocity = schedule.velocity(x0, eps, t).unwrap();
         assert!(relative_difference(&noisy, &golden["forward.noisy"].values[here.clone()]) < 1e-6);
         assert!(relative_difference(&velocity, &golden["forward.velocity"].values[here]) < 1e-6);
+    }
+}
+
+/// With gamma 1 the network is shown what the forward process itself would leave of the collage at the first timestep, and with another
+/// gamma so many times as much (MuDI, section 4.2).
+#[test]
+fn a_start_is_shifted_by_what_the_forward_process_leaves() {
+    let schedule = NoiseSchedule::new(cases().schedule).unwrap();
+    let (collage, noise) = ([0.9, -0.4, 0.0, 1.7], [0.3, -1.1, 0.8, 0.0]);
+    for kind in SamplerKind::ALL {
+        let sampler = Sampler::new(kind, &schedule, 20, false).unwrap();
+        let shown = |gamma: f32| {
+            let mut start = mean_shifted_start(&collage, gamma, &noise, &sampler).unwrap();
+            sampler.scale_model_input(&mut start, 0).unwrap();
+            start
+        };
+        let left = schedule.add_noise(&collage, &[0.0; 4], sampler.timesteps()[0] as usize).unwrap();
+        assert!(left[0] > 0.01, "{left:?}");
+        let plain = shown(0.0);
+        for gamma in [1.0, 2.0, 3.0] {
+            for ((shown, plain), left) in shown(gamma).iter().zip(&plain).zip(&left) {
+                assert!(
+                    (shown - plain - gamma * left).abs() < 1e-4,
+                    "{kind}, {gamma}: {shown}, {plain}, {left}"
+                );
+            }
+        }
     }
 }
 

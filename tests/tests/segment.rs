@@ -1,11 +1,11 @@
 //! `mudi segment` and the networks of SAM as a user meets them: photos and weights of all kinds.
 
-use std::io::Cursor;
 use std::path::Path;
 
 use image::{DynamicImage, GrayAlphaImage, ImageFormat, Luma, Rgb, RgbImage, Rgba, RgbaImage};
 use mudi_engine_candle::weights::read_safetensors;
 use mudi_tests::golden::{error_of_range, fixture, tensors, values};
+use mudi_tests::pictures::encoded;
 use mudi_tests::workshop::{Workshop, json, ok, refused};
 
 fn folder(name: &str) -> String {
@@ -21,9 +21,7 @@ fn photo(width: u32, height: u32) -> RgbImage {
 }
 
 fn as_png(image: &DynamicImage) -> Vec<u8> {
-    let mut bytes = Cursor::new(Vec::new());
-    image.write_to(&mut bytes, ImageFormat::Png).expect("a PNG");
-    bytes.into_inner()
+    encoded(image.clone(), ImageFormat::Png)
 }
 
 #[test]

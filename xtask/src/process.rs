@@ -19,12 +19,17 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.args(arguments).current_dir(root());
+    without_package(&mut command);
+    command
+}
+
+/// Takes out of a command's environment what cargo says of this program's own package.
+pub(crate) fn without_package(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         if is_of_package(&name.to_string_lossy()) {
             command.env_remove(name);
         }
     }
-    command
 }
 
 /// Whether cargo tells a program by this variable which package it is of. Build scripts run again where such a variable has changed since

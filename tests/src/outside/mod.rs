@@ -134,13 +134,11 @@ pub fn recipe(bytes: &[u8]) -> bool {
 #[must_use]
 pub fn config(bytes: &[u8]) -> bool {
     let Ok(text) = from_utf8(bytes) else { return false };
-    [
-        parse::<UNetConfig>(text).is_ok(),
-        parse::<VaeConfig>(text).is_ok(),
-        parse::<ClipTextConfig>(text).is_ok(),
-        NoiseSchedule::from_json(text).is_ok(),
-    ]
-    .contains(&true)
+    let (unet, vae) = (parse::<UNetConfig>(text), parse::<VaeConfig>(text));
+    // What is refused is refused with words.
+    let _ = (unet.as_ref().map(UNetConfig::check_base), vae.as_ref().map(VaeConfig::check));
+    [unet.is_ok(), vae.is_ok(), parse::<ClipTextConfig>(text).is_ok(), NoiseSchedule::from_json(text).is_ok()]
+        .contains(&true)
 }
 
 /// A safetensors file, as a LoRA and as the weights of a network.

@@ -78,10 +78,17 @@ fn masks() -> Vec<Vec<u8>> {
     ]
 }
 
+/// A denoiser whose transformers differ from layer to layer, without a middle block.
+const DISTILLED: &str = r#"{"in_channels": 4, "out_channels": 4, "block_out_channels": [8, 16], "layers_per_block": [1, 2],
+    "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D"], "up_block_types": ["CrossAttnUpBlock2D", "UpBlock2D"],
+    "attention_head_dim": 2, "norm_num_groups": 4, "cross_attention_dim": 8, "transformer_layers_per_block": [1, [2, 1]],
+    "reverse_transformer_layers_per_block": [[1, 2, 3], 1], "mid_block_type": null}"#;
+
 fn configs() -> Vec<Vec<u8>> {
     ["unet/config.json", "vae/config.json", "text_encoder/config.json", "scheduler/scheduler_config.json"]
         .iter()
         .flat_map(|file| ["sdxl-tiny", "sd15-tiny"].map(|base| fixtures::text(&format!("{base}/{file}"))))
+        .chain([DISTILLED.to_owned()])
         .map(String::into_bytes)
         .collect()
 }

@@ -1,6 +1,7 @@
 //! Pictures on the page while the server makes them.
 
 use mudi_tests::browser::Browser;
+use mudi_tests::workshop::models;
 use serde_json::{Value, json};
 
 use super::room::Room;
@@ -13,8 +14,7 @@ const SEEN: &str = "const canvas = document.querySelector('.live-picture');
     return [canvas.width, colours.size]";
 
 fn watched(open: fn(&str) -> Browser, words: &str) {
-    let models = concat!(env!("CARGO_MANIFEST_DIR"), "/../models");
-    let room = Room::with(open, &["--models", models], 1200, 900);
+    let room = Room::with(open, &["--models", &models()], 1200, 900);
     room.browser.go(&room.address("generate"));
     room.browser.sees("No pictures yet");
     // Long enough to be watched, however slow the browser is; it is cancelled.

@@ -1,12 +1,11 @@
 //! Layouts, arranged by mouse, finger and keys.
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use image::{GrayImage, ImageFormat, Luma};
 use mudi_domain::cutout::Cutout;
 use mudi_domain::layout::Layout;
 use mudi_domain::mask::Mask;
 use mudi_tests::hands::Kind;
+use mudi_tests::patience::until;
 use serde_json::{Value, json};
 
 use super::room::{CONTROL, RIGHT, Room, SHIFT, encoded, photo};
@@ -109,18 +108,13 @@ fn what_is_dragged_and_turned_is_saved_and_the_exact_canvas_is_the_servers() {
         |subject: &mudi_domain::subject::SubjectId, _| Some(&cutouts[usize::from(subject.as_str() == "b")]);
     let expected = turned.render(512, lookup).expect("a collage").image;
     browser.until_true("document.querySelector('.exact-canvas').width === 512");
-    std::thread::sleep(std::time::Duration::from_millis(800));
-    let text = browser.run_async(
-        "const canvas = document.querySelector('.exact-canvas');
-         const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
-         let text = '';
-         for (let at = 0; at < pixels.length; at += 4) text += String.fromCharCode(pixels[at], pixels[at + 1], pixels[at + 2]);
-         return btoa(text);",
-        &json!([]),
-    );
-    let seen = BASE64_STANDARD.decode(text.as_str().expect("text")).expect("base64");
-    let differing = seen.iter().zip(expected.as_raw()).filter(|(a, b)| a != b).count();
-    assert_eq!((seen.len(), differing), (expected.as_raw().len(), 0));
+    // It is drawn some moments after the last change.
+    let seen = || desk.room.pixels(".exact-canvas");
+    let missing = || {
+        let differing = seen().iter().zip(expected.as_raw()).filter(|(a, b)| a != b).count();
+        format!("{differing} values of {} differ", expected.as_raw().len())
+    };
+    until(missing, || (seen() == *expected.as_raw()).then_some(()));
 
     // All of it back.
     for _ in 0..9 {
@@ -174,6 +168,22 @@ fn a_layout_that_was_changed_elsewhere_is_not_overwritten() {
     browser.keys_with(CONTROL, "z");
     let mine = desk.until(|layout| (layout.subjects[0].width - 0.35).abs() < 1e-9);
     assert!(mine.subjects[1].x > 0.5);
+    // Where one may not change it any more nothing is sent again before somebody wants that.
+    let _refused = browser.run(
+        "window.ask = window.fetch;
+         window.tries = 0;
+         const answer = JSON.stringify({ status: 403, title: '', code: 'no_access', detail: 'no' });
+         window.fetch = (request, options) => request.method !== 'PUT' ? window.ask(request, options)
+             : (window.tries++, Promise.resolve(new Response(answer, { status: 403 })));",
+    );
+    browser.press_at(".pieces li:first-child .piece");
+    browser.keys(RIGHT);
+    browser.sees("does not let you change this layout any more");
+    std::thread::sleep(std::time::Duration::from_secs(6));
+    assert_eq!(browser.run("return window.tries"), json!(1));
+    let _allowed = browser.run("window.fetch = window.ask");
+    browser.press("Try again");
+    desk.until(|layout| layout.subjects[1].x > mine.subjects[1].x);
 }
 
 #[test]

@@ -2,17 +2,17 @@
 
 use std::path::Path;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use mudi_tests::browser::Browser;
 use mudi_tests::golden::fixture;
-use mudi_tests::workshop::copy_folder;
+use mudi_tests::patience::until;
+use mudi_tests::pictures::psnr;
+use mudi_tests::workshop::{copy_folder, models};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::{Value, json};
 
 use super::layouts::Desk;
-use super::room::Room;
+use super::room::{CONTROL, Room};
 
 /// Steps of a preview here: an emulated GPU is slow.
 const STEPS: u32 = 3;
@@ -27,8 +27,7 @@ fn finish(room: &Room, job: &Value) {
 
 /// A desk whose project has a run of two steps on pocket, with previews turned on.
 pub(crate) fn previewing(open: fn(&str) -> Browser) -> (Desk, Value) {
-    let models = concat!(env!("CARGO_MANIFEST_DIR"), "/../models");
-    let desk = Desk::in_room(Room::with(open, &["--models", models], 1400, 1000));
+    let desk = Desk::in_room(Room::with(open, &["--models", &models()], 1400, 1000));
     let recipe = json!({ "steps": 2, "batch": 1, "regularization": "none" });
     let new = json!({ "name": "Short", "base": "pocket", "recipe": recipe });
     let run = desk.room.client.post(&desk.room.api("runs"), &new);
@@ -55,16 +54,8 @@ pub(crate) fn painted(browser: &Browser) {
 }
 
 /// The picture's pixels.
-fn seen(browser: &Browser) -> Vec<u8> {
-    let text = browser.run_async(
-        "const canvas = document.querySelector('.live canvas');
-         const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
-         let text = '';
-         for (let at = 0; at < pixels.length; at += 4) text += String.fromCharCode(pixels[at], pixels[at + 1], pixels[at + 2]);
-         return btoa(text);",
-        &json!([]),
-    );
-    BASE64_STANDARD.decode(text.as_str().expect("text")).expect("base64")
+fn seen(desk: &Desk) -> Vec<u8> {
+    desk.room.pixels(".live canvas")
 }
 
 /// What the server makes of the same wish.
@@ -83,20 +74,13 @@ fn made(desk: &Desk, run: &Value) -> Vec<u8> {
     image::load_from_memory(&room.client.get(&path).well().bytes).expect("a picture").into_rgb8().into_raw()
 }
 
-fn psnr(a: &[u8], b: &[u8]) -> f64 {
-    assert_eq!(a.len(), b.len());
-    let square = |(a, b): (&u8, &u8)| (f64::from(*a) - f64::from(*b)).powi(2);
-    let mean = a.iter().zip(b).map(square).sum::<f64>() / a.len() as f64;
-    10.0 * (255.0f64.powi(2) / mean.max(1e-9)).log10()
-}
-
 #[test]
 fn the_gpu_paints_what_the_server_makes_and_is_set_up_again_when_it_is_lost() {
     let (desk, run) = previewing(Browser::open_with_gpu);
     let browser = &desk.room.browser;
     painted(browser);
     browser.sees("a GPU emulated by your processor");
-    let (ours, servers) = (seen(browser), made(&desk, &run));
+    let (ours, servers) = (seen(&desk), made(&desk, &run));
     let near = psnr(&ours, &servers);
     assert!(near > 35.0, "{near:.1} dB");
 
@@ -105,7 +89,7 @@ fn the_gpu_paints_what_the_server_makes_and_is_set_up_again_when_it_is_lost() {
     browser.press("Another");
     browser.sees("the GPU was lost and set up again");
     painted(browser);
-    assert!(psnr(&seen(browser), &servers) < near, "another seed is another picture");
+    assert!(psnr(&seen(&desk), &servers) < near, "another seed is another picture");
     let complaints = browser.complaints();
     assert!(complaints.is_empty(), "{complaints:?}");
 }
@@ -116,16 +100,30 @@ fn without_a_gpu_the_processor_paints_the_same() {
     let browser = &desk.room.browser;
     painted(browser);
     browser.sees("on your processor");
-    let near = psnr(&seen(browser), &made(&desk, &run));
+    let near = psnr(&seen(&desk), &made(&desk, &run));
     assert!(near > 45.0, "{near:.1} dB");
 
     // What is moved is painted again.
-    let before = seen(browser);
+    let before = seen(&desk);
     browser.drag(mudi_tests::hands::Kind::Mouse, &[desk.at((0.275, 0.43)), desk.at((0.45, 0.6))]);
-    browser.until_true("document.querySelector('.mask-save .tag')?.innerText === 'Saved'");
-    std::thread::sleep(std::time::Duration::from_millis(500));
+    until(|| "it is not painted again".to_owned(), || (seen(&desk) != before).then_some(()));
     painted(browser);
-    assert_ne!(seen(browser), before);
+
+    // The prompt names what is on the canvas, and nothing is shown of what is not there any more.
+    let prompt = |words: &str| {
+        browser.until_true(&format!("document.querySelector('#live-prompt').value === '{words}'"));
+    };
+    prompt("A photo of a olis brown bear and a hta blue robot.");
+    browser.keys("\u{e017}");
+    prompt("A photo of a hta blue robot.");
+    browser.keys_with(CONTROL, "a");
+    browser.keys("\u{e017}");
+    browser.sees("Put a subject on the canvas.");
+    assert_eq!(browser.run("return document.querySelector('.live canvas').width"), 1);
+    browser.keys_with(CONTROL, "z");
+    browser.keys_with(CONTROL, "z");
+    prompt("A photo of a olis brown bear and a hta blue robot.");
+    painted(browser);
     browser.press("Turn off");
     browser.sees("A small model paints this layout in your browser");
 }
@@ -168,6 +166,12 @@ fn what_does_not_fit_and_what_is_large_is_told_before_it_is_fetched() {
     // There is nothing to try again.
     assert!(!browser.text().contains("Try again"));
 
+    // What the GPU cannot read at once the processor can.
+    huge["vocab_size"] = json!(20_000_000);
+    std::fs::write(&config, huge.to_string()).expect("a file");
+    browser.reload();
+    browser.sees(" GB of memory.");
+
     std::fs::write(&config, text).expect("a file");
     browser.reload();
     browser.sees(" MB to load, which the browser keeps. While it paints it takes about");
@@ -178,6 +182,14 @@ fn what_does_not_fit_and_what_is_large_is_told_before_it_is_fetched() {
 
     // What is here is not asked for.
     browser.reload();
+    browser.until_true("document.querySelector('.live-status')?.innerText.startsWith('Step 12 of 12,')");
+
+    // After a page that the browser has ended while it loaded the model, somebody has to ask for it.
+    browser.go(&desk.room.address("photos"));
+    let _ = browser.run("sessionStorage.setItem('mudi-preview-loading', 'yes')");
+    desk.open();
+    browser.sees("The browser ended this page while the model was being prepared");
+    browser.press("Try again");
     browser.until_true("document.querySelector('.live-status')?.innerText.startsWith('Step 12 of 12,')");
     let complaints = browser.complaints();
     assert!(complaints.is_empty(), "{complaints:?}");

@@ -1,13 +1,13 @@
 //! A server with a project, and a browser that looks at it.
 
-use std::io::Cursor;
-
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use image::{DynamicImage, GrayImage, ImageFormat, Rgb, RgbImage};
+use image::{GrayImage, ImageFormat, Rgb, RgbImage};
 use mudi_editor::Phase;
 use mudi_editor::mask::{Button, Keys, MaskEditor, Message, Pointer, PointerKind, ViewChange};
 use mudi_tests::browser::Browser;
+use mudi_tests::patience::until;
+pub(crate) use mudi_tests::pictures::encoded;
 use mudi_tests::served::{Client, Server};
 use serde_json::{Value, json};
 
@@ -21,13 +21,6 @@ pub(crate) const ENTER: &str = "\u{e007}";
 pub(crate) const RIGHT: &str = "\u{e014}";
 /// The arrow down.
 pub(crate) const DOWN: &str = "\u{e015}";
-
-/// An image's bytes.
-pub(crate) fn encoded(image: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
-    let mut bytes = Cursor::new(Vec::new());
-    image.into().write_to(&mut bytes, format).expect("an image in memory");
-    bytes.into_inner()
-}
 
 /// A photo: an orange disc on green and blue.
 pub(crate) fn photo(width: u32, height: u32) -> RgbImage {
@@ -119,30 +112,49 @@ impl Room {
         self.browser.until_true("document.querySelector('.mask-save .tag')?.innerText === 'Saved'");
     }
 
-    /// Waits until what was just done is saved.
-    pub(crate) fn saved(&self, photo: &str, before: Option<&str>) -> GrayImage {
+    /// Waits until what was just done is saved in the place of the mask `before`; the new mask's tag.
+    pub(crate) fn until_changed(&self, photo: &str, before: Option<&str>) -> String {
         let path = self.api(&format!("photos/{photo}"));
-        self.client.until(&path, |photo| photo["mask"].as_str().is_some_and(|tag| Some(tag) != before));
+        let changed =
+            self.client.until(&path, |photo| photo["mask"].as_str().is_some_and(|tag| Some(tag) != before));
         self.settled();
+        changed["mask"].as_str().expect("a tag").to_owned()
+    }
+
+    /// The same; the new mask.
+    pub(crate) fn saved(&self, photo: &str, before: Option<&str>) -> GrayImage {
+        self.until_changed(photo, before);
         self.mask(photo)
+    }
+
+    /// How many masks the browser keeps unsaved work of.
+    pub(crate) fn journals(&self) -> Option<u64> {
+        let journals = self.browser.run_async(
+            "const done = request => new Promise((well, ill) => { request.onsuccess = () => well(request.result); request.onerror = ill; });
+             const database = await done(indexedDB.open('mudi-masks'));
+             const keys = await done(database.transaction('journals').objectStore('journals').getAllKeys());
+             database.close();
+             return keys.length;",
+            &json!([]),
+        );
+        journals.as_u64()
     }
 
     /// Waits until the server has this mask.
     pub(crate) fn until_saved(&self, photo: &str, wanted: &GrayImage) {
-        let begin = std::time::Instant::now();
-        loop {
-            let has = self.tag(photo).is_some().then(|| self.mask(photo));
-            if has.as_ref() == Some(wanted) {
-                return self.settled();
-            }
-            if begin.elapsed() > std::time::Duration::from_secs(30) {
-                let pairs = has.iter().flat_map(|has| has.as_raw().iter().zip(wanted.as_raw()));
-                let differences: Vec<u8> = pairs.map(|(a, b)| a.abs_diff(*b)).filter(|by| *by > 0).collect();
-                let most = differences.iter().max();
-                panic!("{} pixels of the mask differ, by at most {most:?}", differences.len());
-            }
-            std::thread::sleep(std::time::Duration::from_millis(100));
-        }
+        let has = || self.tag(photo).is_some().then(|| self.mask(photo));
+        let missing = || {
+            let Some(has) = has() else { return "there is no mask".to_owned() };
+            let pairs = has.as_raw().iter().zip(wanted.as_raw());
+            let differences: Vec<u8> = pairs.map(|(a, b)| a.abs_diff(*b)).filter(|by| *by > 0).collect();
+            format!(
+                "{} pixels of the mask differ, by at most {:?}",
+                differences.len(),
+                differences.iter().max()
+            )
+        };
+        until(missing, || has().filter(|has| has == wanted));
+        self.settled();
     }
 
     /// The mask's tag.
@@ -188,6 +200,19 @@ impl Room {
         if let_go {
             send(Phase::Up, places[places.len() - 1]);
         }
+    }
+
+    /// The colours of a canvas that a CSS selector finds, three bytes a pixel.
+    pub(crate) fn pixels(&self, canvas: &str) -> Vec<u8> {
+        let text = self.browser.run_async(
+            "const canvas = document.querySelector(args[0]);
+             const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+             let text = '';
+             for (let at = 0; at < pixels.length; at += 4) text += String.fromCharCode(pixels[at], pixels[at + 1], pixels[at + 2]);
+             return btoa(text);",
+            &json!([canvas]),
+        );
+        BASE64_STANDARD.decode(text.as_str().expect("text")).expect("base64")
     }
 
     /// What the editor shows where the photo of that size is, one byte a pixel: the mask itself, if it shows that alone, at one

@@ -2,10 +2,23 @@
 
 use image::{GrayImage, ImageFormat, Luma};
 use mudi_tests::hands::Kind;
+use serde_json::json;
 
 use super::room::{Room, encoded};
 
 const SIZE: (u32, u32) = (200, 150);
+
+/// Makes what the browser keeps a minute older.
+const AGE: &str = "
+    const done = request => new Promise((well, ill) => { request.onsuccess = () => well(request.result); request.onerror = ill; });
+    const database = await done(indexedDB.open('mudi-masks'));
+    const store = database.transaction('journals', 'readwrite').objectStore('journals');
+    for (const key of await done(store.getAllKeys())) {
+        const kept = JSON.parse(await done(store.get(key)));
+        await done(store.put(JSON.stringify({ ...kept, written: kept.written - 60000 }), key));
+    }
+    database.close();
+";
 
 fn stripe() -> GrayImage {
     GrayImage::from_fn(SIZE.0, SIZE.1, |x, _| Luma([if x < 30 { 255 } else { 0 }]))
@@ -65,6 +78,20 @@ fn another_window_shows_what_was_drawn_in_the_first() {
     let both = room.saved(&id, tag.as_deref());
     assert!(drawn.as_raw().iter().zip(both.as_raw()).all(|(drawn, both)| both >= drawn));
     assert_eq!((both.get_pixel(120, 70)[0], both.get_pixel(40, 40)[0]), (255, 255));
+    // One that has had no network for a while is there all the same: its work is not given to others.
+    room.browser.offline(true);
+    let tag = room.tag(&id);
+    room.browser.drag(Kind::Mouse, &[room.on_screen(&twin, (160.0, 110.0))]);
+    room.browser.sees("It is tried again every few seconds");
+    // What is kept is kept once more after the failure.
+    std::thread::sleep(std::time::Duration::from_millis(800));
+    let _aged = room.browser.run_async(AGE, &json!([]));
+    let _first = room.browser.another_window();
+    room.enter_mask(&id);
+    assert!(!room.browser.text().contains("unsaved work"), "{}", room.browser.text());
+    room.browser.switch(&first);
+    room.browser.offline(false);
+    assert_eq!(room.saved(&id, tag.as_deref()).get_pixel(160, 110)[0], 255);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What goes wrong is told, and nothing is done that nobody has asked for.
 
 use mudi_tests::browser::{Browser, ENTER};
+use mudi_tests::pictures::encoded;
 use serde_json::Value;
 
 use super::shelf::{serve, text};
@@ -94,10 +95,7 @@ fn a_mask_is_taken_away_and_found_again() {
     let photo = client.get(&path).value()["items"][0].clone();
     let (mask, name) = (format!("{path}/{}/mask", text(&photo["id"])), text(&photo["name"]));
     let side = |which: &str| u32::try_from(photo[which].as_u64().expect("a number")).expect("a side");
-    let mut empty = std::io::Cursor::new(Vec::new());
-    image::GrayImage::new(side("width"), side("height"))
-        .write_to(&mut empty, image::ImageFormat::Png)
-        .expect("a mask");
+    let empty = encoded(image::GrayImage::new(side("width"), side("height")), image::ImageFormat::Png);
     let browser = Browser::open(&server.address);
     browser.go(&format!("/projects/{project}/photos"));
     browser.sees("Every photo has its mask.");
@@ -118,7 +116,7 @@ fn a_mask_is_taken_away_and_found_again() {
     client.get(&mask).problem(404, "missing");
 
     // A mask that covers nothing is as good as none, until another one is found in its place.
-    client.with("if-none-match", "*").send("PUT", &mask, Some(&empty.into_inner())).well();
+    client.with("if-none-match", "*").send("PUT", &mask, Some(&empty)).well();
     browser.reload();
     browser.sees("Empty mask");
     browser.sees("1 photo without a mask.");

@@ -183,4 +183,8 @@ fn a_recipe_is_foreseen_kept_and_taken_again() {
     browser.sees("The recipe “Seven” is deleted.");
     browser.press("Undo");
     browser.sees("7 steps, mudi.");
+    // Whatever was still to be deleted would be when the page is left.
+    browser.reload();
+    browser.sees("7 steps, mudi.");
+    assert_eq!(count(&client, &format!("/api/projects/{project}/recipes")), 1);
 }

@@ -4,7 +4,7 @@ use mudi_tests::browser::Browser;
 use mudi_tests::served::Client;
 use serde_json::{Value, json};
 
-use super::shelf::{full_project, serve, text};
+use super::shelf::{full_project, rename_layout, serve, text};
 
 /// Nothing in the page has failed.
 fn unharmed(browser: &Browser) {
@@ -96,6 +96,8 @@ fn what_is_deleted_comes_back_wherever_one_has_gone() {
 
     browser.go("/");
     browser.until("the project", "return document.querySelectorAll('.project').length === 1");
+    // What was to be deleted would have been, when the page was left.
+    assert_eq!(count("photos"), photos, "nothing is deleted that was taken back");
     browser.press("Delete");
     browser.sees("Nothing here yet");
     browser.press("Undo");
@@ -136,14 +138,8 @@ fn a_connection_that_breaks_leaves_what_is_being_written() {
     let layout = text(&client.get(&layouts).value()["items"][0]["id"]);
     browser.go(&format!("/projects/{project}/layouts/{layout}"));
     browser.sees("Saved");
-    let name = |name: &str| {
-        browser.run(&format!(
-            "const e = document.querySelector('.layout-name input'); e.value = {}; e.dispatchEvent(new Event('change'))",
-            json!(name)
-        ));
-    };
     browser.offline(true);
-    name("Right");
+    rename_layout(&browser, "Right");
     browser.sees("The server does not answer.");
     browser.offline(false);
     browser.sees_no("The server does not answer.");
@@ -154,7 +150,7 @@ fn a_connection_that_breaks_leaves_what_is_being_written() {
     kept("Right");
     browser.until("it is saved", "return document.querySelector('.mask-save').innerText === 'Saved'");
     // What was done in the last moment before the page is loaded anew is kept, too.
-    name("Middle");
+    rename_layout(&browser, "Middle");
     browser.reload();
     kept("Middle");
     unharmed(&browser);

@@ -4,7 +4,7 @@ use mudi_tests::browser::{Browser, ENTER};
 use mudi_tests::hands::Kind;
 use serde_json::{Value, json};
 
-use super::shelf::{PASSWORD, serve_abroad, text};
+use super::shelf::{PASSWORD, serve_abroad, signed_in, text};
 
 /// Waits until another picture than the last one is finished.
 fn another_picture(guest: &Browser) {
@@ -22,9 +22,7 @@ fn another_picture(guest: &Browser) {
 fn a_link_to_play_with_opens_on_subjects_and_the_picture_of_them() {
     let folder = tempfile::tempdir().expect("a folder");
     let server = serve_abroad(folder.path());
-    let cookie = server.client().json("POST", "/api/session", &json!({ "password": PASSWORD })).well();
-    let cookie = cookie.header("set-cookie").split(';').next().expect("a cookie").to_owned();
-    let client = server.client().with("cookie", cookie);
+    let client = signed_in(&server);
     // Nobody has made a layout of it.
     let project = text(&client.post("/api/samples", &Value::Null)["id"]);
 

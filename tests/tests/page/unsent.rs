@@ -6,7 +6,7 @@ use image::{Rgb, RgbImage};
 use mudi_tests::browser::Browser;
 use serde_json::{Value, json};
 
-use super::shelf::{full_project, serve, text};
+use super::shelf::{full_project, rename_layout, serve, text};
 
 /// Photos on the disk, each of one color.
 fn plain_photos(folder: &Path, count: u8) -> Vec<PathBuf> {
@@ -57,15 +57,6 @@ fn photos_are_sent_while_other_pages_are_looked_at() {
     browser.until("the editor", "return !!document.querySelector('.mask-studio')");
 }
 
-/// Gives the layout that is open another name.
-fn rename(browser: &Browser, name: &str) {
-    browser.sees("Saved");
-    browser.run(&format!(
-        "const e = document.querySelector('.layout-name input'); e.value = {}; e.dispatchEvent(new Event('change'))",
-        json!(name)
-    ));
-}
-
 #[test]
 fn a_layout_that_could_not_be_saved_is_offered_again() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -78,7 +69,7 @@ fn a_layout_that_could_not_be_saved_is_offered_again() {
     browser.go(&format!("/projects/{project}/layouts/{layout}"));
     browser.sees("Saved");
     browser.offline(true);
-    rename(&browser, "Right");
+    rename_layout(&browser, "Right");
     browser.sees("Not saved: the server does not answer");
     browser.press("Layouts");
     arrives(&browser, "/layouts");
@@ -106,7 +97,7 @@ fn a_layout_that_was_deleted_elsewhere_is_saved_as_a_new_one() {
     browser.go(&format!("/projects/{project}/layouts/{layout}"));
     browser.sees("Saved");
     client.delete(&format!("{layouts}/{layout}"));
-    rename(&browser, "Right");
+    rename_layout(&browser, "Right");
     browser.sees("was deleted in another window");
     browser.press("Save it as a new layout");
     client.until(&layouts, |page| page["items"][0]["name"] == "Right");

@@ -3,7 +3,7 @@
 use mudi_tests::browser::Browser;
 use serde_json::json;
 
-use super::shelf::{PASSWORD, mask_all, models_and_another, photos, serve_abroad};
+use super::shelf::{PASSWORD, mask_all, models_and_another, photos, serve_abroad, signed_in};
 
 #[test]
 fn from_an_empty_studio_to_a_shared_picture() {
@@ -29,9 +29,7 @@ fn from_an_empty_studio_to_a_shared_picture() {
     subjects_and_photos(&owner, &project, folder.path());
 
     // Masks are drawn in the editor, which has tests of its own.
-    let cookie = server.client().json("POST", "/api/session", &json!({ "password": PASSWORD })).well();
-    let cookie = cookie.header("set-cookie").split(';').next().expect("a cookie").to_owned();
-    let client = server.client().with("cookie", cookie);
+    let client = signed_in(&server);
     mask_all(&client, &project);
 
     train(&owner);

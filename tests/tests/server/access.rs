@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use mudi_tests::served::{Client, Server};
 use serde_json::{Value, json};
 
+use super::apart;
 use super::studio::{Studio, text};
 
 const PASSWORD: &str = "correct horse battery";
@@ -95,7 +96,7 @@ const TABLE: &str = "
     editor  POST    /api/projects/{project}/jobs/{job}/cancel
 ";
 
-fn table() -> Vec<[&'static str; 3]> {
+pub(crate) fn table() -> Vec<[&'static str; 3]> {
     let row = |line: &'static str| {
         let mut words = line.split_whitespace();
         Some([words.next()?, words.next()?, words.next()?])
@@ -117,7 +118,7 @@ fn signed_in(client: &Client, with: &Value) -> Client {
 }
 
 /// What was made in the project, by the names in the table's paths.
-struct Ids(Vec<(&'static str, String)>);
+pub(crate) struct Ids(Vec<(&'static str, String)>);
 
 impl Ids {
     fn of(studio: &Studio) -> Self {
@@ -157,10 +158,13 @@ impl Ids {
                 if last.starts_with('{') { "01890000-0000-7000-8000-000000000000" } else { last },
             );
         }
-        for (name, id) in &self.0 {
-            filled = filled.replace(&format!("{{{name}}}"), id);
-        }
-        filled
+        self.fill(&filled)
+    }
+
+    /// The path with ids.
+    pub(crate) fn fill(&self, path: &str) -> String {
+        let filled = |path: String, (name, id): &(&str, String)| path.replace(&format!("{{{name}}}"), id);
+        self.0.iter().fold(path.to_owned(), filled)
     }
 }
 
@@ -196,7 +200,7 @@ fn every_route_as_everybody() {
         signed_in(&elsewhere, &json!({ "link": made["secret"] }))
     };
     let revoked = link(&studio, "editor", None);
-    let expired = link(&studio, "editor", Some(after(Duration::from_millis(1500))));
+    let expired = link(&studio, "editor", Some(after(Duration::from_secs(3))));
     let callers = [
         ("nobody", "nobody", elsewhere.clone()),
         ("revoked editor", "nobody", holder(&revoked)),
@@ -208,7 +212,7 @@ fn every_route_as_everybody() {
         ("owner", "owner", signed_in(&elsewhere, &json!({ "password": PASSWORD }))),
     ];
     owner_here.delete(&studio.path(&format!("links/{}", text(&revoked["link"]["id"]))));
-    std::thread::sleep(Duration::from_millis(1600));
+    apart::until_signed_out(&callers[2].2);
     for made in [&revoked, &expired] {
         elsewhere
             .json("POST", "/api/session", &json!({ "link": made["secret"] }))
@@ -221,6 +225,8 @@ fn every_route_as_everybody() {
         }
     }
     assert_eq!(studio.list("photos").len(), 4, "nobody has deleted anything");
+    apart::lists_are_of_the_callers_own(&callers, &studio, &other);
+    apart::nothing_is_found_by_way_of_another(&ids, &studio, &other);
     let log = server.log();
     assert!(
         secrets.iter().all(|secret| !log.contains(secret)) && !log.contains(PASSWORD),

@@ -2,9 +2,9 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
 
 use image::{GrayImage, ImageFormat, Luma, RgbImage};
+use mudi_tests::patience::until;
 use mudi_tests::served::Server;
 use serde_json::{Value, json};
 
@@ -232,11 +232,7 @@ fn an_upload_whose_subject_was_deleted_meanwhile_leaves_nothing() {
     socket.write_all(head.as_bytes()).expect("a head");
     socket.write_all(&bytes[..100]).expect("half a body");
     // It is being received once its file is there.
-    let receiving = (0..1000).any(|_| {
-        std::thread::sleep(Duration::from_millis(10));
-        !files(&data).is_empty()
-    });
-    assert!(receiving, "the upload has not begun");
+    until(|| "the upload has not begun".to_owned(), || (!files(&data).is_empty()).then_some(()));
     studio.client.delete(&studio.path("subjects/a"));
     socket.write_all(&bytes[100..]).expect("the rest");
     let mut answer = String::new();

@@ -1,6 +1,7 @@
 //! What a run would need, before it is made; and what it looks at, while it goes.
 
 use mudi_tests::served::Server;
+use mudi_tests::workshop::models;
 use serde_json::{Value, json};
 
 use super::studio::{Studio, text};
@@ -61,8 +62,7 @@ fn what_does_not_fit_is_said_before() {
 #[test]
 fn an_identifier_in_pieces_is_told_of() {
     let folder = tempfile::tempdir().expect("a folder");
-    let models = concat!(env!("CARGO_MANIFEST_DIR"), "/../models");
-    let server = Server::start(&folder.path().join("data"), &["--models", models]);
+    let server = Server::start(&folder.path().join("data"), &["--models", &models()]);
     let studio = Studio::new(server.client());
     let notes = || studio.post("forecast", &json!({ "base": "pocket" }))["notes"].clone();
     studio.post("subjects", &json!({ "id": "a", "name": "olis brown bear" }));

@@ -6,7 +6,7 @@ use mudi_tests::served::Server;
 use mudi_tests::workshop::{program, refused};
 use serde_json::{Value, json};
 
-use super::input::zipped;
+use super::input::{files, zipped};
 use super::studio::{Studio, photo, text};
 
 #[test]
@@ -149,7 +149,45 @@ fn a_run_stays_while_pictures_are_made_with_it() {
     let job = text(&job["id"]);
     studio.post(&format!("jobs/{job}/cancel"), &Value::Null);
     studio.client.until(&studio.path(&format!("jobs/{job}")), |job| job["state"] == "cancelled");
+    // What was cancelled is over: it neither goes on nor waits.
+    for word in ["resume", "pause"] {
+        let path = studio.path(&format!("jobs/{job}/{word}"));
+        studio.client.send("POST", &path, None).problem(409, "conflict");
+    }
+    assert_eq!(studio.get(&format!("jobs/{job}"))["state"], "cancelled");
     studio.client.delete(&path);
+}
+
+#[test]
+fn what_is_deleted_takes_its_files_along_and_no_others() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    let server = Server::start(&data, &[]);
+    let studio = Studio::full(server.client());
+    let bare = files(&data);
+    let run = studio.train(2, &json!({ "sample-every": 1, "sample-prompts": ["olis"] }));
+    studio.done(&run["job"]);
+    let trained = files(&data);
+    assert!(trained.len() > bare.len(), "{trained:?}");
+    studio.done(&studio.generate(&text(&run["id"]), 2)["id"]);
+    assert!(files(&data).len() > trained.len());
+
+    for image in studio.list("images") {
+        studio.client.delete(&studio.path(&format!("images/{}", text(&image["id"]))));
+    }
+    assert_eq!(files(&data), trained);
+    studio.client.delete(&studio.path(&format!("runs/{}", text(&run["id"]))));
+    assert_eq!(files(&data), bare);
+    // Masks of both subjects are alike, and kept once: they stay as long as anybody has them.
+    let other = studio.list("photos?subject=b")[0].clone();
+    studio.client.delete(&studio.path("subjects/a"));
+    for part in ["image", "thumbnail", "mask", "mask/thumbnail"] {
+        studio.bytes(&format!("photos/{}/{part}", text(&other["id"])));
+    }
+    for photo in studio.list("photos") {
+        studio.client.delete(&studio.path(&format!("photos/{}", text(&photo["id"]))));
+    }
+    assert_eq!(files(&data), Vec::<String>::new());
 }
 
 /// A checkpoint that cannot be written keeps nobody from cancelling or pausing.

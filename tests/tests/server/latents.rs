@@ -1,7 +1,6 @@
 //! Whoever looks on while pictures are made gets their latents, decodes them, and sees what the pictures will be.
 
 use std::path::Path;
-use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use image::RgbImage;
@@ -9,7 +8,10 @@ use image::imageops::{FilterType, resize};
 use mudi_domain::api::Latents;
 use mudi_engine_candle::CandleEngine;
 use mudi_preview::{Files, LatentDecoder};
+use mudi_tests::patience::finished;
+use mudi_tests::pictures::psnr;
 use mudi_tests::served::Server;
+use mudi_tests::workshop::{models, shipped};
 use serde_json::{Value, json};
 
 use super::studio::{Studio, text};
@@ -19,8 +21,7 @@ const STEPS: u32 = 60;
 
 /// A project on a server with the models of this repository.
 fn studio(data: &Path, further: &[&str]) -> (Server, Studio) {
-    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models").display().to_string();
-    let server = Server::start(data, &[&["--models", &models], further].concat());
+    let server = Server::start(data, &[&["--models", &models()], further].concat());
     let studio = Studio::new(server.client());
     (server, studio)
 }
@@ -68,21 +69,6 @@ fn pictures(studio: &Studio) -> Vec<RgbImage> {
     studio.list("images").iter().map(of).collect()
 }
 
-fn psnr(a: &[u8], b: &[u8]) -> f64 {
-    assert_eq!(a.len(), b.len());
-    let square = |(a, b): (&u8, &u8)| (f64::from(*a) - f64::from(*b)).powi(2);
-    let mean = a.iter().zip(b).map(square).sum::<f64>() / a.len() as f64;
-    10.0 * (255.0f64.powi(2) / mean.max(1e-9)).log10()
-}
-
-/// The result of a future whose engine never waits.
-fn ready<T>(future: impl Future<Output = T>) -> T {
-    match std::pin::pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(value) => value,
-        Poll::Pending => panic!("it waits"),
-    }
-}
-
 #[test]
 fn pictures_are_seen_while_they_are_made() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -115,13 +101,14 @@ struct Near {
 }
 
 fn near(latents: &Latents, made: &[RgbImage]) -> Vec<Near> {
-    let pocket = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/pocket");
+    let pocket = shipped("pocket");
+    let pocket = Path::new(&pocket);
     let needed = ["vae/config.json", "vae/diffusion_pytorch_model.safetensors"];
     assert!(needed.iter().all(|name| LatentDecoder::<CandleEngine>::needs(name)));
     let files =
         needed.iter().map(|name| ((*name).to_owned(), std::fs::read(pocket.join(name)).expect("a file")));
     let decoder = LatentDecoder::load(CandleEngine::cpu(), files.collect::<Files>()).expect("a decoder");
-    let decoded = ready(decoder.decode(&latents.values, latents.shape)).expect("pictures");
+    let decoded = finished(decoder.decode(&latents.values, latents.shape)).expect("pictures");
     let [_, height, width, _] = latents.shape;
     let all = decoded.iter().zip(latents.pixels()).zip(made);
     all.map(|((decoded, colours), made)| {

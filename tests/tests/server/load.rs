@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use mudi_tests::served::Server;
+use mudi_tests::workshop::models;
 use serde_json::json;
 
 use super::studio::{Studio, text};
@@ -20,8 +21,7 @@ const LISTENERS: usize = 1000;
 
 /// A training server with pocket, which takes all of the machine that it gets.
 fn training(folder: &tempfile::TempDir) -> (Server, Studio, String) {
-    let models = concat!(env!("CARGO_MANIFEST_DIR"), "/../models");
-    let server = Server::start(&folder.path().join("data"), &["--models", models]);
+    let server = Server::start(&folder.path().join("data"), &["--models", &models()]);
     let studio = Studio::full(server.client());
     let recipe = json!({ "steps": 100_000, "regularization": "none" });
     let run = studio.post("runs", &json!({ "name": "Load", "base": "pocket", "recipe": recipe }));

@@ -1,6 +1,7 @@
 //! The server as browsers and scripts meet it: over HTTP, as a process that can be killed.
 
 mod access;
+mod apart;
 mod before;
 mod copies;
 mod crash;

@@ -84,6 +84,9 @@ fn previews_are_as_large_as_the_pictures_that_were_learnt() {
     studio.done(&run["job"]);
     let trained = studio.get("preview");
     assert_eq!(trained["lora"]["run"], run["id"], "{trained}");
+    // By the names that it was trained on, whatever the subjects are called now.
+    assert!(run["subjects"].as_array().is_some_and(|subjects| !subjects.is_empty()), "{run}");
+    assert_eq!(trained["lora"]["subjects"], run["subjects"]);
     assert_eq!(number(&trained["side"]), side);
     let needed = |told: &Value| number(&told["needs"]["largest_activation"]);
     assert_eq!(needed(&trained), 4 * needed(&own));

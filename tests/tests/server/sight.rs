@@ -2,7 +2,6 @@
 //! networks that ship, on toys.
 
 use std::path::Path;
-use std::task::{Context, Poll, Waker};
 
 use image::GrayImage;
 use mudi_diffusion::Engine;
@@ -10,7 +9,9 @@ use mudi_domain::api::{MaskPoint, MaskPrompt};
 use mudi_domain::mask::Mask;
 use mudi_engine_candle::CandleEngine;
 use mudi_preview::SafetensorsWeights;
+use mudi_tests::patience::finished;
 use mudi_tests::served::Server;
+use mudi_tests::workshop::{models, shipped};
 use mudi_vision::sam::{self, Fit, Prompt, SamConfig, SamDecoder, embedding};
 use serde_json::{Value, json};
 
@@ -18,8 +19,7 @@ use super::studio::{Studio, text};
 
 /// The sample project on a server with the models of this repository.
 fn toys(data: &Path) -> (Server, Studio) {
-    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models").display().to_string();
-    let server = Server::start(data, &["--models", &models]);
+    let server = Server::start(data, &["--models", &models()]);
     let client = server.client();
     let project = client.post("/api/samples", &Value::Null);
     (server, Studio { client, id: text(&project["id"]) })
@@ -146,9 +146,7 @@ fn decoder(studio: &Studio, engine: &CandleEngine) -> SamDecoder<CandleEngine> {
     let config: SamConfig = mudi_diffusion::parse(std::str::from_utf8(&file("config.json")).expect("text"))
         .expect("a configuration");
     let weights = file("model.safetensors");
-    let whole = std::fs::metadata(
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/sam-toybox/model.safetensors"),
-    );
+    let whole = std::fs::metadata(Path::new(&shipped("sam-toybox")).join("model.safetensors"));
     assert!((weights.len() as u64) < whole.expect("a file").len() / 2, "the image encoder stays where it is");
     let mut weights = SafetensorsWeights::new(engine, "model.safetensors", &weights).expect("weights");
     SamDecoder::new(engine, &config, &mut weights).expect("a decoder")
@@ -202,16 +200,6 @@ fn a_browser_can_make_the_masks_that_the_server_makes() {
     assert_eq!(tags.len(), 2, "each photo has its own");
 }
 
-/// Runs a future whose engine waits by itself.
-fn finished<T>(future: impl Future<Output = T>) -> T {
-    let mut future = std::pin::pin!(future);
-    loop {
-        if let Poll::Ready(done) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            return done;
-        }
-    }
-}
-
 #[test]
 fn what_browsers_ask_of_the_segmenter_may_be_missing() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -238,7 +226,8 @@ fn a_segmenter_that_is_exchanged_sees_anew() {
     let models = folder.path().join("models");
     let own = models.join("sam-toybox");
     std::fs::create_dir_all(&own).expect("a folder");
-    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/sam-toybox");
+    let from = shipped("sam-toybox");
+    let from = Path::new(&from);
     for name in ["config.json", "model.safetensors"] {
         std::fs::copy(from.join(name), own.join(name)).expect("a copy");
     }

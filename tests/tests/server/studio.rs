@@ -1,9 +1,9 @@
 //! A project to test with: two subjects with photos and masks, and runs that take a second.
 
-use std::io::Cursor;
-
-use image::{DynamicImage, GrayImage, ImageFormat, Luma, Rgb, RgbImage};
+use image::{GrayImage, ImageFormat, Luma, Rgb, RgbImage};
+pub(crate) use mudi_tests::pictures::encoded;
 use mudi_tests::served::Client;
+pub(crate) use mudi_tests::served::text;
 use serde_json::{Value, json};
 
 /// The subjects: id and name.
@@ -12,13 +12,6 @@ pub(crate) const SUBJECTS: [(&str, &str); 2] = [("a", "olis brown bear"), ("b", 
 pub(crate) const PHOTOS: u32 = 2;
 /// Sides of photos and masks.
 const SIZE: u32 = 64;
-
-/// An image's bytes.
-pub(crate) fn encoded(image: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
-    let mut bytes = Cursor::new(Vec::new());
-    image.into().write_to(&mut bytes, format).expect("an image in memory");
-    bytes.into_inner()
-}
 
 fn disc(x: u32, y: u32, number: u32) -> bool {
     let (x, y) = (x as i32 - 30 - number as i32, y as i32 - 30);
@@ -129,9 +122,4 @@ impl Studio {
         assert!(page.get("next").is_none(), "{below} has more pages");
         page["items"].as_array().expect("items").clone()
     }
-}
-
-/// A text of an answer.
-pub(crate) fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_else(|| panic!("{value} is no text")).to_owned()
 }

@@ -42,10 +42,25 @@ fn alike(studio: &Studio, list: &str) -> Vec<Value> {
     items
 }
 
+/// The place in `list` of what each item of `items` names by `field`, if it names any.
+fn named(studio: &Studio, items: &str, field: &str, list: &str) -> Vec<Option<usize>> {
+    let listed = studio.list(list);
+    let place = |id: &Value| listed.iter().position(|item| item["id"] == *id);
+    studio.list(items).iter().map(|item| item.get(field).map(|id| place(id).expect("it is there"))).collect()
+}
+
 /// Both projects have the same in them, to the byte.
 fn same(one: &Studio, other: &Studio) {
     for list in ["subjects", "photos", "recipes", "layouts", "runs", "images", "jobs"] {
         assert_eq!(alike(one, list), alike(other, list), "{list}");
+    }
+    for (items, field, list) in [
+        ("images", "run", "runs"),
+        ("images", "job", "jobs"),
+        ("runs", "job", "jobs"),
+        ("jobs", "run", "runs"),
+    ] {
+        assert_eq!(named(one, items, field, list), named(other, items, field, list), "{field} of {items}");
     }
     for (list, files) in [
         ("photos", ["image", "thumbnail", "mask", "mask/thumbnail"].as_slice()),
