@@ -156,9 +156,12 @@ impl Browser {
             { "name": "prefers-color-scheme", "value": value }, { "name": "prefers-reduced-motion", "value": "reduce" },
         ] });
         self.chromium("Emulation.setEmulatedMedia", &features);
+        // Colours that change by and by are others on the way.
         let _ = self.run_later(
             "const done = arguments[arguments.length - 1];
-             requestAnimationFrame(() => requestAnimationFrame(() => done(true)))",
+             const under_way = () => document.getAnimations().some(each => each instanceof CSSTransition);
+             const look = () => under_way() ? requestAnimationFrame(look) : done(true);
+             requestAnimationFrame(() => requestAnimationFrame(look))",
         );
     }
 

@@ -88,7 +88,7 @@ pub(super) fn LivePictures(work: Work) -> impl IntoView {
     });
     let step = Memo::new(move |_| live.job.with(|job| (job.stage.clone(), job.step)));
     Effect::new(move |_| {
-        step.track();
+        step.with(|_| ());
         if running.get() {
             // Before the first step there is nothing.
             if live.job.with_untracked(|job| job.step > 0) {

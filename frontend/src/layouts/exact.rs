@@ -86,7 +86,8 @@ pub(super) fn Exact(
     // What is chosen changes nothing of it.
     let placed = Memo::new(move |_| bench.shown.with(|shown| (shown.placements.clone(), shown.dragging)));
     Effect::new(move |_| {
-        placed.track();
+        // Read, not tracked: a memo that nobody has read does not follow anything.
+        placed.with(|_| ());
         bench.cutouts.progress.track();
         let wanted = size.get();
         let mine = number.get_value() + 1;

@@ -214,7 +214,7 @@ impl Draft {
         let own = Memo::new(move |_| photo.with(|photo| photo.caption.clone()));
         draft.text.set(draft.known());
         Effect::new(move |_| {
-            own.track();
+            own.with(|_| ());
             if !draft.editing.get_untracked() {
                 draft.text.set(draft.known());
             }

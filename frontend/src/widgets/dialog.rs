@@ -35,7 +35,12 @@ pub(crate) fn Dialog(
             node_ref=dialog
             class=("wide", wide)
             aria-label=name
-            on:close=move |_| open.set(false)
+            on:close=move |_| {
+                // It is told some moments later: what was opened again meanwhile stays.
+                if dialog.get_untracked().is_some_and(|element| !element.open()) {
+                    open.set(false);
+                }
+            }
         >
             {move || {
                 let title = title.clone();

