@@ -112,10 +112,10 @@ impl Devices {
         self.0.iter().copied()
     }
 
-    /// Whether all are the processor.
+    /// The one that is planned for before one of them takes a job: a graphics card where there is one.
     #[must_use]
-    pub fn are_cpu(&self) -> bool {
-        self.iter().all(Device::is_cpu)
+    pub fn planned(&self) -> Device {
+        self.iter().find(|device| !device.is_cpu()).unwrap_or_default()
     }
 }
 
@@ -142,8 +142,14 @@ mod tests {
     #[test]
     fn several_devices_are_named_once_each() {
         let several: Devices = "cuda:0, cuda:1".parse().unwrap();
-        assert!(several.iter().eq([Device::Cuda(0), Device::Cuda(1)]) && !several.are_cpu());
-        assert!("cpu,composed-cpu".parse::<Devices>().unwrap().are_cpu());
+        assert!(several.iter().eq([Device::Cuda(0), Device::Cuda(1)]));
+        for (names, planned) in [
+            ("cuda:1,cuda:0", Device::Cuda(1)),
+            ("cpu,metal", Device::Metal(0)),
+            ("composed-cpu,cpu", Device::Cpu),
+        ] {
+            assert_eq!(names.parse::<Devices>().unwrap().planned(), planned, "{names}");
+        }
         for wrong in ["", "cpu,", "cuda,cuda:0", "cpu cuda"] {
             assert!(wrong.parse::<Devices>().is_err(), "{wrong}");
         }

@@ -159,9 +159,11 @@ impl Browser {
         // Colours that change by and by are others on the way.
         let _ = self.run_later(
             "const done = arguments[arguments.length - 1];
-             const under_way = () => document.getAnimations().some(each => each instanceof CSSTransition);
-             const look = () => under_way() ? requestAnimationFrame(look) : done(true);
-             requestAnimationFrame(() => requestAnimationFrame(look))",
+             const settle = frames => {
+                 document.getAnimations().forEach(each => each instanceof CSSTransition && each.finish());
+                 frames ? requestAnimationFrame(() => settle(frames - 1)) : done(true);
+             };
+             requestAnimationFrame(() => settle(5))",
         );
     }
 

@@ -152,6 +152,8 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
     };
     let available = options.memory.or_else(|| options.device.free_memory());
     plan::check(&source, plan::Job::Train(recipe), available)?;
+    // A checkpoint file may come without an autoencoder, which is loaded last.
+    source.vae_config()?;
     let names: Vec<&str> = dataset.subjects.iter().map(|data| data.subject.name()).collect();
     in_pieces(&source, &names)?.iter().for_each(|note| progress(Progress::Note(note)));
     if own.is_empty() {

@@ -18,7 +18,8 @@ pub(crate) struct Tagged<T> {
 }
 
 fn tag(response: &Response) -> Option<String> {
-    Some(response.headers().get("ETag")?.trim_matches('"').to_owned())
+    // A proxy that compresses an answer makes its ETag a weak one.
+    Some(response.headers().get("ETag")?.trim_start_matches("W/").trim_matches('"').to_owned())
 }
 
 /// Reads an image, as the browser keeps it.

@@ -159,12 +159,18 @@ impl Cutouts {
             match loaded {
                 Ok(loaded) => {
                     self.loaded.try_update_value(|all| all.insert(key, loaded));
-                    self.fault.try_set(None);
+                    // That another one cannot be read stays told.
+                    if self.fault.try_with_untracked(|fault| *fault == Some(ApiError::Offline)) == Some(true)
+                    {
+                        self.fault.try_set(None);
+                    }
                 }
                 Err(error) => {
                     // What cannot be read will not be so a moment later; a server may be there again.
                     let passes = error == ApiError::Offline;
-                    self.fault.try_set(Some(error));
+                    if !passes || self.fault.try_with_untracked(Option::is_none) == Some(true) {
+                        self.fault.try_set(Some(error));
+                    }
                     if passes {
                         TimeoutFuture::new(AGAIN).await;
                         self.queue.try_update_value(|(wanted, _)| wanted.push_front((key, path)));

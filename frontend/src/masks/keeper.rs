@@ -292,16 +292,16 @@ impl Saver {
 
     /// Writes the mask in the place of the one with the `ETag` `base`. One of which nothing is left is none.
     async fn write(&self, mask: GrayImage, base: Option<String>) -> Answer<Option<String>> {
-        let base = base.as_deref();
+        let (base, unanswered) = (base.as_deref(), self.desk.keeper.unanswered);
         let saved = if mask.as_raw().iter().any(|&coverage| coverage > 0) {
             let png = encode_mask(&mask).await?;
             api::write_mask(&self.path, base, &png).await.map(Some)
-        } else if base.is_some() {
-            api::delete_version(&self.path, base).await.map(|()| None)
+        } else if base.is_some() || unanswered.try_with_value(Vec::is_empty) == Some(false) {
+            // What was sent and not answered may be there. No mask has this tag: the answer is a conflict's, after which the server's is read.
+            api::delete_version(&self.path, base.or(Some("none"))).await.map(|()| None)
         } else {
             return Ok(None);
         };
-        let unanswered = self.desk.keeper.unanswered;
         match &saved {
             Ok(_) => drop(unanswered.try_update_value(Vec::clear)),
             Err(ApiError::Offline) => drop(unanswered.try_update_value(|sent| sent.push(digest(&mask)))),

@@ -45,8 +45,12 @@ pub(super) async fn read_mask(path: &str, (width, height): (u32, u32)) -> Answer
 /// Reads the mask of somebody else, for the choice that is open. One that is no other needs none.
 pub(super) async fn fetch_other(desk: Desk, path: &str) {
     let Some(size) = desk.look(|editor| editor.mask().dimensions()) else { return };
+    // What work began with may be there again, or still.
+    let same = |other: &Other| desk.look(|editor| editor.tag() == other.tag.as_deref()) == Some(true);
     match read_mask(path, size).await {
-        Ok(other) if desk.keeper.knows(desk, &other.mask) => resolve(desk, Choice::Mine, other),
+        Ok(other) if same(&other) || desk.keeper.knows(desk, &other.mask) => {
+            resolve(desk, Choice::Mine, other);
+        }
         Ok(other) => drop(desk.keeper.other.try_set(Some(other))),
         Err(error) => desk.keeper.failed(desk, &error),
     }

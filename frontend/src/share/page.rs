@@ -19,7 +19,7 @@ const GRANTS: [(Access, &str, &str); 3] = [
     (
         Access::Player,
         "Play",
-        "Also moves the subjects and sees at once what becomes of them: the own browser paints, with the trained weights.",
+        "Also moves the subjects and sees at once what becomes of them: their own browser paints, with the trained weights.",
     ),
     (Access::Editor, "Work along", "Changes the project, trains and generates."),
 ];

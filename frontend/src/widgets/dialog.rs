@@ -37,7 +37,7 @@ pub(crate) fn Dialog(
             aria-label=name
             on:close=move |_| {
                 // It is told some moments later: what was opened again meanwhile stays.
-                if dialog.get_untracked().is_some_and(|element| !element.open()) {
+                if dialog.try_get_untracked().flatten().is_some_and(|element| !element.open()) {
                     open.set(false);
                 }
             }

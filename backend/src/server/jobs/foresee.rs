@@ -4,26 +4,30 @@ use std::path::Path;
 
 use mudi_domain::api::Forecast;
 use mudi_domain::recipe::Recipe;
+use mudi_engine_candle::weights::Precision;
 
 use crate::base::{BaseError, Source};
+use crate::device::Device;
 use crate::plan;
 use crate::train::{self, TrainError, in_pieces};
 
 /// Plans a run of `recipe` on a base for subjects of these `names`; `paces` are the recipes of earlier runs on it, latest first, with the seconds of their
-/// steps; `on_cpu` is whether it will run in this machine's memory. Otherwise what is wrong, for the user.
+/// steps; `device` is where it will run. Otherwise what is wrong, for the user.
 pub(crate) fn forecast(
     base: &Path,
     recipe: &Recipe,
     names: &[&str],
     paces: &[(Recipe, f64)],
     memory: Option<usize>,
-    on_cpu: bool,
+    device: Device,
 ) -> Result<Forecast, String> {
     recipe.validate().map_err(|error| error.to_string())?;
-    let available = memory.or_else(|| plan::available_memory().filter(|_| on_cpu));
+    let available = memory.or_else(|| plan::available_memory().filter(|_| device.is_cpu()));
     // Where the server keeps its models is nobody's business.
     let said = |error: BaseError| error.to_string().replace(&base.display().to_string(), "the base model");
-    let source = Source::open(base).map_err(said)?;
+    // The program is not in a card's memory.
+    let engine = device.engine(Precision::Single).map_err(|error| error.to_string())?;
+    let source = Source::open(base).map_err(said)?.on(engine);
     targets(&source, recipe)?;
     let (needs, refusal) = match plan::check(&source, plan::Job::Train(recipe), available) {
         Ok(needs) => (needs.total, None),
@@ -38,6 +42,8 @@ pub(crate) fn forecast(
         }
         Err(error) => return Err(said(error)),
     };
+    // A plan is made without an autoencoder, too; a run is not.
+    source.vae_config().map_err(said)?;
     Ok(Forecast {
         memory: needs as u64,
         available: available.map(|bytes| bytes as u64),
@@ -87,7 +93,7 @@ mod tests {
         std::fs::create_dir(&base).unwrap();
         std::fs::write(base.join("model_index.json"), "{}").unwrap();
         for base in [base, folder.path().join("none")] {
-            let fault = forecast(&base, &Recipe::default(), &[], &[], None, true).unwrap_err();
+            let fault = forecast(&base, &Recipe::default(), &[], &[], None, Device::Cpu).unwrap_err();
             assert!(!fault.contains(&folder.path().display().to_string()), "{fault}");
         }
     }

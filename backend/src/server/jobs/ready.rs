@@ -57,7 +57,9 @@ pub(super) fn ready(
 ) -> Result<Ready, Stopped> {
     let failed = |error: BaseError| Stopped::of("base", &error);
     let adapted = |error: BaseError| Stopped::of("weights", &error);
-    let source = Source::open(folder).map_err(failed)?;
+    let engine = |held| work.device.engine(held).map_err(|error| Stopped::of("device", &error));
+    // A plan asks where the base will be: the program is not in a card's memory.
+    let source = Source::open(folder).map_err(failed)?.on(engine(Precision::Single)?);
     let way = chosen(work, request, folder, &source, taught)?;
     let held = way.way.precision;
     let bytes = plan::all_weights(&source, held).map_err(failed)?;
@@ -80,8 +82,7 @@ pub(super) fn ready(
         return whole(base, key);
     }
     work.models.make_room(bytes);
-    let engine = work.device.engine(held).map_err(|error| Stopped::of("device", &error))?;
-    let source = source.on(engine);
+    let source = source.on(engine(held)?);
     let fits = available(work).is_none_or(|available| way.needs + bytes <= available);
     if work.models.would_keep(bytes) && fits {
         return whole(Base::from_source(&source, held).map_err(failed)?, key);

@@ -62,9 +62,16 @@ impl Live {
         let dragging = self.bench.look(Designer::is_dragging) == Some(true);
         let (side, reduction) = self.model.with_value(|model| (model.side, model.reduction.max(1)));
         let rendered = rendered(self.bench, side, dragging);
-        let why = rendered.as_ref().and_then(|rendered| rendered.as_ref().err());
-        if self.unpaintable.with_untracked(|known| known.as_ref() != why) {
-            self.unpaintable.set(why.cloned());
+        let why = match &rendered {
+            Some(rendered) => rendered.as_ref().err().cloned(),
+            // A cutout that cannot be read is not on its way.
+            None => {
+                let fault = self.bench.cutouts.fault.get_untracked();
+                self.bench.layout().and(fault).map(|fault| fault.to_string())
+            }
+        };
+        if self.unpaintable.with_untracked(|known| *known != why) {
+            self.unpaintable.set(why);
         }
         match rendered {
             Some(Ok(collage)) => {

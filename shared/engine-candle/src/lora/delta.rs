@@ -167,8 +167,11 @@ impl Module {
         if let Some(difference) = self.part(Part::Diff).or_else(|| self.part(Part::NormScale)) {
             return added(weight, difference, strength);
         }
-        let of_weight = |part| !matches!(part, Part::Alpha | Part::DiffBias | Part::NormShift);
-        if !self.parts().any(|(part, _)| of_weight(part)) {
+        // Nothing but the bias is changed. An alpha alone is of factors that are missing.
+        let of_bias = |part| matches!(part, Part::DiffBias | Part::NormShift);
+        if self.parts().all(|(part, _)| part == Part::Alpha || of_bias(part))
+            && self.parts().any(|(part, _)| of_bias(part))
+        {
             return Ok(weight.clone());
         }
         let weight = weight.to_dtype(DType::F32).map_err(fault)?;

@@ -296,6 +296,7 @@ fn what_does_not_fit_is_named() {
     of(error(&format!("unet.{KEY}"), &factors(2048)), &["some.safetensors", "SDXL", "2048", "6 values"]);
     of(error("unet.down_blocks.7.to_q", &factors(8)), &["1 of its 1 layers", "down_blocks.7"]);
     of(error(&format!("unet.{KEY}"), &factors(CONTEXT)[..1]), &[KEY, "Up", "missing"]);
+    of(error(&format!("unet.{KEY}"), &[("alpha", number(1.0))]), &[KEY, "Down", "missing"]);
     let short = [("lora_A.weight", values(1, &[2, CONTEXT])), ("lora_B.weight", values(2, &[7, 2]))];
     of(error(&format!("unet.{KEY}"), &short), &["[7, 6]", "[8, 6]"]);
     let endless = [&factors(CONTEXT)[..], &[("alpha", number(f32::NAN))]].concat();

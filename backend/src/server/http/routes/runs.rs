@@ -193,10 +193,10 @@ async fn forecast(
     let base = bases::find(&server.settings.models, &proposal.base).map_err(ApiError::refused)?;
     let paces = server.store.paces(&proposal.base).await?;
     let subjects = server.store.subjects(project).await?.items;
-    let (memory, on_cpu) = (server.settings.memory_bytes(), server.settings.device.are_cpu());
+    let (memory, device) = (server.settings.memory_bytes(), server.settings.device.planned());
     let found = tokio::task::spawn_blocking(move || {
         let names: Vec<&str> = subjects.iter().map(|subject| subject.name.as_str()).collect();
-        foresee::forecast(&base, &proposal.recipe, &names, &paces, memory, on_cpu)
+        foresee::forecast(&base, &proposal.recipe, &names, &paces, memory, device)
     });
     Ok(Json(found.await?.map_err(ApiError::refused)?))
 }
