@@ -82,6 +82,13 @@ pub fn check_folder(path: &Path) -> Result<(), WriteError> {
     std::fs::File::create_new(&trial).and_then(|_| std::fs::remove_file(&trial)).map_err(failed)
 }
 
+/// Whether two paths lead to the same file or folder; of what is not there, whether they are written alike.
+#[must_use]
+pub fn is_same(one: &Path, other: &Path) -> bool {
+    let both = one.canonicalize().and_then(|one| Ok((one, other.canonicalize()?)));
+    both.map_or(one == other, |(one, other)| one == other)
+}
+
 /// Makes a folder and those above it.
 ///
 /// # Errors

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use candle_core::{DType, Tensor as Value};
 use clap::ValueEnum;
 use mudi::base::{Source, Vae};
-use mudi::files::{check_file, write_atomically};
+use mudi::files::{check_file, is_same, write_atomically};
 use mudi::plan::peak_memory;
 use mudi_diffusion::Component;
 use mudi_diffusion::clip::ClipText;
@@ -19,7 +19,7 @@ use mudi_engine_candle::weights::{NamedTensors, Precision, read_safetensors, to_
 use mudi_engine_candle::{CandleEngine, Tensor, nchw};
 
 use super::base::Changes;
-use super::{Failure, is_same, print};
+use super::{Failure, print};
 
 /// Run one network on the tensors of a file, named as diffusers and transformers name their arguments.
 #[derive(clap::Args)]

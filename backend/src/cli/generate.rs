@@ -9,7 +9,7 @@ use std::time::Instant;
 use clap::ArgGroup;
 use mudi::base::{Base, BaseError, Source, precision};
 use mudi::device::Device;
-use mudi::files::{check_folder, create_folder};
+use mudi::files::{check_folder, create_folder, is_same};
 use mudi::generate::{Parameters, Settings, Start, pictures, write_png};
 use mudi::plan;
 use mudi::plan::peak_memory;
@@ -18,7 +18,7 @@ use mudi_diffusion::schedule::{Sampler, SamplerKind, mean_shifted_start};
 use mudi_engine_candle::weights::Precision;
 
 use super::base::Changes;
-use super::{Failure, bar, check_range, is_same, print};
+use super::{Failure, bar, check_range, print};
 use starts::{Stage, Starter, noise};
 
 /// Make pictures with a trained run, or with a base model alone.

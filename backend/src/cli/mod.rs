@@ -134,12 +134,6 @@ fn model_path(model: &Path) -> Result<PathBuf, Failure> {
     })
 }
 
-/// Whether two paths lead to the same file or folder.
-fn is_same(one: &Path, other: &Path) -> bool {
-    let both = one.canonicalize().and_then(|one| Ok((one, other.canonicalize()?)));
-    both.map_or(one == other, |(one, other)| one == other)
-}
-
 /// Bytes of so many GiB, as a flag gives them.
 fn gibibytes(text: &str) -> Result<usize, String> {
     let number = text.parse::<f64>().ok().filter(|number| *number >= 0.0);

@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use mudi::files::check_folder;
+use mudi::files::{check_folder, is_same};
 use mudi::plan::peak_memory;
 use mudi::pretrain::miniature::{self, Miniature};
 use mudi::pretrain::{self, Options};
 
-use super::{Failure, is_same, model_path, print};
+use super::{Failure, model_path, print};
 
 /// Train the pocket base model on the toybox, or a miniature of a network that sees. Stop it at will: the same command
 /// resumes.

@@ -7,14 +7,14 @@ use std::time::Instant;
 
 use image::{ImageFormat, RgbImage};
 use mudi::dataset::read_image;
-use mudi::files::{check_file, create_folder, write_atomically};
+use mudi::files::{check_file, create_folder, is_same, write_atomically};
 use mudi::pretrain::miniature::Miniature;
 use mudi::segment::{AutoSegmenter, Networks, Segmenter, THRESHOLD, check_inside};
 use mudi_domain::grabcut::{Hints, Stroke, cut_out};
 use mudi_domain::mask::Mask;
 use mudi_vision::sam::{Point, Prompt};
 
-use super::{Failure, is_same, model_path, print};
+use super::{Failure, model_path, print};
 
 /// Cut a subject out of a photo: the mask of what a class names (found by OWLv2, cut out by Segment Anything), of what points
 /// or a box point at (by Segment Anything), or without any weights by the colours that strokes and a box say are the

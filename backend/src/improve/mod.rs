@@ -23,7 +23,7 @@ use crate::base::{Source, precision};
 use crate::dataset::Dataset;
 use crate::device::Device;
 use crate::evaluate::{Eyes, Judge};
-use crate::files::{create_folder, write_atomically};
+use crate::files::{create_folder, is_same, write_atomically};
 use crate::interrupt::Interrupt;
 use crate::train::{self, Further, KEPT_FILE, KeptPicture, Metric, RunInfo, finished_lora};
 
@@ -134,9 +134,9 @@ pub fn prompts(subjects: &[&str], noun: Noun) -> Vec<String> {
 pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<Outcome, ImproveError> {
     let info = RunInfo::load(&options.run)?;
     let lora = finished_lora(&options.run)?;
-    let same =
-        options.out.canonicalize().is_ok_and(|out| options.run.canonicalize().is_ok_and(|run| run == out));
-    if same || (!settings::are_there(&options.out) && holds_something(&options.out)) {
+    if is_same(&options.out, &options.run)
+        || (!settings::are_there(&options.out) && holds_something(&options.out))
+    {
         return Err(ImproveError::Occupied { path: options.out.clone() });
     }
     let photos = options.photos.clone().unwrap_or_else(|| info.photos.clone());

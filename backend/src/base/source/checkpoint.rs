@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use candle_core::DType;
-use mudi_diffusion::ldm::Checkpoint;
+use mudi_diffusion::ldm::{Checkpoint, UNET};
 use mudi_diffusion::schedule::{NoiseSchedule, PredictionType, SchedulerConfig, TimestepSpacing};
 use mudi_diffusion::vae::VaeConfig;
 use mudi_diffusion::{Component, lora};
@@ -21,9 +21,6 @@ pub(super) struct CheckpointFile {
     prediction: PredictionType,
     zero_snr: bool,
 }
-
-/// What the denoiser's names start with in a file.
-const DENOISER: &str = "model.diffusion_model.";
 
 /// Tensors that some trainers of SDXL put into a file to say what it predicts, and that its schedule ends in pure noise.
 pub(crate) const VELOCITY_FLAG: &str = "v_pred";
@@ -74,7 +71,7 @@ impl CheckpointFile {
         }
         let checkpoint = self.checkpoint.clone();
         let weights = FileWeights::open_as(engine, &self.path, precision)?;
-        let within = if component == Component::Unet { Some(DENOISER) } else { None };
+        let within = if component == Component::Unet { Some(UNET) } else { None };
         Ok(weights.named(move |name| checkpoint.stored(component, name)).all_below(within))
     }
 

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use mudi_diffusion::Component;
+use mudi_diffusion::ldm::Checkpoint;
 use mudi_engine_candle::CandleEngine;
 use mudi_engine_candle::weights::FileWeights;
 
@@ -56,9 +57,9 @@ pub(super) fn of(path: &Path) -> Result<Kind, BaseError> {
 
 /// Whether a folder is one around a single file, which holds a denoiser with the names of checkpoint files.
 pub(crate) fn is_around_checkpoint(folder: &Path) -> bool {
-    const DENOISER: &str = "model.diffusion_model.input_blocks.0.0.weight";
     let Ok(Kind::File(file)) = of(folder) else { return false };
-    FileWeights::open(&CandleEngine::cpu(), &file).is_ok_and(|weights| weights.shape(DENOISER).is_some())
+    FileWeights::open(&CandleEngine::cpu(), &file)
+        .is_ok_and(|weights| Checkpoint::is_one(&|name| weights.shape(name).map(<[usize]>::to_vec)))
 }
 
 /// What of a folder is wanted and not hidden, by name; nothing where there is no such folder.

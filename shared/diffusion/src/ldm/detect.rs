@@ -44,12 +44,18 @@ fn no(what: &str) -> Error {
 }
 
 impl Checkpoint {
+    /// Whether the file has a UNet by these names, of whatever kind.
+    #[must_use]
+    pub fn is_one(shape: &ShapeOf<'_>) -> bool {
+        shape(&format!("{UNET}input_blocks.0.0.weight")).is_some()
+    }
+
     /// Reads the sizes of all networks off a file's tensors.
     ///
     /// # Errors
     /// A file that is no checkpoint of SD 1.5, SD 2 or SDXL; the message says what is not there.
     pub fn detect(shape: &ShapeOf<'_>) -> Result<Self> {
-        if shape("model.diffusion_model.input_blocks.0.0.weight").is_none() {
+        if !Self::is_one(shape) {
             return Err(no(other_kind(shape)));
         }
         if EDM.iter().any(|mark| shape(mark).is_some()) {

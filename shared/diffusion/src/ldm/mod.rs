@@ -17,7 +17,7 @@ use crate::vae::VaeConfig;
 pub use unet::module as unet_module;
 
 /// What the UNet's names start with.
-const UNET: &str = "model.diffusion_model.";
+pub const UNET: &str = "model.diffusion_model.";
 /// What the autoencoder's names start with.
 const VAE: &str = "first_stage_model.";
 
