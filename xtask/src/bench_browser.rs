@@ -6,10 +6,10 @@ use std::process::Command;
 use crate::Failure;
 use crate::browser;
 use crate::page;
-use crate::process::{cargo, python, root, step};
+use crate::process::{cargo_for_browsers, example, python, root, step};
 
-/// The release of ONNX Runtime for browsers.
-const RUNTIME: &str = "1.30.0";
+/// ONNX Runtime for browsers.
+const RUNTIME: browser::Package = ("onnxruntime-web", "1.30.0");
 /// What it is made of: for the GPU, and for the processor.
 const RUNTIME_FILES: [&str; 6] = [
     "ort.webgpu.min.mjs",
@@ -32,8 +32,8 @@ pub(crate) fn bench_browser(interpreter: &Path) -> Result<(), Failure> {
         ),
         ..failure
     })?;
-    browser::browser()?;
-    let runtime = browser::npm_package("onnxruntime-web", RUNTIME)?.join("dist");
+    browser::browser(&[RUNTIME])?;
+    let runtime = browser::npm_package(RUNTIME)?.join("dist");
     let folder = page::target_folder().join("bench-browser");
     // What an earlier bench has left could be another model's.
     if folder.exists() {
@@ -55,15 +55,14 @@ pub(crate) fn bench_browser(interpreter: &Path) -> Result<(), Failure> {
     copy(&model.join("unet/diffusion_pytorch_model.safetensors"), &folder.join("denoiser.safetensors"))?;
     step(Command::new(&interpreter).arg(page.join("export.py")).arg(&model).arg(&folder))?;
     ours(&folder.join("ours"))?;
-    let mut bench = cargo(&["run", "-p", "mudi-tests", "--example", "bench_browser", "--"]);
-    step(bench.arg(&folder).arg(&interpreter))
+    step(example("bench_browser")?.arg(&folder).arg(&interpreter))
 }
 
 /// Compiles our denoiser as the page is compiled.
 fn ours(out: &Path) -> Result<(), Failure> {
     let tools = page::tools()?;
     let build = ["build", "--target", page::TARGET, "--profile", "page", "-p", "mudi-frontend"];
-    step(cargo(&build).args(["--example", "denoiser"]))?;
+    step(cargo_for_browsers(&build).args(["--example", "denoiser"]))?;
     let program = page::target_folder().join(page::TARGET).join("page/examples/denoiser.wasm");
     let mut bind = Command::new(tools.join("wasm-bindgen"));
     step(bind.args(["--target", "web", "--no-typescript", "--out-dir"]).arg(out).arg(program))

@@ -8,8 +8,11 @@ use crate::Failure;
 use crate::page::target_folder;
 use crate::process::step;
 
-/// The release of axe-core, which judges whether everybody can use a page.
-const AXE: &str = "4.14.1";
+/// A package of npm's registry: its name and version.
+pub(crate) type Package = (&'static str, &'static str);
+
+/// axe-core, which judges whether everybody can use a page.
+pub(crate) const AXE: Package = ("axe-core", "4.14.1");
 /// Programs, and Debian's packages that have them. `vulkaninfo` tells whether there is a GPU, or one that is emulated.
 const PROGRAMS: [(&str, &[&str]); 4] = [
     ("chromium", &["chromium"]),
@@ -18,12 +21,13 @@ const PROGRAMS: [(&str, &[&str]); 4] = [
     ("vulkaninfo", &["mesa-vulkan-drivers", "libvulkan1", "vulkan-tools"]),
 ];
 
-/// Sees to it that there are a browser and a GPU; they are installed where this is root on Debian, otherwise the failure says what to do.
-pub(crate) fn browser() -> Result<(), Failure> {
-    let axe = !axe_file().is_file();
+/// Sees to it that there are a browser and a GPU, and npm where one of `packages` has to be fetched yet; they are installed where this
+/// is root on Debian, otherwise the failure says what to do.
+pub(crate) fn browser(packages: &[Package]) -> Result<(), Failure> {
+    let npm = packages.iter().any(|&package| !is_fetched(package));
     let missing: Vec<&str> = PROGRAMS
         .into_iter()
-        .filter(|(program, _)| !is_there(program) && (axe || *program != "npm"))
+        .filter(|(program, _)| (npm || *program != "npm") && !is_there(program))
         .flat_map(|(_, packages)| packages.iter().copied())
         .collect();
     if missing.is_empty() {
@@ -32,7 +36,7 @@ pub(crate) fn browser() -> Result<(), Failure> {
     let root = Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n");
     if !root || !is_there("apt-get") {
         let cure = format!("install them (on Debian as root: apt-get install {})", missing.join(" "));
-        return Err(Failure::step(format!("the tests need {}; {cure}", missing.join(" and ")), 127));
+        return Err(Failure::step(format!("this needs {}; {cure}", missing.join(" and ")), 127));
     }
     step(Command::new("apt-get").args(["update", "-qq"]))?;
     let mut install = Command::new("apt-get");
@@ -42,35 +46,34 @@ pub(crate) fn browser() -> Result<(), Failure> {
 
 /// The script of axe-core, fetched once.
 pub(crate) fn axe() -> Result<PathBuf, Failure> {
-    npm_package("axe-core", AXE)?;
-    Ok(axe_file())
+    Ok(npm_package(AXE)?.join("axe.min.js"))
 }
 
-/// The folder of a package of npm's registry in that version, fetched once.
-pub(crate) fn npm_package(name: &str, version: &str) -> Result<PathBuf, Failure> {
-    let folder = package_folder(name, version);
-    if !folder.join("package.json").is_file() {
-        let tools = tools_folder(name, version);
+/// The folder of a package, fetched once.
+pub(crate) fn npm_package(package: Package) -> Result<PathBuf, Failure> {
+    if !is_fetched(package) {
+        let tools = tools_folder(package);
         std::fs::create_dir_all(&tools)
             .map_err(|error| Failure::step(format!("{}: {error}", tools.display()), 1))?;
         let mut npm = Command::new("npm");
         npm.args(["install", "--no-save", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix"])
             .arg(&tools);
+        let (name, version) = package;
         step(npm.arg(format!("{name}@{version}")))?;
     }
-    Ok(folder)
+    Ok(package_folder(package))
 }
 
-fn tools_folder(name: &str, version: &str) -> PathBuf {
+fn is_fetched(package: Package) -> bool {
+    package_folder(package).join("package.json").is_file()
+}
+
+fn tools_folder((name, version): Package) -> PathBuf {
     target_folder().join("tools").join(format!("{name}-{version}"))
 }
 
-fn package_folder(name: &str, version: &str) -> PathBuf {
-    tools_folder(name, version).join("node_modules").join(name)
-}
-
-fn axe_file() -> PathBuf {
-    package_folder("axe-core", AXE).join("axe.min.js")
+fn package_folder(package: Package) -> PathBuf {
+    tools_folder(package).join("node_modules").join(package.0)
 }
 
 fn is_there(program: &str) -> bool {

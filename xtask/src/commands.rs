@@ -6,7 +6,9 @@ use std::process::Command;
 use crate::browser;
 use crate::page;
 use crate::paths;
-use crate::process::{cargo, component, python, root, step};
+use crate::process::{
+    cargo, cargo_for_browsers, component, example, last_step, path_with, python, root, step,
+};
 use crate::{Failure, Serving};
 
 /// The base model that the demo runs on, below the root.
@@ -16,13 +18,14 @@ const BASE: &str = "models/pocket";
 pub(crate) fn test() -> Result<(), Failure> {
     component("fmt", "rustfmt")?;
     component("clippy", "clippy")?;
-    browser::browser()?;
+    browser::browser(&[browser::AXE])?;
     let axe = browser::axe()?;
     step(&mut cargo(&["fmt", "--all", "--check"]))?;
     // The program embeds it: built now, it is not compiled into it a second time.
     page::page()?;
     step(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
-    step(&mut cargo(&["clippy", "--target", page::TARGET, "-p", "mudi-frontend", "--", "-D", "warnings"]))?;
+    let page = ["clippy", "--target", page::TARGET, "-p", "mudi-frontend", "--", "-D", "warnings"];
+    step(&mut cargo_for_browsers(&page))?;
     step(cargo(&["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))?;
     step(cargo(&["test", "--workspace"]).env("MUDI_AXE", axe))?;
     paths::test_paths_if_quick()?;
@@ -33,15 +36,17 @@ pub(crate) fn test() -> Result<(), Failure> {
 
 /// Both engines, compiled for browsers, against each other in Chromium.
 pub(crate) fn test_browser() -> Result<(), Failure> {
-    browser::browser()?;
+    browser::browser(&[])?;
     in_browser()
 }
 
 fn in_browser() -> Result<(), Failure> {
-    // It comes with the program that binds the page to JavaScript.
-    let runner = page::tools()?.join("wasm-bindgen-test-runner");
-    let mut test = cargo(&["test", "--target", page::TARGET, "-p", "mudi-engine-wgpu", "--test", "parity"]);
-    test.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER", runner).env("CHROMEDRIVER", "chromedriver");
+    let words = ["test", "--target", page::TARGET, "-p", "mudi-engine-wgpu", "--test", "parity"];
+    let mut test = cargo_for_browsers(&words);
+    // It comes with the program that binds the page to JavaScript. By its name alone: cargo takes a space in a path for the path's end.
+    test.env("PATH", path_with(&page::tools()?)?);
+    test.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER", "wasm-bindgen-test-runner");
+    test.env("CHROMEDRIVER", "chromedriver");
     // The runner gives up after 20 seconds otherwise, which is little on an emulated GPU.
     step(test.env("WASM_BINDGEN_TEST_TIMEOUT", "900"))
 }
@@ -79,17 +84,17 @@ pub(crate) fn serve(serving: &Serving) -> Result<(), Failure> {
     let features: Vec<&str> = features.iter().flat_map(|names| ["--features", names]).collect();
     step(cargo(&["build", "--release", "-p", "mudi"]).args(&features))?;
     let mut run = cargo(&["run", "--quiet", "--release", "-p", "mudi"]);
-    step(run.args(&features).args(["--", "serve", "--data"]).arg(&data).args(further))
+    last_step(run.args(&features).args(["--", "serve", "--data"]).arg(&data).args(further))
 }
 
 /// Photographs the page, with a project that is made for it, into `docs/images`.
 pub(crate) fn screenshots() -> Result<(), Failure> {
-    browser::browser()?;
+    browser::browser(&[])?;
     page::page()?;
     let images = root().join("docs").join("images");
     std::fs::create_dir_all(&images)
         .map_err(|error| Failure::step(format!("{}: {error}", images.display()), 1))?;
-    step(cargo(&["run", "-p", "mudi-tests", "--example", "screenshots", "--"]).arg(&images))
+    step(example("screenshots")?.arg(&images))
 }
 
 /// Runs the script that makes the parity fixtures.

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use crate::Failure;
 use crate::page::target_folder;
-use crate::process::{cargo, programs_of, python_packages, root, step};
+use crate::process::{example, programs_of, python_packages, root, step};
 
 /// How long it takes where nothing else is said.
 pub(crate) const SECONDS: u64 = 600;
@@ -15,8 +15,7 @@ const SCHEMATHESIS: &str = "4.32.5";
 /// Has schemathesis send requests for so many seconds, and looks whether the server has lost anything.
 pub(crate) fn fuzz_api(seconds: u64) -> Result<(), Failure> {
     let programs = schemathesis()?;
-    let mut fuzz = cargo(&["run", "-p", "mudi-tests", "--example", "fuzz_api", "--"]);
-    step(fuzz.arg(&programs).arg(seconds.to_string()))
+    step(example("fuzz_api")?.arg(&programs).arg(seconds.to_string()))
 }
 
 /// The folder of schemathesis' programs; it is installed unless it is there in this version.

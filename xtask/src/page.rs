@@ -6,7 +6,9 @@ use std::time::SystemTime;
 
 use crate::Failure;
 use crate::embed;
-use crate::process::{cargo, compiler_for, path_with, root, step, without_package};
+use crate::process::{
+    cargo, cargo_for_browsers, compiler_for, in_root, path_with, root, step, without_flags,
+};
 
 /// What a browser runs is compiled for.
 pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
@@ -44,15 +46,16 @@ pub(crate) fn page() -> Result<(), Failure> {
     let tools = tools()?;
     let path = path_with(&tools)?;
     // All at once: each is linked by a single thread, and Trunk, which finds them done, would have them compiled one after the other.
-    let mut programs =
-        cargo(&["build", "--profile", "page", "--target", TARGET, "-p", "mudi-frontend", "--bins"]);
+    let words = ["build", "--profile", "page", "--target", TARGET, "-p", "mudi-frontend", "--bins"];
+    let mut programs = cargo_for_browsers(&words);
     step(programs.arg("--locked").env("CARGO_INCREMENTAL", "0"))?;
     let mut built = Vec::new();
     for program in PROGRAMS {
         let dist = target_folder().join("page").join(program.trim_end_matches(".html"));
         let mut trunk = Command::new(tools.join("trunk"));
-        without_package(&mut trunk);
-        trunk.args(["build", program, "--release", "--offline", "--dist"]).arg(&dist).current_dir(root());
+        in_root(&mut trunk);
+        without_flags(&mut trunk);
+        trunk.args(["build", program, "--release", "--offline", "--dist"]).arg(&dist);
         // Trunk reads `NO_COLOR` as true or false, where the rest of the world writes 1.
         step(trunk.env("PATH", &path).env("CARGO_INCREMENTAL", "0").env_remove("NO_COLOR"))?;
         built.push((program, dist));

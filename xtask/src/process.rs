@@ -18,18 +18,54 @@ pub(crate) fn root() -> PathBuf {
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.args(arguments).current_dir(root());
-    without_package(&mut command);
+    command.args(arguments);
+    in_root(&mut command);
     command
 }
 
-/// Takes out of a command's environment what cargo says of this program's own package.
-pub(crate) fn without_package(command: &mut Command) {
-    for (name, _) in std::env::vars_os() {
+/// Has a command that is cargo, or calls it, start in the repository's root: without what cargo says of this program's own package, and
+/// with the build folder that the environment names, which may begin at the folder that the command was typed in.
+pub(crate) fn in_root(command: &mut Command) {
+    command.current_dir(root());
+    for (name, value) in std::env::vars_os() {
         if is_of_package(&name.to_string_lossy()) {
             command.env_remove(name);
+        } else if (name == "CARGO_TARGET_DIR" || name == "CARGO_BUILD_TARGET_DIR")
+            && Path::new(&value).is_relative()
+            && let Ok(folder) = std::path::absolute(value)
+        {
+            command.env(name, folder);
         }
     }
+}
+
+/// `cargo` for what a browser runs. Flags of the compiler that the environment has are for this machine's programs, and would take the
+/// place of those that `.cargo/config.toml` has for browsers.
+pub(crate) fn cargo_for_browsers(arguments: &[&str]) -> Command {
+    let mut command = cargo(arguments);
+    without_flags(&mut command);
+    command
+}
+
+/// Takes flags of the compiler out of a command's environment.
+pub(crate) fn without_flags(command: &mut Command) {
+    command.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
+}
+
+/// Builds an example of the tests; a command that runs it.
+///
+/// It is built with the whole workspace, as the tests build the program (`mudi_tests::workshop::program`): of their package alone, dependencies
+/// would have fewer features, and much would be compiled once more.
+pub(crate) fn example(name: &str) -> Result<Command, Failure> {
+    let mut build = cargo(&["build", "--workspace", "--bin", "mudi", "--example", name]);
+    step(build.args((!cfg!(debug_assertions)).then_some("--release")))?;
+    // Beside this program, which is built in the same profile.
+    let mut path = std::env::current_exe().unwrap_or_default();
+    path.set_file_name("examples");
+    path.push(format!("{name}{}", std::env::consts::EXE_SUFFIX));
+    let mut command = Command::new(path);
+    in_root(&mut command);
+    Ok(command)
 }
 
 /// Whether cargo tells a program by this variable which package it is of. Build scripts run again where such a variable has changed since
@@ -100,14 +136,28 @@ pub(crate) fn compiler_for(target: &str) -> Result<(), Failure> {
 pub(crate) fn step(command: &mut Command) -> Result<(), Failure> {
     let name = shown(command);
     eprintln!("\n==> {name}");
-    let status = command.status().map_err(|error| {
-        let program = Path::new(command.get_program()).display();
-        Failure::step(
-            format!("`{program}` could not be started ({error}); is it installed and on PATH?"),
-            127,
-        )
-    })?;
+    let status = command.status().map_err(|error| not_started(command, &error))?;
     if status.success() { Ok(()) } else { Err(Failure::step(ended(&name, status), exit_code(status))) }
+}
+
+/// Shows the last step, and becomes it where the system can do that: Ctrl-C would end this process at once, and the shell would not wait
+/// for a program that finishes first what it is at.
+pub(crate) fn last_step(command: &mut Command) -> Result<(), Failure> {
+    #[cfg(unix)]
+    {
+        eprintln!("\n==> {}", shown(command));
+        let error = std::os::unix::process::CommandExt::exec(command);
+        Err(not_started(command, &error))
+    }
+    #[cfg(not(unix))]
+    {
+        step(command)
+    }
+}
+
+fn not_started(command: &Command, error: &std::io::Error) -> Failure {
+    let program = Path::new(command.get_program()).display();
+    Failure::step(format!("`{program}` could not be started ({error}); is it installed and on PATH?"), 127)
 }
 
 /// Fails where the cargo command `name` is not installed.
@@ -169,6 +219,13 @@ mod tests {
         assert!(failure.message.contains("`no-such-program` could not be started"), "{}", failure.message);
         let failure = component("no-such-command", "some-component").unwrap_err();
         assert!(failure.message.contains("rustup component add some-component"), "{}", failure.message);
+    }
+
+    #[test]
+    fn flags_for_this_machine_stay_out_of_what_a_browser_runs() {
+        let command = cargo_for_browsers(&["build"]);
+        assert!(command.get_envs().any(|(name, value)| name == "RUSTFLAGS" && value.is_none()));
+        assert_eq!(command.get_current_dir(), Some(root().as_path()));
     }
 
     #[test]
