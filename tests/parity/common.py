@@ -180,11 +180,6 @@ def run(program, *arguments):
     return done.stdout, time.perf_counter() - start
 
 
-def peak_bytes(printed):
-    """The peak of memory that a command printed with `--json`."""
-    return json.loads(printed)["peak_memory_bytes"]
-
-
 def tensors(path, values):
     """Writes tensors as the program reads them."""
     save_file({k: torch.as_tensor(v).detach().float().contiguous() for k, v in values.items()}, str(path))

@@ -124,7 +124,11 @@ def dreamsim(folder):
         randomize(model, 10 + index)
         weights = {key: value.clone() for key, value in model.state_dict().items()}
         if projection is None:
-            torch.save(weights, folder / f"{name}_pretrain.pth")
+            # What DINO's training left: student and teacher, whose backbone is the tower, each with its head.
+            student = {f"module.backbone.{key}": torch.zeros(1) for key in weights}
+            teacher = {f"backbone.{key}": value for key, value in weights.items()}
+            student["module.head.last_layer.weight"] = teacher["head.last_layer.weight"] = torch.zeros(4, 4)
+            torch.save({"student": student, "teacher": teacher, "epoch": 400}, folder / f"{name}_pretrain.pth")
         else:
             torch.save({"state_dict": {**weights, "proj": projection}}, folder / f"{name}_pretrain.pth.tar")
         towers[name], saved[name] = (model if projection is None else (model, projection)), weights

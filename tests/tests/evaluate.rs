@@ -120,6 +120,8 @@ fn images_are_scored_or_told_why_not() {
         (&summary["score"]["value"], &none["all_found"]["value"]),
         (&Value::from(0.0), &Value::from(0.0))
     );
+    let note = none["notes"][0].as_str().expect("a note");
+    assert!(note.contains("“toy”") && note.contains("above 1.00") && note.contains("--threshold"), "{note}");
     assert_eq!(
         none["images"][2]["verdicts"][0]["explanation"],
         "nothing was detected, but there are 2 subjects"

@@ -7,20 +7,11 @@ use mudi_diffusion::{Engine, parse};
 use mudi_engine_candle::weights::{FileWeights, NamedTensors, TrainableWeights};
 use mudi_engine_candle::{CandleEngine, Tensor, nchw, on_pool};
 use mudi_preview::SafetensorsWeights;
-use mudi_tests::golden::{engines, error_of_range, fixture, tensors, values};
+use mudi_tests::golden::{assert_close, engines, fixture, tensors, values};
 use mudi_tests::patience::finished;
 use mudi_vision::preprocess::{Filter, resize};
 use mudi_vision::sam::names::FromTransformers;
 use mudi_vision::sam::{Fit, Point, Prompt, Published, Sam, SamConfig, SamDecoder, mask};
-
-/// f32 on both sides: what is left is the order of additions.
-const TOLERANCE: f32 = 1e-5;
-
-fn assert_close(what: &str, found: &[f32], expected: &[f32]) {
-    let error = error_of_range(found, expected);
-    println!("{what}: max error {error:.2e} of the range");
-    assert!(error <= TOLERANCE, "{what}: {error:.2e}");
-}
 
 fn load(engine: &CandleEngine, folder: &str, file: &str) -> Sam<CandleEngine> {
     let config = std::fs::read_to_string(fixture(folder).join("config.json")).unwrap();
@@ -124,8 +115,14 @@ fn authors_on(engine: &CandleEngine, folder: &str) {
         .collect();
     assert_close(&format!("{folder} masks of the photo"), &photo, &values(&golden["out.photo_masks"]));
     for (logits, stability) in expected.chunks_exact(side * side).zip(values(&golden["out.stability"])) {
-        assert!((mask::stability(logits, 0.1) - stability).abs() < 1e-6);
+        assert!((stability_of(logits) - stability).abs() < 1e-6);
     }
+}
+
+fn stability_of(logits: &[f32]) -> f32 {
+    let mut stability = mask::Stability::new(0.1);
+    stability.add(logits);
+    stability.share()
 }
 
 fn fit(golden: &NamedTensors, image_size: usize) -> Fit {
@@ -222,9 +219,13 @@ fn the_decoder_alone_makes_the_same_masks() {
 fn coverage_is_where_logits_are_positive() {
     let logits: Vec<f32> = (0..16 * 16).map(|at| ((at * 37) % 23) as f32 - 11.0).collect();
     for size in [[50, 50], [30, 77], [1, 9], [96, 64]] {
-        let expected = mask::to_photo(&logits, 16, 64, size);
-        let expected: Vec<u8> = expected.iter().map(|&logit| if logit > 0.0 { 255 } else { 0 }).collect();
+        let photo = mask::to_photo(&logits, 16, 64, size);
+        let expected: Vec<u8> = photo.iter().map(|&logit| if logit > 0.0 { 255 } else { 0 }).collect();
         assert_eq!(mask::cover(&logits, 16, 64, size), expected);
+        // Stability is that of the photo, as the authors have it: what had been padded does not count.
+        let mut stability = mask::Stability::new(0.1);
+        assert_eq!(mask::cover_noting(&logits, 16, 64, size, |row| stability.add(row)), expected);
+        assert_eq!(stability.share(), stability_of(&photo));
     }
 }
 

@@ -234,7 +234,7 @@ fn prompts_and_weights_that_cannot_be_are_refused() {
     run(&base, &["--point", "3"], &["2 numbers"]);
     run(&base, &["--point", "nan,3"], &["2 numbers"]);
     let place = ["--point", "3,3"];
-    run(&folder("sdxl-tiny/text_encoder"), &place, &["model.safetensors", "image_encoder"]);
+    run(&folder("sdxl-tiny/text_encoder"), &place, &["config.json", "clip_text_model", "pull sam"]);
     run(&base, &["--stroke", "3,3,9,9"], &["no strokes", "--point"]);
     let bare_arguments = ["segment", "--image", &image, "--out", &out];
     for (hints, words) in [

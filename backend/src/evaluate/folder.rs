@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use mudi_domain::subject::Subject;
 
-use super::{EvaluateError, Judged};
+use super::{EvaluateError, Judged, Options};
 use crate::generate::picture::prompt_of;
 
 /// The image files of a folder, by name.
@@ -56,5 +56,19 @@ pub(super) fn foreign(subjects: &[Subject], images: &[Judged]) -> Option<String>
         "No image was made with a prompt that names one of the subjects ({}); the first prompt is “{first}”. Are the images of \
          another project?",
         known.join(", ")
+    ))
+}
+
+/// Says so where nothing was found in any image: then the question is more likely wrong than all of them.
+pub(super) fn blind(options: &Options, images: &[Judged]) -> Option<String> {
+    if images.iter().any(|image| !image.found.is_empty()) {
+        return None;
+    }
+    let asked: Vec<String> = options.queries.iter().map(|query| format!("“{query}”")).collect();
+    Some(format!(
+        "Nothing that is {} was found in any image with a score above {:.2}. Ask for something plainer (`--query dog`), or lower the \
+         score (`--threshold 0.2`).",
+        asked.join(" or "),
+        options.threshold
     ))
 }

@@ -13,6 +13,7 @@ use super::{
     Cast, EvaluateError, Evaluation, Found, HTML_NAME, JSON_NAME, Judged, Options, Summary, Verdict,
 };
 use super::{crops, folder, page};
+use crate::dataset::decode::Decoded;
 use crate::dataset::{Dataset, Photo, read_image};
 use crate::files::write_atomically;
 use crate::report::html::shrunk;
@@ -181,6 +182,11 @@ impl Judge {
         mut judged: impl FnMut(usize, usize),
     ) -> Result<Evaluation, EvaluateError> {
         let files = folder::images(folder)?;
+        // Large networks look at each for seconds: what cannot be read is said before that is lost.
+        judged(0, files.len());
+        for file in &files {
+            read_image(file)?;
+        }
         let mut images = Vec::with_capacity(files.len());
         for file in &files {
             let image = self.judge(file, &read_image(file)?.rgb())?;
@@ -201,11 +207,12 @@ impl Judge {
                 multi_subject_similarity: mean(&|image| image.verdicts[index].multi_subject_similarity),
             })
             .collect();
+        let notes = [folder::foreign(&self.subjects, &images), folder::blind(&self.options, &images)];
         let whole = images.iter().filter(|image| image.found.len() == self.subjects.len()).count();
         Ok(Evaluation {
             options: self.options.clone(),
             subjects: self.subjects.iter().map(|subject| subject.name().to_owned()).collect(),
-            notes: folder::foreign(&self.subjects, &images).into_iter().collect(),
+            notes: notes.into_iter().flatten().collect(),
             all_found: Estimate::rate(whole, images.len()),
             summaries,
             images,
@@ -221,7 +228,7 @@ impl Judge {
         let mut text = serde_json::to_string_pretty(evaluation)?;
         text.push('\n');
         write_atomically(&out.join(JSON_NAME), text.as_bytes())?;
-        let picture = |image: &Judged| read_image(&image.file).ok().map(|decoded| decoded.rgb());
+        let picture = |image: &Judged| read_image(&image.file).ok().map(Decoded::rgb);
         let page = page::page(evaluation, &self.cast, picture);
         write_atomically(&out.join(HTML_NAME), page.as_bytes())?;
         Ok(())

@@ -179,10 +179,13 @@ fn card(evaluation: &Evaluation, image: &Judged, pixels: Option<&RgbImage>) -> S
         || "<span class=\"missing\">The file is no longer there.</span>".to_owned(),
         |pixels| thumbnail(pixels, &format!("The image, {}", image.file.display())),
     );
+    // Those that were embedded; of a hundred boxes nobody sees any.
+    let compared = first.map_or(0, |verdict| verdict.comparison.detections.len());
     let boxes: String = image
         .found
         .iter()
         .zip(&whose)
+        .take(compared)
         .enumerate()
         .map(|(index, (found, subject))| frame(index, &found.bounds, *subject))
         .collect();
@@ -235,10 +238,16 @@ fn verdict_part(verdict: &Verdict, image: &Judged, subjects: &[String], pixels: 
         })
         .collect();
     let (score, by) = (comparison.score, verdict.embedder);
+    let left = image.found.len().saturating_sub(rows.len());
+    let left = match left {
+        0 => String::new(),
+        left => format!(" Only the surest are shown; {left} more were found."),
+    };
     let matrix = if rows.is_empty() {
         String::new()
     } else {
-        let caption = format!("Similarity of each crop to each subject’s photos, by {by}");
+        let file = image.file.file_name().unwrap_or_default().to_string_lossy();
+        let caption = format!("Similarity of each crop of {file} to each subject’s photos, by {by}");
         table(&caption, &rows, subjects, &comparison.detections, expected)
     };
     let mut explanation = escape(&verdict.explanation);
@@ -246,7 +255,7 @@ fn verdict_part(verdict: &Verdict, image: &Judged, subjects: &[String], pixels: 
         first.make_ascii_uppercase();
     }
     format!(
-        "<p><strong class=\"score\">{score:.3}</strong> by {by}. {explanation}. The plain similarity is {:.3}.</p>{matrix}",
+        "<p><strong class=\"score\">{score:.3}</strong> by {by}. {explanation}.{left} The plain similarity is {:.3}.</p>{matrix}",
         verdict.multi_subject_similarity
     )
 }

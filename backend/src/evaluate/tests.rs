@@ -103,6 +103,15 @@ fn the_best_come_first_and_of_many_only_the_ends_are_shown() {
 }
 
 #[test]
+fn of_a_hundred_boxes_those_that_were_compared_are_shown() {
+    let mut crowd = judged("crowd", &[[1.0, 0.0]; 3], Some("a crowd"));
+    crowd.found = vec![crowd.found[0].clone(); 100];
+    let page = html(&evaluation(vec![crowd]));
+    assert_eq!(page.matches("class=\"box ").count(), 3);
+    assert!(page.contains("97 more were found"), "{page}");
+}
+
+#[test]
 fn prompts_of_another_project_are_noticed() {
     let subjects = [("a", "olis bear"), ("b", "hta robot")]
         .map(|(id, name)| Subject::new(SubjectId::new(id).unwrap(), name).unwrap());

@@ -16,6 +16,8 @@ use crate::vision::{Detector, VisionError};
 pub const THRESHOLD: f32 = 0.2;
 /// Two boxes that share more of both together than this are of one subject.
 const OVERLAP: f64 = 0.5;
+/// Below this score nobody need know of a detection.
+const NEGLIGIBLE: f32 = 0.05;
 /// By how much a box grows at each edge before it prompts the segmenter, in shares of the photo's sides (MuDI's code).
 const GROWTH: f64 = 0.05;
 
@@ -56,10 +58,11 @@ pub enum AutomaticError {
     Segment(#[from] SegmentError),
     /// Nothing was found, or several subjects were: which is meant is not guessed.
     #[error(
-        "{}: {} for `{class}`{}; {}point at the subject with `mudi segment --box` or --point, and name the mask as `mask_path`",
+        "{}: {} for `{class}`{}{}; {}point at the subject with `mudi segment --box` or --point, and name the mask as `mask_path`",
         photo.display(),
         match found.len() { 0 => "nothing was found".to_owned(), count => format!("{count} subjects were found") },
         listed(found),
+        nearly(nearest.as_ref()),
         if found.is_empty() { "ask for it by a plainer word (`mudi segment --class dog`), or " } else { "" }
     )]
     NotOne {
@@ -69,6 +72,8 @@ pub enum AutomaticError {
         class: String,
         /// What was found, the surest first.
         found: Vec<FoundBox>,
+        /// Where nothing was: what came nearest to it, and the score that it would have needed.
+        nearest: Option<(FoundBox, f32)>,
     },
     /// The segmenter keeps nothing of the box.
     #[error(
@@ -86,6 +91,14 @@ pub enum AutomaticError {
 fn listed(found: &[FoundBox]) -> String {
     let boxes: Vec<String> = found.iter().map(ToString::to_string).collect();
     if boxes.is_empty() { String::new() } else { format!(", at {}", boxes.join(" and at ")) }
+}
+
+fn nearly(nearest: Option<&(FoundBox, f32)>) -> String {
+    nearest.map_or_else(String::new, |(found, needed)| {
+        format!(
+            " (the surest guess, {found}, is not above {needed:.2}, which `mudi segment --threshold` sets)"
+        )
+    })
 }
 
 /// A mask that was made from a class's name.
@@ -123,12 +136,26 @@ impl AutoSegmenter {
     /// # Errors
     /// A class that the detector cannot be asked for; an image without pixels.
     pub fn find(&self, image: &RgbImage, class: &str) -> Result<Vec<FoundBox>, AutomaticError> {
-        Ok(self.detections(image, class)?.iter().map(|detection| found_box(image, detection)).collect())
+        let found = self.detections(image, class)?;
+        Ok(self.counted(&found).iter().map(|detection| found_box(image, detection)).collect())
     }
 
+    /// What the detector takes for the class at least a little, the surest first. A box beside the image shows nothing of it: the square
+    /// that the network sees is larger.
     fn detections(&self, image: &RgbImage, class: &str) -> Result<Vec<Detection>, AutomaticError> {
         let questions = self.detector.ask(&[class])?;
-        Ok(suppress(&self.detector.detect(image, &questions, self.threshold)?, OVERLAP))
+        let mut found = self.detector.detect(image, &questions, NEGLIGIBLE.min(self.threshold))?;
+        let whole = Rect::whole(image.width(), image.height());
+        found.retain(|detection| {
+            detection.bounds.to_pixels(whole.width, whole.height).intersect(&whole).is_some()
+        });
+        Ok(found)
+    }
+
+    /// Those that are sure enough, each once.
+    fn counted(&self, found: &[Detection]) -> Vec<Detection> {
+        let sure = found.partition_point(|detection| detection.score > self.threshold);
+        suppress(&found[..sure], OVERLAP)
     }
 
     /// The mask of the only subject of `class` in `image`; `photo` is what messages call it.
@@ -136,12 +163,15 @@ impl AutoSegmenter {
     /// # Errors
     /// [`AutomaticError::NotOne`] where there is none or more than one, and what networks fail with.
     pub fn mask(&self, photo: &Path, image: &RgbImage, class: &str) -> Result<Automatic, AutomaticError> {
-        let detections = self.detections(image, class)?;
+        let all = self.detections(image, class)?;
+        let detections = self.counted(&all);
         let [detection] = detections.as_slice() else {
+            let nearest = all.first().filter(|_| detections.is_empty());
             return Err(AutomaticError::NotOne {
                 photo: photo.to_owned(),
                 class: class.to_owned(),
                 found: detections.iter().map(|detection| found_box(image, detection)).collect(),
+                nearest: nearest.map(|nearest| (found_box(image, nearest), self.threshold)),
             });
         };
         let found = found_box(image, detection);
@@ -185,14 +215,19 @@ mod tests {
     #[test]
     fn messages_say_what_is_where() {
         let found = |x, score| FoundBox { bounds: Rect::new(x, 2, 3, 4), score };
-        let error = |found| AutomaticError::NotOne { photo: "a.png".into(), class: "cat".to_owned(), found };
-        let text = error(vec![found(1, 0.87), found(9, 0.5)]).to_string();
+        let error = |found, nearest| {
+            AutomaticError::NotOne { photo: "a.png".into(), class: "cat".to_owned(), found, nearest }
+                .to_string()
+        };
+        let text = error(vec![found(1, 0.87), found(9, 0.5)], None);
         assert!(
             text.starts_with(
                 "a.png: 2 subjects were found for `cat`, at 1,2,3,4 (score 0.87) and at 9,2,3,4 (score 0.50);"
             ),
             "{text}"
         );
-        assert!(error(Vec::new()).to_string().starts_with("a.png: nothing was found for `cat`;"));
+        assert!(error(Vec::new(), None).starts_with("a.png: nothing was found for `cat`;"));
+        let text = error(Vec::new(), Some((found(1, 0.15), 0.2)));
+        assert!(text.contains("`cat` (the surest guess, 1,2,3,4 (score 0.15), is not above 0.20"), "{text}");
     }
 }

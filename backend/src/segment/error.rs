@@ -43,6 +43,17 @@ pub enum SegmentError {
         /// The file.
         path: PathBuf,
     },
+    /// The configuration is of another network: SAM 2 has another architecture, too.
+    #[error(
+        "{}: this is a network of type `{found}`, not the first Segment Anything (`sam`); take that, as `mudi models pull sam` does",
+        path.display()
+    )]
+    OtherNetwork {
+        /// The configuration.
+        path: PathBuf,
+        /// Its `model_type`.
+        found: String,
+    },
     /// A place outside of the photo.
     #[error("{x},{y} lies outside of the photo, which is {width} x {height} pixels; name a place inside")]
     Outside {

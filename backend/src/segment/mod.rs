@@ -14,6 +14,7 @@ use mudi_engine_candle::weights::FileWeights;
 use mudi_engine_candle::{CandleEngine, Tensor, on_pool};
 use mudi_vision::sam::names::FromTransformers;
 use mudi_vision::sam::{Fit, Prompt, Published, Sam, SamConfig, embedding, mask};
+use serde::Deserialize;
 
 pub use automatic::{AutoSegmenter, Automatic, AutomaticError, FoundBox, Networks, THRESHOLD};
 pub use decoder::{DecoderFiles, decoder_files};
@@ -21,13 +22,13 @@ pub use error::SegmentError;
 
 use crate::base::{self, BaseError, read_config};
 
-/// Tensors that published files hold and no network of ours needs: the head of MobileSAM's classifier, counters of batch
-/// normalizations, and transformers' second copy of the frequencies.
+/// Tensors that files hold and no network of ours needs: the head of MobileSAM's classifier, counters of batch normalizations, buffers
+/// that some versions of the authors' code saved, and transformers' second copy of the frequencies.
 fn is_no_weight(name: &str) -> bool {
     name.starts_with("image_encoder.head.")
         || name.starts_with("image_encoder.norm_head.")
-        || name.ends_with(".num_batches_tracked")
-        || name == "prompt_encoder.shared_embedding.positional_embedding"
+        || [".num_batches_tracked", ".attention_bias_idxs", ".attn.ab"].iter().any(|end| name.ends_with(end))
+        || ["pixel_mean", "pixel_std", "prompt_encoder.shared_embedding.positional_embedding"].contains(&name)
 }
 
 /// The files of the SAM in `folder`: its weights, and its configuration where there is one.
@@ -84,11 +85,22 @@ fn published(weights: &FileWeights) -> Option<Published> {
     }
 }
 
+/// What `config.json` says of itself; those that were written for the authors' files need not.
+#[derive(Deserialize)]
+struct Said {
+    #[serde(default)]
+    model_type: Option<String>,
+}
+
 /// Opens the weights in `folder`, whose configuration is `config.json` or, without one, that of a published model.
 fn open(engine: &CandleEngine, folder: &Path) -> Result<(FileWeights, SamConfig), SegmentError> {
     let path = weights_file(folder)?;
     let weights = FileWeights::open(engine, &path)?;
     let config: SamConfig = if folder.join("config.json").is_file() {
+        let Said { model_type } = read_config(folder)?;
+        if let Some(found) = model_type.filter(|found| found != "sam") {
+            return Err(SegmentError::OtherNetwork { path: folder.join("config.json"), found });
+        }
         read_config(folder)?
     } else {
         let model = published(&weights).ok_or(SegmentError::Unknown { path })?;
@@ -228,10 +240,14 @@ impl Segmenter {
             .chunks_exact(side * side)
             .zip(ious)
             .map(|(logits, iou)| {
-                let coverage = mask::cover(logits, side, photo.fit.image_size, photo.fit.size);
+                let mut stability = mask::Stability::new(1.0);
+                let coverage =
+                    mask::cover_noting(logits, side, photo.fit.image_size, photo.fit.size, |row| {
+                        stability.add(row);
+                    });
                 let [height, width] = photo.fit.size.map(|length| length as u32);
                 let gray = GrayImage::from_raw(width, height, coverage).unwrap_or_default();
-                Found { mask: Mask::from_gray(gray), iou, stability: mask::stability(logits, 1.0) }
+                Found { mask: Mask::from_gray(gray), iou, stability: stability.share() }
             })
             .collect();
         masks.sort_by(|a, b| b.iou.total_cmp(&a.iou));

@@ -12,7 +12,7 @@ use mudi_vision::dreamsim::{DreamSim, DreamSimConfig};
 use mudi_vision::preprocess::{Pixels, Processor, Size};
 use serde::{Deserialize, Serialize};
 
-use super::{ModelType, VisionError, dreamsim, file, has_weights, processor};
+use super::{ModelType, VisionError, dreamsim, file, has_weights, listed, load_below, processor};
 use crate::base;
 
 /// A network that embeds.
@@ -38,6 +38,9 @@ enum Network {
     Dinov2(Box<Dinov2<CandleEngine>>),
     DreamSim(Box<DreamSim<CandleEngine>>),
 }
+
+/// What DINOv2's names begin with in files of transformers that hold a classifier, too.
+const WITH_HEAD: [&str; 1] = ["dinov2."];
 
 /// Images to identities.
 pub struct Embedder {
@@ -69,14 +72,24 @@ impl Embedder {
             if folder.join(dreamsim::LORA).is_dir() {
                 return Self::dreamsim(folder, &DreamSimConfig::default());
             }
+            // Before the network below it is taken for DINOv2.
+            if let Some(path) = dreamsim::other_lora(folder) {
+                let what = "a LoRA of one of DreamSim's other networks";
+                let instead = "the ensemble (`mudi models pull dreamsim`)";
+                return Err(VisionError::Unsupported { path, what, instead });
+            }
             if let Some((path, config)) = authors_dinov2(folder) {
                 return Self::authors_dinov2(folder, &path, config);
+            }
+            if let Some(path) = with_registers(folder) {
+                return Err(registers(path));
             }
         }
         let path = file(folder, "config.json", NETWORKS)?;
         match base::read_config::<ModelType>(folder)?.model_type.as_str() {
             "dinov2" => Self::dinov2(folder),
             "dreamsim" => Self::dreamsim(folder, &base::read_config(folder)?),
+            "dinov2_with_registers" => Err(registers(path)),
             other => Err(VisionError::OtherNetwork { path, found: other.to_owned(), network: NETWORKS }),
         }
     }
@@ -90,11 +103,11 @@ impl Embedder {
         let engine = CandleEngine::cpu();
         let config: Dinov2Config = base::read_config(folder)?;
         let side = config.image_size;
-        let network = base::load_network(&engine, folder, Precision::Single, |parameters| {
+        let path = base::weights_file(folder)?;
+        let network = load_below(&engine, &path, &WITH_HEAD, "embeddings.cls_token", |parameters| {
             Dinov2::new(config, parameters)
         })?;
-        let processor =
-            processor(folder, Processor::from_json)?.unwrap_or_else(|| square(side, Processor::dinov2()));
+        let processor = processor(folder, Processor::from_json)?.unwrap_or_else(|| unsaid(side));
         let Knowledge { known_classes } = base::read_config(folder)?;
         let embedder = Self::new(folder, engine, Network::Dinov2(Box::new(network)), processor);
         Ok(Self { classes: known_classes, ..embedder })
@@ -153,13 +166,31 @@ impl Embedder {
 
 /// The first file of DINOv2's authors in a folder, and its configuration, which the name tells.
 fn authors_dinov2(folder: &Path) -> Option<(PathBuf, Dinov2Config)> {
-    let mut paths: Vec<PathBuf> =
-        std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path()).collect();
-    paths.sort();
-    paths.into_iter().find_map(|path| {
+    listed(folder).find_map(|path| {
         let config = Dinov2Config::published(path.file_name()?.to_str()?)?;
         Some((path, config))
     })
+}
+
+/// The first file of the authors' later networks in a folder (`dinov2_vitb14_reg4_pretrain.pth`).
+fn with_registers(folder: &Path) -> Option<PathBuf> {
+    listed(folder).find(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with("dinov2_vit") && name.ends_with("_reg4_pretrain.pth")
+    })
+}
+
+fn registers(path: PathBuf) -> VisionError {
+    let what = "a DINOv2 with registers";
+    VisionError::Unsupported { path, what, instead: "one without (`mudi models pull dinov2`)" }
+}
+
+/// The processor of a DINOv2 whose folder says nothing of it: the published one's, or, where the network learnt on images smaller than
+/// what that cuts out, one that takes the whole image.
+fn unsaid(side: usize) -> Processor {
+    let published = Processor::dinov2();
+    let least = published.crop.map_or(0, |[height, _]| height as usize);
+    if side >= least { published } else { square(side, published) }
 }
 
 /// A processor that brings the whole image to a square of `side` pixels, whatever its shape, and is otherwise as `like`.

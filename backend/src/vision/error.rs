@@ -27,6 +27,16 @@ pub enum VisionError {
         /// What it should be.
         network: &'static str,
     },
+    /// A network that is published, but not read here.
+    #[error("{}: this is {what}, which is not supported; take {instead}", path.display())]
+    Unsupported {
+        /// The file or folder.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+        /// What to take.
+        instead: &'static str,
+    },
     /// A configuration does not parse.
     #[error("{}: {source}", path.display())]
     Config {

@@ -11,6 +11,10 @@ pub use detector::{Detector, Habits, Questions};
 pub use dreamsim::load as load_dreamsim;
 pub use embedder::{Embedder, EmbedderKind};
 pub use error::VisionError;
+use mudi_diffusion::Parameters;
+use mudi_diffusion::ldm::{Part, Stored};
+use mudi_engine_candle::CandleEngine;
+use mudi_engine_candle::weights::FileWeights;
 use serde::Deserialize;
 
 use crate::base::{self, BaseError};
@@ -44,6 +48,34 @@ fn has_weights(folder: &Path, network: &'static str) -> Result<(), VisionError> 
 fn any_file(folder: &Path, names: &[impl AsRef<str>], network: &'static str) -> Result<PathBuf, VisionError> {
     let found = names.iter().map(|name| folder.join(name.as_ref())).find(|path| path.is_file());
     found.map_or_else(|| file(folder, names[0].as_ref(), network), Ok)
+}
+
+/// Loads a network from a file, or from below one of `prefixes` in a file that holds more than the network. The name `telling` is that of
+/// one of its weights.
+fn load_below<N>(
+    engine: &CandleEngine,
+    path: &Path,
+    prefixes: &[&'static str],
+    telling: &str,
+    new: impl FnOnce(&mut dyn Parameters<CandleEngine>) -> mudi_diffusion::Result<N>,
+) -> Result<N, BaseError> {
+    let mut weights = FileWeights::open(engine, path)?;
+    let holds = |prefix: &&&'static str| weights.shape(&format!("{prefix}{telling}")).is_some();
+    if let Some(&prefix) = prefixes.iter().find(holds) {
+        weights =
+            weights.named(move |name| Some(Stored { name: format!("{prefix}{name}"), part: Part::Whole }));
+    }
+    let network = weights.build(new)?;
+    weights.finish()?;
+    Ok(network)
+}
+
+/// What lies in a folder, by name.
+fn listed(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    paths.sort();
+    paths.into_iter()
 }
 
 /// `preprocessor_config.json`, read by `parse`; `None` where there is none.

@@ -143,10 +143,16 @@ fn what_is_copied_for_each_tensor_is_short() {
 
 #[test]
 fn weights_below_a_name_of_a_training_script_are_found() {
-    let inner = [b"}(".to_vec(), entry("w", "FloatStorage", "0", 1, 0, &[1], &[1]), b"u".to_vec()].concat();
-    let outer = [b"\x80\x02}(".to_vec(), text("epoch"), number(3), text("state_dict"), inner, b"u.".to_vec()];
-    let (file, _folder) = open(&stored(&outer.concat(), &floats(&[1.0]))).unwrap();
-    assert_eq!(file.names().collect::<Vec<_>>(), ["w"]);
+    let below = |name: &str| {
+        [b"}(".to_vec(), entry(name, "FloatStorage", "0", 1, 0, &[1], &[1]), b"u".to_vec()].concat()
+    };
+    for wrapper in ["state_dict", "teacher"] {
+        // What DINO's training leaves has a student as well, who is not asked.
+        let rest = [text("epoch"), number(3), text("student"), below("other")].concat();
+        let whole = [b"\x80\x02}(".to_vec(), rest, text(wrapper), below("w"), b"u.".to_vec()].concat();
+        let (file, _folder) = open(&stored(&whole, &floats(&[1.0]))).unwrap();
+        assert_eq!(file.names().collect::<Vec<_>>(), ["w"], "{wrapper}");
+    }
 }
 
 #[test]

@@ -12,8 +12,8 @@ use super::{CLIP, Normalization, Pixels, check_not_empty, steps};
 pub struct OwlProcessor {
     /// Side of the square input in pixels: 960 for the base, 1008 for the large model.
     pub side: usize,
-    /// The gray, 0..=1, that fills the square below and on the right. 0 (black) in today's transformers; versions before
-    /// 5 and the original code took 0.5.
+    /// The gray, 0..=1, that fills the square below and on the right. 0 (black) in OWLv2's training and in today's transformers; OWL-ViT
+    /// and versions before 5 took 0.5.
     pub fill: f32,
     /// What the values are normalized by.
     pub normalization: Normalization,
@@ -21,6 +21,8 @@ pub struct OwlProcessor {
 
 /// The largest side, in pixels.
 const LONGEST: u32 = 1 << 13;
+/// The side that a file means which does not say it, as in transformers.
+const UNSAID: u32 = 960;
 
 impl OwlProcessor {
     /// The processor of a network that takes squares of `side` pixels.
@@ -36,7 +38,11 @@ impl OwlProcessor {
     pub fn from_json(text: &str) -> Result<Self> {
         steps::check(text, &["do_pad", "do_resize", "do_rescale", "do_normalize"])?;
         let file: File = mudi_diffusion::parse(text)?;
-        let Sides { height, width } = file.size;
+        let (height, width) = match file.size {
+            None => (UNSAID, UNSAID),
+            Some(Size::Side(side)) => (side, side),
+            Some(Size::Sides { height, width }) => (height, width),
+        };
         if height != width || height == 0 || height > LONGEST {
             let reason =
                 format!("`size` is {width} x {height}; it must be a square of 1 to {LONGEST} pixels");
@@ -102,15 +108,16 @@ impl OwlProcessor {
 
 #[derive(Deserialize)]
 struct File {
-    size: Sides,
+    size: Option<Size>,
     image_mean: Option<[f32; 3]>,
     image_std: Option<[f32; 3]>,
 }
 
 #[derive(Deserialize)]
-struct Sides {
-    height: u32,
-    width: u32,
+#[serde(untagged)]
+enum Size {
+    Side(u32),
+    Sides { height: u32, width: u32 },
 }
 
 #[cfg(test)]
@@ -135,8 +142,15 @@ mod tests {
     fn files_are_read_or_refused() {
         let text = r#"{"do_pad": true, "size": {"height": 1008, "width": 1008}}"#;
         assert_eq!(OwlProcessor::from_json(text).unwrap(), OwlProcessor::new(1008));
-        for text in ["{}", r#"{"size": {"height": 0, "width": 0}}"#, r#"{"size": {"height": 4, "width": 5}}"#]
-        {
+        assert_eq!(OwlProcessor::from_json(r#"{"size": 1008}"#).unwrap(), OwlProcessor::new(1008));
+        assert_eq!(OwlProcessor::from_json("{}").unwrap(), OwlProcessor::new(960));
+        for text in [
+            "[]",
+            r#"{"size": 0}"#,
+            r#"{"size": {"height": 0, "width": 0}}"#,
+            r#"{"size": {"height": 4, "width": 5}}"#,
+            r#"{"size": {"shortest_edge": 960}}"#,
+        ] {
             assert!(OwlProcessor::from_json(text).is_err(), "{text}");
         }
         for step in ["do_pad", "do_resize", "do_rescale", "do_normalize"] {

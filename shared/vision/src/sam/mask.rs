@@ -1,14 +1,33 @@
 //! From the decoder's logits to a mask of the photo's size, and how sure it is.
 
-/// The share of positions above `offset` among those above `-offset`: the intersection over union of the masks that a
-/// threshold a little higher and a little lower would give (*Segment Anything*, appendix B). 1 where there are none.
-///
-/// The authors use an offset of 1.
-#[must_use]
-pub fn stability(logits: &[f32], offset: f32) -> f32 {
-    let above = |threshold: f32| logits.iter().filter(|&&logit| logit > threshold).count();
-    let (sure, likely) = (above(offset), above(-offset));
-    if likely == 0 { 1.0 } else { sure as f32 / likely as f32 }
+/// How little a mask depends on its threshold: the intersection over union of the masks that a threshold a little higher and a little
+/// lower would give (*Segment Anything*, appendix B). The authors take it of the photo's logits, so that what had been padded has no say.
+#[derive(Clone, Copy, Debug)]
+pub struct Stability {
+    offset: f32,
+    sure: usize,
+    likely: usize,
+}
+
+impl Stability {
+    /// Of thresholds that are `offset` away from 0; the authors' is 1.
+    #[must_use]
+    pub fn new(offset: f32) -> Self {
+        Self { offset, sure: 0, likely: 0 }
+    }
+
+    /// Takes note of further positions.
+    pub fn add(&mut self, logits: &[f32]) {
+        let above = |threshold: f32| logits.iter().filter(|&&logit| logit > threshold).count();
+        self.sure += above(self.offset);
+        self.likely += above(-self.offset);
+    }
+
+    /// The share of positions above the offset among those above its negative, 0..=1; 1 where there are none.
+    #[must_use]
+    pub fn share(&self) -> f32 {
+        if self.likely == 0 { 1.0 } else { self.sure as f32 / self.likely as f32 }
+    }
 }
 
 /// Height and width, in pixels, of a photo of `size` when its longer side becomes `longest`.
@@ -33,8 +52,20 @@ pub fn to_photo(logits: &[f32], side: usize, image_size: usize, size: [usize; 2]
 /// The same as coverage, 255 where a logit is positive and 0 elsewhere, without the logits of all pixels in memory.
 #[must_use]
 pub fn cover(logits: &[f32], side: usize, image_size: usize, size: [usize; 2]) -> Vec<u8> {
+    cover_noting(logits, side, image_size, size, |_| ())
+}
+
+/// The same, with each row of the photo's logits shown to `note`.
+pub fn cover_noting(
+    logits: &[f32],
+    side: usize,
+    image_size: usize,
+    size: [usize; 2],
+    mut note: impl FnMut(&[f32]),
+) -> Vec<u8> {
     let mut photo = Vec::with_capacity(size[0] * size[1]);
     rows_of_photo(logits, side, image_size, size, |row| {
+        note(row);
         photo.extend(row.iter().map(|&logit| if logit > 0.0 { 255 } else { 0 }));
     });
     photo

@@ -10,6 +10,9 @@ pub struct FromTransformers<'a, E: Engine> {
 
 /// A weight that only files with transformers' names have.
 const THEIRS: &str = "vision_encoder.patch_embed.projection.weight";
+/// Where their files have the frequencies: at one of these places or at both, depending on which of the tied copies was kept.
+const FREQUENCIES: [&str; 2] =
+    ["shared_image_embedding.positional_embedding", "prompt_encoder.shared_embedding.positional_embedding"];
 
 impl<'a, E: Engine> FromTransformers<'a, E> {
     /// Weights of `source`; `iou_head_depth` is the configuration's.
@@ -21,21 +24,30 @@ impl<'a, E: Engine> FromTransformers<'a, E> {
     pub fn fits(source: &dyn Parameters<E>) -> bool {
         source.contains(THEIRS)
     }
+
+    /// What the source calls the weight that the authors call `name`.
+    fn theirs(&self, name: &str) -> String {
+        let name = to_transformers(name, self.iou_head_depth);
+        if name == FREQUENCIES[0] && !self.source.contains(&name) && self.source.contains(FREQUENCIES[1]) {
+            return FREQUENCIES[1].to_owned();
+        }
+        name
+    }
 }
 
 impl<E: Engine> Parameters<E> for FromTransformers<'_, E> {
     fn get(&mut self, name: &str, shape: &[usize], kind: ParameterKind) -> Result<E::Tensor> {
-        let name = to_transformers(name, self.iou_head_depth);
+        let name = self.theirs(name);
         self.source.get(&name, shape, kind)
     }
 
     fn values(&mut self, engine: &E, name: &str, shape: &[usize], kind: ParameterKind) -> Result<Vec<f32>> {
-        let name = to_transformers(name, self.iou_head_depth);
+        let name = self.theirs(name);
         self.source.values(engine, &name, shape, kind)
     }
 
     fn contains(&self, name: &str) -> bool {
-        self.source.contains(&to_transformers(name, self.iou_head_depth))
+        self.source.contains(&self.theirs(name))
     }
 }
 
@@ -79,9 +91,7 @@ pub fn to_transformers(name: &str, iou_head_depth: usize) -> String {
     let (part, below) = name.split_once('.').unwrap_or((name, ""));
     match part {
         "image_encoder" => format!("vision_encoder.{}", renamed(below, IMAGE_ENCODER)),
-        "prompt_encoder" if below.starts_with("pe_layer.") => {
-            "shared_image_embedding.positional_embedding".to_owned()
-        }
+        "prompt_encoder" if below.starts_with("pe_layer.") => FREQUENCIES[0].to_owned(),
         "prompt_encoder" => format!("prompt_encoder.{}", renamed(below, PROMPT_ENCODER)),
         "mask_decoder" => {
             let depth = if below.starts_with("iou_prediction_head.") { iou_head_depth } else { 3 };
