@@ -140,6 +140,9 @@ fn a_folder_that_was_made_of_a_file_says_every_field() {
         let vae = config("vae/config.json");
         assert_eq!(vae["down_block_types"], json!(["DownEncoderBlock2D", "DownEncoderBlock2D"]));
         assert_eq!(vae["up_block_types"], json!(["UpDecoderBlock2D", "UpDecoderBlock2D"]));
+        // The autoencoder of these has two levels.
+        let sides = [&vae, &unet].map(|config| config["sample_size"].as_u64());
+        assert_eq!(sides[0], sides[1].map(|latent| 2 * latent), "{family:?}");
         assert_eq!(config("text_encoder/config.json")["eos_token_id"], 2);
         assert_eq!(config("scheduler/scheduler_config.json")["timestep_spacing"], "leading");
     }
@@ -180,6 +183,9 @@ fn a_checkpoint_file_says_what_its_base_predicts() {
     schedule(json!({ "timestep_spacing": "trailing" }));
     assert_eq!(write("trailing.safetensors"), Ok(None));
     assert_eq!(said("trailing.safetensors"), expected);
+    schedule(json!({ "use_karras_sigmas": true }));
+    let note = write("karras.safetensors").expect("a file").expect("a note");
+    assert!(note.contains("use_karras_sigmas") && note.contains("--karras"), "{note}");
 
     for (fields, word) in
         [(json!({ "beta_end": 0.02 }), "betas"), (json!({ "prediction_type": "sample" }), "clean")]
@@ -215,38 +221,6 @@ fn what_a_checkpoint_file_would_be_mistaken_for_is_refused() {
         std::fs::write(Path::new(&base).join(&path), own).expect("write");
     }
     ok(&["merge", "--base", &base, "--out", &out]);
-}
-
-/// A file is the same whichever names its base's weights have.
-#[test]
-fn a_checkpoint_file_of_older_names_is_that_of_todays() {
-    let shop = Workshop::new();
-    let base = base(&shop, Family::Sdxl);
-    let [today, older] = ["today/one.safetensors", "older/one.safetensors"].map(|path| shop.path(path));
-    for path in [&today, &older] {
-        std::fs::create_dir_all(Path::new(path).parent().expect("a folder")).expect("a folder");
-    }
-    ok(&["merge", "--base", &base, "--out", &today]);
-    let rename = |file: &str, rename: &dyn Fn(&str) -> String| {
-        let path = format!("{base}/{file}");
-        let all = read_safetensors(Path::new(&path)).expect("weights");
-        save(&path, &all.into_iter().map(|(name, value)| (rename(&name), value)).collect());
-    };
-    let pairs = [("to_q", "query"), ("to_k", "key"), ("to_v", "value"), ("to_out.0", "proj_attn")];
-    rename("vae/diffusion_pytorch_model.safetensors", &|name| {
-        if !name.contains("attentions") {
-            return name.to_owned();
-        }
-        pairs.iter().fold(name.to_owned(), |name, (now, before)| name.replace(now, before))
-    });
-    for part in ["text_encoder", "text_encoder_2"] {
-        rename(&format!("{part}/model.safetensors"), &|name| {
-            name.strip_prefix("text_model.").unwrap_or(name).to_owned()
-        });
-    }
-    ok(&["merge", "--base", &base, "--out", &older]);
-    let [today, older] = [today, older].map(|path| std::fs::read(path).expect("a file"));
-    assert!(today == older);
 }
 
 #[test]
@@ -289,7 +263,12 @@ fn shards_and_variants_are_found() {
     // In half precision, under its own name.
     let half =
         all.iter().map(|(name, value)| (name.clone(), value.to_dtype(DType::F16).expect("a type"))).collect();
-    save(&format!("{copy}/unet/diffusion_pytorch_model.fp16.safetensors"), &half);
+    let [fp16, bf16] =
+        ["fp16", "bf16"].map(|variant| format!("{copy}/unet/diffusion_pytorch_model.{variant}.safetensors"));
+    save(&fp16, &half);
+    assert_eq!(answer(&shop, &["--base", &copy]).len(), 2 * 4 * 16 * 24);
+    // Under any other, where nothing else is there.
+    std::fs::rename(&fp16, &bf16).expect("rename");
     assert_eq!(answer(&shop, &["--base", &copy]).len(), 2 * 4 * 16 * 24);
 }
 
@@ -317,6 +296,9 @@ fn another_autoencoder_takes_the_place_of_the_bases_own() {
         refused(&[&common[..], &["--base", &shop.base, "--vae", vae]].concat(), words);
     };
     refuse("/no/vae", &["/no/vae", "--vae"]);
+    let empty = shop.path("empty");
+    std::fs::create_dir(&empty).expect("a folder");
+    refuse(&empty, &["empty", "not found", "--vae"]);
     let other = fixture("sd15-tiny/vae").display().to_string();
     refuse(&other, &["sd15-tiny", "does not belong", "0.18215", "0.13025"]);
     // As of Playground v2.5, whose latents are normalized channel by channel.
@@ -375,13 +357,19 @@ fn weights_that_are_no_numbers_are_named() {
 }
 
 #[test]
-fn noise_without_values_is_refused() {
+fn noise_of_another_shape_or_without_values_is_refused() {
     let shop = Workshop::new();
     let (noise, out) = (shop.path("noise.safetensors"), shop.path("never"));
-    for shape in [[1, 4, 0, 0], [1, 0, 16, 16]] {
+    // As many values as are needed stand in another order in the third one.
+    for shape in [[1, 4, 0, 0], [1, 0, 16, 16], [1, 4, 8, 32], [2, 4, 16, 16]] {
         let empty = Tensor::zeros(&shape, DType::F32, &Device::Cpu).expect("a tensor in memory");
         save(&noise, &NamedTensors::from([("noise".to_owned(), empty)]));
         let common = ["generate", "--base", &shop.base, "--prompt", "a bear", "--count", "1", "--out", &out];
-        refused(&[&common[..], &["--noise", &noise]].concat(), &["noise.safetensors", "[1, C, h, w]"]);
+        let found = format!("has one of shape {shape:?}");
+        refused(
+            &[&common[..], &["--noise", &noise]].concat(),
+            &["noise.safetensors", "[1, 4, 16, 16]", &found],
+        );
+        assert!(!Path::new(&out).exists(), "nothing is left behind");
     }
 }

@@ -41,6 +41,13 @@ fn files_of_all_tools_are_added_to_the_weights() {
     assert!(error_of_range(&plain, &expected) > 0.01, "the LoRA changes the answer");
     for name in FILES {
         close(&answer(&shop, &shop.base, &[&golden(name)]), &expected, name);
+        if name == "pytorch_lora_weights" {
+            // As diffusers saves it: a folder.
+            let folder = shop.path("lora");
+            std::fs::create_dir_all(&folder).expect("a folder");
+            std::fs::copy(golden(name), format!("{folder}/{name}.safetensors")).expect("a copy");
+            close(&answer(&shop, &shop.base, &[&folder]), &expected, &folder);
+        }
         // Two halves are a whole, and what is added and taken away is nothing.
         let [half, more, less] = [":0.5", ":1", ":-1"].map(|weight| golden(name) + weight);
         close(&answer(&shop, &shop.base, &[&half, &half]), &expected, "two halves");
@@ -119,4 +126,7 @@ fn a_lora_that_does_not_fit_is_refused_by_name() {
     let damaged = shop.path("damaged.safetensors");
     std::fs::write(&damaged, &std::fs::read(golden("kohya_lora")).expect("a LoRA")[..999]).expect("write");
     refuse(&shop.base, &damaged, &["damaged.safetensors", "not a whole safetensors file"]);
+    let pickle = shop.path("old.pt");
+    std::fs::write(&pickle, b"PK\x03\x04, as PyTorch writes").expect("write");
+    refuse(&shop.base, &pickle, &["old.pt", "pickle", ".safetensors"]);
 }

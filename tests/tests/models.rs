@@ -5,7 +5,9 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use candle_core::{Device, Tensor as Value};
 use mudi::vision::Embedder;
+use mudi_engine_candle::weights::{NamedTensors, read_safetensors, to_safetensors};
 use mudi_tests::golden::fixture;
 use mudi_tests::workshop::{Workshop, json, ok, refused};
 use sha2::{Digest, Sha256};
@@ -87,10 +89,14 @@ fn answer(
         before
     };
     let all = if path.ends_with(".zip") { archive.to_vec() } else { weights() };
+    // As a mirror that passes on what the hub says.
+    let more = r#"<https://hub.invalid/api/models/some/paged/tree/main?recursive=true&cursor=2>; rel="next""#;
+    let is_first = path.contains("paged") && path.ends_with("recursive=true");
+    let link = if is_first { format!("link: {more}\r\n") } else { String::new() };
     let mut send = |status: u16, body: &[u8], length: usize| {
         let total = all.len();
         let head = format!(
-            "HTTP/1.1 {status} x\r\ncontent-length: {length}\r\ncontent-range: bytes 0-0/{total}\r\nconnection: close\r\n\r\n"
+            "HTTP/1.1 {status} x\r\ncontent-length: {length}\r\ncontent-range: bytes 0-0/{total}\r\n{link}connection: close\r\n\r\n"
         );
         stream.write_all(head.as_bytes())?;
         stream.write_all(body)?;
@@ -110,7 +116,13 @@ fn answer(
             {"type": "file", "path": "transformer/model.safetensors", "size": 130},
             {"type": "file", "path": "vae/model.safetensors", "size": 130},
         ]);
-        let list = if path.contains("flux") { other } else { list }.to_string();
+        let list = match &path {
+            path if path.contains("flux") => other,
+            path if path.contains("paged") && is_first => serde_json::json!([list[1]]),
+            path if path.contains("paged") => serde_json::json!([list[3]]),
+            _ => list,
+        };
+        let list = list.to_string();
         return send(200, list.as_bytes(), list.len());
     }
     if path.ends_with("config.json") {
@@ -183,6 +195,15 @@ fn a_model_is_pulled_listed_verified_and_removed() {
     }
 }
 
+/// Long lists of files come in pages.
+#[test]
+fn a_list_of_files_is_read_to_its_end() {
+    let shop = Workshop::new();
+    ok(&borrowed(&pull(&shop, &hub(Mood::Well).address, "some/paged")));
+    assert_eq!(shop.bytes("models/paged/config.json"), b"{}");
+    assert_eq!(shop.bytes("models/paged/model.safetensors"), weights());
+}
+
 #[test]
 fn a_hub_that_does_not_answer_well_leaves_no_model() {
     let refuses = |(mood, words): (Mood, &[&str])| {
@@ -237,6 +258,17 @@ fn an_interrupted_pull_goes_on_and_a_token_is_sent() {
     assert_eq!(parts, [&format!("bytes={there}-299999")]);
 }
 
+/// DINO's weights as they lie in DreamSim's archive: below what DINO's training calls the teacher's, beside its head.
+fn after_training(weights: &Path) -> Vec<u8> {
+    let mut all = NamedTensors::new();
+    for (name, value) in read_safetensors(weights).expect("the fixture") {
+        all.insert(format!("backbone.{name}"), value);
+    }
+    let head = Value::new(&[0.5f32, 0.25], &Device::Cpu).expect("a tensor");
+    all.insert("head.mlp.0.bias".to_owned(), head);
+    to_safetensors(&all, None).expect("a file")
+}
+
 /// DreamSim as its authors pack it, from the fixture.
 fn dreamsim_archive(without: &str) -> Vec<u8> {
     let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
@@ -250,7 +282,11 @@ fn dreamsim_archive(without: &str) -> Vec<u8> {
         ("readme.txt", "config.json"),
     ] {
         if name != without {
-            let bytes = std::fs::read(fixture("vision/dreamsim-tiny").join(file)).expect("the fixture");
+            let path = fixture("vision/dreamsim-tiny").join(file);
+            let bytes = match name {
+                "dino_vitb16_pretrain.pth" => after_training(&path),
+                _ => std::fs::read(path).expect("the fixture"),
+            };
             archive.start_file(name, zip::write::SimpleFileOptions::default()).expect("a member");
             archive.write_all(&bytes).expect("its bytes");
         }

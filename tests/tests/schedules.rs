@@ -1,6 +1,10 @@
 //! Noise schedules and samplers against diffusers' schedulers (`fixtures/generators/schedulers.py`).
+
+use std::collections::BTreeMap;
+
 use mudi_diffusion::schedule::{NoiseSchedule, Sampler, SamplerKind, SchedulerConfig, mean_shifted_start};
-use mudi_tests::fixtures::{relative_difference, tensors, text};
+use mudi_tests::fixtures::text;
+use mudi_tests::golden::{relative_difference, tensors, values};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -21,22 +25,23 @@ fn cases() -> Cases {
     serde_json::from_str(&text("schedulers.json")).expect("schedulers.json is a list of cases")
 }
 
+fn golden() -> BTreeMap<String, Vec<f32>> {
+    tensors("schedulers.safetensors").iter().map(|(name, tensor)| (name.clone(), values(tensor))).collect()
+}
+
 #[test]
 fn samplers_follow_diffusers() {
-    let golden = tensors("schedulers.safetensors");
-    let (start, bias, noise) = (&golden["start"].values, &golden["bias"].values, &golden["noise"].values);
+    let golden = golden();
+    let (start, bias, noise) = (&golden["start"], &golden["bias"], &golden["noise"]);
     let size = start.len();
     let (mut worst, mut worst_timesteps, mut failures) = (0.0_f32, 0.0_f32, Vec::new());
     for (index, case) in cases().cases.into_iter().enumerate() {
         let name = format!("{index}: {case:?}");
         let schedule = NoiseSchedule::new(case.config).unwrap();
         let mut sampler = Sampler::new(case.sampler, &schedule, case.steps, case.karras).unwrap();
-        let timesteps =
-            relative_difference(sampler.timesteps(), &golden[&format!("{index}.timesteps")].values);
-        let sigma = relative_difference(
-            &[sampler.init_noise_sigma()],
-            &golden[&format!("{index}.init_noise_sigma")].values,
-        );
+        let timesteps = relative_difference(sampler.timesteps(), &golden[&format!("{index}.timesteps")]);
+        let sigma =
+            relative_difference(&[sampler.init_noise_sigma()], &golden[&format!("{index}.init_noise_sigma")]);
         let mut x: Vec<f32> = start.iter().map(|x| x * sampler.init_noise_sigma()).collect();
         let mut path = 0.0_f32;
         for i in 0..case.steps {
@@ -45,7 +50,7 @@ fn samplers_follow_diffusers() {
             sampler.scale_model_input(&mut output, i).unwrap();
             output.iter_mut().zip(&bias[here.clone()]).for_each(|(x, b)| *x = (*x + b).tanh());
             sampler.step(i, &output, &mut x, Some(&noise[here.clone()])).unwrap();
-            path = path.max(relative_difference(&x, &golden[&format!("{index}.path")].values[here]));
+            path = path.max(relative_difference(&x, &golden[&format!("{index}.path")][here]));
         }
         worst = worst.max(path);
         worst_timesteps = worst_timesteps.max(timesteps);
@@ -59,23 +64,24 @@ fn samplers_follow_diffusers() {
 
 #[test]
 fn the_forward_process_is_that_of_diffusers() {
-    let golden = tensors("schedulers.safetensors");
+    let golden = golden();
     let schedule = NoiseSchedule::new(cases().schedule).unwrap();
     let found: Vec<f32> = schedule.alphas_cumprod().iter().map(|ab| *ab as f32).collect();
-    let products = &golden["forward.alphas_cumprod"].values;
+    let products = &golden["forward.alphas_cumprod"];
     let relative = found.iter().zip(products).map(|(a, b)| (a / b - 1.0).abs()).fold(0.0, f32::max);
     println!("largest relative difference of a cumulative product: {relative:.1e}");
     assert!(relative < 1e-5);
 
     let (clean, noise) = (&golden["forward.clean"], &golden["forward.noise"]);
-    let size = clean.shape[1];
-    for (row, t) in golden["forward.timesteps"].values.iter().enumerate() {
+    let timesteps = &golden["forward.timesteps"];
+    let size = clean.len() / timesteps.len();
+    for (row, t) in timesteps.iter().enumerate() {
         let here = row * size..(row + 1) * size;
-        let (x0, eps, t) = (&clean.values[here.clone()], &noise.values[here.clone()], *t as usize);
+        let (x0, eps, t) = (&clean[here.clone()], &noise[here.clone()], *t as usize);
         let noisy = schedule.add_noise(x0, eps, t).unwrap();
         let velocity = schedule.velocity(x0, eps, t).unwrap();
-        assert!(relative_difference(&noisy, &golden["forward.noisy"].values[here.clone()]) < 1e-6);
-        assert!(relative_difference(&velocity, &golden["forward.velocity"].values[here]) < 1e-6);
+        assert!(relative_difference(&noisy, &golden["forward.noisy"][here.clone()]) < 1e-6);
+        assert!(relative_difference(&velocity, &golden["forward.velocity"][here]) < 1e-6);
     }
 }
 
@@ -103,6 +109,45 @@ fn a_start_is_shifted_by_what_the_forward_process_leaves() {
                 );
             }
         }
+    }
+}
+
+/// A base's own wish for Karras' spacing is followed by the samplers that have it, unless somebody asks for something else. The numbers
+/// are those of diffusers' formulas (`set_timesteps`, `_convert_to_karras`, `_sigma_to_t`), computed apart from this program.
+#[test]
+fn a_base_that_wishes_for_karras_spacing_gets_it() {
+    // As SDXL's, with what people add.
+    const BASE: &str = r#""_class_name": "DPMSolverMultistepScheduler", "beta_schedule": "scaled_linear", "beta_start": 0.00085,
+        "beta_end": 0.012, "use_karras_sigmas": true, "algorithm_type": "dpmsolver++", "interpolation_type": "linear""#;
+    let schedule = |fields: &str| NoiseSchedule::from_json(&format!("{{{BASE}{fields}}}")).unwrap();
+    let (leading, plain) = (r#", "timestep_spacing": "leading", "steps_offset": 1"#, "");
+    let bounds =
+        r#", "timestep_spacing": "leading", "steps_offset": 1, "sigma_min": 0.03, "sigma_max": 12.0"#;
+    let (euler, dpm) = (SamplerKind::Euler, SamplerKind::DpmPp2m);
+    for (kind, fields, sigmas, timesteps) in [
+        (euler, leading, [5.1344, 2.0248, 0.6922, 0.1947, 0.0413], [801.0, 565.83, 248.593, 38.423, 1.0]),
+        (euler, plain, [14.6147, 4.7965, 1.2741, 0.248, 0.0292], [999.0, 785.954, 427.49, 58.892, 0.0]),
+        (euler, bounds, [12.0, 4.0484, 1.118, 0.2308, 0.03], [965.744, 747.075, 387.618, 52.031, 0.081]),
+        (dpm, leading, [14.6147, 4.7965, 1.2741, 0.248, 0.0292], [999.0, 786.0, 427.0, 59.0, 0.0]),
+        (dpm, bounds, [12.0, 4.0484, 1.118, 0.2308, 0.03], [966.0, 747.0, 388.0, 52.0, 0.0]),
+    ] {
+        let schedule = schedule(fields);
+        let sampler = Sampler::new(kind, &schedule, 5, schedule.karras(kind, None)).unwrap();
+        for (found, expected) in sampler.timesteps().iter().zip(timesteps) {
+            assert!((found - expected).abs() < 0.02, "{kind}{fields}: {:?}", sampler.timesteps());
+        }
+        for (step, expected) in sigmas.into_iter().enumerate().filter(|_| kind == euler) {
+            let mut one = [1.0_f32];
+            sampler.scale_model_input(&mut one, step).unwrap();
+            let sigma = (one[0].powi(-2) - 1.0).sqrt();
+            assert!((sigma / expected - 1.0).abs() < 0.01, "{kind}{fields}: {sigma} is not {expected}");
+        }
+    }
+    let (wishing, indifferent) = (schedule(leading), NoiseSchedule::stable_diffusion());
+    for kind in SamplerKind::ALL {
+        assert_eq!(wishing.karras(kind, None), kind.supports_karras(), "{kind}");
+        assert!(!wishing.karras(kind, Some(false)) && !indifferent.karras(kind, None), "{kind}");
+        assert!(indifferent.karras(kind, Some(true)), "{kind}");
     }
 }
 

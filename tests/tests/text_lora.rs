@@ -213,6 +213,7 @@ fn a_file_of_what_was_trained_is_the_same_model_until_it_is_taken_away() {
         // With transformers of today the first encoder's modules are called without `text_model`.
         let modules = r#""text_encoder.target_modules":["encoder.layers.0.self_attn.k_proj""#;
         assert!(metadata["lora_adapter_metadata"].contains(modules), "{metadata:?}");
+        assert!(metadata["ss_base_model_version"].starts_with("sdxl_"), "{metadata:?}");
         let kohya = translate(setup.file(), Dialect::Kohya, target, "ours").unwrap().0;
         let second = "lora_te2_text_model_encoder_layers_2_self_attn_out_proj";
         assert_eq!(values(&kohya[&format!("{second}.alpha")]), [ALPHA]);

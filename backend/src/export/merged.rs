@@ -145,7 +145,13 @@ fn made_config(source: &Source, component: Component) -> Result<String, ExportEr
             }
             json_text(&json)
         }
-        Component::Vae => json_text(&source.vae_config()?),
+        Component::Vae => {
+            let mut config = source.vae_config()?;
+            // diffusers' tiles are of this size, and of 32 pixels without it.
+            let latent = source.unet_config()?.sample_size;
+            config.sample_size = config.sample_size.or(latent.map(|side| side * config.reduction()));
+            json_text(&config)
+        }
         text => {
             let index = usize::from(text == Component::TextEncoder2);
             json_text(&source.text_configs()?.get(index))

@@ -38,12 +38,22 @@ impl Said {
         let pooled = source.unet_config()?.has_text_time();
         // Of SD 1.5 and 2 programs do not look for the mark: the metadata, or the weights, tell.
         let marks = [(velocity && pooled, VELOCITY_FLAG), (own.rescale_betas_zero_snr, ZERO_SNR_FLAG)];
+        let notes: Vec<String> = [respaced(own, &read), karras(own)].into_iter().flatten().collect();
         Ok(Self {
             marks: marks.into_iter().filter_map(|(set, mark)| set.then_some(mark)).collect(),
             prediction: if velocity { "v" } else { "epsilon" },
-            note: respaced(own, &read),
+            note: (!notes.is_empty()).then(|| notes.join(" ")),
         })
     }
+}
+
+/// Where the base wishes for Karras' spacing.
+fn karras(own: &SchedulerConfig) -> Option<String> {
+    own.use_karras_sigmas.then(|| {
+        "A checkpoint file cannot say that the base's noise levels are spaced as Karras et al. do (`use_karras_sigmas`); ask for it where the file is \
+         sampled (`--karras`), or write a folder, which keeps it."
+            .to_owned()
+    })
 }
 
 /// Where the base spaces a sampler's timesteps in another way than its file will.

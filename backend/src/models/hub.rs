@@ -34,8 +34,9 @@ pub struct Hub {
     token: Option<String>,
 }
 
-/// Longest list of files that is read, in bytes.
+/// Longest page of a list of files that is read, in bytes, and most pages.
 const MAX_LIST: u64 = 16 << 20;
+const MAX_PAGES: usize = 100;
 
 #[derive(Deserialize)]
 struct ListedFile {
@@ -76,15 +77,19 @@ impl Hub {
     /// # Errors
     /// [`ModelsError`], by what the hub answers.
     pub(super) fn files(&self, repository: &str) -> Result<Vec<RemoteFile>, ModelsError> {
-        let url = format!("{}/api/models/{repository}/tree/main?recursive=true", self.address);
-        let body = self.get(&url, None)?.into_body().into_reader();
-        let mut text = String::new();
-        body.take(MAX_LIST)
-            .read_to_string(&mut text)
-            .map_err(|error| ModelsError::Failed { url: url.clone(), reason: error.to_string() })?;
+        let url = format!("{}/api/models/{repository}/tree/main", self.address);
         let answer = |reason: String| ModelsError::Answer { url: url.clone(), reason };
-        let listed: Vec<ListedFile> =
-            serde_json::from_str(&text).map_err(|error| answer(error.to_string()))?;
+        let mut listed = Vec::new();
+        let mut query = Some("recursive=true".to_owned());
+        for _ in 0..MAX_PAGES {
+            let Some(page) = query.take() else { break };
+            let (more, next) = self.page(&format!("{url}?{page}"))?;
+            listed.extend(more);
+            query = next;
+        }
+        if query.is_some() {
+            return Err(answer(format!("it lists more files than {MAX_PAGES} pages hold")));
+        }
         let mut files = Vec::new();
         for file in listed.into_iter().filter(|file| file.kind == "file") {
             // Paths come from outside, and become paths here.
@@ -98,6 +103,24 @@ impl Hub {
             files.push(RemoteFile { path: file.path, url, size, sha256: file.lfs.map(|lfs| lfs.oid) });
         }
         Ok(files)
+    }
+
+    /// A page of a list of files, and the query of the next one, where there is one. Of its address the query alone counts: a mirror may
+    /// pass on that of the hub.
+    fn page(&self, url: &str) -> Result<(Vec<ListedFile>, Option<String>), ModelsError> {
+        let response = self.get(url, None)?;
+        let link = response.headers().get("link").and_then(|link| link.to_str().ok()).unwrap_or_default();
+        let next = link.split(',').find(|link| link.contains(r#"rel="next""#));
+        let query =
+            next.and_then(|link| link.split_once('?')?.1.split_once('>')).map(|(query, _)| query.to_owned());
+        let mut text = String::new();
+        let body = response.into_body().into_reader();
+        body.take(MAX_LIST)
+            .read_to_string(&mut text)
+            .map_err(|error| ModelsError::Failed { url: url.to_owned(), reason: error.to_string() })?;
+        let listed = serde_json::from_str(&text)
+            .map_err(|error| ModelsError::Answer { url: url.to_owned(), reason: error.to_string() })?;
+        Ok((listed, query))
     }
 
     /// A file that is no repository's.

@@ -88,6 +88,13 @@ pub(crate) fn digest(path: &Path) -> Result<String, ModelsError> {
     }
 }
 
+/// Whether a folder holds a model: one that was pulled, in diffusers' layout, of a network, or a file of its authors alone.
+fn holds_model(folder: &Path) -> bool {
+    let authors = |path: PathBuf| path.extension().is_some_and(|end| end == "pth" || end == "pt");
+    [FILE, "model_index.json", "config.json"].iter().any(|file| folder.join(file).is_file())
+        || std::fs::read_dir(folder).into_iter().flatten().flatten().any(|entry| authors(entry.path()))
+}
+
 /// The models in `models`: folders in diffusers' layout or of a network, and checkpoint files.
 ///
 /// # Errors
@@ -104,8 +111,7 @@ pub fn list(models: &Path) -> Result<Vec<Found>, ModelsError> {
         let name = entry.file_name().to_string_lossy().into_owned();
         let is_model = if path.is_dir() {
             // A folder whose name ends so is still being pulled.
-            !name.ends_with(super::pull::PART)
-                && [FILE, "model_index.json", "config.json"].iter().any(|file| path.join(file).is_file())
+            !name.ends_with(super::pull::PART) && holds_model(&path)
         } else {
             name.ends_with(".safetensors")
         };
@@ -175,6 +181,24 @@ pub fn remove(folder: &Path) -> Result<(), ModelsError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn folders_that_can_be_named_are_listed() {
+        let models = tempfile::tempdir().unwrap();
+        for (folder, file) in [
+            ("authors", "sam_vit_h_4b8939.pth"),
+            ("mobile", "mobile_sam.pt"),
+            ("network", "config.json"),
+            ("notes", "read me.txt"),
+            ("half.part", "config.json"),
+        ] {
+            std::fs::create_dir(models.path().join(folder)).unwrap();
+            std::fs::write(models.path().join(folder).join(file), b"12").unwrap();
+        }
+        let found = list(models.path()).unwrap();
+        let names: Vec<&str> = found.iter().map(|model| model.name.as_str()).collect();
+        assert_eq!(names, ["authors", "mobile", "network"]);
+    }
 
     #[test]
     fn nothing_outside_of_the_folder_is_read_or_removed() {

@@ -7,11 +7,12 @@ use crate::engine::{Activation, Engine, ParameterKind, Parameters};
 use crate::error::{Error, Result};
 use crate::nn::{Adaptable, Builder, LayerNorm, Linear};
 
-/// `text_encoder/config.json`.
+/// `text_encoder/config.json`. Fields that a file lacks are transformers' defaults.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ClipTextConfig {
     /// `CLIPTextModel` or `CLIPTextModelWithProjection`; the latter has a `text_projection`.
-    #[serde(default, deserialize_with = "nullable")]
+    #[serde(deserialize_with = "nullable")]
     pub architectures: Vec<String>,
     /// Number of tokens in the vocabulary.
     pub vocab_size: usize,
@@ -28,52 +29,44 @@ pub struct ClipTextConfig {
     /// `quick_gelu` or `gelu`.
     pub hidden_act: String,
     /// Added to variances.
-    #[serde(default = "default_eps")]
     pub layer_norm_eps: f32,
     /// Width of the pooled projection.
-    #[serde(default)]
     pub projection_dim: usize,
     /// The token whose state is pooled. Old files say 2 and mean "the largest id", as transformers does.
-    #[serde(default = "default_eos", deserialize_with = "eos")]
+    #[serde(deserialize_with = "eos")]
     pub eos_token_id: u32,
     /// `clip_text_model`, for transformers.
-    #[serde(default = "default_model_type")]
     pub model_type: String,
 }
 
 impl Default for ClipTextConfig {
-    /// What a configuration that says nothing means; the sizes are 0 and have to be set.
     fn default() -> Self {
         Self {
             architectures: Vec::new(),
-            vocab_size: 0,
-            hidden_size: 0,
-            intermediate_size: 0,
-            num_hidden_layers: 0,
-            num_attention_heads: 0,
-            max_position_embeddings: 0,
+            vocab_size: 49_408,
+            hidden_size: 512,
+            intermediate_size: 2048,
+            num_hidden_layers: 12,
+            num_attention_heads: 8,
+            max_position_embeddings: 77,
             hidden_act: "quick_gelu".to_owned(),
-            layer_norm_eps: default_eps(),
-            projection_dim: 0,
-            eos_token_id: default_eos(),
-            model_type: default_model_type(),
+            layer_norm_eps: 1e-5,
+            projection_dim: 512,
+            eos_token_id: EOS,
+            model_type: "clip_text_model".to_owned(),
         }
     }
 }
 
-fn default_eps() -> f32 {
-    1e-5
-}
+/// The class of an encoder whose pooled state is projected.
+pub const WITH_PROJECTION: &str = "CLIPTextModelWithProjection";
+
 /// transformers' default, the end token of CLIP's own vocabulary.
-fn default_eos() -> u32 {
-    49_407
-}
+const EOS: u32 = 49_407;
+
 /// Null is the default.
 fn eos<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<u32, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or_else(default_eos))
-}
-fn default_model_type() -> String {
-    "clip_text_model".to_owned()
+    Ok(Option::deserialize(deserializer)?.unwrap_or(EOS))
 }
 
 /// Old configurations carry this end-of-text id, whatever the vocabulary; the end is then the largest id of the sequence.
@@ -83,8 +76,22 @@ pub(crate) const LEGACY_EOS: u32 = 2;
 const MAX_LAYERS: usize = 1000;
 
 impl ClipTextConfig {
+    /// Refuses a text encoder of another kind than CLIP's, whose configuration says little that is read here.
+    ///
+    /// # Errors
+    /// [`Error::Config`].
+    pub fn check_kind(&self) -> Result<()> {
+        if self.model_type.starts_with("clip") {
+            return Ok(());
+        }
+        Err(Error::Config(format!(
+            "this text encoder is a `{}` (`model_type`), and CLIP's alone are supported; take a base of SD 1.5, SD 2.1 or SDXL",
+            self.model_type
+        )))
+    }
+
     pub(crate) fn with_projection(&self) -> bool {
-        self.architectures.iter().any(|name| name == "CLIPTextModelWithProjection")
+        self.architectures.iter().any(|name| name == WITH_PROJECTION)
     }
 
     fn activation(&self) -> Result<Activation> {
@@ -159,12 +166,16 @@ impl<E: Engine> ClipText<E> {
                 config.num_attention_heads
             )));
         }
+        let with_projection = config.with_projection();
+        if !with_projection {
+            // As transformers does, for which the class counts and not what else the file holds.
+            parameters.pass_over("text_projection.weight");
+        }
         let mut root = Builder::new(parameters, "");
         // Some versions of transformers write the names without this prefix.
         let prefix =
             if root.contains("text_model.embeddings.token_embedding.weight") { "text_model" } else { "" };
-        let projection = config
-            .with_projection()
+        let projection = with_projection
             .then(|| root.linear_no_bias("text_projection", width, config.projection_dim))
             .transpose()?;
         let mut model = Builder::new(parameters, prefix);
@@ -300,5 +311,19 @@ mod tests {
         ] {
             assert_eq!(config(fields).pooled_position(&ids), at, "{fields}");
         }
+    }
+
+    #[test]
+    fn what_a_configuration_does_not_say_is_transformers_default() {
+        let config: ClipTextConfig = parse("{}").unwrap();
+        let sizes = [config.vocab_size, config.hidden_size, config.intermediate_size, config.projection_dim];
+        assert_eq!(sizes, [49_408, 512, 2048, 512]);
+        let layers = [config.num_hidden_layers, config.num_attention_heads, config.max_position_embeddings];
+        assert_eq!((layers, config.hidden_act.as_str()), ([12, 8, 77], "quick_gelu"));
+        assert!(config.check_kind().is_ok());
+        // Kolors' encoder, which would be taken for one that says nothing.
+        let other: ClipTextConfig = parse(r#"{"model_type": "chatglm", "hidden_size": 4096}"#).unwrap();
+        let error = other.check_kind().unwrap_err().to_string();
+        assert!(error.contains("`chatglm`") && error.contains("take a base"), "{error}");
     }
 }

@@ -1,4 +1,8 @@
 //! Layers: weights together with the operation that uses them.
+//!
+//! # Errors
+//! A [`Builder`] fails where the source has no weight of a name, or one of another shape; a layer where its input has not the shape that is
+//! said, or the engine fails.
 
 use crate::engine::{Activation, ConvGeometry, Engine, ParameterKind, Parameters};
 use crate::error::Result;
@@ -39,7 +43,7 @@ impl<'a, E: Engine> Builder<'a, E> {
         self.parameters.get(&name, shape, kind)
     }
 
-    /// The values of one weight below this path.
+    /// The values of one weight below this path, in row-major order of `shape`.
     pub fn values(
         &mut self,
         engine: &E,
@@ -289,7 +293,7 @@ impl<E: Engine> GroupNorm<E> {
         engine.group_norm(x, &self.weight, &self.bias, self.groups, self.eps, None)
     }
 
-    /// Normalizes, then applies SiLU.
+    /// Normalizes `x [B, .., C]`, then applies SiLU.
     pub fn forward_silu(&self, engine: &E, x: &E::Tensor) -> Result<E::Tensor> {
         engine.group_norm(x, &self.weight, &self.bias, self.groups, self.eps, Some(Activation::Silu))
     }
@@ -303,7 +307,7 @@ pub struct LayerNorm<E: Engine> {
 }
 
 impl<E: Engine> LayerNorm<E> {
-    /// Normalizes the last axis of `x`.
+    /// Normalizes the last axis of `x [.., C]`.
     pub fn forward(&self, engine: &E, x: &E::Tensor) -> Result<E::Tensor> {
         engine.layer_norm(x, &self.weight, &self.bias, self.eps)
     }

@@ -8,81 +8,77 @@ use crate::error::{Error, Result};
 use crate::nn::{Builder, Conv2d, GroupNorm, Linear};
 use crate::unet::{ResNet, ResNetShape};
 
-/// `vae/config.json`.
+/// `vae/config.json`. Fields that a file lacks are diffusers' defaults.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default)]
 pub struct VaeConfig {
     /// Colour channels in.
-    #[serde(default = "three")]
     pub in_channels: usize,
     /// Colour channels out.
-    #[serde(default = "three")]
     pub out_channels: usize,
     /// Channels of each level, from the finest; each further level halves the size.
-    #[serde(default)]
     pub block_out_channels: Vec<usize>,
     /// ResNet blocks for each level of the encoder; the decoder has one more.
-    #[serde(default = "one")]
     pub layers_per_block: usize,
     /// Latent channels.
     pub latent_channels: usize,
     /// Groups of the group norms.
-    #[serde(default = "default_groups")]
     pub norm_num_groups: usize,
     /// Latents are multiplied by this before the UNet sees them: 0.13025 for SDXL, 0.18215 for SD 1.5 and 2.1.
-    #[serde(default = "default_scaling")]
     pub scaling_factor: f64,
     /// Means and deviations of the latents' channels, by which some models' latents are normalized; not supported.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub latents_mean: Option<Vec<f64>>,
     /// Likewise.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub latents_std: Option<Vec<f64>>,
     /// A 1x1 convolution after the encoder.
-    #[serde(default = "yes")]
     pub use_quant_conv: bool,
     /// A 1x1 convolution before the decoder.
-    #[serde(default = "yes")]
     pub use_post_quant_conv: bool,
     /// Self-attention at the coarsest level.
-    #[serde(default = "yes")]
     pub mid_block_add_attention: bool,
     /// `silu`.
-    #[serde(default = "default_act")]
     pub act_fn: String,
     /// `DownEncoderBlock2D` for each level.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub down_block_types: Vec<String>,
     /// `UpDecoderBlock2D` for each level.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub up_block_types: Vec<String>,
     /// Height and width of the images that it was trained at.
-    #[serde(default, deserialize_with = "side", skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "side", skip_serializing_if = "Option::is_none")]
     pub sample_size: Option<usize>,
     /// `AutoencoderKL`, for diffusers.
-    #[serde(rename = "_class_name", default = "class_name")]
+    #[serde(rename = "_class_name")]
     pub class_name: String,
 }
 
-fn three() -> usize {
-    3
-}
-fn one() -> usize {
-    1
-}
-fn default_groups() -> usize {
-    32
-}
-fn default_scaling() -> f64 {
-    0.18215
-}
-fn yes() -> bool {
-    true
-}
-fn default_act() -> String {
-    "silu".to_owned()
-}
-fn class_name() -> String {
-    "AutoencoderKL".to_owned()
+/// The kind that is supported.
+const CLASS: &str = "AutoencoderKL";
+
+impl Default for VaeConfig {
+    fn default() -> Self {
+        Self {
+            in_channels: 3,
+            out_channels: 3,
+            block_out_channels: vec![64],
+            layers_per_block: 1,
+            latent_channels: 4,
+            norm_num_groups: 32,
+            scaling_factor: 0.18215,
+            latents_mean: None,
+            latents_std: None,
+            use_quant_conv: true,
+            use_post_quant_conv: true,
+            mid_block_add_attention: true,
+            act_fn: "silu".to_owned(),
+            down_block_types: Vec::new(),
+            up_block_types: Vec::new(),
+            sample_size: None,
+            class_name: CLASS.to_owned(),
+        }
+    }
 }
 
 const EPS: f32 = 1e-6;
@@ -99,11 +95,10 @@ impl VaeConfig {
     /// # Errors
     /// [`Error::Config`].
     pub fn check(&self) -> Result<()> {
-        if self.class_name != class_name() {
+        if self.class_name != CLASS {
             return Err(Error::Config(format!(
-                "this is an autoencoder of the kind `{}`, and `{}` alone is supported; take the base's usual one",
+                "this is an autoencoder of the kind `{}`, and `{CLASS}` alone is supported; take the base's usual one",
                 self.class_name,
-                class_name()
             )));
         }
         check_sizes(&self.block_out_channels, self.sample_size)?;

@@ -87,6 +87,8 @@ fn folders_that_are_named_as_a_base() {
     let cache = folder("cache/snapshots/0123abc");
     copy_folder(Path::new(&base), Path::new(&cache));
     ok(&["plan", "--base", &shop.path("cache")]);
+    folder("cache/snapshots/4567def");
+    plan(&shop.path("cache"), &["several versions", "`snapshots`"]);
     // Of other kinds.
     let transformer = folder("flux");
     folder("flux/transformer");
@@ -113,11 +115,72 @@ fn folders_that_are_named_as_a_base() {
             &["bitsandbytes", "f16"],
         ),
         ("vae", json!({ "_class_name": "AutoencoderTiny" }), &["`AutoencoderTiny`", "take"]),
+        ("text_encoder", json!({ "model_type": "chatglm" }), &["`chatglm`", "take a base"]),
     ] {
         let path = format!("{file}/config.json");
         let own = std::fs::read_to_string(Path::new(&base).join(&path)).expect("text");
         configure(&base, &path, &fields);
         plan(&base, &[&[path.as_str()], words].concat());
         std::fs::write(Path::new(&base).join(&path), own).expect("write");
+    } // The pipeline's class says that the second encoder has a projection.
+    configure(&base, "text_encoder_2/config.json", &json!({ "architectures": ["CLIPTextModel"] }));
+    ok(&["plan", "--base", &base]);
+}
+
+/// A schedule's wish is followed, and told in the picture, where nobody says anything else.
+#[test]
+fn a_base_that_wishes_for_karras_spacing() {
+    let shop = Workshop::new();
+    let base = base(&shop, Family::Sdxl);
+    let out = shop.path("out");
+    let picture = |more: &[&str]| {
+        let few = ["--prompt", "a bear", "--steps", "3", "--count", "1", "--size", "32", "--quiet"];
+        ok(&[&["generate", "--base", &base, "--out", &out][..], &few, more].concat());
+        let bytes = std::fs::read(format!("{out}/0000.png")).expect("a picture");
+        let pixels = image::load_from_memory(&bytes).expect("a picture").to_rgb8().into_raw();
+        (pixels, String::from_utf8_lossy(&bytes).contains("\"karras\":true"))
+    };
+    let (plain, asked) = (picture(&[]), picture(&["--karras"]));
+    assert!(!plain.1 && asked.1 && plain.0 != asked.0);
+    configure(&base, "scheduler/scheduler_config.json", &json!({ "use_karras_sigmas": true }));
+    // As an editor on Windows saves it.
+    let schedule = Path::new(&base).join("scheduler/scheduler_config.json");
+    let text = std::fs::read_to_string(&schedule).expect("text");
+    std::fs::write(&schedule, format!("\u{feff}{text}")).expect("write");
+    assert!(picture(&[]) == asked);
+    assert!(picture(&["--karras=false"]) == plain);
+    // Samplers that have no such spacing go on without.
+    assert!(!picture(&["--sampler", "ddim"]).1);
+}
+
+/// A file is the same whichever names its base's weights have.
+#[test]
+fn a_checkpoint_file_of_older_names_is_that_of_todays() {
+    let shop = Workshop::new();
+    let base = base(&shop, Family::Sdxl);
+    let [today, older] = ["today/one.safetensors", "older/one.safetensors"].map(|path| shop.path(path));
+    for path in [&today, &older] {
+        std::fs::create_dir_all(Path::new(path).parent().expect("a folder")).expect("a folder");
     }
+    ok(&["merge", "--base", &base, "--out", &today]);
+    let rename = |file: &str, rename: &dyn Fn(&str) -> String| {
+        let path = format!("{base}/{file}");
+        let all = read_safetensors(Path::new(&path)).expect("weights");
+        save(&path, &all.into_iter().map(|(name, value)| (rename(&name), value)).collect());
+    };
+    let pairs = [("to_q", "query"), ("to_k", "key"), ("to_v", "value"), ("to_out.0", "proj_attn")];
+    rename("vae/diffusion_pytorch_model.safetensors", &|name| {
+        if !name.contains("attentions") {
+            return name.to_owned();
+        }
+        pairs.iter().fold(name.to_owned(), |name, (now, before)| name.replace(now, before))
+    });
+    for part in ["text_encoder", "text_encoder_2"] {
+        rename(&format!("{part}/model.safetensors"), &|name| {
+            name.strip_prefix("text_model.").unwrap_or(name).to_owned()
+        });
+    }
+    ok(&["merge", "--base", &base, "--out", &older]);
+    let [today, older] = [today, older].map(|path| std::fs::read(path).expect("a file"));
+    assert!(today == older);
 }

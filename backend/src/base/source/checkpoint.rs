@@ -60,6 +60,10 @@ impl CheckpointFile {
         Ok(Self { path: path.to_owned(), checkpoint: Arc::new(checkpoint), prediction, zero_snr })
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub(super) fn weights(
         &self,
         engine: &CandleEngine,

@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use mudi_diffusion::Parameters;
+use mudi_diffusion::clip::{ClipTextConfig, WITH_PROJECTION};
 use mudi_diffusion::schedule::NoiseSchedule;
 use mudi_diffusion::tokenizer::Tokenizer;
+use mudi_diffusion::{Component, Parameters};
 use mudi_engine_candle::CandleEngine;
 use mudi_engine_candle::weights::{FileWeights, Precision};
 
@@ -22,7 +23,8 @@ pub(crate) fn read_text(path: &Path) -> Result<String, BaseError> {
         let reason = "this is not the file but a pointer of Git LFS to it; download the files themselves (`git lfs pull`)";
         return Err(BaseError::Folder { path: path.to_owned(), reason: reason.to_owned() });
     }
-    Ok(text)
+    // Editors on Windows put this mark before a text.
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
 
 /// What describes a network, and the noise schedule, in their folders.
@@ -39,6 +41,18 @@ pub fn read_config<C: serde::de::DeserializeOwned>(folder: &Path) -> Result<C, B
     refuse_quantized(&text)
         .and_then(|()| mudi_diffusion::parse(&text))
         .map_err(|source| BaseError::Config { path, source })
+}
+
+/// The configuration of a text encoder of the base in `folder`. SDXL's second one has a projection, as the pipeline's class says, whatever
+/// the class is that its configuration names.
+pub(super) fn text_config(folder: &Path, component: Component) -> Result<ClipTextConfig, BaseError> {
+    let folder = folder.join(component.folder());
+    let mut config: ClipTextConfig = read_config(&folder)?;
+    config.check_kind().map_err(|source| BaseError::Config { path: folder.join(CONFIG), source })?;
+    if component == Component::TextEncoder2 {
+        config.architectures = vec![WITH_PROJECTION.to_owned()];
+    }
+    Ok(config)
 }
 
 /// Weights in four or eight bits lie in other shapes, with numbers beside them.
@@ -74,10 +88,22 @@ const PICKLES: [&str; 4] = [
     "pytorch_model.fp16.bin",
 ];
 
+/// The weights of a variant with another name, such as `model.bf16.safetensors`, where they are the only ones.
+fn only_variant(folder: &Path) -> Option<PathBuf> {
+    let is_variant = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let stems = ["diffusion_pytorch_model.", "model."].iter();
+        stems.filter_map(|stem| name.strip_prefix(stem)).any(|rest| rest.ends_with(".safetensors"))
+    };
+    let paths = std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path());
+    let mut found = paths.filter(is_variant);
+    found.next().filter(|_| found.next().is_none())
+}
+
 /// The weights file of a network's folder, or the index of its shards.
 pub(crate) fn weights_file(folder: &Path) -> Result<PathBuf, BaseError> {
     let find = |names: &[&str]| names.iter().map(|name| folder.join(name)).find(|path| path.is_file());
-    if let Some(path) = find(&NAMES) {
+    if let Some(path) = find(&NAMES).or_else(|| only_variant(folder)) {
         return Ok(path);
     }
     match find(&PICKLES) {

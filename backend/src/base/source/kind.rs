@@ -33,8 +33,14 @@ pub(super) fn of(path: &Path) -> Result<Kind, BaseError> {
         let reason = "its denoiser is a transformer, as of FLUX, SD 3 or PixArt, which are not supported; take a base of SD 1.5, SD 2.1 or SDXL";
         return fault(reason.to_owned());
     }
-    if let [version] = &entries(&path.join("snapshots"), Path::is_dir)?[..] {
-        return of(version);
+    match &entries(&path.join("snapshots"), Path::is_dir)?[..] {
+        [] => {}
+        [version] => return of(version),
+        _ => {
+            return fault(
+                "it holds several versions of a model; name one of the folders in its `snapshots`".to_owned(),
+            );
+        }
     }
     // A network's own folder has its configuration beside its weights.
     if Component::ALL.iter().any(|part| path.join(part.folder()).is_dir()) || path.join(CONFIG).is_file() {

@@ -2,6 +2,7 @@
 //! theirs.
 
 mod checkpoint;
+mod fingerprint;
 mod folder;
 mod kind;
 mod other_vae;
@@ -207,7 +208,7 @@ impl Source {
             Place::Folder(folder) => [Component::TextEncoder, Component::TextEncoder2]
                 .into_iter()
                 .filter(|component| self.has(*component))
-                .map(|component| read_config(&folder.join(component.folder())))
+                .map(|component| folder::text_config(folder, component))
                 .collect(),
             Place::File(file) => Ok(file.checkpoint.text.iter().map(|text| text.config.clone()).collect()),
         }

@@ -17,8 +17,8 @@ pub(super) struct OtherVae {
     /// Where its configuration lies, which files with LDM's names do without.
     pub(super) folder: Option<PathBuf>,
     pub(super) config: VaeConfig,
-    /// Whether the file has LDM's names, and whether they start with that of the network.
-    ldm: Option<bool>,
+    /// LDM's names, where the file has them.
+    ldm: Option<ldm::VaeNames>,
 }
 
 impl OtherVae {
@@ -48,13 +48,23 @@ impl OtherVae {
         Ok(found)
     }
 
+    /// The file with its weights, or the index of them.
+    pub(super) fn file_of_weights(&self) -> &Path {
+        &self.file
+    }
+
     fn folder(path: &Path) -> Result<Self, BaseError> {
         let inside = path.join("vae");
         let folder = if path.join("config.json").is_file() || !inside.is_dir() { path } else { &inside };
+        // Another flag than the base's has named it.
+        let named = |error| match error {
+            BaseError::Missing { path } => BaseError::MissingVae { path },
+            error => error,
+        };
         Ok(Self {
-            file: weights_file(folder)?,
+            file: weights_file(folder).map_err(named)?,
             folder: Some(folder.to_owned()),
-            config: read_config(folder)?,
+            config: read_config(folder).map_err(named)?,
             ldm: None,
         })
     }
@@ -67,13 +77,13 @@ impl OtherVae {
         let weights = FileWeights::open(&CandleEngine::cpu(), path)?;
         let file = path.to_owned();
         let shape = |name: &str| weights.shape(name).map(<[usize]>::to_vec);
-        if let Some((mut config, prefixed)) = ldm::detect_vae(&shape) {
+        if let Some((mut config, names)) = ldm::detect_vae(&shape) {
             if let Some(own) = own {
                 // The file does not say its factor.
                 config.scaling_factor = own.scaling_factor;
                 config.norm_num_groups = own.norm_num_groups;
             }
-            return Ok(Self { file, folder: None, config, ldm: Some(prefixed) });
+            return Ok(Self { file, folder: None, config, ldm: Some(names) });
         }
         let other = |reason: &str| BaseError::OtherVae { path: path.to_owned(), reason: reason.to_owned() };
         if weights.shape("decoder.conv_in.weight").is_none() {
@@ -97,9 +107,9 @@ impl OtherVae {
     ) -> Result<FileWeights, BaseError> {
         let weights = FileWeights::open_as(engine, &self.file, precision)?;
         Ok(match self.ldm {
-            Some(prefixed) => {
+            Some(names) => {
                 let config = self.config.clone();
-                weights.named(move |name| ldm::vae_stored(&config, prefixed, name))
+                weights.named(move |name| ldm::vae_stored(&config, names, name))
             }
             None => weights,
         })

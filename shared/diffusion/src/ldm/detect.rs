@@ -5,8 +5,8 @@
 
 use serde_json::Value;
 
-use super::{Checkpoint, ShapeOf, TextEncoder, TextNames, UNET, VAE};
-use crate::clip::{ClipTextConfig, LEGACY_EOS};
+use super::{Checkpoint, ShapeOf, TextEncoder, TextNames, UNET, VAE, VaeNames};
+use crate::clip::{ClipTextConfig, LEGACY_EOS, WITH_PROJECTION};
 use crate::config::{OneOrMany, parse};
 use crate::error::{Error, Result};
 use crate::unet::{UNetConfig, purpose};
@@ -16,6 +16,9 @@ use crate::vae::VaeConfig;
 const HEAD: usize = 64;
 /// Heads at every level of SD 1.5.
 const SD15_HEADS: usize = 8;
+/// Width of SD 2's text encoder, and its layers that are used.
+const SD2_WIDTH: usize = 1024;
+const SD2_LAYERS: usize = 23;
 /// Width of the embedding of each of SDXL's six sizes.
 const SIZE_EMBEDDING: usize = 256;
 /// SDXL multiplies its latents by this.
@@ -90,7 +93,9 @@ impl Checkpoint {
                 purpose(unet.in_channels)
             )));
         }
-        Ok(Self { unet, vae, holds_vae, text })
+        let attention_of_diffusers = has_attention_of_diffusers(&below(shape, VAE));
+        let vae_names = VaeNames { prefixed: true, attention_of_diffusers };
+        Ok(Self { unet, vae, holds_vae, vae_names, text })
     }
 }
 
@@ -114,7 +119,7 @@ fn other_kind(shape: &ShapeOf<'_>) -> &'static str {
     {
         "it is a transformer (FLUX, SD 3)"
     } else {
-        "it holds no denoiser (tensors that start with `model.diffusion_model.`)"
+        "it holds no denoiser of their kind (which has a tensor `model.diffusion_model.input_blocks.0.0.weight`)"
     }
 }
 
@@ -264,9 +269,14 @@ pub(super) fn vae(shape: &ShapeOf<'_>) -> Option<VaeConfig> {
         "latent_channels": inputs(shape, "decoder.conv_in")?,
         "use_quant_conv": outputs(shape, "quant_conv").is_some(),
         "use_post_quant_conv": outputs(shape, "post_quant_conv").is_some(),
-        "mid_block_add_attention": outputs(shape, "encoder.mid.attn_1.q").is_some(),
+        "mid_block_add_attention": shape("encoder.mid.attn_1.norm.weight").is_some(),
     });
     parse(&json.to_string()).ok()
+}
+
+/// Whether the attention's layers of the autoencoder below no prefix have diffusers' names.
+pub(super) fn has_attention_of_diffusers(shape: &ShapeOf<'_>) -> bool {
+    outputs(shape, "encoder.mid.attn_1.to_q").is_some()
 }
 
 /// Where checkpoints keep text encoders: SD 1.5's, SDXL's first, SD 2's, SDXL's second.
@@ -310,15 +320,18 @@ fn transformers(shape: &ShapeOf<'_>, prefix: &'static str, inner: &str) -> Optio
 fn open_clip(shape: &ShapeOf<'_>, prefix: &'static str) -> Option<TextEncoder> {
     let layer = |index: usize| format!("transformer.resblocks.{index}.mlp.c_fc");
     let count = (0..).take_while(|&index| outputs(shape, &layer(index)).is_some()).count();
-    // SDXL pools the last layer's state. SD 2 is conditioned on the last but one's, and its last one is never used.
+    // SDXL pools the last layer's state. SD 2 is conditioned on the last but one's, and its last one is never used: files that were made of
+    // diffusers' folders lack it.
     let pools = prefix.starts_with("conditioner.");
+    let width = inputs(shape, "token_embedding")?;
+    let used = if width == SD2_WIDTH { count.min(SD2_LAYERS) } else { count.saturating_sub(1) };
     let linear = outputs(shape, "text_projection");
     let projection = || linear.or_else(|| shape("text_projection")?.get(1).copied());
     let config = Sizes {
         vocabulary: outputs(shape, "token_embedding")?,
-        width: inputs(shape, "token_embedding")?,
+        width,
         inside: outputs(shape, &layer(0))?,
-        layers: if pools { count } else { count.saturating_sub(1) },
+        layers: if pools { count } else { used },
         positions: shape("positional_embedding")?.first().copied()?,
         projection: if pools { Some(projection()?) } else { None },
     }
@@ -342,7 +355,7 @@ struct Sizes {
 
 impl Sizes {
     fn config(&self, activation: &str) -> ClipTextConfig {
-        let class = if self.projection.is_some() { "CLIPTextModelWithProjection" } else { "CLIPTextModel" };
+        let class = if self.projection.is_some() { WITH_PROJECTION } else { "CLIPTextModel" };
         ClipTextConfig {
             architectures: vec![class.to_owned()],
             vocab_size: self.vocabulary,

@@ -69,6 +69,15 @@ pub struct TextEncoder {
     names: TextNames,
 }
 
+/// How a file names the weights of its autoencoder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VaeNames {
+    /// Whether they start with `first_stage_model.`.
+    prefixed: bool,
+    /// Whether the attention's layers have diffusers' names (`to_q`), as some versions of its own conversion have left them.
+    attention_of_diffusers: bool,
+}
+
 /// What the sizes of a checkpoint's tensors say about its networks.
 #[derive(Clone, Debug)]
 pub struct Checkpoint {
@@ -78,6 +87,7 @@ pub struct Checkpoint {
     pub vae: VaeConfig,
     /// Whether the file holds its weights.
     pub holds_vae: bool,
+    vae_names: VaeNames,
     /// One text encoder, or SDXL's two.
     pub text: Vec<TextEncoder>,
 }
@@ -98,7 +108,8 @@ impl Checkpoint {
             };
             TextEncoder { config, pads_with_zero: open_clip, names }
         });
-        Self { unet, vae, holds_vae: true, text: text.collect() }
+        let vae_names = VaeNames { prefixed: true, attention_of_diffusers: false };
+        Self { unet, vae, holds_vae: true, vae_names, text: text.collect() }
     }
 
     /// How many layers a text encoder has in the file beyond those that are used: SD 2 is conditioned on the last layer but
@@ -117,34 +128,30 @@ impl Checkpoint {
                 let (module, leaf) = name.rsplit_once('.')?;
                 Some(Stored::whole(format!("{UNET}{}.{leaf}", unet::module(&self.unet, module)?)))
             }
-            Component::Vae => {
-                let (module, leaf) = name.rsplit_once('.')?;
-                Some(Stored::whole(format!("{VAE}{}.{leaf}", vae::module(&self.vae, module)?)))
-            }
+            Component::Vae => vae_stored(&self.vae, self.vae_names, name),
             Component::TextEncoder => self.text.first()?.stored(name),
             Component::TextEncoder2 => self.text.get(1)?.stored(name),
         }
     }
 }
 
-/// Where a file that holds an autoencoder alone has the weight that diffusers calls `name`; its names may start with
-/// `first_stage_model.` or not.
+/// Where a file has the weight of its autoencoder that diffusers calls `name`.
 #[must_use]
-pub fn vae_stored(config: &VaeConfig, prefixed: bool, name: &str) -> Option<Stored> {
+pub fn vae_stored(config: &VaeConfig, names: VaeNames, name: &str) -> Option<Stored> {
     let (module, leaf) = name.rsplit_once('.')?;
-    let prefix = if prefixed { VAE } else { "" };
-    Some(Stored::whole(format!("{prefix}{}.{leaf}", vae::module(config, module)?)))
+    let prefix = if names.prefixed { VAE } else { "" };
+    Some(Stored::whole(format!("{prefix}{}.{leaf}", vae::module(config, names, module)?)))
 }
 
-/// The configuration of the autoencoder that a file holds with the names of LDM; none where it holds none. The second
-/// value says whether the names start with `first_stage_model.`.
+/// The configuration of the autoencoder that a file holds with the names of LDM, and how it names them; none where it holds none.
 ///
 /// A file does not tell the scaling factor; it is that of SD 1.5 and 2.1.
 #[must_use]
-pub fn detect_vae(shape: &ShapeOf<'_>) -> Option<(VaeConfig, bool)> {
+pub fn detect_vae(shape: &ShapeOf<'_>) -> Option<(VaeConfig, VaeNames)> {
     [true, false].into_iter().find_map(|prefixed| {
-        let config = detect::vae(&|name: &str| shape(&format!("{}{name}", if prefixed { VAE } else { "" })))?;
-        Some((config, prefixed))
+        let below = |name: &str| shape(&format!("{}{name}", if prefixed { VAE } else { "" }));
+        let names = VaeNames { prefixed, attention_of_diffusers: detect::has_attention_of_diffusers(&below) };
+        Some((detect::vae(&below)?, names))
     })
 }
 

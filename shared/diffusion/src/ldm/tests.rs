@@ -132,6 +132,45 @@ fn the_projection_of_the_pooled_state_lies_in_two_ways() {
     }
 }
 
+/// SD 2's last layer is not used, and files that were made of diffusers' folders lack it.
+#[test]
+fn layers_of_sd_2s_text_encoder_are_those_that_are_used() {
+    let prefix = "cond_stage_model.model.";
+    for layers in [23, 24] {
+        let mut found = unet_shapes(&sd15());
+        found.insert(format!("{prefix}token_embedding.weight"), vec![49_408, 1024]);
+        found.insert(format!("{prefix}positional_embedding"), vec![77, 1024]);
+        for layer in 0..layers {
+            found.insert(format!("{prefix}transformer.resblocks.{layer}.mlp.c_fc.weight"), vec![4096, 1024]);
+        }
+        let read = Checkpoint::detect(&|name: &str| found.get(name).cloned()).unwrap();
+        assert_eq!(read.text[0].config.num_hidden_layers, 23, "of {layers}");
+    }
+}
+
+/// Some versions of diffusers' conversion have left the names of the attention's layers as they are there.
+#[test]
+fn the_autoencoders_attention_is_found_by_both_names() {
+    for (query, out) in [("q", "proj_out"), ("to_q", "to_out.0")] {
+        let query = format!("mid.attn_1.{query}.weight");
+        let mut found = shapes(&[
+            ("encoder.conv_in.weight", &[128, 3, 3, 3]),
+            ("encoder.down.0.block.0.conv1.weight", &[128, 128, 3, 3]),
+            ("encoder.mid.attn_1.norm.weight", &[512]),
+            ("decoder.conv_in.weight", &[512, 4, 3, 3]),
+            ("decoder.conv_out.weight", &[3, 128, 3, 3]),
+        ]);
+        found.insert(format!("encoder.{query}"), vec![512, 512]);
+        let (config, names) = detect_vae(&|name: &str| found.get(name).cloned()).unwrap();
+        assert!(config.mid_block_add_attention, "{query}");
+        let stored =
+            |name: &str| vae_stored(&config, names, &format!("decoder.mid_block.attentions.0.{name}"));
+        assert_eq!(stored("to_q.weight").unwrap().name, format!("decoder.{query}"));
+        assert_eq!(stored("to_out.0.bias").unwrap().name, format!("decoder.mid.attn_1.{out}.bias"));
+        assert_eq!(stored("group_norm.bias").unwrap().name, "decoder.mid.attn_1.norm.bias");
+    }
+}
+
 /// Distilled models have fewer transformers in some places, or none in the middle.
 #[test]
 fn the_depths_of_a_files_transformers_are_read_off_its_tensors() {

@@ -1,9 +1,10 @@
 //! The autoencoder's names.
 
+use super::VaeNames;
 use crate::vae::VaeConfig;
 
 /// The name that LDM's code gives to the module that diffusers calls `path`, without the prefix of checkpoints.
-pub(super) fn module(config: &VaeConfig, path: &str) -> Option<String> {
+pub(super) fn module(config: &VaeConfig, names: VaeNames, path: &str) -> Option<String> {
     if matches!(path, "quant_conv" | "post_quant_conv") {
         return Some(path.to_owned());
     }
@@ -17,7 +18,7 @@ pub(super) fn module(config: &VaeConfig, path: &str) -> Option<String> {
         _ => {
             let (block, rest) = rest.split_once('.')?;
             match block {
-                "mid_block" => mid(rest)?,
+                "mid_block" => mid(names, rest)?,
                 "down_blocks" | "up_blocks" => level(config, block == "up_blocks", rest)?,
                 _ => return None,
             }
@@ -26,7 +27,7 @@ pub(super) fn module(config: &VaeConfig, path: &str) -> Option<String> {
     Some(format!("{half}.{inside}"))
 }
 
-fn mid(rest: &str) -> Option<String> {
+fn mid(names: VaeNames, rest: &str) -> Option<String> {
     let (kind, rest) = rest.split_once('.')?;
     let (index, inside) = rest.split_once('.')?;
     match (kind, index) {
@@ -35,6 +36,7 @@ fn mid(rest: &str) -> Option<String> {
         ("attentions", "0") => {
             let inside = match inside {
                 "group_norm" => "norm",
+                "to_q" | "to_k" | "to_v" | "to_out.0" if names.attention_of_diffusers => inside,
                 "to_q" => "q",
                 "to_k" => "k",
                 "to_v" => "v",

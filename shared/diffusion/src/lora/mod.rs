@@ -22,13 +22,19 @@ pub struct LoraFactors<E: Engine> {
 }
 
 impl<E: Engine> LoraFactors<E> {
-    /// `strength * scale * (x A^T) B^T`. The factor is applied to the narrow middle, where it costs least.
+    /// `strength * scale * (x A^T) B^T` of `x [.., I]`: `[.., O]`. The factor is applied to the narrow middle, where it costs least.
+    ///
+    /// # Errors
+    /// Where `x` is not as wide as the factors, or the engine fails.
     pub fn update(&self, engine: &E, x: &E::Tensor, strength: f32) -> Result<E::Tensor> {
         let middle = self.scaled(engine, engine.linear(x, &self.down, None)?, strength)?;
         engine.linear(&middle, &self.up, None)
     }
 
-    /// The same of a convolution of this geometry.
+    /// The same of a convolution of this geometry: `x [B, H, W, I]` to `[B, H', W', O]`.
+    ///
+    /// # Errors
+    /// As [`LoraFactors::update`].
     pub fn update_convolution(
         &self,
         engine: &E,

@@ -5,7 +5,7 @@
 //! (`lora_unet_down_blocks_1_...`), kohya's with LDM's (`lora_unet_input_blocks_4_1_...`), ComfyUI's
 //! (`diffusion_model.input_blocks.4.1...`) and none at all. [`Layers`] knows them all.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::component::Component;
 use crate::ldm::unet_module;
@@ -143,7 +143,7 @@ pub fn split(name: &str) -> Option<(String, Part)> {
 }
 
 /// A layer of a base model.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Layer {
     /// The network.
     pub component: Component,
@@ -180,6 +180,8 @@ impl Layer {
 #[derive(Clone, Debug, Default)]
 pub struct Layers {
     by_key: HashMap<String, Layer>,
+    /// Those that have a bias, or a shift.
+    biased: HashSet<Layer>,
     /// Width of the UNet's text states, which tells families of models apart.
     context: Option<usize>,
 }
@@ -193,7 +195,21 @@ impl Layers {
                 by_key.insert(key(&name), layer.clone());
             }
         }
-        Self { by_key, context: unet.cross_attention_dim.at(0, "cross_attention_dim").ok() }
+        let context = unet.cross_attention_dim.at(0, "cross_attention_dim").ok();
+        Self { by_key, biased: HashSet::new(), context }
+    }
+
+    /// Of which these have a bias, or a shift.
+    #[must_use]
+    pub fn with_biases(mut self, biased: impl IntoIterator<Item = Layer>) -> Self {
+        self.biased = biased.into_iter().collect();
+        self
+    }
+
+    /// Whether a layer has a bias, or a shift.
+    #[must_use]
+    pub fn has_bias(&self, layer: &Layer) -> bool {
+        self.biased.contains(layer)
     }
 
     /// The layer of that name, by whichever convention.

@@ -107,13 +107,13 @@ pub struct SchedulerConfig {
     /// Shift the schedule so that the last training timestep is pure noise (Lin et al. 2023, algorithm 1).
     #[serde(deserialize_with = "nullable")]
     pub rescale_betas_zero_snr: bool,
-    /// The checkpoint's own wish for Karras sigmas; a sampler is told explicitly.
+    /// The checkpoint's own wish for Karras sigmas, for where nobody says anything ([`NoiseSchedule::karras`](super::NoiseSchedule::karras)).
     #[serde(deserialize_with = "nullable")]
     pub use_karras_sigmas: bool,
-    /// Euler with Karras sigmas: the smallest sigma, in place of the last timestep's.
+    /// With Karras sigmas: the smallest sigma, in place of the last timestep's (Euler) or of the table's (DPM-Solver++).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sigma_min: Option<f64>,
-    /// Euler with Karras sigmas: the largest sigma, in place of the first timestep's.
+    /// With Karras sigmas: the largest sigma, in place of the first timestep's or of the table's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sigma_max: Option<f64>,
     /// The noise level after the last step (Euler and DPM-Solver++).
@@ -187,8 +187,11 @@ impl SchedulerConfig {
 
     /// Fails on options that would change the samples and that no sampler here has.
     pub(super) fn check_supported(&self) -> Result<(), ScheduleError> {
-        let unsupported = |what: String| {
-            let cure = "take a base of SD 1.5, SD 2.1 or SDXL whose schedule does without";
+        const CURE: &str = "take a base of SD 1.5, SD 2.1 or SDXL whose schedule does without";
+        let unsupported = |what: String| Err(ScheduleError::Unsupported(format!("{what}; {CURE}")));
+        // Ways to sample, without which a base is of use, too.
+        let avoidable = |what: String, value: &str| {
+            let cure = format!("write {value} there, which changes pictures a little, or {CURE}");
             Err(ScheduleError::Unsupported(format!("{what}; {cure}")))
         };
         for (name, value) in
@@ -199,18 +202,19 @@ impl SchedulerConfig {
             }
         }
         let text = |name: &str| self.other.get(name).and_then(serde_json::Value::as_str);
-        for flag in
-            ["thresholding", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas", "use_flow_sigmas"]
-        {
-            if self.other.get(flag).and_then(serde_json::Value::as_bool) == Some(true) {
-                return unsupported(format!("`{flag}` is set"));
-            }
+        let is_set = |flag: &&str| self.other.get(*flag).and_then(serde_json::Value::as_bool) == Some(true);
+        let flags = ["thresholding", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas"];
+        if let Some(flag) = flags.into_iter().find(is_set) {
+            return avoidable(format!("`{flag}` is set"), "`false`");
+        }
+        if is_set(&"use_flow_sigmas") {
+            return unsupported("`use_flow_sigmas` is set".into());
         }
         if self.other.get("lambda_min_clipped").is_some_and(serde_json::Value::is_number) {
-            return unsupported("`lambda_min_clipped` is set".into());
+            return avoidable("`lambda_min_clipped` is set".into(), "`-Infinity`");
         }
         if let Some(kind) = text("interpolation_type").filter(|kind| *kind != "linear") {
-            return unsupported(format!("`interpolation_type` is `{kind}`, only `linear` is known"));
+            return avoidable(format!("`interpolation_type` is `{kind}`"), "`linear`");
         }
         if let Some(kind) = text("timestep_type").filter(|kind| *kind != "discrete") {
             return unsupported(format!("`timestep_type` is `{kind}`, only `discrete` is known"));

@@ -2,7 +2,7 @@
 use std::f64::consts::FRAC_PI_2;
 
 use super::error::same_length;
-use super::{BetaSchedule, PredictionType, ScheduleError, SchedulerConfig};
+use super::{BetaSchedule, PredictionType, SamplerKind, ScheduleError, SchedulerConfig};
 
 /// The cumulative product that stands for 0 where a finite sigma is needed: float16's smallest subnormal, as in
 /// diffusers.
@@ -66,6 +66,13 @@ impl NoiseSchedule {
     #[must_use]
     pub fn prediction_type(&self) -> PredictionType {
         self.config.prediction_type
+    }
+
+    /// Whether a sampler spaces its noise levels as Karras et al. do: as it is `asked`, or, where nobody says anything, as the config has it
+    /// (`use_karras_sigmas`) for the samplers that can, as in diffusers.
+    #[must_use]
+    pub fn karras(&self, kind: SamplerKind, asked: Option<bool>) -> bool {
+        asked.unwrap_or(self.config.use_karras_sigmas && kind.supports_karras())
     }
 
     /// Length of the forward process; timesteps are `0..num_train_timesteps()`.

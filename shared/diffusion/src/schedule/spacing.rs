@@ -77,8 +77,9 @@ pub(super) fn sigmas(
         let (largest, smallest) = if kind == SamplerKind::DpmPp2m {
             (table[table.len() - 1], table[0])
         } else {
-            (config.sigma_max.unwrap_or(levels[0]), config.sigma_min.unwrap_or(levels[levels.len() - 1]))
+            (levels[0], levels[levels.len() - 1])
         };
+        let (largest, smallest) = (config.sigma_max.unwrap_or(largest), config.sigma_min.unwrap_or(smallest));
         levels = karras_levels(largest, smallest, levels.len());
         for (t, sigma) in timesteps.iter_mut().zip(&levels) {
             *t = timestep_of(&table, *sigma);

@@ -273,6 +273,8 @@ fn configs_are_read_leniently_and_refused_by_name() {
     ] {
         assert!(matches!(NoiseSchedule::from_json(refused), Err(ScheduleError::Unsupported(_))), "{refused}");
     }
+    let cure = NoiseSchedule::from_json(r#"{"use_exponential_sigmas": true}"#).unwrap_err().to_string();
+    assert!(cure.contains("`use_exponential_sigmas`") && cure.contains("write `false`"), "{cure}");
     assert!(matches!(
         NoiseSchedule::from_json(r#"{"beta_schedule": "sigmoid"}"#),
         Err(ScheduleError::Config(_))

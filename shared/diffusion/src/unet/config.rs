@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::config::{MAX_LAYERS, MAX_WIDTH, OneOrMany, any, at_most, check_sizes, nullable, side};
 use crate::error::{Error, Result};
 
-/// The fields of `UNet2DConditionModel`'s configuration that SD 1.5, SD 2.1 and SDXL use.
+/// The fields of `UNet2DConditionModel`'s configuration that SD 1.5, SD 2.1 and SDXL use. Those that a file lacks are diffusers' defaults.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default)]
 pub struct UNetConfig {
     /// Latent channels in.
     pub in_channels: usize,
@@ -20,139 +21,138 @@ pub struct UNetConfig {
     pub up_block_types: Vec<String>,
     /// `UNetMidBlock2DCrossAttn`, also where a file says nothing; `UNetMidBlock2D`, which is its first ResNet block alone; null: there is no
     /// middle block, as in distilled models.
-    #[serde(default = "default_middle")]
     pub mid_block_type: Option<String>,
     /// ResNet blocks for each level on the way down; one more on the way up.
     pub layers_per_block: OneOrMany,
     /// The number of attention heads of each level (the field's name is a mistake that diffusers keeps).
     pub attention_head_dim: OneOrMany,
     /// The number of attention heads, where a file names it rightly.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub num_attention_heads: Option<OneOrMany>,
     /// Transformer blocks in each attention of each level; a list in the list for layers that differ.
-    #[serde(default = "one")]
     pub transformer_layers_per_block: OneOrMany,
     /// The same on the way up, from the coarsest level, where it is not the way down reversed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub reverse_transformer_layers_per_block: Option<OneOrMany>,
     /// Width of the text states.
     pub cross_attention_dim: OneOrMany,
     /// Linear rather than 1x1 convolution projections around the transformer blocks.
-    #[serde(default)]
     pub use_linear_projection: bool,
     /// Groups of the group norms.
-    #[serde(default = "default_groups")]
     pub norm_num_groups: usize,
     /// Added to the group norms' variances.
-    #[serde(default = "default_eps")]
     pub norm_eps: f32,
     /// Cosines before sines in the timestep embedding.
-    #[serde(default = "yes")]
     pub flip_sin_to_cos: bool,
     /// Shift of the timestep embedding's frequencies.
-    #[serde(default)]
     pub freq_shift: f32,
     /// `text_time` for SDXL.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub addition_embed_type: Option<String>,
     /// Width of the embedding of each of SDXL's six sizes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub addition_time_embed_dim: Option<usize>,
     /// Width of pooled text and embedded sizes together.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub projection_class_embeddings_input_dim: Option<usize>,
     /// Height and width of the latents that the model was trained at, or the smaller of both.
-    #[serde(default, deserialize_with = "side", skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "side", skip_serializing_if = "Option::is_none")]
     pub sample_size: Option<usize>,
     /// `silu`.
-    #[serde(default = "default_act")]
     pub act_fn: String,
     /// `default`.
-    #[serde(default = "usual")]
     pub resnet_time_scale_shift: String,
     /// Self-attention left out; not supported.
-    #[serde(default, deserialize_with = "any")]
+    #[serde(deserialize_with = "any")]
     pub only_cross_attention: bool,
     /// Two cross-attentions; not supported.
-    #[serde(default)]
     pub dual_cross_attention: bool,
     /// Class conditioning; not supported.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub class_embed_type: Option<String>,
     /// Classes by number; not supported.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub num_class_embeds: Option<usize>,
     /// The strength of guidance as an input, as of models of latent consistency (LCM); not supported.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub time_cond_proj_dim: Option<usize>,
     /// Further conditioning through the text states; not supported.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub encoder_hid_dim_type: Option<String>,
     /// Latents moved from 0..=1 to -1..=1; not supported.
-    #[serde(default)]
     pub center_input_sample: bool,
     /// Zeros around what is halved in size: 1.
-    #[serde(default = "default_padding")]
     pub downsample_padding: usize,
     /// What the middle block's results are divided by: 1.
-    #[serde(default = "default_scale")]
     pub mid_block_scale_factor: f32,
     /// What ResNet blocks' results are divided by: 1.
-    #[serde(default = "default_scale")]
     pub resnet_out_scale_factor: f32,
     /// ResNet blocks without a function of the timestep; not supported.
-    #[serde(default, deserialize_with = "nullable")]
+    #[serde(deserialize_with = "nullable")]
     pub resnet_skip_time_act: bool,
     /// `positional`.
-    #[serde(default = "default_time_embedding")]
     pub time_embedding_type: String,
     /// `default`.
-    #[serde(default = "usual")]
     pub attention_type: String,
     /// A function of the timestep's embedding; not supported.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub time_embedding_act_fn: Option<String>,
     /// Another; not supported.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub timestep_post_act: Option<String>,
     /// `UNet2DConditionModel`, for diffusers.
-    #[serde(rename = "_class_name", default = "class_name")]
+    #[serde(rename = "_class_name")]
     pub class_name: String,
 }
 
-fn one() -> OneOrMany {
-    OneOrMany::One(1)
-}
-#[allow(clippy::unnecessary_wraps, reason = "a field's default has the field's type")]
-fn default_middle() -> Option<String> {
-    Some(MIDDLE.to_owned())
-}
-fn default_time_embedding() -> String {
-    "positional".to_owned()
-}
-fn default_groups() -> usize {
-    32
-}
-fn default_eps() -> f32 {
-    1e-5
-}
-fn default_padding() -> usize {
-    1
-}
-fn default_scale() -> f32 {
-    1.0
-}
-fn yes() -> bool {
-    true
-}
-fn default_act() -> String {
-    "silu".to_owned()
-}
-fn usual() -> String {
-    "default".to_owned()
-}
-fn class_name() -> String {
-    "UNet2DConditionModel".to_owned()
+impl Default for UNetConfig {
+    fn default() -> Self {
+        let names = |names: [&str; 4]| names.map(str::to_owned).to_vec();
+        let usual = || "default".to_owned();
+        let cross = "CrossAttnDownBlock2D";
+        let up = "CrossAttnUpBlock2D";
+        Self {
+            in_channels: 4,
+            out_channels: 4,
+            block_out_channels: vec![320, 640, 1280, 1280],
+            down_block_types: names([cross, cross, cross, "DownBlock2D"]),
+            up_block_types: names(["UpBlock2D", up, up, up]),
+            mid_block_type: Some(MIDDLE.to_owned()),
+            layers_per_block: OneOrMany::One(2),
+            attention_head_dim: OneOrMany::One(8),
+            num_attention_heads: None,
+            transformer_layers_per_block: OneOrMany::One(1),
+            reverse_transformer_layers_per_block: None,
+            cross_attention_dim: OneOrMany::One(1280),
+            use_linear_projection: false,
+            norm_num_groups: 32,
+            norm_eps: 1e-5,
+            flip_sin_to_cos: true,
+            freq_shift: 0.0,
+            addition_embed_type: None,
+            addition_time_embed_dim: None,
+            projection_class_embeddings_input_dim: None,
+            sample_size: None,
+            act_fn: "silu".to_owned(),
+            resnet_time_scale_shift: usual(),
+            only_cross_attention: false,
+            dual_cross_attention: false,
+            class_embed_type: None,
+            num_class_embeds: None,
+            time_cond_proj_dim: None,
+            encoder_hid_dim_type: None,
+            center_input_sample: false,
+            downsample_padding: 1,
+            mid_block_scale_factor: 1.0,
+            resnet_out_scale_factor: 1.0,
+            resnet_skip_time_act: false,
+            time_embedding_type: "positional".to_owned(),
+            attention_type: usual(),
+            time_embedding_act_fn: None,
+            timestep_post_act: None,
+            class_name: "UNet2DConditionModel".to_owned(),
+        }
+    }
 }
 
 /// The middle block with a transformer, and the one without.

@@ -86,6 +86,32 @@ impl Module {
         }
     }
 
+    /// A part that is not looked at, because the others are of another kind of adaptation.
+    pub(super) fn stray(&self) -> Option<Part> {
+        use Part::{
+            Alpha, Diff, DiffBias, DoraScale, Down, HadaT1, HadaT2, HadaW1A, HadaW1B, HadaW2A, HadaW2B,
+            LokrT2, LokrW1, LokrW1A, LokrW1B, LokrW2, LokrW2A, LokrW2B, Magnitude, Mid, NormScale, NormShift,
+            Up,
+        };
+        let has = |part| self.part(part).is_some();
+        let own: &[Part] = match self.arithmetic() {
+            _ if has(Diff) => &[Alpha, Diff],
+            _ if has(NormScale) => &[Alpha, NormScale],
+            "LoHa" => &[Alpha, HadaW1A, HadaW1B, HadaW2A, HadaW2B, HadaT1, HadaT2],
+            "LoKr" => &[Alpha, LokrW1, LokrW1A, LokrW1B, LokrW2, LokrW2A, LokrW2B, LokrT2],
+            _ => &[Alpha, Down, Up, Mid],
+        };
+        let whole = has(Diff) || has(NormScale);
+        self.parts().map(|(part, _)| part).find(|part| match part {
+            Magnitude => whole,
+            // Another name of what is there.
+            DoraScale => whole || has(Magnitude),
+            NormShift => has(DiffBias),
+            DiffBias => false,
+            part => !own.contains(part),
+        })
+    }
+
     fn need(&self, part: Part) -> Result<&Value, Fault> {
         self.part(part).ok_or_else(|| format!("its part {part:?} is missing"))
     }

@@ -51,7 +51,12 @@ pub fn translate(
     let path = file.path.clone();
     let modules = file.resolve(target.layers)?;
     match dialect {
-        Dialect::Peft => peft(&modules).map_err(|failed| failed.of(path)),
+        Dialect::Peft => {
+            let (tensors, mut metadata) = peft(&modules).map_err(|failed| failed.of(path))?;
+            // Automatic1111's list takes whatever has metadata and does not say this for SD 1's.
+            metadata.extend(base_version(target).map(|(name, text)| (name.to_owned(), text.to_owned())));
+            Ok((tensors, metadata))
+        }
         Dialect::Kohya => {
             let tensors = kohya(&modules, target.unet).map_err(|failed| failed.of(path))?;
             let metadata = kohya_metadata(&modules, target, title);
@@ -236,6 +241,18 @@ fn kohya(modules: &BTreeMap<Layer, Module>, unet: &UNetConfig) -> Result<NamedTe
     Ok(tensors)
 }
 
+/// What kohya's tools call the base, by which programs list LoRAs for it; only by the second one some of them know SD 2.
+fn base_version(target: Target<'_>) -> [(&'static str, &'static str); 2] {
+    let velocity = target.prediction == PredictionType::VPrediction;
+    let (version, is_second) =
+        match (target.unet.has_text_time(), family(target.layers.context().unwrap_or(0))) {
+            (true, _) => ("sdxl_base_v1-0", "False"),
+            (false, "SD 2") => (if velocity { "sd_v2_v" } else { "sd_v2" }, "True"),
+            (false, _) => ("sd_v1", "False"),
+        };
+    [("ss_base_model_version", version), ("ss_v2", is_second)]
+}
+
 /// What kohya's tools and galleries of models look for (sd-scripts' `ss_` and the `modelspec` of Stability AI).
 fn kohya_metadata(
     modules: &BTreeMap<Layer, Module>,
@@ -249,20 +266,21 @@ fn kohya_metadata(
         Some(module.scale(rank).ok()? * rank as f32)
     });
     let alpha = alphas.fold(0.0f32, f32::max);
-    let context = target.layers.context().unwrap_or(0);
     let velocity = target.prediction == PredictionType::VPrediction;
-    let (version, architecture) = match (target.unet.has_text_time(), family(context)) {
-        (true, _) => ("sdxl_base_v1-0", "stable-diffusion-xl-v1-base"),
-        (false, "SD 2") if velocity => ("sd_v2_v", "stable-diffusion-v2-768-v"),
-        (false, "SD 2") => ("sd_v2", "stable-diffusion-v2-512"),
-        (false, _) => ("sd_v1", "stable-diffusion-v1"),
+    let [version, is_second] = base_version(target);
+    let architecture = match version.1 {
+        "sdxl_base_v1-0" => "stable-diffusion-xl-v1-base",
+        "sd_v2_v" => "stable-diffusion-v2-768-v",
+        "sd_v2" => "stable-diffusion-v2-512",
+        _ => "stable-diffusion-v1",
     };
     let lycoris = modules.values().any(|module| !matches!(module.kind(), "LoRA" | "DoRA"));
     [
         ("ss_network_module", if lycoris { "lycoris.kohya" } else { "networks.lora" }.to_owned()),
         ("ss_network_dim", rank.to_string()),
         ("ss_network_alpha", alpha.to_string()),
-        ("ss_base_model_version", version.to_owned()),
+        (version.0, version.1.to_owned()),
+        (is_second.0, is_second.1.to_owned()),
         ("ss_output_name", title.to_owned()),
         ("modelspec.sai_model_spec", "1.0.0".to_owned()),
         ("modelspec.architecture", format!("{architecture}/lora")),
@@ -276,4 +294,34 @@ fn kohya_metadata(
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests may panic")]
+
+    use super::*;
+
+    /// As kohya's tools write it and Automatic1111 and SD.Next read it.
+    #[test]
+    fn bases_are_called_as_lists_of_loras_know_them() {
+        use PredictionType::{Epsilon, VPrediction};
+        for (fields, prediction, version, second) in [
+            (r#"{"cross_attention_dim": 768}"#, Epsilon, "sd_v1", "False"),
+            (r#"{"cross_attention_dim": 1024}"#, Epsilon, "sd_v2", "True"),
+            (r#"{"cross_attention_dim": 1024}"#, VPrediction, "sd_v2_v", "True"),
+            (
+                r#"{"cross_attention_dim": 2048, "addition_embed_type": "text_time"}"#,
+                VPrediction,
+                "sdxl_base_v1-0",
+                "False",
+            ),
+        ] {
+            let unet: UNetConfig = mudi_diffusion::parse(fields).unwrap();
+            let layers = Layers::new([], &unet);
+            let target = Target { layers: &layers, unet: &unet, prediction, resolution: 512 };
+            let expected = [("ss_base_model_version", version), ("ss_v2", second)];
+            assert_eq!(base_version(target), expected, "{fields}");
+        }
+    }
 }

@@ -91,6 +91,17 @@ pub enum LoraError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Its factors were taken out of the base's weights.
+    #[error(
+        "{}: began with what was taken out of the base's own weights (`init_lora_weights` is `{start}`), so that it does not fit a base that has them; save it again as plain LoRA (in PEFT with `path_initial_model_for_weight_conversion`)",
+        path.display()
+    )]
+    Start {
+        /// The file that says so.
+        path: PathBuf,
+        /// The start of its training, as PEFT calls it.
+        start: String,
+    },
     /// A kind of adaptation that has no factors to attach or to write.
     #[error("{}: `{layer}` is adapted by {kind}, which {purpose}", path.display())]
     Kind {

@@ -7,8 +7,11 @@ use candle_core::{DType, Tensor as Value};
 use mudi_diffusion::lora::names::{Layer, Layers, Part, split};
 
 use super::LoraError;
-use super::metadata::{Defaults, Scale};
+use super::metadata::{ADAPTER_MODEL, Defaults, Scale};
 use crate::weights::{NamedTensors, WeightsError, all_finite, read_safetensors, read_safetensors_metadata};
+
+/// What diffusers calls the file of a LoRA in its folder.
+const DIFFUSERS_FILE: &str = "pytorch_lora_weights.safetensors";
 
 /// The adaptation of one layer.
 #[derive(Clone, Debug)]
@@ -58,6 +61,15 @@ impl Module {
         }
     }
 
+    /// Whether both have the same parts.
+    fn is_same(&self, other: &Self) -> bool {
+        let values = |value: &Value| value.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>();
+        let same = |(a, b): (&Value, &Value)| {
+            a.dims() == b.dims() && matches!((values(a), values(b)), (Ok(a), Ok(b)) if a == b)
+        };
+        self.parts.keys().eq(other.parts.keys()) && self.parts.values().zip(other.parts.values()).all(same)
+    }
+
     /// Width of the text states that it reads, where it adapts a projection of them.
     fn context(&self) -> Option<usize> {
         if !self.name.ends_with("attn2.to_k") && !self.name.ends_with("attn2_to_k") {
@@ -79,11 +91,16 @@ pub struct LoraFile {
 }
 
 impl LoraFile {
-    /// Reads a file of PEFT, diffusers, kohya's tools or LyCORIS. PEFT's `adapter_config.json` beside it counts.
+    /// Reads a file of PEFT, diffusers, kohya's tools or LyCORIS, or a folder that one of the first two has saved. PEFT's
+    /// `adapter_config.json` beside it counts.
     ///
     /// # Errors
     /// A file that cannot be read, or that holds no LoRA.
     pub fn read(path: &Path) -> Result<Self, LoraError> {
+        let within = |name: &&str| path.is_dir() && path.join(name).is_file();
+        if let Some(name) = [ADAPTER_MODEL, DIFFUSERS_FILE].into_iter().find(within) {
+            return Self::read(&path.join(name));
+        }
         let defaults = match Defaults::beside(path)? {
             Some(defaults) => defaults,
             None => Defaults::of_metadata(path, &read_safetensors_metadata(path)?)?,
@@ -118,7 +135,10 @@ impl LoraFile {
             if !finite {
                 return Err(LoraError::NotNumbers { path: path.to_owned(), layer: module.name.clone() });
             }
-            module.parts.insert(part, value);
+            if module.parts.insert(part, value).is_some() {
+                let reason = format!("its part {part:?} is there twice");
+                return Err(LoraError::Layer { path: path.to_owned(), layer: module.name.clone(), reason });
+            }
         }
         if modules.is_empty() {
             return Err(LoraError::NoLora { path: path.to_owned(), example });
@@ -160,7 +180,8 @@ impl LoraFile {
     ///
     /// # Errors
     /// [`LoraError::Family`] for a base of another family, otherwise [`LoraError::Unmatched`] where a layer is not in the
-    /// base, otherwise [`LoraError::Strangers`] where the file adapts more than is read.
+    /// base, otherwise [`LoraError::Layer`] where something of a layer would be left out, otherwise [`LoraError::Strangers`] where the
+    /// file adapts more than is read.
     pub fn resolve(self, layers: &Layers) -> Result<BTreeMap<Layer, Module>, LoraError> {
         let context = self.modules.values().find_map(Module::context);
         if let (Some(lora), Some(base)) = (context, layers.context())
@@ -169,18 +190,35 @@ impl LoraFile {
             return Err(LoraError::Family { path: self.path, lora, base });
         }
         let total = self.modules.len();
-        let mut found = BTreeMap::new();
+        let mut found: BTreeMap<Layer, Module> = BTreeMap::new();
         let mut names = Vec::new();
+        let mut unused = None;
         for (name, module) in self.modules {
-            match layers.find(&name) {
-                Some(layer) => {
-                    found.insert(layer.clone(), module);
+            let Some(layer) = layers.find(&name) else {
+                names.push(name);
+                continue;
+            };
+            let of_bias = module.part(Part::DiffBias).or_else(|| module.part(Part::NormShift)).is_some();
+            let reason = match module.stray() {
+                Some(part) => Some(format!("its part {part:?} has no use beside the others")),
+                None if of_bias && !layers.has_bias(layer) => {
+                    Some("it changes a bias, and the base's layer has none".to_owned())
                 }
-                None => names.push(name),
+                None => None,
+            };
+            unused = unused.or(reason.map(|reason| (name.clone(), reason)));
+            // Some files have everything twice, by diffusers' names and by LDM's.
+            if let Some(other) = found.get(layer).filter(|other| !other.is_same(&module)) {
+                let reason = format!("`{}` is the same layer, and says something else", other.name);
+                unused = unused.or(Some((name, reason)));
             }
+            found.insert(layer.clone(), module);
         }
         if !names.is_empty() {
             return Err(LoraError::Unmatched { path: self.path, total, names });
+        }
+        if let Some((layer, reason)) = unused {
+            return Err(LoraError::Layer { path: self.path, layer, reason });
         }
         if !self.strangers.is_empty() {
             return Err(LoraError::Strangers { path: self.path, names: self.strangers });
@@ -196,5 +234,66 @@ fn network(path: &Path, source: mudi_diffusion::Error) -> WeightsError {
 impl From<LoraError> for WeightsError {
     fn from(error: LoraError) -> Self {
         Self::Lora(Box::new(error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests may panic")]
+
+    use candle_core::Device;
+    use mudi_diffusion::Component;
+    use mudi_diffusion::lora::names::Layers;
+
+    use super::*;
+
+    /// A denoiser of three layers, the first of which has no bias.
+    fn layers() -> Layers {
+        let layer = |path: &str| Layer { component: Component::Unet, path: path.to_owned() };
+        let unet = mudi_diffusion::parse("{}").unwrap();
+        Layers::new(["a.to_q", "a.norm1", "conv_in"].map(layer), &unet)
+            .with_biases(["a.norm1", "conv_in"].map(layer))
+    }
+
+    fn resolved(names: &[&str]) -> Result<usize, String> {
+        // A name that begins so has another value.
+        let of = |name: &str| {
+            Value::full(f32::from(name.starts_with("lora_unet_")), (1, 1), &Device::Cpu).unwrap()
+        };
+        let tensors = names.iter().map(|name| ((*name).to_owned(), of(name))).collect();
+        LoraFile::from_tensors(Path::new("some.safetensors"), tensors, None)
+            .and_then(|file| file.resolve(&layers()))
+            .map(|found| found.len())
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn nothing_of_a_layer_is_left_out() {
+        let factors = ["unet.a.to_q.lora_A.weight", "unet.a.to_q.lora_B.weight"];
+        let with = |more: &[&str]| resolved(&[&factors[..], more].concat());
+        assert_eq!(with(&["unet.a.to_q.lora_magnitude_vector", "lora_unet_conv_in.diff_b"]), Ok(2));
+        assert_eq!(with(&["lora_unet_a_norm1.w_norm", "lora_unet_a_norm1.b_norm"]), Ok(2));
+        assert_eq!(with(&["a.to_q.lora_down.weight", "a.to_q.lora_up.weight"]), Ok(1), "the same twice");
+        for (more, words) in [
+            // Adapters with and without a name, and a name of each convention.
+            (&["unet.a.to_q.lora_A.default.weight"][..], &["unet.a.to_q", "Down", "twice"][..]),
+            (
+                &["lora_unet_a_to_q.lora_down.weight", "lora_unet_a_to_q.lora_up.weight"],
+                &["unet.a.to_q", "lora_unet_a_to_q", "same layer"],
+            ),
+            (&["unet.a.to_q.hada_w1_a"], &["unet.a.to_q", "Down", "no use"]),
+            (&["unet.a.to_q.diff"], &["unet.a.to_q", "Down", "no use"]),
+            (
+                &["unet.a.to_q.lora_magnitude_vector", "unet.a.to_q.dora_scale"],
+                &["unet.a.to_q", "DoraScale", "no use"],
+            ),
+            (&["unet.a.to_q.diff_b"], &["unet.a.to_q", "bias", "none"]),
+        ] {
+            let error = with(more).unwrap_err();
+            assert!(error.contains("some.safetensors"), "{error}");
+            for word in words {
+                assert!(error.contains(word), "{more:?}: {word:?} is not in: {error}");
+            }
+        }
     }
 }

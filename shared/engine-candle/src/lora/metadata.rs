@@ -10,8 +10,13 @@ use crate::weights::WeightsError;
 /// The entry of a file's metadata in which diffusers keeps PEFT's configurations.
 pub const ADAPTER_ENTRY: &str = "lora_adapter_metadata";
 
-/// What PEFT calls its configuration beside `adapter_model.safetensors`.
+/// What PEFT calls its weights, and its configuration beside them.
+pub(super) const ADAPTER_MODEL: &str = "adapter_model.safetensors";
 const ADAPTER_CONFIG: &str = "adapter_config.json";
+
+/// Starts of training of PEFT's that take from the base's weights what the factors begin with: on the weights as they are, the file
+/// means something else.
+const CHANGING: [&str; 4] = ["pissa", "olora", "corda", "loftq"];
 
 /// Alphas by layer: one configuration for each network, found by what a layer's name starts with.
 #[derive(Clone, Debug, Default)]
@@ -49,6 +54,11 @@ impl Config {
             let numbers = entries.iter().filter_map(|(pattern, value)| Some((pattern, value.number()?)));
             numbers.map(|(pattern, value)| Ok((Pattern::new(pattern)?, value))).collect()
         };
+        if let Some(Loose::Text(start)) = field("init_lora_weights")
+            && CHANGING.iter().any(|known| start.to_ascii_lowercase().starts_with(known))
+        {
+            return Err(Fault::Start(start.clone()));
+        }
         Ok(Self {
             // LoHa and LoKr of PEFT have the short name.
             alpha: number("lora_alpha").or_else(|| number("alpha")).map(|alpha| alpha as f32),
@@ -67,7 +77,7 @@ impl Defaults {
 
     /// `adapter_config.json` beside the file, of a folder that PEFT has saved.
     pub(super) fn beside(path: &Path) -> Result<Option<Self>, LoraError> {
-        if path.file_name().is_none_or(|name| name != "adapter_model.safetensors") {
+        if path.file_name().is_none_or(|name| name != ADAPTER_MODEL) {
             return Ok(None);
         }
         let config = path.with_file_name(ADAPTER_CONFIG);
@@ -141,6 +151,22 @@ mod tests {
             assert_eq!(of_metadata(&metadata).unwrap().of("unet.a"), Scale::default(), "{broken}");
         }
         assert_eq!(Defaults::of_alpha(Some(1.0)).of("anything").alpha, Some(1.0));
+    }
+
+    #[test]
+    fn factors_that_were_taken_out_of_the_base_are_refused() {
+        let read = |start: &str| {
+            let text = format!(r#"{{"unet.lora_alpha": 8, "unet.init_lora_weights": {start}}}"#);
+            let metadata = BTreeMap::from([(ADAPTER_ENTRY.to_owned(), text)]);
+            Defaults::of_metadata(Path::new("a.safetensors"), &metadata).map_err(|error| error.to_string())
+        };
+        for start in ["true", "false", "null", r#""gaussian""#, r#""orthogonal""#] {
+            assert_eq!(read(start).unwrap().of("unet.a").alpha, Some(8.0), "{start}");
+        }
+        for start in [r#""pissa_niter_16""#, r#""olora""#] {
+            let error = read(start).unwrap_err();
+            assert!(error.contains("a.safetensors") && error.contains(start.trim_matches('"')), "{error}");
+        }
     }
 
     /// As PEFT's `get_pattern_key` finds them.

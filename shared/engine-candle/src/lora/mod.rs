@@ -89,14 +89,17 @@ fn magnitude_in_file(name: &str) -> String {
 /// # Errors
 /// Configurations that are not supported.
 pub fn layers(unet: &UNetConfig, text: &[ClipTextConfig]) -> Result<Layers> {
-    let mut all = Vec::new();
+    let (mut all, mut biased) = (Vec::new(), Vec::new());
     let mut add = |component: Component, shapes: Shapes| {
-        use ParameterKind::{Convolution, Linear, NormScale};
-        let weights =
-            shapes.made.into_iter().filter(|made| matches!(made.kind, Linear | Convolution | NormScale));
-        all.extend(weights.filter_map(|made| {
-            Some(Layer { component, path: made.name.strip_suffix(".weight")?.to_owned() })
-        }));
+        use ParameterKind::{Bias, Convolution, Linear, NormScale, NormShift};
+        for made in shapes.made {
+            let (kept, end) = match made.kind {
+                Linear | Convolution | NormScale => (&mut all, ".weight"),
+                Bias { .. } | NormShift => (&mut biased, ".bias"),
+                _ => continue,
+            };
+            kept.extend(made.name.strip_suffix(end).map(|path| Layer { component, path: path.to_owned() }));
+        }
     };
     let mut shapes = Shapes::default();
     UNet::<CandleEngine>::new(unet.clone(), &mut shapes)?;
@@ -106,7 +109,7 @@ pub fn layers(unet: &UNetConfig, text: &[ClipTextConfig]) -> Result<Layers> {
         ClipText::<CandleEngine>::new(config.clone(), &mut shapes)?;
         add(component, shapes);
     }
-    Ok(Layers::new(all, unet))
+    Ok(Layers::new(all, unet).with_biases(biased))
 }
 
 /// Removes every LoRA from the layers of a network.

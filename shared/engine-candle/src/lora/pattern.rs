@@ -14,6 +14,7 @@ pub(super) enum Loose {
     Map(Vec<(String, Loose)>),
     Number(f64),
     Bool(bool),
+    Text(String),
     Other,
 }
 
@@ -57,8 +58,8 @@ impl<'de> Visitor<'de> for LooseVisitor {
         Ok(Loose::Number(value))
     }
 
-    fn visit_str<E>(self, _: &str) -> Result<Loose, E> {
-        Ok(Loose::Other)
+    fn visit_str<E>(self, text: &str) -> Result<Loose, E> {
+        Ok(Loose::Text(text.to_owned()))
     }
 
     fn visit_unit<E>(self) -> Result<Loose, E> {
@@ -79,15 +80,21 @@ impl<'de> Visitor<'de> for LooseVisitor {
     }
 }
 
-/// A pattern that cannot be read.
-pub(super) struct Fault {
-    pattern: String,
-    reason: String,
+/// What is wrong with a configuration.
+pub(super) enum Fault {
+    /// A pattern that cannot be read.
+    Pattern { pattern: String, reason: String },
+    /// A start of training that is not known.
+    Start(String),
 }
 
 impl Fault {
     pub(super) fn of(self, path: &Path) -> LoraError {
-        LoraError::Pattern { path: path.to_owned(), pattern: self.pattern, reason: self.reason }
+        let path = path.to_owned();
+        match self {
+            Self::Pattern { pattern, reason } => LoraError::Pattern { path, pattern, reason },
+            Self::Start(start) => LoraError::Start { path, start },
+        }
     }
 }
 
@@ -116,7 +123,7 @@ impl Pattern {
             .map_err(|error| {
                 let reason = error.to_string();
                 let reason = reason.lines().last().unwrap_or_default().to_owned();
-                Fault { pattern: pattern.to_owned(), reason }
+                Fault::Pattern { pattern: pattern.to_owned(), reason }
             })
     }
 

@@ -136,6 +136,8 @@ pub enum OtherFormat {
     Gguf,
     /// What a checkout of git holds in place of a large file.
     LfsPointer,
+    /// What PyTorch writes unless it is told otherwise.
+    Pickle,
     /// A page, as a site answers where it has no file or wants to know who asks.
     Page,
     /// Something else.
@@ -147,6 +149,7 @@ impl OtherFormat {
     pub(super) fn of(start: &[u8]) -> Self {
         match start {
             [b'G', b'G', b'U', b'F', ..] => Self::Gguf,
+            [b'P', b'K', 3, 4, ..] | [0x80, 2..=5, ..] => Self::Pickle,
             _ if start.starts_with(b"version ") => Self::LfsPointer,
             [b'<', ..] => Self::Page,
             _ => Self::Unknown,
@@ -160,6 +163,9 @@ impl OtherFormat {
             }
             Self::LfsPointer => {
                 "this is not the model but a pointer of Git LFS to it; download the file itself (`git lfs pull`)"
+            }
+            Self::Pickle => {
+                "this is a pickle of PyTorch's, which can run any code when it is read; take the file as .safetensors, or convert it with a tool and a source that you trust"
             }
             Self::Page => {
                 "this is a web page and not the model; download it again, where needed with your account"

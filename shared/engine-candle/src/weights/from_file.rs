@@ -194,9 +194,9 @@ impl FileWeights {
 
     /// A weight in fp8 times the scale that the file keeps beside it.
     fn scaled(&mut self, name: &str, value: Value) -> Result<Value, WeightsError> {
-        let Some(layer) = name.strip_suffix(".weight").filter(|_| value.dtype() == DType::F8E4M3) else {
-            return Ok(value);
-        };
+        // Those in e5m2 have become f16.
+        let is_fp8 = matches!(value.dtype(), DType::F8E4M3 | DType::F16);
+        let Some(layer) = name.strip_suffix(".weight").filter(|_| is_fp8) else { return Ok(value) };
         for end in SCALES {
             let scale_name = format!("{layer}.{end}");
             let Some(scale) = self.file.read(&scale_name)? else { continue };

@@ -92,10 +92,12 @@ impl SafetensorsFile {
     /// The tensor of that name, on the CPU; none where there is none.
     pub(crate) fn read(&mut self, name: &str) -> Result<Option<Value>, WeightsError> {
         let Some(info) = self.tensors.get(name) else { return Ok(None) };
-        let dtype = read_as(info.dtype).ok_or_else(|| WeightsError::Type {
+        let is_e5m2 = info.dtype == Dtype::F8_E5M2;
+        let dtype = if is_e5m2 { Some(DType::F16) } else { read_as(info.dtype) };
+        let dtype = dtype.ok_or_else(|| WeightsError::Type {
             path: self.path.clone(),
             name: name.to_owned(),
-            dtype: called(info.dtype),
+            dtype: format!("{:?}", info.dtype),
         })?;
         let (first, end) = info.data_offsets;
         let mut bytes = vec![0; end - first];
@@ -103,6 +105,10 @@ impl SafetensorsFile {
             .seek(SeekFrom::Start(self.start + first as u64))
             .and_then(|_| self.file.read_exact(&mut bytes))
             .map_err(|source| WeightsError::Read { path: self.path.clone(), source })?;
+        if is_e5m2 {
+            // Such a value is the upper byte of the same one in f16.
+            bytes = bytes.into_iter().flat_map(|upper| [0, upper]).collect();
+        }
         Value::from_raw_buffer(&bytes, dtype, &info.shape, &Device::Cpu).map(Some).map_err(|error| {
             WeightsError::Format {
                 path: self.path.clone(),
@@ -127,12 +133,4 @@ impl SafetensorsFile {
 fn read_as(dtype: Dtype) -> Option<DType> {
     let opaque = |dtype: &DType| matches!(dtype, DType::F8E8M0 | DType::F6E2M3 | DType::F6E3M2 | DType::F4);
     DType::try_from(dtype).ok().filter(|dtype| !opaque(dtype))
-}
-
-/// What people call a type.
-fn called(dtype: Dtype) -> String {
-    match dtype {
-        Dtype::F8_E5M2 => "fp8 e5m2".to_owned(),
-        other => format!("{other:?}"),
-    }
 }

@@ -65,6 +65,17 @@ fn layers_may_have_transformers_of_different_depths_and_the_middle_may_lack() {
 }
 
 #[test]
+fn what_a_configuration_does_not_say_is_diffusers_default() {
+    let config: UNetConfig = serde_json::from_str("{}").unwrap();
+    let depths = config.transformers().unwrap();
+    let attends: Vec<bool> = depths.iter().map(Option::is_some).collect();
+    let (down, middle, up) = ([[true; 2]; 3].concat(), [true, false], [[true; 3]; 3].concat());
+    assert_eq!(attends, [&down[..], &[false; 2], &middle, &[false; 3], &up].concat());
+    assert_eq!(config.cross_attention_dim.at(0, "cross_attention_dim").unwrap(), 1280);
+    assert_eq!(config.block_out_channels, [320, 640, 1280, 1280]);
+}
+
+#[test]
 fn what_diffusers_reads_as_one_value_or_as_several_is_read_as_both() {
     let mut config = serde_json::to_value(sdxl()).unwrap();
     assert!(config.as_object().unwrap().values().all(|value| !value.is_null()), "{config}");
