@@ -1,20 +1,13 @@
 //! Every network against diffusers and transformers, on the same random weights.
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
+use mudi_diffusion::Parameters;
 use mudi_diffusion::clip::ClipText;
+use mudi_diffusion::taesd::{TaesdConfig, TaesdDecoder, TaesdEncoder};
 use mudi_diffusion::unet::{AddedConditioning, UNet, UNetInput};
 use mudi_diffusion::vae::{VaeDecoder, VaeEncoder};
 use mudi_engine_candle::{CandleEngine, Tensor, nchw};
-use mudi_tests::golden::{engines, error_of_range, fixture, network, tensors, values};
-
-/// f32 on both sides: what is left is the order of additions.
-const TOLERANCE: f32 = 1e-5;
-
-fn assert_close(what: &str, found: &[f32], expected: &[f32]) {
-    let error = error_of_range(found, expected);
-    println!("{what}: max error {error:.2e} of the range");
-    assert!(error <= TOLERANCE, "{what}: {error:.2e}");
-}
+use mudi_tests::golden::{assert_close, engines, fixture, network, tensors, values};
 
 fn unet_against(base: &str, golden: &str) {
     engines().iter().for_each(|engine| unet_on(engine, base, golden));
@@ -127,4 +120,24 @@ fn vae_on(engine: &CandleEngine) {
     let image = decoder.forward(engine, &nchw::to_channels_last(&golden["sample"]).unwrap()).unwrap();
     let image = nchw::to_channels_first(&image).unwrap();
     assert_close("vae decoder", &values(&image), &values(&golden["out.sample"]));
+}
+
+#[test]
+fn taesd() {
+    engines().iter().for_each(taesd_on);
+}
+
+fn taesd_on(engine: &CandleEngine) {
+    let new = |config: TaesdConfig, parameters: &mut dyn Parameters<CandleEngine>| {
+        Ok((TaesdEncoder::new(&config, parameters)?, TaesdDecoder::new(&config, parameters)?))
+    };
+    let (encoder, decoder) =
+        network(engine, "taesd-tiny/vae", "diffusion_pytorch_model.safetensors", true, new);
+    let golden = tensors("taesd-tiny/golden.safetensors");
+    let latents = encoder.forward(engine, &nchw::to_channels_last(&golden["pixels"]).unwrap()).unwrap();
+    let latents = nchw::to_channels_first(&latents).unwrap();
+    assert_close("taesd encoder", &values(&latents), &values(&golden["out.latents"]));
+    let image = decoder.forward(engine, &nchw::to_channels_last(&golden["latents"]).unwrap()).unwrap();
+    let image = nchw::to_channels_first(&image).unwrap();
+    assert_close("taesd decoder", &values(&image), &values(&golden["out.sample"]));
 }

@@ -1,5 +1,8 @@
 //! What a browser paints is what the server makes: the same model, layout, seed and text, on both engines.
 
+#[path = "preview/taesd.rs"]
+mod taesd;
+
 use std::path::Path;
 
 use image::{Rgb, RgbImage};
@@ -57,7 +60,7 @@ fn wish(prompt: &str, negative: &str, steps: usize) -> Wish {
         gamma: 0.0,
         seed: SEED,
         sampler: SamplerKind::default(),
-        karras: false,
+        karras: None,
         steps,
         guidance: 5.0,
         lora_scale: 1.0,

@@ -87,17 +87,26 @@ pub(super) fn LivePictures(work: Work) -> impl IntoView {
         live.job.with(|job| job.kind == JobKind::Generate && job.state == JobState::Running)
     });
     let step = Memo::new(move |_| live.job.with(|job| (job.stage.clone(), job.step)));
-    Effect::new(move |_| {
+    Effect::new(move |ran| {
         step.with(|_| ());
-        if running.get() {
+        let runs = running.get();
+        if runs {
+            if ran != Some(true) {
+                live.drawn.set_value(0);
+            }
             // Before the first step there is nothing.
             if live.job.with_untracked(|job| job.step > 0) {
                 live.fetch();
             }
         } else {
             live.shown.set(None);
-            live.drawn.set_value(0);
+            // What is still on its way is later than all that may be drawn.
+            live.drawn.set_value(u64::MAX);
+            // A finished job's card may stay for long; the worker's memory need not.
+            live.bridge.set_value(None);
+            live.stage.set(Stage::Colours);
         }
+        runs
     });
     let canvas = move |(number, node): (usize, NodeRef<html::Canvas>)| {
         let hidden = move || live.shown.get().is_none_or(|drawn| number >= drawn.count);
@@ -164,6 +173,9 @@ impl Live {
         let [count, height, width, _] = latents.shape;
         // Later steps and later pictures have larger numbers.
         let number = u64::from(latents.first) << 32 | u64::from(latents.step);
+        if self.drawn.get_value() >= number {
+            return;
+        }
         self.steps.set_value(latents.steps);
         // The canvases are there before something is drawn on them.
         if self.shown.get_untracked().is_none() {
@@ -208,30 +220,32 @@ impl Live {
             None
         };
         match model {
-            Some(model) => self.employ(WORKERS[0], model),
+            Some(model) => {
+                self.model.try_set_value(Some(model));
+                self.employ(WORKERS[0]);
+            }
             None => drop(self.stage.try_set(Stage::Never)),
         }
     }
 
-    fn employ(self, script: &'static str, model: PreviewModel) {
-        // The page may be gone.
-        if self.stage.try_get_untracked().is_none() {
+    fn employ(self, script: &'static str) {
+        // The page may be gone, or the job over.
+        if self.stage.try_get_untracked() != Some(Stage::Starting) {
             return;
         }
         // Both workers speak the same.
         let mut spawner = PreviewWorker::<ByGpu>::spawner();
-        let again = model.clone();
         let told = move |tell| {
             let Tell::Latents(tell) = tell else { return };
             match tell {
                 LatentsTell::Ready { gpu } => drop(self.stage.try_set(Stage::Ready { gpu })),
                 LatentsTell::Large { bytes } => drop(self.stage.try_set(Stage::Large { bytes })),
                 LatentsTell::NoDevice => {
-                    let model = again.clone();
+                    self.stage.try_set(Stage::Starting);
                     // Not from within the answer of the worker that is let go.
                     spawn_local(async move {
                         TimeoutFuture::new(0).await;
-                        self.employ(WORKERS[1], model);
+                        self.employ(WORKERS[1]);
                     });
                 }
                 LatentsTell::Decoded { number, width, height, pictures } => {
@@ -242,7 +256,6 @@ impl Live {
         };
         let bridge = spawner.with_loader(true).callback(told).spawn(script);
         self.bridge.set_value(Some(bridge));
-        self.model.set_value(Some(model));
         self.open(false);
     }
 

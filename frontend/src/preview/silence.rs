@@ -6,32 +6,33 @@ use leptos::task::spawn_local;
 
 use crate::browser;
 
-/// How long a worker may take until it says its first word, in milliseconds. What has no WebAssembly as it needs it says none.
-const START: f64 = 15_000.0;
-/// How long it may say nothing after that.
-const SILENCE: f64 = 60_000.0;
 /// How often it is looked, in milliseconds.
 const BEAT: u32 = 1000;
+/// How often a worker may be found to have said nothing yet. What has no WebAssembly as it needs it says nothing. Looks are counted and not
+/// time: while a browser or a machine sleeps nobody looks, and no worker can say anything.
+const START: u32 = 15;
+/// How often it may be found to say nothing after that.
+const SILENCE: u32 = 60;
 
 /// What is known of the worker in a place that has one at a time.
 #[derive(Clone, Copy)]
 pub(crate) struct Silence {
     /// Counts workers.
     number: StoredValue<u32>,
-    /// When it said something last, or nothing was expected of it.
-    since: StoredValue<f64>,
+    /// How often it was looked since it said something last, or nothing was expected of it.
+    looks: StoredValue<u32>,
     /// Whether it has said anything.
     spoken: StoredValue<bool>,
 }
 
 impl Silence {
     pub(crate) fn new() -> Self {
-        Self { number: StoredValue::new(0), since: StoredValue::new(0.0), spoken: StoredValue::new(false) }
+        Self { number: StoredValue::new(0), looks: StoredValue::new(0), spoken: StoredValue::new(false) }
     }
 
     /// The worker has said something.
     pub(crate) fn broken(self) {
-        self.since.try_set_value(browser::ticks());
+        self.looks.try_set_value(0);
         self.spoken.try_set_value(true);
     }
 
@@ -39,7 +40,7 @@ impl Silence {
     /// is told whether it ever said anything.
     pub(crate) fn watch(self, owes: impl Fn() -> bool + 'static, fell: impl Fn(bool) + 'static) {
         self.number.update_value(|number| *number += 1);
-        self.since.set_value(browser::ticks());
+        self.looks.set_value(0);
         self.spoken.set_value(false);
         let number = self.number.get_value();
         spawn_local(async move {
@@ -49,14 +50,15 @@ impl Silence {
                 if self.number.try_get_value() != Some(number) {
                     return;
                 }
-                let (now, spoken) = (browser::ticks(), self.spoken.get_value());
-                let patience = if spoken { SILENCE } else { START };
+                let spoken = self.spoken.get_value();
+                let mut looks = self.looks.get_value() + 1;
                 if browser::document().hidden() || !owes() {
-                    self.since.set_value(now);
-                } else if now - self.since.get_value() > patience {
-                    self.since.set_value(now);
+                    looks = 0;
+                } else if looks > if spoken { SILENCE } else { START } {
+                    looks = 0;
                     fell(spoken);
                 }
+                self.looks.set_value(looks);
             }
         });
     }

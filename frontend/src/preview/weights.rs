@@ -27,7 +27,8 @@ fn words(error: &JsValue) -> String {
 
 /// The browser's cache; none on pages that were not loaded safely, and in private windows.
 async fn cache(name: &str) -> Option<Cache> {
-    let storage = scope().caches().ok()?;
+    // On a page that was not, there is no such thing, and asking it would be the program's end.
+    let storage = scope().caches().ok().filter(|storage| !storage.is_undefined())?;
     JsFuture::from(storage.open(name)).await.ok()?.dyn_into().ok()
 }
 
@@ -45,20 +46,28 @@ async fn tidy(cache: &Cache, model: &[PreviewFile]) {
 
 /// Reads an answer, of about `size` bytes, bit by bit; `progress` is told of each.
 async fn body(response: &Response, size: u64, progress: &mut impl FnMut(u64)) -> Result<Vec<u8>, String> {
-    read(response, size, progress)
+    // What grows is copied, and for a moment there twice. Where there is no room a program would end without a word.
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(size as usize).map_err(|_| {
+        "this page has no memory left for it; close other pages and programs, and try again".to_owned()
+    })?;
+    read(response, &mut bytes, progress)
         .await
-        .map_err(|error| format!("the connection broke ({}); check it, and try again", words(&error)))
+        .map_err(|error| format!("the connection broke ({}); check it, and try again", words(&error)))?;
+    Ok(bytes)
 }
 
-async fn read(response: &Response, size: u64, progress: &mut impl FnMut(u64)) -> Result<Vec<u8>, JsValue> {
-    let Some(stream) = response.body() else { return Ok(Vec::new()) };
+async fn read(
+    response: &Response,
+    bytes: &mut Vec<u8>,
+    progress: &mut impl FnMut(u64),
+) -> Result<(), JsValue> {
+    let Some(stream) = response.body() else { return Ok(()) };
     let reader: ReadableStreamDefaultReader = stream.get_reader().dyn_into()?;
-    // What grows is copied, and for a moment there twice.
-    let mut bytes = Vec::with_capacity(size as usize);
     loop {
         let chunk = JsFuture::from(reader.read()).await?;
         if js_sys::Reflect::get(&chunk, &"done".into())?.is_truthy() {
-            return Ok(bytes);
+            return Ok(());
         }
         let part: Uint8Array = js_sys::Reflect::get(&chunk, &"value".into())?.dyn_into()?;
         progress(u64::from(part.length()));
@@ -139,13 +148,12 @@ async fn file(
     }
     if !is(&bytes, sha256) {
         return Err(
-            "a file of the model comes damaged; try again, or tell whoever hosts this server".to_owned()
+            "a file of the model arrives damaged; try again, or tell whoever hosts this server".to_owned()
         );
     }
     if let Some(cache) = cache {
-        let copy = Uint8Array::from(bytes.as_slice());
-        if let Ok(response) = Response::new_with_opt_buffer_source(Some(&copy)) {
-            // A full disk only means that the file is fetched again next time.
+        // The answer has a copy of its own. Where there is no room for one, or on the disk, the file is fetched again next time.
+        if let Ok(response) = Response::new_with_opt_u8_array(Some(&mut bytes)) {
             let _ = JsFuture::from(cache.put_with_str(&key, &response)).await;
         }
     }

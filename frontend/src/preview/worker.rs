@@ -220,7 +220,7 @@ fn full(wish: &Wish) -> mudi_preview::Wish {
         gamma: wish.gamma,
         seed: wish.seed,
         sampler: mudi_diffusion::schedule::SamplerKind::default(),
-        karras: false,
+        karras: None,
         steps: wish.steps as usize,
         guidance: wish.guidance,
         lora_scale: 1.0,

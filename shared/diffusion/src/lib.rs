@@ -14,6 +14,7 @@ pub mod lora;
 pub mod nn;
 pub mod schedule;
 pub mod shapes;
+pub mod taesd;
 pub mod texts;
 pub mod tokenizer;
 pub mod unet;

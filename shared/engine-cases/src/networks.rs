@@ -4,6 +4,7 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 
 use mudi_diffusion::clip::{ClipText, ClipTextConfig};
+use mudi_diffusion::taesd::{TaesdConfig, TaesdDecoder, TaesdEncoder};
 use mudi_diffusion::unet::{AddedConditioning, UNet, UNetConfig, UNetInput};
 use mudi_diffusion::vae::{VaeConfig, VaeDecoder, VaeEncoder};
 use mudi_diffusion::{Engine, ParameterKind, Parameters, Result, parse};
@@ -96,6 +97,9 @@ const BASES: [Base; 3] = [base!("sdxl-tiny"), base!("sd21-tiny"), base!("sd15-ti
 
 /// SDXL's second text encoder, with a projection.
 const TEXT_2: &str = include_str!("../../../tests/fixtures/sdxl-tiny/text_encoder_2/config.json");
+/// A tiny autoencoder, smaller than it.
+const TAESD: &str = r#"{"_class_name": "AutoencoderTiny", "encoder_block_out_channels": [8, 8, 8], "num_encoder_blocks": [1, 2, 1],
+    "decoder_block_out_channels": [12, 12, 12], "num_decoder_blocks": [2, 1, 1]}"#;
 const SAM: &str = include_str!("../../../tests/fixtures/sam-tiny/config.json");
 
 /// A configuration that the fixtures are known to have.
@@ -192,6 +196,14 @@ pub fn networks<E: Engine + 'static>() -> Vec<Network<E>> {
             decoder.forward(engine, &input(engine, 1, &[2, 6, 5, config.latent_channels])?)
         }));
     }
+    networks.push(network("taesd encoder".to_owned(), |engine| {
+        let encoder = TaesdEncoder::new(&config::<TaesdConfig>(TAESD)?, &mut RandomWeights::new(engine))?;
+        encoder.forward(engine, &input(engine, 1, &[1, 24, 16, 3])?)
+    }));
+    networks.push(network("taesd decoder".to_owned(), |engine| {
+        let decoder = TaesdDecoder::new(&config::<TaesdConfig>(TAESD)?, &mut RandomWeights::new(engine))?;
+        decoder.forward(engine, &input(engine, 1, &[2, 6, 5, 4])?)
+    }));
     networks.push(network("sdxl-tiny second text encoder".to_owned(), |engine| text(engine, TEXT_2)));
     networks.push(network("sam-tiny".to_owned(), sam));
     networks.push(network("sam-tiny decoder, a click".to_owned(), |engine| sam_decoder(engine, false)));

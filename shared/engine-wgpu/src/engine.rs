@@ -17,6 +17,11 @@ use crate::recorder::{Dispatch, Recorder, Work};
 use crate::settings::Settings;
 use crate::tensor::Tensor;
 
+/// Workgroups along one axis of a dispatch, as WebGPU limits them.
+const MOST_GROUPS: usize = 65_535;
+/// Bytes that are on their way to the GPU when they are sent. Browsers may keep a copy of them until then: of a model, all of it once more.
+const UPLOADS: u64 = 64 << 20;
+
 /// The engine. Cheap to clone; clones share the GPU, the compiled kernels and the memory.
 #[derive(Clone, Debug)]
 pub struct WgpuEngine {
@@ -122,6 +127,9 @@ impl WgpuEngine {
     fn upload(&self, shape: &[usize], bytes: &[u8]) -> Result<Tensor> {
         let tensor = self.allocate(shape, bytes.len() as u64, Writer::Cpu)?;
         self.inner.gpu.queue.write_buffer(tensor.buffer(), 0, bytes);
+        if self.inner.recorder.borrow_mut().uploaded(bytes.len() as u64) > UPLOADS {
+            self.send(|_| ());
+        }
         Ok(tensor)
     }
 
@@ -131,14 +139,16 @@ impl WgpuEngine {
         self.upload(&[values.len()], &bytes)
     }
 
-    /// Cuts `rows`, each of so many floating point operations, into parts of whole `tile`s that one dispatch may do.
+    /// Cuts `rows`, each of so many floating point operations, into parts of whole `tile`s that one dispatch may do, by its time and by
+    /// its workgroups, of which each takes a tile.
     pub(crate) fn parts(
         &self,
         rows: usize,
         tile: usize,
         flops_of_a_row: f64,
     ) -> impl Iterator<Item = Range<usize>> + use<> {
-        let most = ((self.inner.settings.budget / flops_of_a_row) as usize / tile).max(1) * tile;
+        let most =
+            ((self.inner.settings.budget / flops_of_a_row) as usize / tile).clamp(1, MOST_GROUPS) * tile;
         (0..rows).step_by(most).map(move |first| first..rows.min(first.saturating_add(most)))
     }
 

@@ -23,14 +23,9 @@ pub enum GpuError {
         /// What the browser or the driver says.
         reason: String,
     },
-    /// The device has no memory left.
-    #[error(
-        "the GPU is out of memory ({reason}); close other programs and pages that use it, or do without it"
-    )]
-    OutOfMemory {
-        /// What the browser or the driver says.
-        reason: String,
-    },
+    /// The device has no memory left. Nobody says more of it.
+    #[error("the GPU is out of memory; close other programs and pages that use it, or do without it")]
+    OutOfMemory,
     /// The driver refused what it was asked for.
     #[error("the GPU's driver refused a command ({reason})")]
     Refused {

@@ -149,7 +149,7 @@ impl Gpu {
 
 fn named(error: wgpu::Error) -> GpuError {
     match error {
-        wgpu::Error::OutOfMemory { source } => GpuError::OutOfMemory { reason: source.to_string() },
+        wgpu::Error::OutOfMemory { .. } => GpuError::OutOfMemory,
         wgpu::Error::Validation { description, .. } | wgpu::Error::Internal { description, .. } => {
             GpuError::Refused { reason: description }
         }

@@ -36,6 +36,8 @@ pub(crate) struct Recorder {
     stride: u64,
     /// Floating point operations that have been recorded and not sent.
     pub(crate) pending: f64,
+    /// Bytes that have been written since something was sent.
+    uploads: u64,
     pub(crate) work: Work,
 }
 
@@ -49,7 +51,7 @@ impl Recorder {
     pub(crate) fn new(uniform_alignment: u64) -> Self {
         let stride = LARGEST_PARAMETERS.next_multiple_of(uniform_alignment.max(1));
         let (dispatches, pages) = (Vec::new(), Vec::new());
-        Self { dispatches, pages, page: 0, stride, pending: 0.0, work: Work::default() }
+        Self { dispatches, pages, page: 0, stride, pending: 0.0, uploads: 0, work: Work::default() }
     }
 
     /// Places the parameters of a dispatch; the buffer and the offset where they will be.
@@ -73,6 +75,12 @@ impl Recorder {
         (page.buffer.clone(), offset)
     }
 
+    /// Counts bytes that the CPU has written; all of them since something was sent.
+    pub(crate) fn uploaded(&mut self, bytes: u64) -> u64 {
+        self.uploads += bytes;
+        self.uploads
+    }
+
     pub(crate) fn push(&mut self, dispatch: Dispatch) {
         self.work.dispatches += 1;
         self.dispatches.push(dispatch);
@@ -94,7 +102,8 @@ impl Recorder {
         }
         self.page = 0;
         let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        {
+        // Where values were written alone there is nothing to run.
+        if !self.dispatches.is_empty() {
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
             for Dispatch { pipeline, bindings, workgroups: [x, y, z] } in self.dispatches.drain(..) {
                 pass.set_pipeline(&pipeline);
@@ -105,6 +114,7 @@ impl Recorder {
         finish(&mut encoder);
         queue.submit([encoder.finish()]);
         self.pending = 0.0;
+        self.uploads = 0;
         self.work.submissions += 1;
     }
 

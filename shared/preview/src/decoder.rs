@@ -1,28 +1,23 @@
 //! Latents that came from elsewhere, as pictures.
 
-use mudi_diffusion::vae::{VaeConfig, VaeDecoder};
 use mudi_diffusion::{Engine, Readable};
 
+use crate::coder::{self, Decoder};
 use crate::error::PreviewError;
-use crate::model::{Files, config, network};
+use crate::model::Files;
 use crate::painting::{Picture, are_numbers, pixels};
-
-/// The folder, and the weights in it, that a decoder is made of.
-const FOLDER: &str = "vae";
-const WEIGHTS: &str = "vae/diffusion_pytorch_model.safetensors";
 
 /// A base's decoder without the rest of it.
 pub struct LatentDecoder<E: Engine> {
     engine: E,
-    config: VaeConfig,
-    decoder: VaeDecoder<E>,
+    decoder: Decoder<E>,
 }
 
 impl<E: Readable> LatentDecoder<E> {
     /// Whether it needs the file of that name.
     #[must_use]
     pub fn needs(name: &str) -> bool {
-        name.strip_prefix(FOLDER).is_some_and(|rest| rest.starts_with('/'))
+        coder::needs(name)
     }
 
     /// Builds it of a base's files; those that it does not [need](Self::needs) may be missing.
@@ -30,9 +25,8 @@ impl<E: Readable> LatentDecoder<E> {
     /// # Errors
     /// Files that are missing or damaged.
     pub fn load(engine: E, mut files: Files) -> Result<Self, PreviewError> {
-        let config: VaeConfig = config(&files, FOLDER)?;
-        let decoder = network(&engine, &mut files, WEIGHTS, |weights| VaeDecoder::new(&config, weights))?;
-        Ok(Self { engine, config, decoder })
+        let decoder = coder::decoder(&engine, &mut files)?;
+        Ok(Self { engine, decoder })
     }
 
     /// What it runs on.
@@ -48,7 +42,7 @@ impl<E: Readable> LatentDecoder<E> {
     pub async fn decode(&self, latents: &[f32], shape: [usize; 4]) -> Result<Vec<Picture>, PreviewError> {
         let engine = &self.engine;
         let each = shape[1] * shape[2] * shape[3];
-        if shape[3] != self.config.latent_channels || latents.len() != shape[0] * each {
+        if shape[3] != self.decoder.channels || latents.len() != shape[0] * each {
             let reason = format!("{} latents of shape {shape:?} are not this decoder's", latents.len());
             return Err(PreviewError::Wish(reason));
         }
@@ -56,8 +50,7 @@ impl<E: Readable> LatentDecoder<E> {
         // One at a time: there is no use in as much memory as all of them take.
         for latents in latents.chunks_exact(each.max(1)) {
             let latents = engine.from_slice(latents, &[1, shape[1], shape[2], shape[3]])?;
-            let unscaled = engine.scale(&latents, (1.0 / self.config.scaling_factor) as f32)?;
-            let decoded = self.decoder.forward(engine, &unscaled)?;
+            let decoded = self.decoder.pixels(engine, &latents)?;
             let values = engine.read(&decoded).await?;
             if !are_numbers(&values) {
                 return Err(PreviewError::NoPicture);

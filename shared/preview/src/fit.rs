@@ -88,9 +88,10 @@ pub fn megabytes(bytes: u64) -> String {
 /// [`Misfit`], of which the first is told.
 pub fn whole(model: &PreviewModel, limits: &Limits) -> Result<u64, Misfit> {
     let there = |name: &str| model.files.iter().any(|file| file.name == name);
-    // A second text encoder is all there or not at all.
+    // A second text encoder is all there or not at all, and one of two autoencoders is.
     let second = there("text_encoder_2/config.json");
-    let extra = ["model_index", "tokenizer_config", "special_tokens", "added_tokens"];
+    let unused = if there("taesd/config.json") { "vae/" } else { "taesd/" };
+    let extra = ["model_index", "tokenizer_config", "special_tokens", "added_tokens", unused];
     let needed =
         |name: &&str| !extra.iter().any(|part| name.contains(part)) && (second || !name.contains("_2/"));
     if let Some(missing) = FILES.into_iter().filter(needed).find(|name| !there(name)) {
@@ -157,12 +158,14 @@ mod tests {
             activations: 200_000_000,
             largest_activation: 512 * 512 * 256,
         };
+        let usual = |name: &&str| !name.contains("_2/") && !name.starts_with("taesd/");
         PreviewModel {
             name: "sd15".to_owned(),
             side: 512,
             reduction: 8,
             negative: String::new(),
-            files: FILES.into_iter().filter(|name| !name.contains("_2/")).map(file).collect(),
+            guidance: 5.0,
+            files: FILES.into_iter().filter(usual).map(file).collect(),
             lora: None,
             needs,
             decoder: PreviewNeeds { weights: 49_000_000, largest_weight: 2_359_296, ..needs },
@@ -223,6 +226,15 @@ mod tests {
             assert_eq!(without(name), Err(Misfit::Missing(name.to_owned())));
         }
         assert!(without("model_index.json").is_ok());
+        // One of two autoencoders is enough, where it is whole.
+        let mut tiny = sd15();
+        tiny.files.retain(|file| !file.name.starts_with("vae/"));
+        assert_eq!(whole(&tiny, &GPU), Err(Misfit::Missing("vae/config.json".to_owned())));
+        tiny.files[0].name = "taesd/config.json".to_owned();
+        let weights = "taesd/diffusion_pytorch_model.safetensors".to_owned();
+        assert_eq!(whole(&tiny, &GPU), Err(Misfit::Missing(weights.clone())));
+        tiny.files.push(PreviewFile { name: weights, bytes: 9_800_000, sha256: String::new() });
+        assert!(whole(&tiny, &GPU).is_ok());
         let mut half = sd15();
         half.files[0].name = "text_encoder_2/config.json".to_owned();
         assert_eq!(whole(&half, &GPU), Err(Misfit::Missing("text_encoder_2/model.safetensors".to_owned())));

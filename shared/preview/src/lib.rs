@@ -4,6 +4,7 @@
 //! noise of a seed, shifted towards a layout (MuDI, section 4.2), and after each step tells what the finished picture
 //! will be like. The numbers are those of the server: the same networks, schedule, sampler and noise.
 
+mod coder;
 mod decoder;
 mod error;
 pub mod fit;
@@ -12,6 +13,7 @@ mod model;
 mod painting;
 mod weights;
 
+pub use coder::TINY;
 pub use decoder::LatentDecoder;
 pub use error::PreviewError;
 pub use model::{FILES, Files, Model};

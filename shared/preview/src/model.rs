@@ -7,9 +7,9 @@ use mudi_diffusion::schedule::NoiseSchedule;
 use mudi_diffusion::texts::TextEncoders;
 use mudi_diffusion::tokenizer::Tokenizer;
 use mudi_diffusion::unet::{UNet, UNetConfig};
-use mudi_diffusion::vae::{VaeConfig, VaeDecoder, VaeEncoder};
 use mudi_diffusion::{Component, Engine, parse};
 
+use crate::coder::{self, Decoder, Encoder};
 use crate::error::PreviewError;
 use crate::lora::Lora;
 use crate::weights::SafetensorsWeights;
@@ -21,9 +21,8 @@ pub type Files = BTreeMap<String, Vec<u8>>;
 pub struct Model<E: Engine> {
     pub(crate) texts: TextEncoders<E>,
     pub(crate) unet: UNet<E>,
-    pub(crate) vae: VaeConfig,
-    pub(crate) encoder: VaeEncoder<E>,
-    pub(crate) decoder: VaeDecoder<E>,
+    pub(crate) encoder: Encoder<E>,
+    pub(crate) decoder: Decoder<E>,
     pub(crate) schedule: NoiseSchedule,
 }
 
@@ -57,8 +56,9 @@ pub(crate) fn network<E: Engine, N>(
     Ok(build(&mut SafetensorsWeights::new(engine, name, &bytes)?)?)
 }
 
-/// What is read of a model's folder. Those whose names hold `_2` or `index`, and settings of tokenizers, may be missing.
-pub const FILES: [&str; 20] = [
+/// What is read of a model's folder. Those whose names hold `_2` or `index`, and settings of tokenizers, may be missing; where there is a
+/// tiny autoencoder ([`TINY`](crate::TINY)) nobody needs the usual one.
+pub const FILES: [&str; 22] = [
     "model_index.json",
     "scheduler/scheduler_config.json",
     "text_encoder/config.json",
@@ -79,6 +79,8 @@ pub const FILES: [&str; 20] = [
     "unet/diffusion_pytorch_model.safetensors",
     "tokenizer/added_tokens.json",
     "tokenizer_2/added_tokens.json",
+    "taesd/config.json",
+    "taesd/diffusion_pytorch_model.safetensors",
 ];
 
 impl<E: Engine> Model<E> {
@@ -96,11 +98,7 @@ impl<E: Engine> Model<E> {
         let name = "scheduler/scheduler_config.json";
         let schedule = NoiseSchedule::from_json(needed(files, name)?)
             .map_err(|error| PreviewError::File { name: name.to_owned(), reason: error.to_string() })?;
-        let vae: VaeConfig = config(files, "vae")?;
-        let (encoder, decoder) =
-            network(engine, files, "vae/diffusion_pytorch_model.safetensors", |weights| {
-                Ok((VaeEncoder::new(&vae, weights)?, VaeDecoder::new(&vae, weights)?))
-            })?;
+        let (encoder, decoder) = coder::both(engine, files)?;
         let unet_config: UNetConfig = config(files, "unet")?;
         let pooled = unet_config.has_text_time();
         let texts = TextEncoders::new(first, second, pooled, zeros_for_empty_prompt(files, pooled)?);
@@ -112,13 +110,13 @@ impl<E: Engine> Model<E> {
             Ok(unet)
         })?;
         lora.map_or(Ok(()), Lora::finish)?;
-        Ok(Self { texts, unet, vae, encoder, decoder, schedule })
+        Ok(Self { texts, unet, encoder, decoder, schedule })
     }
 
     /// Side of the square pictures that it was trained on, in pixels.
     #[must_use]
     pub fn resolution(&self) -> usize {
-        self.unet.config.sample_size.unwrap_or(64) * self.vae.reduction()
+        self.unet.config.sample_size.unwrap_or(64) * self.decoder.reduction
     }
 }
 

@@ -35,8 +35,8 @@ pub struct Wish {
     pub seed: u64,
     /// The sampler.
     pub sampler: SamplerKind,
-    /// Karras' spacing of noise levels.
-    pub karras: bool,
+    /// Karras' spacing of noise levels; none as the model's schedule has it.
+    pub karras: Option<bool>,
     /// Steps of the sampler.
     pub steps: usize,
     /// Classifier-free guidance scale; 1 and less leave it out.
@@ -129,9 +129,10 @@ impl<E: Readable> Painter<E> {
             }
         };
         let model = &self.model;
-        let sampler = Sampler::new(wish.sampler, &model.schedule, wish.steps, wish.karras)?;
+        let karras = model.schedule.karras(wish.sampler, wish.karras);
+        let sampler = Sampler::new(wish.sampler, &model.schedule, wish.steps, karras)?;
         let side = wish.canvas.as_ref().map_or(model.resolution(), |canvas| canvas.side);
-        let reduction = model.vae.reduction();
+        let reduction = model.decoder.reduction;
         if side == 0 || !side.is_multiple_of(reduction) {
             return Err(PreviewError::Wish(format!(
                 "the layout is {side} pixels wide; a multiple of {reduction} is needed"
@@ -166,7 +167,7 @@ impl<E: Readable> Painter<E> {
     /// Latents of the start, `[1, h, w, C]`: noise, shifted towards the encoded layout where there is one.
     fn start(&self, wish: &Wish, sampler: &Sampler, [h, w]: [usize; 2]) -> Result<E::Tensor, PreviewError> {
         let (engine, model) = (&self.engine, &self.model);
-        let channels = model.vae.latent_channels;
+        let channels = model.decoder.channels;
         let noise = rng::normal(&mut rng::stream(wish.seed, "start", 0), h * w * channels);
         let deviation = sampler.init_noise_sigma();
         let noise: Vec<f32> = noise.iter().map(|v| v * deviation).collect();
@@ -186,9 +187,8 @@ impl<E: Readable> Painter<E> {
         mean_shifted_start(&[], wish.gamma, &[], sampler)?;
         let pixels: Vec<f32> = canvas.pixels.iter().map(|&v| f32::from(v) / 127.5 - 1.0).collect();
         let pixels = engine.from_slice(&pixels, &[1, canvas.side, canvas.side, 3])?;
-        let moments = model.encoder.forward(engine, &pixels)?;
-        let mean = engine.slice(&moments, 3, 0, channels)?;
-        let strength = wish.gamma * sampler.init_signal() * model.vae.scaling_factor as f32;
+        let mean = model.encoder.latents(engine, &pixels, channels)?;
+        let strength = wish.gamma * sampler.init_signal() * model.decoder.scaling as f32;
         let mask: Vec<f32> =
             canvas.mask.iter().flat_map(|mask| std::iter::repeat_n(mask * strength, channels)).collect();
         let mask = engine.from_slice(&mask, &[1, h, w, channels])?;
@@ -206,7 +206,7 @@ impl<E: Readable> Painter<E> {
             return Err(PreviewError::Wish("the picture is finished".to_owned()));
         };
         let [h, w] = painting.size;
-        let channels = self.model.vae.latent_channels;
+        let channels = self.model.decoder.channels;
         let shape = [1, h, w, channels];
         let count = h * w * channels;
         let latents = match &painting.latents {
@@ -281,7 +281,7 @@ impl<E: Readable> Painter<E> {
         let guidance = painting.wish.guidance;
         let guided = guidance > 1.0;
         let batch = if guided { 2 } else { 1 };
-        let reduction = self.model.vae.reduction() as f32;
+        let reduction = self.model.decoder.reduction as f32;
         let [height, width] = painting.size.map(|length| length as f32 * reduction);
         let input = UNetInput {
             sample: if guided { engine.concat(scaled, scaled, 0)? } else { scaled.clone() },
@@ -318,8 +318,7 @@ impl<E: Readable> Painter<E> {
 
     /// Pixels of latents, `[1, H, W, 3]`, about -1..=1.
     fn decode(&self, latents: &E::Tensor) -> Result<E::Tensor, PreviewError> {
-        let unscaled = self.engine.scale(latents, (1.0 / self.model.vae.scaling_factor) as f32)?;
-        Ok(self.model.decoder.forward(&self.engine, &unscaled)?)
+        Ok(self.model.decoder.pixels(&self.engine, latents)?)
     }
 }
 

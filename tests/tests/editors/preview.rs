@@ -128,6 +128,36 @@ fn without_a_gpu_the_processor_paints_the_same() {
     browser.sees("A small model paints this layout in your browser");
 }
 
+const PASSWORD: &str = "correct horse battery";
+
+/// A browser on another machine, where the owner has signed in.
+fn signed_in_from_afar(address: &str) -> Browser {
+    let browser = Browser::open_from_afar(address);
+    browser.go("/");
+    browser.sees("Sign in");
+    browser.write("#password", PASSWORD);
+    browser.press("Sign in");
+    browser.sees("New project");
+    browser
+}
+
+/// Pages that come by plain http from another machine have no WebGPU, and no place to keep the model in.
+#[test]
+fn without_tls_the_processor_paints_what_is_loaded_each_time() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("password");
+    std::fs::write(&file, format!("{PASSWORD}\n")).expect("a file");
+    let (models, file) = (models(), file.display().to_string());
+    let flags = ["--models", &models, "--password-file", &file];
+    let desk = Desk::in_room(Room::with(signed_in_from_afar, &flags, 1400, 1000));
+    let browser = &desk.room.browser;
+    assert_eq!(browser.run("return [isSecureContext, typeof caches]"), json!([false, "undefined"]));
+    browser.press("Turn on");
+    browser.until_true("/^Step \\d+ of /.test(document.querySelector('.live-status')?.innerText)");
+    browser.sees("browsers keep it from pages that do not come by https");
+    assert!(fetched(&desk) > 0);
+}
+
 /// The tests' model, made so large that it has to be asked for: by a tensor that nobody reads.
 fn pad(model: &Path) {
     let path = model.join("unet/diffusion_pytorch_model.safetensors");
@@ -189,6 +219,7 @@ fn what_does_not_fit_and_what_is_large_is_told_before_it_is_fetched() {
     let _ = browser.run("sessionStorage.setItem('mudi-preview-loading', 'yes')");
     desk.open();
     browser.sees("The browser ended this page while the model was being prepared");
+    browser.sees("Paint with the processor");
     browser.press("Try again");
     browser.until_true("document.querySelector('.live-status')?.innerText.startsWith('Step 12 of 12,')");
     let complaints = browser.complaints();

@@ -82,6 +82,8 @@ pub(super) struct Live {
     strength: RwSignal<f64>,
     /// Counts wishes, so that pictures of an older one are known.
     number: StoredValue<u64>,
+    /// The oldest wish whose pictures are shown. Where steps take longer than a hand that drags, each comes after the next wish.
+    oldest: StoredValue<u64>,
     waiting: StoredValue<bool>,
     /// Why there is nothing to paint.
     unpaintable: RwSignal<Option<String>>,
@@ -90,7 +92,7 @@ pub(super) struct Live {
     before: StoredValue<Option<Stage>>,
     /// Whether a picture was asked for that is not finished.
     painting: StoredValue<bool>,
-    /// Whether the worker is the one with the GPU.
+    /// Whether the worker is the one with the GPU, or would be: then the processor can be had instead.
     by_gpu: StoredValue<bool>,
 }
 
@@ -139,12 +141,13 @@ impl Live {
             steps: RwSignal::new(STEPS),
             strength,
             number: StoredValue::new(0),
+            oldest: StoredValue::new(0),
             waiting: StoredValue::new(false),
             unpaintable: RwSignal::new(None),
             silence: Silence::new(),
             before: StoredValue::new(None),
             painting: StoredValue::new(false),
-            by_gpu: StoredValue::new(false),
+            by_gpu: StoredValue::new(true),
         };
         live.react();
         live.listen();
@@ -284,10 +287,10 @@ impl Live {
             // Nobody asks for these here.
             Tell::Click(_) | Tell::Latents(_) => {}
             Tell::Picture { number, step, steps, side, pixels, milliseconds, held } => {
-                if self.number.try_get_value() != Some(number) {
+                if self.oldest.try_get_value().is_none_or(|oldest| number < oldest) {
                     return;
                 }
-                self.painting.set_value(step < steps);
+                self.painting.set_value(step < steps || number < self.number.get_value());
                 let Some(canvas) = self.canvas.get_untracked() else { return };
                 if let Some(image) = RgbImage::from_raw(side, side, pixels) {
                     // What cannot be drawn now is drawn with the next step.

@@ -17,8 +17,6 @@ const PACE: f64 = 60.0;
 const CALM: f64 = 1000.0;
 /// Layouts that may come in while the worker makes a step: it reads them when it has made it.
 const WAITING: f64 = 8.0;
-/// Classifier-free guidance, as pictures are made with unless told otherwise.
-const GUIDANCE: f32 = 5.0;
 
 impl Live {
     /// Whatever changes what would be painted makes a new wish.
@@ -94,7 +92,7 @@ impl Live {
 
     /// Has the worker rest. A step that it is at is of no use any more.
     pub(super) fn rest(self) {
-        let _ = self.next();
+        self.oldest.set_value(self.next());
         self.ask(Ask::Rest);
     }
 
@@ -106,9 +104,10 @@ impl Live {
     fn wish_for(self, collage: &Collage, reduction: u32) -> Wish {
         let side = collage.image.width();
         let latent = side / reduction;
+        let (negative, guidance) = self.model.with_value(|model| (model.negative.clone(), model.guidance));
         Wish {
             prompt: self.prompt.get_untracked(),
-            negative: self.model.with_value(|model| model.negative.clone()),
+            negative,
             canvas: Some(Canvas {
                 side,
                 pixels: collage.image.as_raw().clone(),
@@ -117,7 +116,7 @@ impl Live {
             gamma: self.strength.get_untracked() as f32,
             seed: self.seed.get_untracked(),
             steps: self.steps.get_untracked() as u32,
-            guidance: GUIDANCE,
+            guidance,
         }
     }
 }
