@@ -100,7 +100,7 @@ impl Outline {
 
 /// Encodes an uploaded photo, which was decoded from `bytes`. A JPEG stays one, other kinds become PNG.
 pub(crate) fn photo(decoded: &Decoded, bytes: &[u8]) -> Result<ReadyPhoto, MediaError> {
-    let pixels = decoded.rgb();
+    let pixels = decoded.clone().rgb();
     let is_jpeg = bytes.starts_with(&[0xff, 0xd8]);
     let photo = if is_jpeg { jpeg(&pixels, PHOTO_QUALITY)? } else { png(&pixels)? };
     // Jobs and imports read no larger file.

@@ -116,7 +116,7 @@ async fn serve(settings: Settings, ready: impl FnOnce(SocketAddr)) -> Result<(),
     let workers = jobs::start(&server, &tokio::runtime::Handle::current())?;
     ready(address);
     let requests = tokio::spawn(http::serve(listener, server.clone(), stopped));
-    wait_for_signal().await?;
+    crate::interrupt::requested().await?;
     tracing::info!("stopping: the running step is finished, and its checkpoint written");
     // Nobody can have stopped listening to it: the queue holds a receiver.
     let _ = stop.send(true);
@@ -145,24 +145,4 @@ async fn take_password(store: &Store, password: &str) -> Result<(), ServeError> 
     }
     let hash = http::hash_password(password).map_err(ServeError::Password)?;
     Ok(store.set_password(&hash, true).await?)
-}
-
-#[cfg(unix)]
-async fn wait_for_signal() -> std::io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    std::future::poll_fn(|context| {
-        if interrupt.poll_recv(context).is_ready() || terminate.poll_recv(context).is_ready() {
-            std::task::Poll::Ready(())
-        } else {
-            std::task::Poll::Pending
-        }
-    })
-    .await;
-    Ok(())
-}
-
-#[cfg(not(unix))]
-async fn wait_for_signal() -> std::io::Result<()> {
-    tokio::signal::ctrl_c().await
 }

@@ -15,6 +15,9 @@ use crate::base::{BaseError, Source, read_config};
 use crate::models::{ModelsError, digest};
 use crate::plan;
 
+/// The weights of a base's autoencoder, in its folder.
+pub(crate) const VAE: &str = "vae/diffusion_pytorch_model.safetensors";
+
 /// What is known of the model's files, found out when it is first asked for.
 #[derive(Default)]
 pub(crate) struct Preview {
@@ -27,7 +30,10 @@ pub(crate) struct Known {
     pub(crate) side: usize,
     pub(crate) reduction: usize,
     pub(crate) negative: &'static str,
+    /// What browsers load.
     pub(crate) files: Vec<PreviewFile>,
+    /// Size and SHA-256 of the weights of its own autoencoder, which browsers do not load where there is a tiny one.
+    pub(crate) vae: Option<(u64, String)>,
     folder: PathBuf,
     paths: BTreeMap<String, PathBuf>,
     stamps: Vec<Stamp>,
@@ -100,6 +106,11 @@ impl Known {
             paths.insert(sha256.clone(), stamp.path.clone());
             files.push(PreviewFile { name, bytes: stamp.bytes, sha256 });
         }
+        let vae = files.iter().find(|file| file.name == VAE);
+        let vae = vae.map(|file| (file.bytes, file.sha256.clone()));
+        if plan::tiny(folder)?.is_some() {
+            files.retain(|file| !file.name.starts_with("vae/"));
+        }
         let side = unet.sample_size.unwrap_or(64) * reduction;
         let negative = Source::open(folder)?.negative_prompt()?;
         Ok(Self {
@@ -108,6 +119,7 @@ impl Known {
             reduction,
             negative,
             files,
+            vae,
             folder: folder.to_owned(),
             paths,
             stamps,

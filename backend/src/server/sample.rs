@@ -4,7 +4,7 @@ use std::io::Cursor;
 use std::path::Path;
 
 use image::{DynamicImage, ImageFormat};
-use mudi_domain::api::Project;
+use mudi_domain::api::{Access, Project};
 use mudi_domain::rng;
 use mudi_domain::subject::{Subject, SubjectId};
 use mudi_toybox::{Naming, photo_set, similar_pair, subject_name};
@@ -12,8 +12,8 @@ use uuid::Uuid;
 
 use super::Server;
 use super::http::problem::ApiError;
-use super::media::{self, MediaError};
-use super::store::{NewPhoto, digest};
+use super::media::{self, MediaError, ReadyPhoto};
+use super::store::{PhotoRow, ProjectRows, SubjectRow, digest, new_id, now};
 use crate::dataset::decode::decode;
 
 const NAME: &str = "Sample: two bears";
@@ -24,13 +24,14 @@ const PHOTOS: usize = 5;
 /// Side of the photos, in pixels: enough to look well, little to train on.
 const SIDE: u32 = 256;
 
-/// Makes the sample project. One that fails leaves nothing.
+/// Makes the sample project; all of it or nothing.
 pub(super) async fn make(server: &Server) -> Result<Project, ApiError> {
-    let project = server.store.create_project(NAME).await?;
-    match fill(server, project.id).await {
-        Ok(()) => Ok(project),
+    let project = new_id();
+    match fill(server, project).await {
+        Ok(()) => Ok(server.store.project(project, Access::Owner).await?),
         Err(error) => {
-            server.store.delete_project(project.id).await?;
+            // What was written has no row yet.
+            server.store.sweep(project).await?;
             Err(error)
         }
     }
@@ -40,11 +41,11 @@ async fn fill(server: &Server, project: Uuid) -> Result<(), ApiError> {
     // The toys of the demonstration: a brown and a teal bear.
     let (first, second) = similar_pair(&mut rng::stream(0, "demo", 0));
     let toys = [first, second];
-    let mut ids = Vec::new();
+    let mut rows = ProjectRows::default();
     for (index, (id, toy)) in ["a", "b"].into_iter().zip(&toys).enumerate() {
         let subject = Subject::new(SubjectId::new(id)?, &subject_name(index, toy, NAMING))?;
-        server.store.create_subject(project, &subject).await?;
-        ids.push(subject.id().clone());
+        let (id, name) = (subject.id().to_string(), subject.name().to_owned());
+        rows.subjects.push(SubjectRow { id, name, next_photo: Some(0) });
     }
     let drawn = tokio::task::spawn_blocking(move || {
         photo_set(&toys, NAMING, PHOTOS, 0, SIDE)
@@ -54,20 +55,31 @@ async fn fill(server: &Server, project: Uuid) -> Result<(), ApiError> {
             .collect()
     });
     let drawn: Result<Vec<_>, ApiError> = drawn.await?;
-    for photo in drawn? {
-        let keeping = server.store.keeping(project).await?;
-        let new = NewPhoto {
-            name: photo.name,
-            source: photo.source,
-            file: keeping.put(photo.picture.photo.bytes, photo.picture.photo.extension).await?,
-            thumbnail: keeping.put(photo.picture.thumbnail.bytes, photo.picture.thumbnail.extension).await?,
-            mask: Some(photo.mask.keep(&keeping).await?),
-            size: photo.picture.size,
-            caption: photo.caption,
-        };
-        server.store.add_photo(project, &ids[photo.subject], &new).await?;
+    let drawn = drawn?;
+    let keeping = server.store.keeping_new(project).await;
+    for Ready { subject, name, source, picture, mask, caption } in drawn {
+        let ReadyPhoto { photo, thumbnail, size: (width, height) } = picture;
+        let subject = &mut rows.subjects[subject];
+        let number = subject.next_photo;
+        subject.next_photo = number.map(|number| number + 1);
+        let mask = mask.keep(&keeping).await?;
+        rows.photos.push(PhotoRow {
+            id: new_id(),
+            subject: subject.id.clone(),
+            number,
+            name,
+            source,
+            file: keeping.put(photo.bytes, photo.extension).await?,
+            thumbnail: keeping.put(thumbnail.bytes, thumbnail.extension).await?,
+            mask: Some(mask.file.clone()),
+            width,
+            height,
+            caption,
+            created: now(),
+            outlined: Some(mask),
+        });
     }
-    Ok(())
+    Ok(server.store.add_project(project, NAME, &rows).await?)
 }
 
 /// A photo of a toy, encoded.

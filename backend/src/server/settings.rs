@@ -123,10 +123,12 @@ settings! {
     embedder: String = "embedder", "dinov2-toybox", "Folder in `models` of the DINOv2 or DreamSim that tells subjects apart.";
     preview: String = "preview", "pocket",
         "Base model in `models` that visitors' browsers run while a layout is arranged; empty for none.";
+    preview_guidance: f64 = "preview-guidance", "5",
+        "How firmly previews follow the prompt (classifier-free guidance); 1 for distilled models, turbo ones among them, which do without.";
     public_url: String = "public-url", "",
         "Address under which browsers reach the server, with its scheme; with https cookies are sent by TLS only.";
     proxy: bool = "proxy", "false",
-        "A reverse proxy passes requests on: none counts as local, and the client is the last X-Forwarded-For.";
+        "Whether a reverse proxy passes requests on: then none counts as local, and the client is the last one in X-Forwarded-For.";
     password_file: PathBuf = "password-file", "",
         "File whose first line becomes the owner's password, once and whenever it has changed; asked for where a request does not come from this machine.";
     upload_limit: u64 = "upload-limit", "256", "The largest photo or mask that can be uploaded, in MiB.";

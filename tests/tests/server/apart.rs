@@ -17,6 +17,17 @@ pub(crate) fn until_signed_out(client: &Client) {
     until(|| "the link does not expire".to_owned(), || Some(status()).filter(|status| *status == 401));
 }
 
+/// Whoever guesses links is stopped, also from many addresses of one network; others are not.
+pub(crate) fn who_guesses_is_stopped(client: &Client) {
+    let guess = |address: &str| {
+        let client = client.with("x-forwarded-for", address);
+        client.json("POST", "/api/session", &json!({ "link": "guess" })).status
+    };
+    assert!((0..12).any(|_| guess("203.0.113.9") == 429));
+    assert!((1..13).any(|number| guess(&format!("2001:db8::{number}")) == 429));
+    assert_eq!(guess("198.51.100.7"), 401);
+}
+
 /// Each caller's list of projects has those that are theirs: none, that of the link, or all.
 pub(crate) fn lists_are_of_the_callers_own(callers: &[(&str, &str, Client)], own: &Studio, other: &Studio) {
     for (name, level, client) in callers {

@@ -57,6 +57,9 @@ fn layouts_and_targets_that_are_not_there_are_refused() {
         }
         let fault = studio.client.json("POST", &studio.path(route), &wish).problem(422, "refused");
         assert!(fault.contains("\"nope\"") && fault.contains("targets"), "{route}: {fault}");
+        wish["recipe"] = json!({ "steps": 1, "relative-sizes": "a=1,zzz=0.5" });
+        let fault = studio.client.json("POST", &studio.path(route), &wish).problem(422, "refused");
+        assert!(fault.contains("`zzz`") && fault.contains("a, b"), "{route}: {fault}");
     }
     let run = studio.train(1, &json!({}));
     studio.done(&run["job"]);

@@ -147,6 +147,13 @@ fn a_data_set_goes_in_and_out_and_no_archive_gets_further() {
     // Once more adds nothing.
     second.client.send("POST", &path, Some(&packed)).well();
     assert_eq!(second.list("photos").len(), 4);
+    // What a project gave comes back to it as what it is: of a JPEG other bytes are kept than were sent.
+    let round = Studio::new(server.client());
+    round.post("subjects", &json!({ "id": "a", "name": SUBJECTS[0].1 }));
+    let bear = image::load_from_memory(&photo(0, 0)).expect("a photo").to_rgb8();
+    let sent = round.upload("a", "a.jpg", &encoded(bear, ImageFormat::Jpeg));
+    let again = round.client.send("POST", &round.path("dataset"), Some(&round.bytes("dataset"))).value();
+    assert_eq!((&again["items"][0]["id"], round.list("photos").len()), (&sent["id"], 1));
 
     let before = files(&data);
     let line = |file: &str| {
@@ -184,6 +191,13 @@ fn a_data_set_goes_in_and_out_and_no_archive_gets_further() {
     let large = vec![0; 9 << 20];
     second.client.send("POST", &path, Some(&large)).problem(413, "too_large");
     assert_eq!(files(&data), before, "nothing is left behind");
+    // What the zip names and has not is told before anything is added.
+    let third = Studio::new(server.client());
+    let two = format!("{text}{{\"id\": \"a\", \"file_name\": \"none.png\"}}\n");
+    let half = zipped(&[("metadata.jsonl", two.as_bytes()), ("a.png", &bear)]);
+    let fault = third.client.send("POST", &third.path("dataset"), Some(&half)).problem(422, "bad_file");
+    assert!(fault.contains("none.png"), "{fault}");
+    assert!(third.list("subjects").is_empty() && third.list("photos").is_empty());
     // A folder in the zip is as good as its files.
     second
         .client
@@ -305,6 +319,11 @@ fn wrong_requests_are_told_what_is_wrong() {
         (&images, json!({ "base": "sdxl-tiny", "prompt": "x", "steps": 1001 }), "steps"),
         (&images, json!({ "base": "sdxl-tiny", "prompt": "x", "sampler": "magic" }), "euler"),
         (&images, json!({ "base": "sdxl-tiny", "prompt": "x", "guidance": 1e9 }), "guidance"),
+        (
+            &images,
+            json!({ "base": "sdxl-tiny", "prompt": "x", "sampler": "ddim", "karras": true }),
+            "dpmpp-2m",
+        ),
     ] {
         let detail = client.json("POST", path, &body).problem(422, "refused");
         assert!(detail.contains(word), "{body}: {detail}");

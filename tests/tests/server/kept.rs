@@ -156,6 +156,15 @@ fn a_run_stays_while_pictures_are_made_with_it() {
     }
     assert_eq!(studio.get(&format!("jobs/{job}"))["state"], "cancelled");
     studio.client.delete(&path);
+
+    // Who listens to a run that is deleted while it waits does not wait for good.
+    let run = studio.train(300, &json!({}));
+    let job = format!("jobs/{}", text(&run["job"]));
+    studio.post(&format!("{job}/pause"), &Value::Null);
+    studio.client.until(&studio.path(&job), |job| job["state"] == "paused");
+    let events = studio.client.events(&studio.path(&format!("{job}/events")));
+    studio.client.delete(&studio.path(&format!("runs/{}", text(&run["id"]))));
+    assert!(events.count() > 0, "the stream ends");
 }
 
 #[test]
@@ -188,6 +197,60 @@ fn what_is_deleted_takes_its_files_along_and_no_others() {
         studio.client.delete(&studio.path(&format!("photos/{}", text(&photo["id"]))));
     }
     assert_eq!(files(&data), Vec::<String>::new());
+}
+
+/// Whatever the database cannot write is refused, and what is said to be kept is kept.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_cannot_be_kept_is_not_said_to_be() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    let mut command = Command::new("bash");
+    command.args(["-c", r#"trap "" XFSZ && exec "$@""#, "bash"]).arg(program());
+    let server = Server::start_as(command, &data, &[]);
+    let studio = Studio::full(server.client());
+    let new = json!({ "name": "Quick", "value": { "steps": 10 } });
+    let recipe = studio.path(&format!("recipes/{}", text(&studio.post("recipes", &new)["id"])));
+    let first = studio.path(&format!("photos/{}", text(&studio.list("photos")[0]["id"])));
+    let files = files(&data);
+
+    let limited = |size: &str| {
+        let limit = format!("--fsize={size}:");
+        let done = Command::new("prlimit").args(["--pid", &server.pid().to_string(), &limit]).status();
+        assert!(done.expect("prlimit runs").success());
+    };
+    // The database's log cannot grow.
+    let log = data.join("mudi.sqlite-wal").metadata().expect("the database's log").len();
+    limited(&log.to_string());
+    let other = json!({ "name": "Other", "value": { "steps": 20 } });
+    let project = studio.path("");
+    let project = project.trim_end_matches('/');
+    for (method, path, body) in [
+        ("POST", "/api/projects", Some(json!({ "name": "Other" }))),
+        ("POST", &studio.path("recipes"), Some(other.clone())),
+        ("PUT", &recipe, Some(other)),
+        ("PATCH", project, Some(json!({ "name": "Other" }))),
+        ("PATCH", &first, Some(json!({ "caption": "other" }))),
+        ("PATCH", &studio.path("subjects/a"), Some(json!({ "name": "olis red bear" }))),
+        ("DELETE", &first, None),
+    ] {
+        let body = body.map(|body| body.to_string().into_bytes());
+        let client = studio.client.with("content-type", "application/json");
+        let answer = client.send(method, path, body.as_deref());
+        assert!(answer.status >= 500, "{method} {path}: {}", answer.shown());
+    }
+    limited("unlimited");
+    assert_eq!(studio.client.get("/api/projects").value()["items"][0]["name"], "Toys");
+    assert_eq!(studio.client.get("/api/projects").value()["items"].as_array().map(Vec::len), Some(1));
+    let recipes = studio.list("recipes");
+    assert_eq!((recipes.len(), &recipes[0]["name"], &recipes[0]["version"]), (1, &json!("Quick"), &json!(1)));
+    assert_eq!(studio.list("subjects")[0]["version"], 1);
+    assert_eq!(studio.list("photos")[0]["caption"], "");
+    assert_eq!(super::input::files(&data), files, "no photo has lost its file");
+    // With room everything goes on.
+    studio.client.json("PATCH", &first, &json!({ "caption": "other" })).well();
+    studio.upload("a", "2.png", &photo(0, 2));
+    studio.client.delete(&first);
 }
 
 /// A checkpoint that cannot be written keeps nobody from cancelling or pausing.

@@ -123,6 +123,10 @@ fn who_asks_for_nothing_is_dropped() {
     let connect = || TcpStream::connect(&server.address).expect("a connection");
     let mut slow = connect();
     slow.write_all(b"GET / HTTP/1.1\r\n").expect("a line");
+    let mut silent = connect();
+    let head = "content-type: application/json\r\ncontent-length: 9\r\n\r\n";
+    let head = format!("POST /api/session HTTP/1.1\r\nhost: {}\r\n{head}", server.address);
+    silent.write_all(head.as_bytes()).expect("a head");
     for mut stream in [connect(), slow.try_clone().expect("the same connection")] {
         stream.set_read_timeout(Some(Duration::from_secs(90))).expect("a timeout");
         // A line more does not make it wait longer.
@@ -132,6 +136,11 @@ fn who_asks_for_nothing_is_dropped() {
         assert!(ended.is_ok() || begin.elapsed() < Duration::from_secs(80), "{ended:?}");
     }
     assert!(begin.elapsed() > Duration::from_secs(20), "others have time to ask");
+    // Nor does a head wait for good for a body that never comes.
+    silent.set_read_timeout(Some(Duration::from_secs(90))).expect("a timeout");
+    let mut answer = Vec::new();
+    let _ = silent.read_to_end(&mut answer);
+    assert!(answer.starts_with(b"HTTP/1.1 400"), "{}", String::from_utf8_lossy(&answer));
     let _ = server.client().get("/healthz").well();
 }
 

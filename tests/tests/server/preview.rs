@@ -41,11 +41,13 @@ fn what_the_model_of_previews_takes_is_told_before_it_is_fetched() {
     let models = folder.path().join("models");
     let model = models.join("tiny");
     copy_folder(&fixture("sdxl-tiny"), &model);
-    let flags = ["--models", &models.display().to_string(), "--preview", "tiny"];
+    let models = models.display().to_string();
+    let flags = ["--models", &models, "--preview", "tiny", "--preview-guidance", "1"];
     let server = Server::start(&folder.path().join("data"), &flags);
     let studio = Studio::new(server.client());
 
     let told = studio.get("preview");
+    assert_eq!(told["guidance"], json!(1.0), "{told}");
     let (weights, largest) = counted(&model, &told["files"]);
     let (needs, decoder) = (&told["needs"], &told["decoder"]);
     assert_eq!((&needs["weights"], &needs["largest_weight"]), (&json!(weights), &json!(largest)), "{told}");
@@ -70,6 +72,17 @@ fn what_the_model_of_previews_takes_is_told_before_it_is_fetched() {
         "{larger}"
     );
     assert_eq!(larger["needs"]["weights"], needs["weights"]);
+
+    // A tiny autoencoder takes the place of its own.
+    copy_folder(&fixture("taesd-tiny/vae"), &model.join("taesd"));
+    let tiny = studio.get("preview");
+    let names = tiny["files"].as_array().expect("files").iter().map(|file| file["name"].as_str());
+    let names: Vec<&str> = names.flatten().collect();
+    assert!(names.contains(&"taesd/diffusion_pytorch_model.safetensors"), "{names:?}");
+    assert!(!names.iter().any(|name| name.starts_with("vae/")), "{names:?}");
+    assert_eq!(tiny["needs"]["weights"], json!(counted(&model, &tiny["files"]).0), "{tiny}");
+    assert!(number(&tiny["decoder"]["weights"]) < number(&tiny["needs"]["weights"]), "{tiny}");
+    assert_eq!(tiny["side"], larger["side"]);
 }
 
 #[test]
@@ -79,6 +92,7 @@ fn previews_are_as_large_as_the_pictures_that_were_learnt() {
     let studio = Studio::full(server.client());
     let number = |value: &Value| value.as_u64().expect("a number");
     let own = studio.get("preview");
+    assert_eq!(own["guidance"], json!(5.0), "{own}");
     let side = 2 * number(&own["side"]);
     let run = studio.train(2, &json!({ "resolution": side }));
     studio.done(&run["job"]);

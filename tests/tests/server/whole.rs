@@ -90,6 +90,9 @@ fn a_project_comes_back_from_its_file_as_it_was() {
     studio.post("layouts", &json!({ "name": "Left", "value": layout }));
     studio.post("recipes", &json!({ "name": "Quick", "value": { "steps": 10 } }));
 
+    // What a file manager leaves is no part of it.
+    let trained = data.join(format!("projects/{}/runs/{}/trained", studio.id, text(&run["id"])));
+    std::fs::write(trained.join(".DS_Store"), "views").expect("a file");
     let archive = studio.bytes("archive");
     let copy = Studio { client: studio.client.clone(), id: text(&studio.post("copies", &Value::Null)["id"]) };
     same(&studio, &copy);
@@ -232,6 +235,10 @@ fn a_file_that_is_not_right_makes_no_project() {
             changed(&|value| {
                 value["rows"]["subjects"][0]["name"] = json!("olis");
             }),
+        ),
+        (
+            "a run's subject without a class",
+            changed(&|value| value["rows"]["run_photos"][0]["subject_name"] = json!("olis")),
         ),
         ("a recipe that is none", changed(&|value| value["rows"]["runs"][0]["recipe"] = json!("{}x"))),
         (

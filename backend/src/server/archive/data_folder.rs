@@ -1,5 +1,6 @@
 //! MuDI data folders as zip files.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use indexmap::IndexMap;
@@ -9,7 +10,7 @@ use mudi_domain::prompt;
 use mudi_domain::subject::{Subject, SubjectError, SubjectId};
 use uuid::Uuid;
 
-use super::{Packer, Unpacker};
+use super::{Packer, Unpacker, missing};
 use crate::dataset::decode::{MAX_BYTES, decode};
 use crate::server::Server;
 use crate::server::http::extract::{LONGEST_CAPTION, one_line};
@@ -17,6 +18,8 @@ use crate::server::http::problem::ApiError;
 use crate::server::media::{self, MediaError, ReadyMask, ReadyPhoto};
 use crate::server::store::{NewPhoto, ProjectRows, Store, StoreError, digest};
 
+/// The most lines of photos. As many as a project may have: each is decoded, also where all name the same file.
+const MAX_PHOTOS: usize = 10_000;
 /// The largest `metadata.jsonl`, in bytes.
 const MAX_TEXT: u64 = 16 << 20;
 
@@ -25,12 +28,14 @@ struct Packed {
     zip: Unpacker,
     /// The folder in the archive that holds `metadata.jsonl`, with `/` at its end, or empty.
     root: String,
+    /// The names of all its files.
+    names: BTreeSet<String>,
 }
 
 impl Packed {
-    fn open(path: &Path, most: u64) -> Result<Self, ApiError> {
-        let zip = Unpacker::open(path, most)?;
-        let names = zip.names()?;
+    fn open(path: &Path, limit: u64) -> Result<Self, ApiError> {
+        let zip = Unpacker::open(path, limit)?;
+        let names: BTreeSet<String> = zip.names()?.into_iter().collect();
         let texts: Vec<_> = names.iter().filter(|name| name.rsplit('/').next() == Some(FILE_NAME)).collect();
         let [text] = texts[..] else {
             return Err(ApiError::bad_file(format!(
@@ -39,7 +44,7 @@ impl Packed {
             )));
         };
         let root = text.strip_suffix(FILE_NAME).unwrap_or_default().to_owned();
-        Ok(Self { zip, root })
+        Ok(Self { zip, root, names })
     }
 
     /// The bytes of a file of the folder.
@@ -51,7 +56,19 @@ impl Packed {
         let text = String::from_utf8(self.read(FILE_NAME, MAX_TEXT)?)
             .map_err(|_| ApiError::bad_file(format!("{FILE_NAME} is not UTF-8; save it as such")))?;
         let mut metadata = Metadata::parse(&text).map_err(|error| ApiError::bad_file(error.to_string()))?;
+        if metadata.photos.len() > MAX_PHOTOS {
+            return Err(ApiError::bad_file(format!(
+                "{FILE_NAME} has {} photos; a project has at most {MAX_PHOTOS}",
+                metadata.photos.len()
+            )));
+        }
         for photo in &mut metadata.photos {
+            // Before anything is added.
+            for name in [Some(&photo.file_name), photo.mask_path.as_ref()].into_iter().flatten() {
+                if !self.names.contains(&format!("{}{name}", self.root)) {
+                    return Err(missing(name, FILE_NAME));
+                }
+            }
             photo.text = one_line(&photo.text);
             let length = photo.text.chars().count();
             if length > LONGEST_CAPTION {
@@ -86,14 +103,14 @@ pub(in crate::server) async fn import(
     project: Uuid,
     path: &Path,
 ) -> Result<Vec<Photo>, ApiError> {
-    let most = server.settings.archive_limit.saturating_mul(1 << 20);
-    let path = path.to_owned();
+    let (path, limit) = (path.to_owned(), server.settings.archive_limit);
     let (mut packed, metadata) = tokio::task::spawn_blocking(move || {
-        let mut packed = Packed::open(&path, most)?;
+        let mut packed = Packed::open(&path, limit)?;
         let metadata = packed.metadata()?;
         Ok::<_, ApiError>((packed, metadata))
     })
     .await??;
+    let mut new = Vec::new();
     for subject in metadata.subjects.values() {
         match server.store.subject(project, subject.id()).await {
             Ok(known) if known.name == subject.name() => {}
@@ -105,9 +122,12 @@ pub(in crate::server) async fn import(
                     subject.name()
                 )));
             }
-            Err(StoreError::Missing(_)) => server.store.create_subject(project, subject).await?,
+            Err(StoreError::Missing(_)) => new.push(subject),
             Err(error) => return Err(error.into()),
         }
+    }
+    for subject in new {
+        server.store.create_subject(project, subject).await?;
     }
     let mut photos = Vec::new();
     for entry in metadata.photos {

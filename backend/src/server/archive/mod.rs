@@ -4,10 +4,11 @@
 //! and all together up to another, whatever the archive says of their sizes.
 
 pub(super) mod data_folder;
+mod list;
 pub(super) mod project;
 
 use std::fs::File;
-use std::io::{BufReader, Read, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::path::Path;
 
 use bytes::Bytes;
@@ -18,13 +19,12 @@ use zip::{CompressionMethod, ZipArchive, ZipWriter};
 use super::http::problem::ApiError;
 use super::store::{StoreError, is_full};
 
-/// The most files in an archive.
-const MAX_FILES: usize = 50_000;
-
 /// An open archive, and how many bytes may still be unpacked.
 struct Unpacker {
     zip: ZipArchive<BufReader<File>>,
     left: u64,
+    /// How many might be at first, in MiB.
+    limit: u64,
 }
 
 fn broken(error: &ZipError) -> ApiError {
@@ -43,17 +43,16 @@ fn too_large(name: &str, most: u64) -> ApiError {
     ApiError::too_large(format!("{name} unpacks to more than {most} bytes; pack less"))
 }
 
+fn too_much(limit: u64) -> ApiError {
+    ApiError::too_large(format!(
+        "the zip unpacks to more than {limit} MiB; pack less, or let whoever hosts the server allow more by its setting `archive-limit`"
+    ))
+}
+
 impl Unpacker {
-    /// Opens the zip at `path`, of which at most `most` bytes shall be unpacked.
-    fn open(path: &Path, most: u64) -> Result<Self, ApiError> {
-        let zip = ZipArchive::new(BufReader::new(File::open(path)?)).map_err(|error| broken(&error))?;
-        if zip.len() > MAX_FILES {
-            return Err(ApiError::bad_file(format!(
-                "the zip has {} files; pack at most {MAX_FILES}",
-                zip.len()
-            )));
-        }
-        Ok(Self { zip, left: most })
+    /// Opens the zip at `path`, of which at most `limit` MiB shall be unpacked.
+    fn open(path: &Path, limit: u64) -> Result<Self, ApiError> {
+        Ok(Self { zip: list::open(path)?, left: limit.saturating_mul(1 << 20), limit })
     }
 
     /// The names of its files.
@@ -64,7 +63,7 @@ impl Unpacker {
 
     /// The bytes of a file, at most `most`; none where there is no such file.
     fn find(&mut self, name: &str, most: u64) -> Result<Option<Vec<u8>>, ApiError> {
-        let most = most.min(self.left);
+        let (of_all, most) = (self.left < most, most.min(self.left));
         let file = match self.zip.by_name(name) {
             Ok(file) => file,
             Err(ZipError::FileNotFound) => return Ok(None),
@@ -73,7 +72,7 @@ impl Unpacker {
         let mut bytes = Vec::new();
         file.take(most + 1).read_to_end(&mut bytes).map_err(|error| damaged(name, &error))?;
         if bytes.len() as u64 > most {
-            return Err(too_large(name, most));
+            return Err(if of_all { too_much(self.limit) } else { too_large(name, most) });
         }
         self.left -= bytes.len() as u64;
         Ok(Some(bytes))
@@ -81,7 +80,6 @@ impl Unpacker {
 
     /// Writes a file that `by` names to `to`, without holding all of it in memory. Nobody may read there until it is whole.
     fn unpack(&mut self, name: &str, by: &str, to: &Path) -> Result<(), ApiError> {
-        let most = self.left;
         let mut file = match self.zip.by_name(name) {
             Ok(file) => file,
             Err(ZipError::FileNotFound) => return Err(missing(name, by)),
@@ -94,7 +92,7 @@ impl Unpacker {
             if read == 0 {
                 break;
             }
-            self.left = self.left.checked_sub(read as u64).ok_or_else(|| too_large(name, most))?;
+            self.left = self.left.checked_sub(read as u64).ok_or_else(|| too_much(self.limit))?;
             written.write_all(&chunk[..read])?;
         }
         Ok(written.sync_all()?)
@@ -116,22 +114,35 @@ fn written(error: &ZipError) -> ApiError {
     }
 }
 
+/// How a file of so many bytes is packed: images and weights hardly shrink, and storing them as they are is much quicker.
+fn stored(bytes: u64) -> SimpleFileOptions {
+    // Files of 4 GiB and more need the wider format.
+    let large = bytes >= u64::from(u32::MAX);
+    SimpleFileOptions::default().compression_method(CompressionMethod::Stored).large_file(large)
+}
+
 impl Packer {
     /// Makes the file at `path`.
     fn create(path: &Path) -> Result<Self, ApiError> {
         Ok(Self(ZipWriter::new(File::create(path)?)))
     }
 
-    /// Adds a file. Images and weights hardly shrink: storing them as they are is much quicker.
+    /// Adds a file.
     async fn add(mut self, name: impl Into<String>, bytes: Bytes) -> Result<Self, ApiError> {
         let name = name.into();
         tokio::task::spawn_blocking(move || {
-            // Files of 4 GiB and more need the wider format.
-            let large = bytes.len() >= u32::MAX as usize;
-            let options =
-                SimpleFileOptions::default().compression_method(CompressionMethod::Stored).large_file(large);
-            self.0.start_file(name, options).map_err(|error| written(&error))?;
+            self.0.start_file(name, stored(bytes.len() as u64)).map_err(|error| written(&error))?;
             self.0.write_all(&bytes)?;
+            Ok(self)
+        })
+        .await?
+    }
+
+    /// Adds a file of the disk, which need not fit in memory.
+    async fn add_file(mut self, name: String, mut file: File) -> Result<Self, ApiError> {
+        tokio::task::spawn_blocking(move || {
+            self.0.start_file(name, stored(file.metadata()?.len())).map_err(|error| written(&error))?;
+            io::copy(&mut file, &mut self.0)?;
             Ok(self)
         })
         .await?

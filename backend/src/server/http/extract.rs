@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
+use super::listener::PATIENCE;
 use super::problem::ApiError;
 use crate::server::store::Range;
 
@@ -21,7 +22,10 @@ pub(super) struct Search<T>(pub(super) T);
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = ApiError;
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let Json(value) = Json::from_request(request, state).await.map_err(|rejection: JsonRejection| {
+        // Whoever sends a head and nothing else shall not hold a connection for good.
+        let read = tokio::time::timeout(PATIENCE, Json::from_request(request, state)).await;
+        let read = read.map_err(|_| ApiError::invalid("the request has stopped; send it again"))?;
+        let Json(value) = read.map_err(|rejection: JsonRejection| {
             ApiError::rejection(rejection.status(), rejection.body_text())
         })?;
         Ok(Self(value))

@@ -4,7 +4,7 @@
 //! the owner's.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::http::{HeaderMap, Method, header};
@@ -28,7 +28,7 @@ pub(super) struct Caller {
     pub(super) grants: Grants,
     /// Whether the request comes from this very machine.
     pub(super) local: bool,
-    /// The client's address.
+    /// What stands for the client's address in limits on how often it may ask.
     pub(super) address: IpAddr,
     /// The session's token.
     pub(super) token: Option<String>,
@@ -145,7 +145,8 @@ fn project_of(matched: &str, path: &str) -> Option<Uuid> {
 /// Whether a request comes from this machine and from no page of another site: the name in `Host` must be this
 /// machine's own, which a site that points its name here (DNS rebinding) or a proxy does not send.
 fn is_local(peer: IpAddr, proxy: bool, headers: &HeaderMap) -> bool {
-    let forwarded = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
+    let forwarded =
+        ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via"];
     if proxy || !peer.to_canonical().is_loopback() || forwarded.iter().any(|name| headers.contains_key(*name))
     {
         return false;
@@ -158,13 +159,22 @@ fn is_local(peer: IpAddr, proxy: bool, headers: &HeaderMap) -> bool {
     name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-/// The client's address.
+/// The client's address, for limits on how often it may ask. Some proxies write its port behind it.
 fn client(peer: IpAddr, proxy: bool, headers: &HeaderMap) -> IpAddr {
     let last = || {
         let forwarded = headers.get_all("x-forwarded-for").iter().next_back()?.to_str().ok()?;
-        forwarded.rsplit(',').next()?.trim().parse().ok()
+        let text = forwarded.rsplit(',').next()?.trim();
+        text.parse().ok().or_else(|| Some(text.parse::<SocketAddr>().ok()?.ip()))
     };
-    if proxy { last().unwrap_or(peer) } else { peer }
+    holder(if proxy { last().unwrap_or(peer) } else { peer })
+}
+
+/// What stands for all addresses that one client has at will: with IPv6 everybody gets a network of 64 bits.
+fn holder(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+        address => address,
+    }
 }
 
 /// Refuses changes that a page of another site asks for. Browsers name the page's site; other programs need not.
@@ -212,7 +222,9 @@ mod tests {
             assert!(!local(here, false, &[("host", host)]), "{host}");
         }
         assert!(!local(here, true, &[("host", "localhost")]));
-        assert!(!local(here, false, &[("host", "localhost"), ("x-forwarded-for", "1.2.3.4")]));
+        for mark in ["x-forwarded-for", "x-forwarded-proto", "via"] {
+            assert!(!local(here, false, &[("host", "localhost"), (mark, "1.2.3.4")]), "{mark}");
+        }
         assert!(!local("10.0.0.1".parse().unwrap(), false, &[("host", "localhost")]));
         assert!(local("::ffff:127.0.0.1".parse().unwrap(), false, &[("host", "localhost")]));
     }
@@ -235,6 +247,16 @@ mod tests {
         let forwarded = headers(&[("x-forwarded-for", "6.6.6.6, 1.2.3.4")]);
         assert_eq!(client(peer, true, &forwarded).to_string(), "1.2.3.4");
         assert_eq!(client(peer, false, &forwarded), peer);
+        for (address, known) in [
+            ("1.2.3.4:5678", "1.2.3.4"),
+            ("::ffff:1.2.3.4", "1.2.3.4"),
+            ("2001:db8::1:2:3:4", "2001:db8::"),
+            ("[2001:db8::7]:80", "2001:db8::"),
+            ("unknown", "127.0.0.1"),
+        ] {
+            let forwarded = headers(&[("x-forwarded-for", address)]);
+            assert_eq!(client(peer, true, &forwarded).to_string(), known, "{address}");
+        }
     }
 
     #[test]

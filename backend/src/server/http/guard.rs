@@ -11,17 +11,23 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::gate::Rules;
 use super::problem::ApiError;
 
-/// Sign-ins of one address in a minute.
-const SIGN_INS: NonZeroU32 = NonZeroU32::new(10).expect("ten is not zero");
+/// Passwords that one address may try in a minute, and links that are wrong.
+const GUESSES: NonZeroU32 = NonZeroU32::new(10).expect("ten is not zero");
+/// Links that one address may open in a minute: a whole class may be behind it, and nobody guesses a link.
+const LINKS: NonZeroU32 = NonZeroU32::new(120).expect("it is not zero");
 /// Images that are decoded at once; each may take a gigabyte.
 const DECODERS: usize = 2;
+/// Passwords that are tried at once; each takes 19 MiB, and a core.
+const TRIALS: usize = 2;
 
 /// The rules of the routes, and the limits of their use.
 pub(crate) struct Guard {
     rules: Rules,
     requests: OnceLock<DefaultKeyedRateLimiter<IpAddr>>,
-    sign_ins: DefaultKeyedRateLimiter<IpAddr>,
+    guesses: DefaultKeyedRateLimiter<IpAddr>,
+    links: DefaultKeyedRateLimiter<IpAddr>,
     decoders: Arc<Semaphore>,
+    trials: Arc<Semaphore>,
     /// When addresses that have been quiet were forgotten last.
     forgotten: std::sync::atomic::AtomicI64,
 }
@@ -32,8 +38,10 @@ impl Guard {
         Self {
             rules: Rules::new(&super::openapi::document()),
             requests: OnceLock::new(),
-            sign_ins: RateLimiter::keyed(Quota::per_minute(SIGN_INS)),
+            guesses: RateLimiter::keyed(Quota::per_minute(GUESSES)),
+            links: RateLimiter::keyed(Quota::per_minute(LINKS)),
             decoders: Arc::new(Semaphore::new(DECODERS)),
+            trials: Arc::new(Semaphore::new(TRIALS)),
             forgotten: std::sync::atomic::AtomicI64::new(0),
         }
     }
@@ -53,9 +61,14 @@ impl Guard {
         limiter.check_key(&address).is_ok()
     }
 
-    /// Whether `address` may try to sign in now.
-    pub(super) fn allows_sign_in(&self, address: IpAddr) -> bool {
-        self.sign_ins.check_key(&address).is_ok()
+    /// Whether `address` may try a password now, or hear that a link is wrong.
+    pub(super) fn allows_guess(&self, address: IpAddr) -> bool {
+        self.guesses.check_key(&address).is_ok()
+    }
+
+    /// Whether `address` may open a link now.
+    pub(super) fn allows_link(&self, address: IpAddr) -> bool {
+        self.links.check_key(&address).is_ok()
     }
 
     /// Forgets addresses whose buckets are full again, so that memory is bounded.
@@ -66,13 +79,23 @@ impl Guard {
         if now - last > EVERY {
             self.forgotten.store(now, std::sync::atomic::Ordering::Relaxed);
             requests.retain_recent();
-            self.sign_ins.retain_recent();
+            self.guesses.retain_recent();
+            self.links.retain_recent();
         }
     }
 
     /// Waits until an image may be decoded: a few are at a time. The permit goes along to the thread that decodes, which goes on
     /// where whoever asked has gone.
     pub(crate) async fn decoder(&self) -> Result<OwnedSemaphorePermit, ApiError> {
-        self.decoders.clone().acquire_owned().await.map_err(|error| ApiError::internal(error.to_string()))
+        permit(&self.decoders).await
     }
+
+    /// Waits until a password may be tried, whose permit goes along likewise.
+    pub(super) async fn trial(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        permit(&self.trials).await
+    }
+}
+
+async fn permit(of: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, ApiError> {
+    of.clone().acquire_owned().await.map_err(|error| ApiError::internal(error.to_string()))
 }

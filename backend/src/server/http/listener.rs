@@ -8,7 +8,8 @@ use axum::serve::Listener;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_io_timeout::TimeoutStream;
 
-/// How long a client may take nothing of what it is sent, and how long until it has sent the head of its next request.
+/// How long a client may take nothing of what it is sent, how long until it has sent the head of its next request, and how long for a body
+/// of JSON.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A listener whose connections are patient only for a while.

@@ -1,10 +1,16 @@
 //! The API's description, made of the routes' own.
 
+use std::sync::LazyLock;
+
 use mudi_domain::api::Access;
 use serde_json::{Value, json};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{InfoBuilder, KnownFormat, OpenApi, OpenApiBuilder, RefOr, Schema, SchemaFormat};
 use utoipa::{PartialSchema, ToSchema};
+
+/// The document as JSON. Anybody may ask for it, so it is made once.
+pub(super) static TEXT: LazyLock<String> =
+    LazyLock::new(|| serde_json::to_string(&document()).unwrap_or_default());
 
 /// A body that is a file, in the description.
 pub(super) enum Octets {}

@@ -94,7 +94,7 @@ pub(super) async fn receive(server: &App, body: Body, mebibytes: u64) -> Result<
         size += chunk.len() as u64;
         if size > most {
             return Err(ApiError::too_large(format!(
-                "the file has more than {mebibytes} MiB; make it smaller"
+                "the file has more than {mebibytes} MiB; make it smaller, or let whoever hosts the server allow more"
             )));
         }
         digest.update(&chunk);

@@ -37,3 +37,14 @@ pub(crate) fn images(new: &NewImages) -> Result<(), ApiError> {
     }
     Ok(())
 }
+
+/// Whether the sampler has the spacing of noise levels that is asked for. Archives may hold a request that does not: its job has failed.
+pub(crate) fn spacing(new: &NewImages) -> Result<(), ApiError> {
+    let has_it = new.sampler.parse().is_ok_and(SamplerKind::supports_karras);
+    if new.karras == Some(true) && !has_it {
+        return Err(ApiError::refused(
+            "Karras’ spacing (`karras`) is for the samplers euler and dpmpp-2m; choose one of these, or leave it out",
+        ));
+    }
+    Ok(())
+}

@@ -9,7 +9,7 @@ use mudi_engine_candle::weights::Precision;
 use crate::base::{BaseError, Source};
 use crate::device::Device;
 use crate::plan;
-use crate::train::{self, TrainError, in_pieces};
+use crate::train::{self, TrainError, notes_on_identifiers};
 
 /// Plans a run of `recipe` on a base for subjects of these `names`; `paces` are the recipes of earlier runs on it, latest first, with the seconds of their
 /// steps; `device` is where it will run. Otherwise what is wrong, for the user.
@@ -49,7 +49,7 @@ pub(crate) fn forecast(
         available: available.map(|bytes| bytes as u64),
         refusal,
         seconds: pace(recipe, paces).map(|seconds| seconds * f64::from(recipe.steps)),
-        notes: in_pieces(&source, names).map_err(said)?,
+        notes: notes_on_identifiers(&source, names).map_err(said)?,
     })
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use image::RgbImage;
 use indexmap::IndexMap;
+use mudi_diffusion::schedule::SamplerKind;
 use mudi_domain::api::{Latents, LayoutChoice, NewImages};
 use mudi_domain::cutout::Cutout;
 use mudi_domain::layout::{Layout, suited_gamma};
@@ -25,7 +26,8 @@ use crate::generate::{
 use crate::models;
 use crate::plan::Way;
 use crate::server::media;
-use crate::server::store::{NewImage, RunData};
+use crate::server::preview::VAE;
+use crate::server::store::{EventRow, Keeping, NewImage, RunData};
 use crate::train::LORA_FILE;
 
 /// Makes the images that are not there yet.
@@ -71,6 +73,9 @@ fn told(reporter: &mut Reporter<'_>, request: &NewImages, first: u32, further: u
         if count == 1 { "steps of 1 picture".to_owned() } else { format!("steps of {count} pictures") };
     reporter.step(&stage, u64::from(first) * steps + further as u64, count * steps, None)
 }
+
+/// How a picture begins, the canvas of its layout, and the layout.
+type Begun = (Start, Option<RgbImage>, Option<Layout>);
 
 struct Maker<'a> {
     work: &'a Work<'a>,
@@ -119,16 +124,16 @@ fn failed(error: GenerateError) -> Stopped {
     }
 }
 
-/// Whether the model for previews decodes this base's latents: whether both have the very same decoder.
+/// Whether the model for previews decodes this base's latents: whether both have the very same autoencoder, beside which there may be a tiny
+/// one.
 fn decoded_by_preview(work: &Work<'_>, base: &Path) -> bool {
-    const DECODER: &str = "vae/diffusion_pytorch_model.safetensors";
     let settings = &work.server.settings;
     // Without such a model there is none to decode them.
     let Ok(known) = work.server.preview.look(&settings.models, &settings.preview) else { return false };
-    let Some(theirs) = known.files.iter().find(|file| file.name == DECODER) else { return false };
-    let path = base.join(DECODER);
-    path.metadata().is_ok_and(|own| own.len() == theirs.bytes)
-        && models::digest(&path).is_ok_and(|own| own == theirs.sha256)
+    let Some((bytes, sha256)) = &known.vae else { return false };
+    let path = base.join(VAE);
+    path.metadata().is_ok_and(|own| own.len() == *bytes)
+        && models::digest(&path).is_ok_and(|own| own == *sha256)
 }
 
 impl<'a> Maker<'a> {
@@ -164,11 +169,12 @@ impl<'a> Maker<'a> {
             LayoutChoice::Random => suited_gamma(cutouts.len()),
             LayoutChoice::Fixed(layout) => suited_gamma(layout.subjects.len()),
         };
+        let sampler: SamplerKind = request.sampler.parse().map_err(|error| Stopped::of("request", &error))?;
         let mut settings = Settings {
             steps: request.steps as usize,
             guidance: request.guidance,
-            sampler: request.sampler.parse().map_err(|error| Stopped::of("request", &error))?,
-            karras: request.karras,
+            sampler,
+            karras: base.schedule.karras(sampler, request.karras),
             gamma: request.gamma.unwrap_or(suited),
             lora_scale: request.lora_scale,
             interrupt: work.interrupt.clone(),
@@ -247,10 +253,31 @@ impl<'a> Maker<'a> {
         });
         reported?;
         let made = made.map_err(failed)?;
-        let (store, project) = (&self.work.server.store, self.work.claim.project);
-        let keeping = self.work.wait(store.keeping(project))?;
+        let keeping = self.work.wait(self.work.server.store.keeping(self.work.claim.project))?;
+        match self.keep(&keeping, first, &made, starts) {
+            Ok(events) => {
+                drop(keeping);
+                let job = self.work.claim.id;
+                events.into_iter().for_each(|event| self.work.server.queue.tell(job, event));
+                Ok(())
+            }
+            Err(stopped) => {
+                self.work.undo(keeping);
+                Err(stopped)
+            }
+        }
+    }
+
+    /// Keeps images, the first of which has the number `first`, and returns what there is to tell of them.
+    fn keep(
+        &self,
+        keeping: &Keeping<'_>,
+        first: u32,
+        made: &[RgbImage],
+        starts: Vec<Begun>,
+    ) -> Result<Vec<EventRow>, Stopped> {
         let mut images = Vec::new();
-        for ((number, image), (start, canvas, layout)) in (first..).zip(&made).zip(starts) {
+        for ((number, image), (start, canvas, layout)) in (first..).zip(made).zip(starts) {
             let parameters = self.parameters(start.seed, layout);
             let encoded = |image: &RgbImage, parameters: Option<&Parameters>| {
                 encode_png(image, parameters).map_err(|error| Stopped::fault("failed", error.to_string()))
@@ -268,14 +295,11 @@ impl<'a> Maker<'a> {
                     .map_err(|error| Stopped::of("failed", &error))?,
             });
         }
-        let job = self.work.claim.id;
-        let events = self.work.wait(store.add_images(project, job, request.run, &images))?;
-        drop(keeping);
-        events.into_iter().for_each(|event| self.work.server.queue.tell(job, event));
-        Ok(())
+        let (store, claim) = (&self.work.server.store, self.work.claim);
+        self.work.wait(store.add_images(claim.project, claim.id, self.request.run, &images))
     }
 
-    fn start(&self, number: u32) -> Result<(Start, Option<RgbImage>, Option<Layout>), GenerateError> {
+    fn start(&self, number: u32) -> Result<Begun, GenerateError> {
         let seed = self.request.seed.wrapping_add(u64::from(number));
         let placed;
         let placing = match (&self.request.layout, self.data) {

@@ -78,7 +78,7 @@ impl Queue {
         self.stopped.clone()
     }
 
-    /// Tells open streams that somebody's access may have ended.
+    /// Tells open streams that somebody's access may have ended, or that what they are about is gone.
     pub(crate) fn access_changed(&self) {
         self.access.send_modify(|changes| *changes += 1);
     }

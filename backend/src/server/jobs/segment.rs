@@ -80,19 +80,23 @@ fn mask(
     };
     let ready = media::ready_mask(&made.mask).map_err(|error| Stopped::of("failed", &error))?;
     let keeping = work.wait(store.keeping(project))?;
-    let kept = work.wait(ready.keep(&keeping))?;
-    let written = work.handle.block_on(store.mask_photo(project, photo, known.mask.as_deref(), Some(&kept)));
+    let written = work.handle.block_on(async {
+        let kept = ready.keep(&keeping).await?;
+        store.mask_photo(project, photo, known.mask.as_deref(), Some(&kept)).await
+    });
     match written {
         Ok(before) => {
             drop(keeping);
             work.wait(store.release(project, &before))?;
             Ok(Some(None))
         }
-        Err(StoreError::Stale(_) | StoreError::Missing(_)) => {
-            work.wait(keeping.undo())?;
-            Ok(None)
+        Err(error) => {
+            work.undo(keeping);
+            match error {
+                StoreError::Stale(_) | StoreError::Missing(_) => Ok(None),
+                error => Err(Stopped::of("store", &error)),
+            }
         }
-        Err(error) => Err(Stopped::of("store", &error)),
     }
 }
 

@@ -87,6 +87,7 @@ pub(super) fn run(work: &Work<'_>) -> Result<(), Stopped> {
     reported?;
     match trained {
         Ok(outcome) => {
+            keep_names(&options.out);
             let made = outcome.metrics.last().map_or(0, |metric| metric.step);
             match reporter.pace(made) {
                 Some(seconds) => work.wait(store.note_pace(run, seconds)),
@@ -96,6 +97,17 @@ pub(super) fn run(work: &Work<'_>) -> Result<(), Stopped> {
         Err(TrainError::Interrupted) => Err(Stopped::Interrupted),
         Err(error) => Err(fault(&error)),
     }
+}
+
+/// Has the disk keep which files are in a folder. The row that says that the run is done is kept at once: a power cut shall not leave it
+/// without its weights, whose name the system may write later.
+fn keep_names(folder: &Path) {
+    #[cfg(unix)]
+    if let Err(error) = std::fs::File::open(folder).and_then(|folder| folder.sync_all()) {
+        tracing::warn!(folder = %folder.display(), %error, "the system writes a folder when it likes");
+    }
+    #[cfg(not(unix))]
+    let _ = folder;
 }
 
 /// Removes the halves of files that a killed server was writing.
@@ -132,6 +144,11 @@ fn relocate(options: &Options) -> Result<(), Stopped> {
 fn fault(error: &TrainError) -> Stopped {
     let code = match error {
         TrainError::Base(BaseError::TooLarge(large)) => return Stopped::fault(MEMORY, large.for_page()),
+        // Recipe and photos are the project's, so that only this can be another.
+        TrainError::Changed { .. } => {
+            let detail = "the base model is not the one that this run was started with; put that one back, or start a new run";
+            return Stopped::fault("base", detail);
+        }
         TrainError::Dataset(_) | TrainError::ChangedFiles { .. } => "photos",
         TrainError::Base(_) => "base",
         TrainError::Recipe(_) => "recipe",

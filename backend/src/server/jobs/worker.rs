@@ -1,6 +1,7 @@
 //! The threads that do jobs, one for each device. They are outside of tokio's, and yield to requests.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use super::{evaluate, generate, segment, train};
 use crate::device::{Device, is_out_of_memory};
 use crate::interrupt::Interrupt;
 use crate::server::Server;
-use crate::server::store::{Claim, StoreError, Wanted, is_full};
+use crate::server::store::{Claim, Keeping, StoreError, Wanted, is_full};
 
 /// The code of the fault where there is too little memory.
 pub(super) const MEMORY: &str = "memory";
@@ -37,6 +38,13 @@ impl<'a> Work<'a> {
     /// Waits for an answer of the store.
     pub(super) fn wait<T>(&self, future: impl Future<Output = Result<T, StoreError>>) -> Result<T, Stopped> {
         self.handle.block_on(future).map_err(|error| Stopped::of("store", &error))
+    }
+
+    /// Removes files that were kept for rows which could not be written: on a full disk others want their room.
+    pub(super) fn undo(&self, keeping: Keeping<'_>) {
+        if let Err(error) = self.handle.block_on(keeping.undo()) {
+            tracing::warn!(job = %self.claim.id, %error, "files without rows stay until the next start");
+        }
     }
 
     /// Tells what is being done.
@@ -200,20 +208,37 @@ async fn settle(server: &Server, claim: &Claim, result: &Result<(), Stopped>) ->
 
 /// The fault as whoever has a link may read it: where the server keeps its files and models is nobody's business.
 fn without_places(server: &Server, fault: &JobFault) -> JobFault {
-    let mut fault = fault.clone();
-    for folder in [&server.settings.data, &server.settings.models] {
-        let folder = folder.display().to_string();
-        if folder.len() > 1 {
-            let inside = format!("{folder}{}", std::path::MAIN_SEPARATOR);
-            fault.detail = fault.detail.replace(&inside, "").replace(&folder, "");
-        }
+    let settings = &server.settings;
+    // Networks may lie elsewhere.
+    let networks = [settings.detector_folder(), settings.segmenter_folder(), settings.embedder_folder()];
+    let around = networks.iter().filter_map(|network| network.parent());
+    let folders = [settings.data.as_path(), &settings.models].into_iter().chain(around);
+    JobFault { detail: folders.fold(fault.detail.clone(), without), ..fault.clone() }
+}
+
+/// The text without the place of what is in `folder`.
+fn without(text: String, folder: &Path) -> String {
+    let folder = folder.display().to_string();
+    if folder.len() <= 1 {
+        return text;
     }
-    fault
+    text.replace(&format!("{folder}{}", std::path::MAIN_SEPARATOR), "").replace(&folder, "")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn places_are_nobodys_business() {
+        let told = |text: &str, folder: &str| without(text.to_owned(), Path::new(folder));
+        assert_eq!(told("/srv/models/owlv2/config.json: broken", "/srv/models"), "owlv2/config.json: broken");
+        assert_eq!(told("/srv/models: broken", "/srv/models"), ": broken");
+        for folder in ["", "/"] {
+            assert_eq!(told("/a/b: broken", folder), "/a/b: broken");
+        }
+    }
 
     #[test]
     fn a_device_without_memory_is_told_of_with_a_cure() {

@@ -66,6 +66,12 @@ impl Store {
 
     /// Keeps the hash of the owner's new password, which is that of the password file or not, and ends every session of the owner.
     pub(crate) async fn set_password(&self, hash: &str, from_file: bool) -> Result<(), StoreError> {
+        let set = self.with_room(|| self.set_password_row(hash, from_file)).await;
+        self.keep_room().await;
+        set
+    }
+
+    async fn set_password_row(&self, hash: &str, from_file: bool) -> Result<(), StoreError> {
         let mut changes = self.begin().await?;
         sqlx::query(
             "insert into owner (id, password, from_file) values (1, ?1, ?2)
@@ -148,7 +154,7 @@ impl Store {
             .await?)
     }
 
-    /// Begins a session, or adds to the one of this token.
+    /// Begins a session, or adds to the one of this token. On a full disk, too: who is to make room has to sign in first.
     pub(crate) async fn open_session(
         &self,
         token: &str,
@@ -156,7 +162,20 @@ impl Store {
         link: Option<Uuid>,
         expires: i64,
     ) -> Result<(), StoreError> {
+        let opened = self.with_room(|| self.open_session_rows(token, owner, link, expires)).await;
+        self.keep_room().await;
+        opened
+    }
+
+    async fn open_session_rows(
+        &self,
+        token: &str,
+        owner: bool,
+        link: Option<Uuid>,
+        expires: i64,
+    ) -> Result<(), StoreError> {
         let mut changes = self.begin().await?;
+        sqlx::query("delete from sessions where expires < ?").bind(now()).execute(&mut *changes).await?;
         sqlx::query(
             "insert into sessions (token, owner, expires) values (?1, ?2, ?3)
              on conflict (token) do update set owner = owner or ?2, expires = ?3",
@@ -204,7 +223,12 @@ impl Store {
 
     /// Ends a session.
     pub(crate) async fn close_session(&self, token: &str) -> Result<(), StoreError> {
-        sqlx::query("delete from sessions where token = ?").bind(kept(token)).execute(&self.writer).await?;
-        Ok(())
+        let closed = self.with_room(|| async move {
+            let delete = sqlx::query("delete from sessions where token = ?");
+            Ok(delete.bind(kept(token)).execute(&self.writer).await?)
+        });
+        let closed = closed.await;
+        self.keep_room().await;
+        closed.map(drop)
     }
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 use bytes::Bytes;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as Key;
-use object_store::{GetOptions, GetResult, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
+use object_store::{GetOptions, GetResult, ObjectStore, ObjectStoreExt};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -53,11 +53,14 @@ impl Blobs {
         extension: &str,
     ) -> Result<String, StoreError> {
         let file = format!("{}.{extension}", digest(&bytes));
-        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-        match self.store.put_opts(&key(project, &file), bytes.into(), options).await {
-            Ok(_) | Err(object_store::Error::AlreadyExists { .. }) => Ok(file),
-            Err(error) => Err(error.into()),
+        let key = key(project, &file);
+        // What is there is whole, and the same.
+        if self.store.head(&key).await.is_ok_and(|found| found.size == bytes.len() as u64) {
+            return Ok(file);
         }
+        // Renamed to its place and not linked there: some file systems, such as exFAT, have no links.
+        self.store.put(&key, bytes.into()).await?;
+        Ok(file)
     }
 
     /// A file, or a `range` of its bytes, as a stream.

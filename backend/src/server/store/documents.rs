@@ -57,7 +57,7 @@ impl Store {
         project: Uuid,
         new: &NewStored<T>,
     ) -> Result<Stored<T>, StoreError> {
-        let row: Row = sqlx::query_as(
+        let insert = sqlx::query_as::<_, Row>(
             "insert into documents (id, project, kind, name, value, created)
              values (?, ?, ?, ?, ?, ?) returning *",
         )
@@ -66,10 +66,8 @@ impl Store {
         .bind(T::KIND)
         .bind(&new.name)
         .bind(to_column(T::KIND, &new.value)?)
-        .bind(now())
-        .fetch_one(&self.writer)
-        .await?;
-        row.stored()
+        .bind(now());
+        self.change(insert).await?.ok_or(StoreError::Missing(T::KIND))?.stored()
     }
 
     /// The saved documents of a project, oldest first.
@@ -114,21 +112,22 @@ impl Store {
         version: Option<i64>,
         new: &NewStored<T>,
     ) -> Result<Stored<T>, StoreError> {
-        let done = sqlx::query(
+        // What comes back is what was written, and no later writer's.
+        let update = sqlx::query_as::<_, Row>(
             "update documents set name = ?4, value = ?5, version = version + 1
-             where project = ?1 and kind = ?2 and id = ?3 and version = coalesce(?6, version)",
+             where project = ?1 and kind = ?2 and id = ?3 and version = coalesce(?6, version) returning *",
         )
         .bind(project)
         .bind(T::KIND)
         .bind(id)
         .bind(&new.name)
         .bind(to_column(T::KIND, &new.value)?)
-        .bind(version)
-        .execute(&self.writer)
-        .await?;
-        let stored = self.document(project, id).await?;
-        changed(done.rows_affected(), true, T::KIND)?;
-        Ok(stored)
+        .bind(version);
+        let Some(row) = self.change(update).await? else {
+            self.document::<T>(project, id).await?;
+            return Err(StoreError::Stale(T::KIND));
+        };
+        row.stored()
     }
 
     /// Deletes a document.

@@ -13,6 +13,18 @@ pub enum StoreError {
         /// The folder.
         path: PathBuf,
     },
+    /// Nobody can tell whether another server uses the data folder.
+    #[error(
+        "{}: files cannot be locked here ({source}), so that two servers could write to it; name a folder on a local disk as --data",
+        path.display()
+    )]
+    Lock {
+        /// The folder.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
     /// The data folder has files, and no database that knows them.
     #[error("{}: is not empty, and no mudi.sqlite beside it says whose it is; name an empty folder as --data, or put mudi.sqlite back from its backup", path.display())]
     NotOurs {
@@ -71,13 +83,13 @@ pub enum StoreError {
     },
 }
 
-/// `SQLITE_FULL`, whatever the reason.
-const SQLITE_FULL: &str = "13";
+/// `SQLITE_FULL`, and `SQLITE_IOERR_SHMSIZE`: no room for a longer index of the database's log.
+const SQLITE_FULL: [&str; 2] = ["13", "4874"];
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         match error.as_database_error() {
-            Some(cause) if cause.code().as_deref() == Some(SQLITE_FULL) => Self::Full,
+            Some(cause) if cause.code().is_some_and(|code| SQLITE_FULL.contains(&&*code)) => Self::Full,
             // Every row belongs to a project, which was deleted a moment ago.
             Some(cause) if cause.is_foreign_key_violation() => Self::Missing("project"),
             _ => Self::Database(error),

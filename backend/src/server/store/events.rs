@@ -35,13 +35,12 @@ impl Store {
         job: Uuid,
         event: &JobEvent,
     ) -> Result<Option<EventRow>, StoreError> {
-        Ok(sqlx::query_as(
+        let insert = sqlx::query_as(
             "insert into events (job, data) select id, ?2 from jobs where id = ?1 returning id, data",
         )
         .bind(job)
-        .bind(to_column("event", event)?)
-        .fetch_optional(&self.writer)
-        .await?)
+        .bind(to_column("event", event)?);
+        self.change(insert).await
     }
 
     /// Removes a job's reports of progress but for the newest, which whoever goes on listening may have missed.

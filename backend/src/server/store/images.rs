@@ -195,7 +195,7 @@ impl Store {
             let delete = sqlx::query_as::<_, (String, String, Option<String>)>(
                 "delete from images where project = ? and id = ? returning file, thumbnail, canvas",
             );
-            Ok(delete.bind(project).bind(id).fetch_optional(&self.writer).await?)
+            self.change(delete.bind(project).bind(id)).await
         });
         let (file, thumbnail, canvas) = row.await?.ok_or(StoreError::Missing("image"))?;
         let files: Vec<String> = [Some(file), Some(thumbnail), canvas].into_iter().flatten().collect();

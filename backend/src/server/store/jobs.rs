@@ -191,20 +191,20 @@ impl Store {
 
     /// Takes the next job, if there is one.
     pub(crate) async fn claim(&self) -> Result<Option<Claim>, StoreError> {
-        let row: Option<(Uuid, Uuid, String, Option<Uuid>, String)> = sqlx::query_as(
+        let claim = sqlx::query_as::<_, (Uuid, Uuid, String, Option<Uuid>, String)>(
             "update jobs set state = 'running', wanted = 'run', started = ?1, heartbeat = ?1,
                 fault_code = null, fault_detail = null
              where id = (select id from jobs
                 where state = 'queued' or (state = 'waiting' and retry <= ?1) order by id limit 1)
              returning id, project, kind, run, request",
         )
-        .bind(now())
-        .fetch_optional(&self.writer)
-        .await?;
-        row.map(|(id, project, word, run, request)| {
-            Ok(Claim { id, project, kind: kind(&word)?, run, request })
-        })
-        .transpose()
+        .bind(now());
+        self.change(claim)
+            .await?
+            .map(|(id, project, word, run, request)| {
+                Ok(Claim { id, project, kind: kind(&word)?, run, request })
+            })
+            .transpose()
     }
 
     /// Notes what the worker has done.
@@ -296,7 +296,9 @@ impl Store {
             _ => ("cancel", JobState::Cancelled, "'queued', 'waiting', 'paused'"),
         };
         let mut changes = self.begin().await?;
-        let mut query = sqlx::QueryBuilder::new("update jobs set finished = ");
+        // It does not wait for room any more.
+        let mut query =
+            sqlx::QueryBuilder::new("update jobs set fault_code = null, fault_detail = null, finished = ");
         query.push_bind((wanted == Wanted::Cancel).then(now)).push(", state = ").push_bind(state.word());
         query.push(" where id = ").push_bind(id).push(" and project = ").push_bind(project);
         query.push(" and state in (").push(waits).push(")");

@@ -21,17 +21,19 @@ mod tests;
 mod whole;
 
 use std::collections::HashMap;
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use sqlx::migrate::Migrator;
+use sqlx::query::QueryAs;
 use sqlx::sqlite::{
-    SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+    SqliteArguments, SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow,
+    SqliteSynchronous,
 };
-use sqlx::{Sqlite, SqlitePool, Transaction};
+use sqlx::{Connection, FromRow, Sqlite, SqlitePool, Transaction};
 use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 use uuid::Uuid;
 
@@ -46,7 +48,7 @@ pub(crate) use jobs::{Claim, Wanted};
 pub(crate) use photos::{NewMask, NewPhoto};
 use reserve::Reserve;
 pub(crate) use runs::RunData;
-pub(crate) use whole::ProjectRows;
+pub(crate) use whole::{PhotoRow, ProjectRows, SubjectRow};
 
 use crate::files::create_folder;
 
@@ -140,9 +142,10 @@ impl Store {
         let lock_path = folder.join("lock");
         let lock = File::create(&lock_path)
             .map_err(|source| crate::files::WriteError { path: lock_path, source })?;
-        if lock.try_lock().is_err() {
-            return Err(StoreError::InUse { path: folder.to_owned() });
-        }
+        lock.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => StoreError::InUse { path: folder.to_owned() },
+            TryLockError::Error(source) => StoreError::Lock { path: folder.to_owned(), source },
+        })?;
         let options = SqliteConnectOptions::new()
             .filename(folder.join(DATABASE))
             .create_if_missing(true)
@@ -157,6 +160,9 @@ impl Store {
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
             .acquire_timeout(Duration::from_secs(60))
+            // A commit that fails, as on a full disk, ends the transaction for SQLite and not for sqlx, which would refuse every later one on
+            // this connection: it is replaced. A transaction that was given up has been rolled back by now.
+            .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
             .connect_with(options.clone())
             .await?;
         MIGRATIONS.run(&writer).await?;
@@ -219,6 +225,18 @@ impl Store {
         // At once, not with the first row that is written: who reads before that would not wait for a connection which is just being
         // opened, and writes the mode of the database, but fail.
         Ok(self.writer.begin_with("begin immediate").await?)
+    }
+
+    /// Makes a change outside of a transaction, and gives back its row, if it has one. The answer is read to its end: behind the first row sqlx
+    /// does not tell that the commit has failed, as on a full disk, and what was refused would pass for kept.
+    async fn change<T>(
+        &self,
+        change: QueryAs<'_, Sqlite, T, SqliteArguments>,
+    ) -> Result<Option<T>, StoreError>
+    where
+        T: Send + Unpin + for<'row> FromRow<'row, SqliteRow>,
+    {
+        Ok(change.fetch_all(&self.writer).await?.pop())
     }
 
     /// Whether the database answers.

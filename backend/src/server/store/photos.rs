@@ -104,7 +104,8 @@ impl Row {
 }
 
 impl Store {
-    /// Adds a photo, unless the subject has one of the same upload: then that one comes back, and `false`.
+    /// Adds a photo, unless the subject has one of the same upload: then that one comes back, and `false`. An upload of the file that is kept
+    /// of a photo, as data sets have it that were downloaded here, is the same, too.
     pub(crate) async fn add_photo(
         &self,
         project: Uuid,
@@ -123,15 +124,27 @@ impl Store {
         if !exists {
             return Err(StoreError::Missing("subject"));
         }
+        let known: Option<Row> = sqlx::query_as(
+            "select * from photos where project = ?1 and subject = ?2
+                and (source = ?3 or file in (?3 || '.jpg', ?3 || '.png')) order by id limit 1",
+        )
+        .bind(project)
+        .bind(subject.as_str())
+        .bind(&photo.source)
+        .fetch_optional(&mut *changes)
+        .await?;
+        if let Some(known) = known {
+            return Ok((known.photo()?, false));
+        }
         if count >= MOST {
             return Err(StoreError::Conflict(format!("a project has at most {MOST} photos")));
         }
         let id = new_id();
-        let done = sqlx::query(
+        sqlx::query(
             "insert into photos
                 (id, project, subject, name, source, file, thumbnail, width, height, caption, created, number)
              select ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, next_photo from subjects
-             where project = ?2 and id = ?3 on conflict (project, subject, source) do nothing",
+             where project = ?2 and id = ?3",
         )
         .bind(id)
         .bind(project)
@@ -146,23 +159,16 @@ impl Store {
         .bind(now())
         .execute(&mut *changes)
         .await?;
-        if done.rows_affected() > 0 {
-            set_mask(&mut changes, id, photo.mask.as_ref()).await?;
-            sqlx::query("update subjects set next_photo = next_photo + 1 where project = ? and id = ?")
-                .bind(project)
-                .bind(subject.as_str())
-                .execute(&mut *changes)
-                .await?;
-        }
+        set_mask(&mut changes, id, photo.mask.as_ref()).await?;
+        sqlx::query("update subjects set next_photo = next_photo + 1 where project = ? and id = ?")
+            .bind(project)
+            .bind(subject.as_str())
+            .execute(&mut *changes)
+            .await?;
         let row: Row =
-            sqlx::query_as("select * from photos where project = ? and subject = ? and source = ?")
-                .bind(project)
-                .bind(subject.as_str())
-                .bind(&photo.source)
-                .fetch_one(&mut *changes)
-                .await?;
+            sqlx::query_as("select * from photos where id = ?").bind(id).fetch_one(&mut *changes).await?;
         changes.commit().await?;
-        Ok((row.photo()?, done.rows_affected() > 0))
+        Ok((row.photo()?, true))
     }
 
     /// The photos of a project, or of one of its subjects, oldest first.
@@ -238,8 +244,14 @@ impl Store {
         if let Some(subject) = subject.filter(|subject| subject.as_str() != before.subject) {
             move_photo(&mut changes, project, id, subject).await?;
         }
+        // As this change leaves it, whoever comes next.
+        let row: Row = sqlx::query_as("select * from photos where project = ? and id = ?")
+            .bind(project)
+            .bind(id)
+            .fetch_one(&mut *changes)
+            .await?;
         changes.commit().await?;
-        self.photo(project, id).await
+        row.photo()
     }
 
     /// Puts `mask` (none to take it away) in the place of the mask `before`, and returns that one's files, which may be released.
@@ -281,7 +293,7 @@ impl Store {
             let delete = sqlx::query_as::<_, (String, String, Option<String>, Option<String>)>(
                 "delete from photos where project = ? and id = ? returning file, thumbnail, mask, mask_thumbnail",
             );
-            Ok(delete.bind(project).bind(id).fetch_optional(&self.writer).await?)
+            self.change(delete.bind(project).bind(id)).await
         });
         let (file, thumbnail, mask, small) = row.await?.ok_or(StoreError::Missing("photo"))?;
         let files: Vec<String> = [Some(file), Some(thumbnail), mask, small].into_iter().flatten().collect();

@@ -22,14 +22,13 @@ impl Row {
 impl Store {
     /// Makes a project.
     pub(crate) async fn create_project(&self, name: &str) -> Result<Project, StoreError> {
-        let row: Row =
-            sqlx::query_as("insert into projects (id, name, created) values (?, ?, ?) returning *")
+        let insert =
+            sqlx::query_as::<_, Row>("insert into projects (id, name, created) values (?, ?, ?) returning *")
                 .bind(new_id())
                 .bind(name)
-                .bind(now())
-                .fetch_one(&self.writer)
-                .await?;
-        Ok(row.project(Access::Owner))
+                .bind(now());
+        let row = self.change(insert).await?;
+        Ok(row.ok_or(StoreError::Missing("project"))?.project(Access::Owner))
     }
 
     /// The projects for which `access` is more than nobody's.
@@ -66,23 +65,26 @@ impl Store {
         Ok(row.ok_or(StoreError::Missing("project"))?.project(access))
     }
 
-    /// Renames a project, of which `version` must be the current one where it is given.
+    /// Renames a project, of which `version` must be the current one where it is given; `access` is that of whoever asks.
     pub(crate) async fn rename_project(
         &self,
         id: Uuid,
         version: Option<i64>,
         name: &str,
-    ) -> Result<(), StoreError> {
-        let done = sqlx::query(
-            "update projects set name = ?2, version = version + 1 where id = ?1 and version = coalesce(?3, version)",
+        access: Access,
+    ) -> Result<Project, StoreError> {
+        let update = sqlx::query_as::<_, Row>(
+            "update projects set name = ?2, version = version + 1 where id = ?1 and version = coalesce(?3, version)
+             returning *",
         )
         .bind(id)
         .bind(name)
-        .bind(version)
-        .execute(&self.writer)
-        .await?;
-        let exists = self.project_exists(id).await?;
-        changed(done.rows_affected(), exists, "project")
+        .bind(version);
+        match self.change(update).await? {
+            Some(row) => Ok(row.project(access)),
+            None if self.project_exists(id).await? => Err(StoreError::Stale("project")),
+            None => Err(StoreError::Missing("project")),
+        }
     }
 
     /// Whether there is a project of this id.
@@ -101,9 +103,14 @@ impl Store {
         changed(done.await?.rows_affected(), false, "project")?;
         // The files first: on a full disk the rest needs their room.
         let swept = self.sweep(id).await;
-        // What was deleted shall not stay in free pages or in the log either.
-        sqlx::query("pragma incremental_vacuum").execute(&self.writer).await?;
-        sqlx::query("pragma wal_checkpoint(truncate)").execute(&self.writer).await?;
-        swept
+        // What was deleted shall not stay in free pages or in the log either; that takes room, too.
+        let cleared = self.with_room(|| async move {
+            sqlx::query("pragma incremental_vacuum").execute(&self.writer).await?;
+            sqlx::query("pragma wal_checkpoint(truncate)").execute(&self.writer).await?;
+            Ok(())
+        });
+        let cleared = cleared.await;
+        self.keep_room().await;
+        swept.and(cleared)
     }
 }

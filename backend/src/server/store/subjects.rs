@@ -2,6 +2,7 @@
 
 use mudi_domain::api::{Page, SubjectSummary};
 use mudi_domain::subject::{Subject, SubjectId};
+use sqlx::Sqlite;
 use uuid::Uuid;
 
 use super::{Store, StoreError, changed};
@@ -65,21 +66,12 @@ impl Store {
 
     /// The subjects of a project, in the order in which they were added.
     pub(crate) async fn subjects(&self, project: Uuid) -> Result<Page<SubjectSummary>, StoreError> {
-        let rows: Vec<Row> = sqlx::query_as(
-            "select id, name, version,
-                (select count(*) from photos where photos.project = subjects.project and subject = subjects.id) photos
-             from subjects where project = ? order by position",
-        )
-        .bind(project)
-        .fetch_all(&self.readers)
-        .await?;
-        Ok(Page { items: rows.into_iter().map(Row::summary).collect::<Result<_, _>>()?, next: None })
+        Ok(Page { items: all(&self.readers, project).await?, next: None })
     }
 
     /// A subject.
     pub(crate) async fn subject(&self, project: Uuid, id: &SubjectId) -> Result<SubjectSummary, StoreError> {
-        let all = self.subjects(project).await?;
-        all.items.into_iter().find(|subject| subject.id == *id).ok_or(StoreError::Missing("subject"))
+        one(all(&self.readers, project).await?, id)
     }
 
     /// Renames a subject, of which `version` must be the current one where it is given.
@@ -88,7 +80,7 @@ impl Store {
         project: Uuid,
         version: Option<i64>,
         subject: &Subject,
-    ) -> Result<(), StoreError> {
+    ) -> Result<SubjectSummary, StoreError> {
         let mut changes = self.begin().await?;
         let others: Vec<(String, String)> = sqlx::query_as("select id, name from subjects where project = ?")
             .bind(project)
@@ -107,7 +99,9 @@ impl Store {
         .await?;
         let exists = others.iter().any(|(id, _)| id == subject.id().as_str());
         changed(done.rows_affected(), exists, "subject")?;
-        Ok(changes.commit().await?)
+        let renamed = one(all(&mut *changes, project).await?, subject.id())?;
+        changes.commit().await?;
+        Ok(renamed)
     }
 
     /// Deletes a subject and its photos.
@@ -119,6 +113,26 @@ impl Store {
         changed(done.await?.rows_affected(), false, "subject")?;
         self.sweep(project).await
     }
+}
+
+/// The subjects of a project, in the order in which they were added.
+async fn all(
+    reading: impl sqlx::Executor<'_, Database = Sqlite>,
+    project: Uuid,
+) -> Result<Vec<SubjectSummary>, StoreError> {
+    let rows: Vec<Row> = sqlx::query_as(
+        "select id, name, version,
+            (select count(*) from photos where photos.project = subjects.project and subject = subjects.id) photos
+         from subjects where project = ? order by position",
+    )
+    .bind(project)
+    .fetch_all(reading)
+    .await?;
+    rows.into_iter().map(Row::summary).collect()
+}
+
+fn one(subjects: Vec<SubjectSummary>, id: &SubjectId) -> Result<SubjectSummary, StoreError> {
+    subjects.into_iter().find(|subject| subject.id == *id).ok_or(StoreError::Missing("subject"))
 }
 
 /// Two subjects of one name could not be told apart in a prompt.

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::events::insert_event;
 use super::jobs::state;
 use super::{Store, StoreError, now};
+use crate::files::WriteError;
 
 /// So often in a row a job may be running when the server is killed, without having got further.
 const MOST_CRASHES: i64 = 3;
@@ -49,8 +50,9 @@ impl Store {
     async fn recover_rows(&self) -> Result<(), StoreError> {
         let mut changes = self.begin().await?;
         sqlx::query(
-            "update jobs set crashes = case when step > crashed_at then 1 else crashes + 1 end,
-                crashed_at = max(step, crashed_at)
+            "update jobs set crashes = case when step > crashed_at or stage <> crashed_stage then 1 else crashes + 1 end,
+                crashed_at = case when stage <> crashed_stage then step else max(step, crashed_at) end,
+                crashed_stage = stage
              where state = 'running'",
         )
         .execute(&mut *changes)
@@ -115,12 +117,14 @@ impl Store {
                 remove(&folder.join(name)).await?;
             }
         }
+        let folder = self.project_folder(project).join("runs");
+        // Before the rows: a worker makes a run's folder after its row.
+        let names = entries(&folder)?;
         let runs: Vec<Uuid> = sqlx::query_scalar("select id from runs where project = ?")
             .bind(project)
             .fetch_all(&self.readers)
             .await?;
-        let folder = self.project_folder(project).join("runs");
-        for name in entries(&folder)? {
+        for name in names {
             if !name.parse().is_ok_and(|run| runs.contains(&run)) {
                 remove(&folder.join(name)).await?;
             }
@@ -177,7 +181,7 @@ async fn remove(path: &Path) -> Result<(), StoreError> {
                 tokio::time::sleep(PAUSE * tries).await;
             }
             Err(error) if error.kind() != ErrorKind::NotFound => {
-                return Err(StoreError::Read { path: path.to_owned(), source: error });
+                return Err(WriteError { path: path.to_owned(), source: error }.into());
             }
             _ => return Ok(()),
         }

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::io::Cursor;
 
 use image::{GrayImage, ImageFormat, Luma};
-use mudi_domain::api::{Job, JobEvent, JobKind, JobState};
+use mudi_domain::api::{Access, Job, JobEvent, JobFault, JobKind, JobState};
 use mudi_domain::geometry::Rect;
 use mudi_domain::subject::{Subject, SubjectId};
 use tempfile::TempDir;
@@ -69,6 +69,59 @@ async fn a_job_that_gets_further_each_time_goes_on() {
     for _ in 0..2 {
         assert_eq!(killed_at(&store, project, job, 3).await.state, JobState::Queued);
     }
+}
+
+#[tokio::test]
+async fn a_later_stage_is_further_whatever_its_steps() {
+    let (_folder, store, project, job) = opened(JobKind::Train).await;
+    // Prior images first, of which there are more than the steps that the training gets to.
+    let stages = [("prior images", 150), ("training", 20), ("training", 60), ("training", 90)];
+    for (stage, step) in stages {
+        store.claim().await.unwrap().unwrap();
+        store.progress(job, stage, step, 400, None).await.unwrap();
+        store.recover().await.unwrap();
+        assert_eq!(store.job(project, job).await.unwrap().state, JobState::Queued, "{stage} {step}");
+    }
+    for state in [JobState::Queued, JobState::Failed] {
+        store.claim().await.unwrap().unwrap();
+        store.progress(job, "training", 90, 400, None).await.unwrap();
+        store.recover().await.unwrap();
+        assert_eq!(store.job(project, job).await.unwrap().state, state);
+    }
+}
+
+#[tokio::test]
+async fn a_transaction_that_sqlite_has_ended_hurts_no_later_one() {
+    let (_folder, store, project, job) = opened(JobKind::Segment).await;
+    let mut changes = store.begin().await.unwrap();
+    // As SQLite does by itself where a commit finds no room.
+    sqlx::query("rollback").execute(&mut *changes).await.unwrap();
+    assert!(changes.commit().await.is_err());
+    assert_eq!(store.halt(project, job, Wanted::Pause).await.unwrap().0.state, JobState::Paused);
+}
+
+#[tokio::test]
+async fn a_halted_job_does_not_wait_for_room() {
+    for (wanted, state) in [(Wanted::Pause, JobState::Paused), (Wanted::Cancel, JobState::Cancelled)] {
+        let (_folder, store, project, job) = opened(JobKind::Train).await;
+        store.claim().await.unwrap().unwrap();
+        let fault = JobFault { code: "disk_full".to_owned(), detail: "full".to_owned() };
+        store.settle(job, |_| (JobState::Waiting, Some(fault.clone()))).await.unwrap().unwrap();
+        assert_eq!(store.job(project, job).await.unwrap().fault, Some(fault));
+        let (halted, _) = store.halt(project, job, wanted).await.unwrap();
+        assert_eq!((halted.state, halted.fault), (state, None));
+    }
+}
+
+#[tokio::test]
+async fn a_change_tells_what_it_has_made() {
+    let (_folder, store, project, _) = opened(JobKind::Segment).await;
+    let renamed = store.rename_project(project, Some(1), "Bears", Access::Editor).await.unwrap();
+    assert_eq!((renamed.name.as_str(), renamed.version, renamed.access), ("Bears", 2, Access::Editor));
+    let again = store.rename_project(project, Some(1), "Cats", Access::Owner).await;
+    assert!(matches!(again, Err(StoreError::Stale(_))));
+    let gone = store.rename_project(new_id(), None, "Cats", Access::Owner).await;
+    assert!(matches!(gone, Err(StoreError::Missing(_))));
 }
 
 #[tokio::test]

@@ -63,7 +63,8 @@ pub(super) fn rows(rows: &mut ProjectRows, trained: &mut [Trained]) -> Result<()
         }
     }
     for row in &rows.run_photos {
-        SubjectId::new(&row.subject).map_err(wrong)?;
+        let id = SubjectId::new(&row.subject).map_err(wrong)?;
+        Subject::new(id, &row.subject_name).map_err(wrong)?;
     }
     numbers(rows)?;
     for row in &rows.documents {
@@ -186,7 +187,7 @@ fn document<T: Document>(text: &str) -> Result<(), ApiError> {
 }
 
 /// Whether a run's file stays in the run's folder: steps of letters, digits, `-`, `_` and `.`, none of them hidden.
-fn path(path: &str) -> Result<(), ApiError> {
+pub(super) fn path(path: &str) -> Result<(), ApiError> {
     let plain = |character: char| character.is_ascii_alphanumeric() || "-_.".contains(character);
     let step = |step: &str| !step.is_empty() && !step.starts_with('.') && step.chars().all(plain);
     match path.len() <= MAX_PATH && path.split('/').all(step) {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use mudi_domain::api::JobState;
 use uuid::Uuid;
 
-use super::{FILES, FORMAT, MANIFEST, Manifest, Trained, VERSION};
+use super::{FILES, FORMAT, MANIFEST, Manifest, Trained, VERSION, check};
 use crate::server::Server;
 use crate::server::archive::Packer;
 use crate::server::http::problem::ApiError;
@@ -39,8 +39,8 @@ pub(in crate::server) async fn pack(server: &Server, project: Uuid, path: &Path)
     let listed = std::mem::take(&mut trained);
     for file in listed {
         let path = server.store.run_folder(project, file.run).join(TRAINED).join(&file.path);
-        let bytes = match tokio::fs::read(&path).await {
-            Ok(bytes) => bytes,
+        let opened = match tokio::fs::File::open(&path).await {
+            Ok(opened) => opened.into_std().await,
             // Training shows the next pictures in place of these.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && is_shown(&file.path) => continue,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -48,8 +48,12 @@ pub(in crate::server) async fn pack(server: &Server, project: Uuid, path: &Path)
             }
             Err(source) => return Err(StoreError::Read { path, source }.into()),
         };
-        let bytes = if file.path == START_FILE { without_places(&bytes)? } else { bytes };
-        packer = packer.add(file.name(), bytes.into()).await?;
+        packer = if file.path == START_FILE {
+            let bytes = tokio::fs::read(&path).await.map_err(|source| StoreError::Read { path, source })?;
+            packer.add(file.name(), without_places(&bytes)?.into()).await?
+        } else {
+            packer.add_file(file.name(), opened).await?
+        };
         trained.push(file);
     }
     for file in rows.files() {
@@ -85,7 +89,8 @@ fn list(folder: &Path, over: bool) -> Result<Vec<String>, ApiError> {
             // Prior images can be made again, and go while this is read when a run ends.
             let half = name.ends_with(".part") || name == "lock" || name == PRIORS_FILE;
             let needless = over && name == CHECKPOINT_FILE;
-            if !half && !needless {
+            // Others come from elsewhere, as what file managers leave (`.DS_Store`), and would be refused where this is unpacked.
+            if !half && !needless && check::path(&name).is_ok() {
                 found.push(name);
             }
         }

@@ -20,8 +20,8 @@ use crate::server::media::{MediaError, Outline};
 use crate::server::store::{NewMask, StoreError, digest, new_id};
 use crate::train::{RunInfo, START_FILE};
 
-/// The largest `project.json`, in bytes.
-const MAX_TEXT: u64 = 64 << 20;
+/// The largest `project.json`, in bytes: that of a project with tens of thousands of images, each of which says what it was made with.
+const MAX_TEXT: u64 = 256 << 20;
 
 /// Makes a project of the archive at `path`, called as in it or `renamed`; all of it or nothing.
 pub(in crate::server) async fn unpack(
@@ -46,9 +46,8 @@ async fn fill(
     path: &Path,
     renamed: impl FnOnce(&str) -> String,
 ) -> Result<(), ApiError> {
-    let most = server.settings.archive_limit.saturating_mul(1 << 20);
-    let path = path.to_owned();
-    let (mut zip, mut manifest) = tokio::task::spawn_blocking(move || open(&path, most)).await??;
+    let (path, limit) = (path.to_owned(), server.settings.archive_limit);
+    let (mut zip, mut manifest) = tokio::task::spawn_blocking(move || open(&path, limit)).await??;
     let called = name(&renamed(&manifest.name))?;
     let keeping = server.store.keeping_new(project).await;
     let files: Vec<String> = manifest.rows.files().into_iter().map(str::to_owned).collect();
@@ -113,8 +112,8 @@ async fn fill(
 }
 
 /// The archive and its manifest.
-fn open(path: &Path, most: u64) -> Result<(Unpacker, Manifest), ApiError> {
-    let mut zip = Unpacker::open(path, most)?;
+fn open(path: &Path, limit: u64) -> Result<(Unpacker, Manifest), ApiError> {
+    let mut zip = Unpacker::open(path, limit)?;
     let text = zip.find(MANIFEST, MAX_TEXT)?.ok_or_else(|| {
         ApiError::bad_file(format!(
             "the zip has no {MANIFEST}, so it is no project; a data folder is added to a project's photos instead"

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use mudi_domain::layout::Layout;
 use mudi_domain::mask::Mask;
+use mudi_domain::recipe::Recipe;
+use mudi_domain::subject::Subject;
 use uuid::Uuid;
 
 use crate::dataset::decode::decode;
@@ -12,6 +14,7 @@ use crate::server::http::App;
 use crate::server::http::problem::ApiError;
 use crate::server::media::MediaError;
 use crate::server::store::{Range, RunData, StoreError};
+use crate::train::check_subjects;
 
 /// Whether the project's masks cover something. The editor keeps empty ones on the way; a run would keep its copy for good.
 pub(super) async fn masks(server: &App, project: Uuid) -> Result<(), ApiError> {
@@ -40,6 +43,19 @@ pub(super) async fn masks(server: &App, project: Uuid) -> Result<(), ApiError> {
         }
     }
     Ok(())
+}
+
+/// Whether the recipe fits those whom a run would learn of now: the subjects that have photos.
+pub(super) async fn subjects(server: &App, project: Uuid, recipe: &Recipe) -> Result<(), ApiError> {
+    let all = server.store.subjects(project).await?.items.into_iter();
+    let known =
+        all.filter(|subject| subject.photos > 0).map(|subject| Subject::new(subject.id, &subject.name));
+    let known = known.collect::<Result<Vec<_>, _>>()?;
+    // Without any there is no run, as is told where it would be made.
+    if known.is_empty() {
+        return Ok(());
+    }
+    check_subjects(recipe, &known, true).map_err(|error| ApiError::refused(error.to_string()))
 }
 
 /// Whether the run has the photos that a layout places.

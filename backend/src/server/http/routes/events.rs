@@ -117,7 +117,7 @@ struct Listener {
     /// Whether there may be more rows behind the backlog.
     behind: bool,
     messages: broadcast::Receiver<Arc<Message>>,
-    /// Changes when somebody's access may have ended.
+    /// Changes when somebody's access may have ended, or there may be nothing to hear of any more.
     access: watch::Receiver<u64>,
     stopped: watch::Receiver<bool>,
     /// Whether nothing comes behind the rows.
@@ -182,7 +182,7 @@ impl Listener {
         Some(())
     }
 
-    /// Asks again what the session grants.
+    /// Asks again what the session grants, and whether the job is still there.
     async fn still_allowed(&mut self) -> bool {
         self.access.mark_unchanged();
         if !self.caller.local {
@@ -193,7 +193,7 @@ impl Listener {
             }
         }
         self.caller.access(self.project) >= Access::Viewer
-            && self.server.store.project_exists(self.project).await.unwrap_or(false)
+            && self.server.store.job(self.project, self.job).await.is_ok()
     }
 }
 

@@ -69,6 +69,7 @@ async fn create(
     Body(new): Body<NewImages>,
 ) -> Result<(StatusCode, Json<Job>), ApiError> {
     wishes::images(&new)?;
+    wishes::spacing(&new)?;
     match (new.run, &new.base) {
         (Some(run), None) => {
             let data = server.store.run_data(project, run).await?;

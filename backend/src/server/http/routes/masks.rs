@@ -8,6 +8,7 @@ use axum::body::Body as Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use indexmap::IndexSet;
 use mudi_domain::api::{Job, JobKind, MaskPrompt, NewMasks};
 use mudi_vision::sam::Prompt;
 use utoipa_axum::router::OpenApiRouter;
@@ -176,8 +177,9 @@ async fn make(
     Body(mut new): Body<NewMasks>,
 ) -> Result<(StatusCode, Json<Job>), ApiError> {
     let all = Range { after: Uuid::nil(), limit: u32::MAX - 1 };
+    let names_some = !new.photos.is_empty();
     let anew: HashSet<&String> = new.anew.iter().collect();
-    let wanted: Vec<Uuid> = server
+    let wanted: IndexSet<Uuid> = server
         .store
         .photos(project, None, all)
         .await?
@@ -186,10 +188,9 @@ async fn make(
         .filter(|photo| !photo.is_masked() || photo.mask.as_ref().is_some_and(|mask| anew.contains(mask)))
         .map(|photo| photo.id)
         .collect();
-    match new.photos.is_empty() {
-        true => new.photos = wanted,
-        false => new.photos.retain(|photo| wanted.contains(photo)),
-    }
+    // Each once, whatever was named.
+    let named: IndexSet<Uuid> = new.photos.into_iter().filter(|photo| wanted.contains(photo)).collect();
+    new.photos = if names_some { named } else { wanted }.into_iter().collect();
     if new.photos.is_empty() {
         return Err(ApiError::conflict(
             "none of these photos is without a mask; name the masks that are to be made anew",

@@ -65,6 +65,7 @@ async fn model(
         side: u32::try_from(side).unwrap_or(u32::MAX),
         reduction: u32::try_from(known.reduction).unwrap_or(u32::MAX),
         negative: known.negative.to_owned(),
+        guidance: server.settings.preview_guidance as f32,
         files: known.files.clone(),
         lora,
         needs,

@@ -80,8 +80,8 @@ async fn change(
     headers: HeaderMap,
     Body(change): Body<ProjectChange>,
 ) -> Result<Response, ApiError> {
-    server.store.rename_project(id, version(&headers)?, &name(&change.name)?).await?;
-    let project = server.store.project(id, caller.access(id)).await?;
+    let (version, name) = (version(&headers)?, name(&change.name)?);
+    let project = server.store.rename_project(id, version, &name, caller.access(id)).await?;
     Ok(tagged(project.version, project))
 }
 

@@ -59,6 +59,7 @@ async fn create(
     let recipe = new.recipe.clone();
     let fits = tokio::task::spawn_blocking(move || foresee::check_targets(&base, &recipe));
     fits.await?.map_err(ApiError::refused)?;
+    checks::subjects(&server, project, &new.recipe).await?;
     checks::masks(&server, project).await?;
     let run = server.store.create_run(project, &new).await?;
     server.queue.wake();
@@ -83,6 +84,8 @@ async fn delete(
     Params((project, id)): Params<(Uuid, Uuid)>,
 ) -> Result<StatusCode, ApiError> {
     server.store.delete_run(project, id).await?;
+    // Whoever listens to its job would wait for good.
+    server.queue.access_changed();
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -191,6 +194,7 @@ async fn forecast(
 ) -> Result<Json<Forecast>, ApiError> {
     server.store.project(project, Access::Editor).await?;
     let base = bases::find(&server.settings.models, &proposal.base).map_err(ApiError::refused)?;
+    checks::subjects(&server, project, &proposal.recipe).await?;
     let paces = server.store.paces(&proposal.base).await?;
     let subjects = server.store.subjects(project).await?.items;
     let (memory, device) = (server.settings.memory_bytes(), server.settings.device.planned());

@@ -48,23 +48,36 @@ async fn open(
     Extension(caller): Extension<Caller>,
     Body(new): Body<NewSession>,
 ) -> Result<Response, ApiError> {
-    if !server.guard.allows_sign_in(caller.address) {
-        return Err(ApiError::too_often("too many attempts to sign in; wait a minute"));
-    }
+    let too_often = || ApiError::too_often("too many attempts to sign in; wait a minute");
+    let may_guess = || server.guard.allows_guess(caller.address).then_some(()).ok_or_else(too_often);
     let link = match new {
         NewSession::Password(password) => {
+            may_guess()?;
             let hash = server.store.password().await?;
-            let right = tokio::task::spawn_blocking(move || password_is(&password, hash.as_deref())).await?;
-            if !right {
+            let permit = server.guard.trial().await?;
+            let right = tokio::task::spawn_blocking(move || {
+                let _permit = permit;
+                password_is(&password, hash.as_deref())
+            });
+            if !right.await? {
                 return Err(ApiError::wrong_secret(
                     "the password is wrong, or the owner has not set one yet",
                 ));
             }
             None
         }
-        NewSession::Link(secret) => Some(server.store.link_of(&secret).await?.ok_or_else(|| {
-            ApiError::wrong_secret("the link is wrong, was revoked or has expired; ask the owner for another")
-        })?),
+        NewSession::Link(secret) => {
+            if !server.guard.allows_link(caller.address) {
+                return Err(too_often());
+            }
+            let Some(link) = server.store.link_of(&secret).await? else {
+                may_guess()?;
+                return Err(ApiError::wrong_secret(
+                    "the link is wrong, was revoked or has expired; ask the owner for another",
+                ));
+            };
+            Some(link)
+        }
     };
     // Whoever is the owner may do all that a link allows, and stays the owner.
     if link.is_some() && caller.grants.owner {

@@ -61,8 +61,7 @@ async fn change(
     Body(change): Body<SubjectChange>,
 ) -> Result<Response, ApiError> {
     let subject = Subject::new(id, &change.name)?;
-    server.store.rename_subject(project, version(&headers)?, &subject).await?;
-    let changed = server.store.subject(project, subject.id()).await?;
+    let changed = server.store.rename_subject(project, version(&headers)?, &subject).await?;
     Ok(tagged(changed.version, changed))
 }
 
