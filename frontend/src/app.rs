@@ -22,7 +22,7 @@ use crate::saves;
 use crate::session::{Gate, Visitor};
 use crate::share::Share;
 use crate::training::{RunPage, Training};
-use crate::widgets::Waiting;
+use crate::widgets::{PageTitle, Waiting};
 
 /// How often it is looked, every hundredth of a second, whether the browser has the router's address.
 const PATIENCE: u32 = 200;
@@ -124,7 +124,7 @@ fn Workbench() -> impl IntoView {
 fn Elsewhere() -> impl IntoView {
     let Loaded(first) = expect_context();
     let (pathname, toasts) = (use_location().pathname, expect_context::<Toasts>());
-    let offline = expect_context::<Connection>().offline;
+    let (offline, deletions) = (expect_context::<Connection>().offline, expect_context::<Deletions>());
     if pathname.get_untracked() == first {
         return view! { <Nowhere /> }.into_any();
     }
@@ -149,6 +149,8 @@ fn Elsewhere() -> impl IntoView {
         }
         // Whoever has gone back meanwhile is not thrown out.
         if late.try_get_untracked().is_some() {
+            // The lists that are read next shall not have what was deleted; and where it is still there, that is told.
+            deletions.settle().await;
             load();
         }
     });
@@ -182,7 +184,7 @@ fn Nowhere() -> impl IntoView {
     view! {
         <div class="page">
             <div class="empty">
-                <h1>"There is no such page"</h1>
+                <PageTitle text="There is no such page" />
                 <p>"The address may be mistyped, or from another version of the studio."</p>
                 <A href="/" attr:class="button primary">"All projects"</A>
             </div>

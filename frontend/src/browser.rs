@@ -6,7 +6,7 @@ use leptos::prelude::on_cleanup;
 use leptos::task::spawn_local;
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
-use web_sys::{Blob, BlobPropertyBag, HtmlAnchorElement, HtmlElement, Url, Window};
+use web_sys::{Blob, BlobPropertyBag, HtmlAnchorElement, HtmlElement, KeyboardEvent, Url, Window};
 
 /// The window.
 ///
@@ -49,6 +49,15 @@ pub(crate) fn focus_is_free(element: &web_sys::Node) -> bool {
 pub(crate) fn focused() -> Option<HtmlElement> {
     let active = document().active_element()?.dyn_into::<HtmlElement>().ok()?;
     (active.tag_name() != "BODY" && active.offset_parent().is_some()).then_some(active)
+}
+
+/// Which key was pressed. Where letters are others, as in Cyrillic, its place tells which one it would be in Latin ones.
+pub(crate) fn key(event: &KeyboardEvent) -> String {
+    let key = event.key();
+    match event.code().strip_prefix("Key") {
+        Some(letter) if !key.is_ascii() => letter.to_lowercase(),
+        _ => key,
+    }
 }
 
 /// Now, in milliseconds since 1970.

@@ -62,7 +62,7 @@ pub fn warnings(identifier: &str, class: &str, others: &[&str]) -> Vec<String> {
         others.iter().find(|name| !class.is_empty() && words(name).skip(1).eq(class.split_whitespace()));
     if let Some(name) = same {
         found.push(format!(
-            "“{name}” has the same class: say what tells the two apart, for example the color."
+            "“{name}” has the same class: say what tells the two apart, for example the colour."
         ));
     }
     found

@@ -37,6 +37,17 @@ pub fn bytes(count: f64) -> String {
     }
 }
 
+/// How much of a file is sent after so many seconds, and how long the rest takes: `35 %`, `35 %, 2 min left`.
+#[must_use]
+pub fn sent(share: f64, seconds: f64) -> String {
+    let percent = share * 100.0;
+    match seconds * (1.0 - share) / share {
+        _ if share >= 1.0 => "Being looked at…".to_owned(),
+        left if seconds >= 1.0 && left.is_finite() => format!("{percent:.0} %, {} left", duration(left)),
+        _ => format!("{percent:.0} %"),
+    }
+}
+
 /// So many of something: `1 photo`, `3 photos`.
 #[must_use]
 pub fn count(number: usize, one: &str) -> String {
@@ -93,6 +104,20 @@ mod tests {
         assert!(long.ends_with("ä.jpeg") && long.chars().count() == 200, "{long}");
         assert_eq!(file_name(&"x.".repeat(300), 5), "x.x..");
         assert_eq!(file_name("no kind at all", 7), "no kind");
+    }
+
+    #[test]
+    fn what_is_sent_says_when_the_rest_will_be() {
+        for (share, seconds, text) in [
+            (0.0, 0.0, "0 %"),
+            (0.0, 9.0, "0 %"),
+            (0.5, 0.9, "50 %"),
+            (0.25, 40.0, "25 %, 2 min left"),
+            (0.996, 500.0, "100 %, 2 s left"),
+            (1.0, 500.0, "Being looked at…"),
+        ] {
+            assert_eq!(sent(share, seconds), text);
+        }
     }
 
     #[test]

@@ -48,7 +48,11 @@ pub(crate) fn listen(
             let next = Next::after(&answer, listened);
             let pause = match (next, answer) {
                 (Next::Tell, Ok(now)) => {
-                    return heard(JobEvent::State { state: now.state, fault: now.fault });
+                    // The page may have gone while this was asked.
+                    if alive.try_get_value() == Some(true) {
+                        heard(JobEvent::State { state: now.state, fault: now.fault });
+                    }
+                    return;
                 }
                 (Next::Wait, Ok(now)) => {
                     found(now);

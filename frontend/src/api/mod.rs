@@ -12,9 +12,9 @@ pub(crate) use binary::{post_for_image, read_image, write_mask};
 pub(crate) use live::listen;
 pub(crate) use loaded::Loaded;
 pub(crate) use request::{
-    bytes, delete, delete_version, get, list, outliving, patch, post, post_empty, put, put_empty,
+    bytes, decoded, delete, delete_version, get, list, outliving, patch, post, post_empty, put, put_empty,
 };
-pub(crate) use upload::{Sent, upload};
+pub(crate) use upload::{Sent, upload, upload_text};
 pub(crate) use watch::Connection;
 
 use uuid::Uuid;

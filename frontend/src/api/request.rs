@@ -11,6 +11,7 @@ use web_sys::RequestInit;
 
 use super::{Answer, ApiError, Connection};
 use crate::browser;
+use crate::saves::Sending;
 
 /// Browsers let requests outlive the page whose bodies have at most 64 KiB together.
 const MOST_LASTING: usize = 32 << 10;
@@ -70,7 +71,7 @@ pub(crate) async fn put<T: DeserializeOwned>(path: &str, version: i64, body: &im
     decoded(&exchanged(Method::PUT, path, Some(version.to_string()), Some(encoded(body)?)).await?)
 }
 
-/// Changes what has the version `version`.
+/// Changes what has the version `version`, by a request that outlives the page.
 pub(crate) async fn patch<T: DeserializeOwned>(path: &str, version: i64, body: &impl Serialize) -> Answer<T> {
     decoded(&exchanged(Method::PATCH, path, Some(version.to_string()), Some(encoded(body)?)).await?)
 }
@@ -95,7 +96,8 @@ fn encoded(body: &impl Serialize) -> Answer<String> {
     serde_json::to_string(body).map_err(|error| ApiError::Unreadable(error.to_string()))
 }
 
-fn decoded<T: DeserializeOwned>(text: &str) -> Answer<T> {
+/// Reads the text of an answer.
+pub(crate) fn decoded<T: DeserializeOwned>(text: &str) -> Answer<T> {
     serde_json::from_str(text).map_err(|error| ApiError::Unreadable(error.to_string()))
 }
 
@@ -114,7 +116,9 @@ fn exchanged(
 
 /// Sends a request; an answer that is none of success is an error. What happens is told to the [`Connection`].
 async fn send(method: Method, path: &str, version: Option<String>, body: Option<String>) -> Answer<Response> {
-    let method_lasts = method == Method::PUT;
+    let method_lasts = method != Method::POST;
+    // Whatever changes something is waited for.
+    let _sending = (method != Method::GET).then(|| Sending::to(path));
     let mut request = RequestBuilder::new(path).method(method);
     if let Some(version) = version {
         request = request.header("If-Match", &format!("\"{version}\""));

@@ -15,19 +15,25 @@ use web_sys::HtmlElement;
 
 use super::Toasts;
 use super::toasts::NEWEST_UNDO;
-use crate::api;
+use crate::api::{self, Connection};
 use crate::browser;
 
 /// How often it is looked whether the server has deleted everything, in milliseconds.
 const BEAT: u32 = 50;
+/// How long lists have to be read anew before what is deleted would be seen in them again, in milliseconds.
+const LISTED: u32 = 2000;
 
 /// What is being deleted; there is one list for the page.
 #[derive(Clone, Copy)]
 pub(crate) struct Deletions {
-    /// Paths that are hidden and still to be deleted, and which version of each, where only that may be.
-    pending: RwSignal<Vec<(String, Option<String>)>>,
+    /// Paths that are shown no more.
+    hidden: RwSignal<Vec<String>>,
+    /// Those of them that are still to be deleted, and which version of each, where only that may be.
+    pending: StoredValue<Vec<(String, Option<String>)>>,
     /// Counts what the server did not delete.
     failed: StoredValue<u32>,
+    /// Has lists read anew.
+    returned: RwSignal<u32>,
     toasts: Toasts,
 }
 
@@ -35,13 +41,15 @@ impl Deletions {
     /// Nothing is being deleted.
     pub(crate) fn provide() {
         let deletions = Self {
-            pending: RwSignal::new(Vec::new()),
+            hidden: RwSignal::new(Vec::new()),
+            pending: StoredValue::new(Vec::new()),
             failed: StoredValue::new(0),
+            returned: expect_context::<Connection>().returned,
             toasts: expect_context(),
         };
         provide_context(deletions);
         let leaving = window_event_listener(ev::Custom::<web_sys::Event>::new("pagehide"), move |_| {
-            for (path, tag) in deletions.pending.get_untracked() {
+            for (path, tag) in deletions.pending.get_value() {
                 last_words(&path, tag.as_deref());
             }
         });
@@ -50,10 +58,11 @@ impl Deletions {
 
     /// Whether `path` is to be shown no more.
     pub(crate) fn hides(self, path: &str) -> bool {
-        self.pending.with(|pending| pending.iter().any(|(hidden, _)| hidden == path))
+        self.hidden.with(|hidden| hidden.iter().any(|hidden| hidden == path))
     }
 
-    /// Deletes `path` unless it is undone; `then` is called afterwards, where the part of the page that owns it is still there.
+    /// Deletes `path` unless it is undone; `then` is called afterwards. Where the part of the page that owns it is gone, all lists are
+    /// read anew instead: it may be there once more.
     pub(crate) fn delete(self, path: String, text: impl Into<String>, then: Callback<()>) {
         self.delete_version(path, None, text, then);
     }
@@ -66,18 +75,15 @@ impl Deletions {
         text: impl Into<String>,
         then: Callback<()>,
     ) {
-        let then = move || {
-            then.try_run(());
-        };
-        self.delete_these(vec![(path, tag)], text, Arc::new(then));
+        self.delete_these(vec![(path, tag)], text, Arc::new(move || then.try_run(()).is_some()));
     }
 
-    /// The same of all of `paths` together; `then` is called whatever is there still.
+    /// The same of all of `paths` together; `then` says whether the part of the page is there still.
     pub(crate) fn delete_all(
         self,
         paths: Vec<String>,
         text: impl Into<String>,
-        then: impl Fn() + Send + Sync + 'static,
+        then: impl Fn() -> bool + Send + Sync + 'static,
     ) {
         self.delete_these(paths.into_iter().map(|path| (path, None)).collect(), text, Arc::new(then));
     }
@@ -86,7 +92,7 @@ impl Deletions {
         self,
         mut these: Vec<(String, Option<String>)>,
         text: impl Into<String>,
-        then: Arc<dyn Fn() + Send + Sync>,
+        then: Arc<dyn Fn() -> bool + Send + Sync>,
     ) {
         these.retain(|(path, _)| !untrack(|| self.hides(path)));
         if these.is_empty() {
@@ -95,10 +101,12 @@ impl Deletions {
         let before = browser::focused();
         // Whoever points elsewhere by mouse is not kept at the message, which stays while it has the focus.
         let by_key = before.as_ref().is_some_and(|focused| focused.matches(":focus-visible") == Ok(true));
-        self.pending.update(|pending| pending.extend(these.iter().cloned()));
+        self.hidden.update(|hidden| hidden.extend(these.iter().map(|(path, _)| path.clone())));
+        self.pending.update_value(|pending| pending.extend(these.iter().cloned()));
         let (restored, before) = (these.clone(), SendWrapper::new(before));
         let undo = move || {
             self.forget(&restored);
+            self.show(&restored);
             refocus((*before).clone());
         };
         let gone = move || {
@@ -111,11 +119,15 @@ impl Deletions {
                         fault = Some(error);
                     }
                 }
-                if let Some(error) = fault {
-                    self.toasts.fault(&error);
-                }
-                then();
                 self.forget(&these);
+                if !then() {
+                    self.returned.update(|times| *times += 1);
+                }
+                match fault {
+                    Some(error) => self.toasts.fault(&error),
+                    None => TimeoutFuture::new(LISTED).await,
+                }
+                self.show(&these);
             });
         };
         self.toasts.undoable(text, undo, gone);
@@ -128,15 +140,20 @@ impl Deletions {
     pub(crate) async fn settle(self) -> bool {
         let before = self.failed.get_value();
         self.toasts.close_undoable();
-        while !self.pending.with_untracked(Vec::is_empty) {
+        while !self.pending.with_value(Vec::is_empty) {
             TimeoutFuture::new(BEAT).await;
         }
         self.failed.get_value() == before
     }
 
+    /// Nothing more is to be done about these.
     fn forget(self, these: &[(String, Option<String>)]) {
-        self.pending
-            .update(|pending| pending.retain(|(hidden, _)| !these.iter().any(|(path, _)| hidden == path)));
+        self.pending.update_value(|pending| pending.retain(|one| !these.contains(one)));
+    }
+
+    /// Shows these again, where they are in lists.
+    fn show(self, these: &[(String, Option<String>)]) {
+        self.hidden.update(|hidden| hidden.retain(|hidden| !these.iter().any(|(path, _)| hidden == path)));
     }
 }
 

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::top::Crumb;
 use crate::api::{self, Loaded};
-use crate::widgets::{Failed, Icon, Sign, Waiting};
+use crate::widgets::{Failed, Icon, PageTitle, Sign, Waiting};
 
 /// The project whose page is open.
 #[derive(Clone, Copy)]
@@ -118,7 +118,7 @@ fn Missing() -> impl IntoView {
     view! {
         <div class="page">
             <div class="empty">
-                <h1>"There is no such project"</h1>
+                <PageTitle text="There is no such project" />
                 <p>"It may have been deleted, or the link that showed it was revoked or has expired."</p>
                 <A href="/" attr:class="button primary">"All projects"</A>
             </div>

@@ -167,14 +167,13 @@ fn takes_back(event: &KeyboardEvent) -> bool {
     let keys = (event.ctrl_key() || event.meta_key()) && !event.shift_key() && !event.alt_key();
     let target = event.target().and_then(|target| target.dyn_into::<Element>().ok());
     let written = target.is_some_and(|target| target.closest(WRITTEN).is_ok_and(|found| found.is_some()));
-    keys && event.key().eq_ignore_ascii_case("z") && !written
+    keys && browser::key(event).eq_ignore_ascii_case("z") && !written
 }
 
 /// Where the messages are.
 #[component]
 pub(crate) fn ToastList() -> impl IntoView {
     let toasts = expect_context::<Toasts>();
-    let hold = move |held: bool| move |_| toasts.held.set(held);
     let keys = window_event_listener(ev::keydown, move |event| {
         if takes_back(&event) && toasts.undo_newest() {
             event.prevent_default();
@@ -189,7 +188,7 @@ pub(crate) fn ToastList() -> impl IntoView {
             on:mouseenter=move |_| toasts.held.set(true)
             on:mouseleave=move |_| toasts.held.set(false)
             on:focusin=move |_| toasts.held.set(true)
-            on:focusout=move |_| hold(false)(())
+            on:focusout=move |_| toasts.held.set(false)
         >
             <For each=move || toasts.list.get() key=|toast| toast.id let:toast>
                 <div class="toast" class:bad=toast.bad>

@@ -67,7 +67,7 @@ pub(super) fn Form(offer: Offer, wish: Wish, asked: Callback<Job>) -> impl IntoV
     };
     let subjects = Signal::derive(move || offer.with_value(|offer| offer.subjects_of(wish).len()));
     view! {
-        <form class="card form generate-form" on:submit=submit aria-label="New pictures">
+        <form class="card form" on:submit=submit aria-label="New pictures">
             <div class="field">
                 <label for="prompt">"Prompt"</label>
                 <textarea
@@ -221,12 +221,12 @@ fn StartField(
                 id="gamma"
                 type="range"
                 min="0"
-                max="4"
+                max="6"
                 step="0.1"
                 prop:value=move || wish.gamma.get().to_string()
                 on:input=move |event| wish.gamma.set(event_target_value(&event).parse().unwrap_or(2.0))
             />
-            <p class="help">"0 forgets it; 1 to 2 keeps places and colors; more makes the picture look like the collage."</p>
+            <p class="help">"0 forgets it; 1 to 2 keeps places and colours; more makes the picture look like the collage."</p>
         </div>
     }
 }

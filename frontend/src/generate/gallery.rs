@@ -203,7 +203,7 @@ pub(super) fn Gallery(
         let judged = judging.button(id, &group);
         view! {
             <section class="stack" aria-label=label>
-                <p class="group-words">
+                <p>
                     {prompt} " "
                     <span class="quiet small">{model}</span> " "
                     {judged}
@@ -255,7 +255,13 @@ pub(super) fn Gallery(
                     .then(|| {
                         view! {
                             <Empty title="No pictures yet">
-                                <p>"Write a prompt with the subjects’ names, and generate. Pictures appear here as they are made."</p>
+                                {the
+                                    .allows(Access::Editor)
+                                    .then(|| {
+                                        view! {
+                                            <p>"Write a prompt with the subjects’ names, and generate. Pictures appear here as they are made."</p>
+                                        }
+                                    })}
                             </Empty>
                         }
                     })

@@ -108,10 +108,10 @@ impl Pictures {
         }
     }
 
-    /// Shows these no more, where the page is still there, and looks soon whether the server has them still.
-    pub(super) fn changed(self, ids: &[Uuid]) {
+    /// Shows these no more, and looks soon whether the server has them still. Whether the page is still there.
+    pub(super) fn changed(self, ids: &[Uuid]) -> bool {
         if self.list.try_with_untracked(|_| ()).is_none() {
-            return;
+            return false;
         }
         self.list.update(|list| list.retain(|image| !ids.contains(&image.id)));
         let newest = self.newest.value_now().map(|page| page.items).unwrap_or_default();
@@ -119,6 +119,7 @@ impl Pictures {
         for id in ids.iter().filter(|id| !newest.iter().any(|image| image.id == **id)) {
             self.ask(Some(*id));
         }
+        true
     }
 
     /// Looks soon what has become of a picture, or which are the newest.

@@ -78,7 +78,7 @@ impl Wish {
             steps: RwSignal::new(default.steps),
             guidance: RwSignal::new(default.guidance),
             sampler: RwSignal::new(default.sampler),
-            karras: RwSignal::new(default.karras),
+            karras: RwSignal::new(false),
             scale: RwSignal::new(default.lora_scale),
             seed: RwSignal::new(drawn_seed()),
             locked: RwSignal::new(false),
@@ -165,7 +165,8 @@ impl Wish {
             steps: self.steps.get(),
             guidance: self.guidance.get(),
             sampler: self.sampler.get(),
-            karras: self.karras.get(),
+            // Without a tick it is the base's own spacing.
+            karras: self.karras.get().then_some(true),
             seed: self.seed.get(),
             count: self.count.get(),
             lora_scale: self.scale.get(),
@@ -201,7 +202,7 @@ impl Wish {
         self.steps.set(kept.steps);
         self.guidance.set(kept.guidance);
         self.sampler.set(kept.sampler);
-        self.karras.set(kept.karras);
+        self.karras.set(kept.karras == Some(true));
         self.scale.set(kept.lora_scale);
         self.seed.set(kept.seed);
         self.count.set(kept.count);

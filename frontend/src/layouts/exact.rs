@@ -129,7 +129,7 @@ pub(super) fn Exact(
         }
     };
     view! {
-        <section class="exact">
+        <section>
             <div class="exact-head">
                 <h2>"What is encoded"</h2>
                 <select aria-label="Size of the canvas" on:change=choose>{options}</select>

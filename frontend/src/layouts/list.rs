@@ -104,13 +104,16 @@ fn masked(known: &Known) -> Vec<(SubjectId, Option<usize>)> {
     known.subjects.iter().filter_map(found).collect()
 }
 
-/// Makes a layout of all subjects, side by side, and opens it.
+/// Makes a layout of all subjects, side by side, and opens it; or leads to where what it takes is made.
 fn new_button(known: &Known) -> AnyView {
     let the = the_project();
+    let layout = Layout::side_by_side(&masked(known));
+    if layout.subjects.is_empty() {
+        let place = format!("/projects/{}/photos", the.id.get_untracked());
+        return view! { <A href=place attr:class="button primary">"First: photos with masks"</A> }.into_any();
+    }
     let toasts = expect_context::<Toasts>();
     let navigate = StoredValue::new(use_navigate());
-    let layout = Layout::side_by_side(&masked(known));
-    let none = layout.subjects.is_empty();
     let name = format!("Layout {}", known.layouts.len() + 1);
     let new = StoredValue::new(NewStored { name, value: layout });
     let busy = RwSignal::new(false);
@@ -128,9 +131,8 @@ fn new_button(known: &Known) -> AnyView {
             busy.try_set(false);
         });
     };
-    let why = if none { "Add subjects and photos with masks first" } else { "" };
     view! {
-        <button class="button primary" disabled=move || none || busy.get() title=why on:click=make>
+        <button class="button primary" disabled=busy on:click=make>
             <Icon sign=Sign::Plus />
             "New layout"
         </button>

@@ -80,11 +80,16 @@ fn Playing(opened: Opened) -> impl IntoView {
     let title =
         Signal::derive(move || the.project.value().map_or_else(|| "Play".to_owned(), |project| project.name));
     let Some((_, first)) = layouts.first().cloned() else {
+        let cure = if the.allows(Access::Editor) {
+            "Find or draw masks on the page of photos."
+        } else {
+            "Whoever sent you the link can change that."
+        };
         return view! {
             <div class="page">
                 <PageTitle text=title />
                 <Empty title="There is nothing to play with yet">
-                    <p>"None of the subjects has a photo with a mask. Whoever sent you the link can change that."</p>
+                    <p>"None of the subjects has a photo with a mask. " {cure}</p>
                 </Empty>
             </div>
         }

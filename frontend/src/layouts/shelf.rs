@@ -64,7 +64,7 @@ pub(super) fn Shelf(bench: Bench) -> impl IntoView {
                 .collect::<Vec<_>>();
             let none = photos.is_empty();
             view! {
-                <section class="shelf-subject">
+                <section>
                     <h3>{subject.name}</h3>
                     {none.then(|| view! { <p class="help">"None of its photos has a mask yet."</p> })}
                     <div class="shelf-photos">{photos}</div>

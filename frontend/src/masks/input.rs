@@ -8,6 +8,7 @@ use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Element, HtmlElement, KeyboardEvent, PointerEvent, WheelEvent};
 
 use super::desk::Desk;
+use crate::browser;
 
 /// What is held of the keyboard, which pointer events do not tell.
 #[derive(Clone, Copy)]
@@ -125,7 +126,7 @@ pub(crate) struct Pressed {
 impl Pressed {
     /// None where the key is meant for the browser, for a dialog or for a field that is written in.
     pub(crate) fn of(event: &KeyboardEvent) -> Option<Self> {
-        let key = event.key();
+        let key = browser::key(event);
         // On many keyboards brackets are written with Alt or AltGr, which counts as Ctrl and Alt.
         let by_alt = event.alt_key() || event.get_modifier_state("AltGraph");
         let written_by_alt = by_alt && matches!(key.as_str(), "[" | "]" | "{" | "}");

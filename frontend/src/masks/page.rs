@@ -55,7 +55,7 @@ fn NoPhoto() -> impl IntoView {
     view! {
         <div class="page">
             <div class="empty">
-                <h1>"There is no such photo"</h1>
+                <PageTitle text="There is no such photo" />
                 <p>"It may have been deleted."</p>
                 <A href=format!("/projects/{}/photos", the.id.get_untracked()) attr:class="button primary">
                     "All photos"

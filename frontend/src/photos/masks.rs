@@ -54,10 +54,11 @@ impl MaskJobs {
 
     fn ask_for(self, wanted: NewMasks) {
         self.asking.set(true);
+        let path = self.the.path_now("masks");
         spawn_local(async move {
             // What was deleted is not looked at. Where it is still there, it has been told.
             if self.deletions.settle().await {
-                match api::post::<Job>(&self.the.path_now("masks"), &wanted).await {
+                match api::post::<Job>(&path, &wanted).await {
                     Ok(job) => self.jobs.add(job),
                     Err(error) => self.toasts.fault(&error),
                 }

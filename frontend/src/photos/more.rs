@@ -31,7 +31,7 @@ impl More {
 
 /// The dialog.
 #[component]
-pub(super) fn MoreDialog(shelf: Shelf, changed: Callback<()>) -> impl IntoView {
+pub(super) fn MoreDialog(shelf: Shelf) -> impl IntoView {
     let the = the_project();
     let (toasts, deletions) = (expect_context::<Toasts>(), expect_context::<Deletions>());
     let open = shelf.more.open;
@@ -59,7 +59,7 @@ pub(super) fn MoreDialog(shelf: Shelf, changed: Callback<()>) -> impl IntoView {
                 Ok(_) => toasts.say(told),
                 Err(error) => toasts.fault(&error),
             }
-            changed.try_run(());
+            shelf.changed.try_run(());
         });
     };
     let body = move || {
@@ -83,7 +83,7 @@ pub(super) fn MoreDialog(shelf: Shelf, changed: Callback<()>) -> impl IntoView {
             let remove = move || {
                 let path = the.path_now(&format!("photos/{}/mask", whose.id));
                 let told = format!("The mask of “{}” is removed.", whose.name);
-                deletions.delete_version(path, Some(tag.clone()), told, changed);
+                deletions.delete_version(path, Some(tag.clone()), told, shelf.changed);
             };
             button(Sign::Eraser, "Remove the mask".to_owned(), Box::new(remove))
         });

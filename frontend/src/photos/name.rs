@@ -3,16 +3,23 @@
 use leptos::ev::SubmitEvent;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use mudi_domain::api::{NewSubject, SubjectChange, SubjectSummary};
+use mudi_domain::api::{NewSubject, Page, SubjectChange, SubjectSummary};
 use mudi_domain::subject::{Subject, SubjectId};
 
-use crate::api::{self, ApiError};
+use crate::api::{self, Answer, ApiError};
 use crate::browser;
 use crate::frame::the_project;
 use crate::identifiers;
 
 /// Identifiers that are suggested at once.
 const SUGGESTED: usize = 5;
+
+/// Adds a subject under a key that none has by now: others may have been added since the list was read.
+async fn add(path: &str, made: &Subject) -> Answer<SubjectSummary> {
+    let taken = api::get::<Page<SubjectSummary>>(path).await?.items;
+    let id = SubjectId::new(&identifiers::free_id(&taken)).unwrap_or_else(|_| made.id().clone());
+    api::post(path, &NewSubject { id, name: made.name().to_owned() }).await
+}
 
 /// Names a new subject, or one that is there.
 #[component]
@@ -41,12 +48,11 @@ pub(super) fn NameForm(
         let others: Vec<&str> = others.iter().map(String::as_str).collect();
         identifiers::warnings(&identifier.get(), &class.get(), &others)
     });
-    let new_id = identifiers::free_id(&all);
     let subject = StoredValue::new(subject);
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
         let name = format!("{} {}", identifier.get_untracked().trim(), class.get_untracked().trim());
-        let made = SubjectId::new(&new_id).and_then(|id| Subject::new(id, &name));
+        let made = SubjectId::new(&identifiers::free_id(&[])).and_then(|id| Subject::new(id, &name));
         let made = match made {
             Ok(made) => made,
             Err(_) => return browser::focus("#subject-class"),
@@ -59,10 +65,7 @@ pub(super) fn NameForm(
                     let change = SubjectChange { name: made.name().to_owned() };
                     api::patch::<SubjectSummary>(&path, known.version, &change).await
                 }
-                None => {
-                    let new = NewSubject { id: made.id().clone(), name: made.name().to_owned() };
-                    api::post(&the.path_now("subjects"), &new).await
-                }
+                None => add(&the.path_now("subjects"), &made).await,
             };
             busy.try_set(false);
             match answer {

@@ -5,7 +5,7 @@ use leptos::prelude::*;
 use leptos_router::components::A;
 use mudi_domain::api::{Access, Photo, SubjectSummary};
 use wasm_bindgen::JsCast;
-use web_sys::{ClipboardEvent, DragEvent, Element};
+use web_sys::{ClipboardEvent, DragEvent, Element, Event, Node};
 
 use super::masks::{FindAgain, MaskJobs, MaskProgress};
 use super::more::{More, MoreDialog};
@@ -35,7 +35,8 @@ pub(crate) fn Photos() -> impl IntoView {
         subjects.reload();
     });
     let jobs = MaskJobs::new();
-    let shelf = Shelf { subjects, photos, uploads: Uploads::new(arrived), jobs, more: More::new() };
+    let uploads = Uploads::new(arrived);
+    let shelf = Shelf { subjects, photos, uploads, jobs, more: More::new(), changed: arrived };
     let (adding, finding) = (RwSignal::new(false), RwSignal::new(false));
     pasting(shelf);
     dropping(shelf);
@@ -43,6 +44,8 @@ pub(crate) fn Photos() -> impl IntoView {
         let all = subjects.value().unwrap_or_default();
         all.into_iter().enumerate().collect::<Vec<(usize, SubjectSummary)>>()
     });
+    // Whether there is any subject; photos that arrive change nothing of that.
+    let some = Memo::new(move |_| places.with(|places| !places.is_empty()));
     let may_edit = move || the.allows(Access::Editor);
     let add = move || {
         view! {
@@ -92,14 +95,14 @@ pub(crate) fn Photos() -> impl IntoView {
                     </p>
                 </div>
                 <div class="actions">
-                    {move || may_edit().then(|| data_folder(arrived, !places.with(Vec::is_empty)))}
-                    {move || (may_edit() && !places.with(Vec::is_empty)).then(add)}
+                    {move || may_edit().then(|| data_folder(arrived, some))}
+                    {move || (may_edit() && some.get()).then(add)}
                 </div>
             </div>
             {move || next_step(shelf, finding, &the.id.get().to_string(), may_edit())}
             <MaskProgress jobs shelf />
             {body}
-            <MoreDialog shelf changed=arrived />
+            <MoreDialog shelf />
             <FindAgain open=finding jobs photos=Memo::new(move |_| photos.value().unwrap_or_default()) />
             <Dialog open=adding title="Add a subject">
                 <NameForm
@@ -114,25 +117,31 @@ pub(crate) fn Photos() -> impl IntoView {
     }
 }
 
-/// A data folder of the paper's authors, zipped: in, and out where there is `some` photo.
-fn data_folder(arrived: Callback<()>, some: bool) -> impl IntoView {
+/// A data folder of the paper's authors, zipped: in, and out where there is `some` subject. It is not made anew while one is sent.
+fn data_folder(arrived: Callback<()>, some: Memo<bool>) -> impl IntoView {
     let the = the_project();
     let toasts = expect_context::<Toasts>();
-    let sent = Callback::new(move |added: mudi_domain::api::Page<Photo>| {
-        toasts.say(format!("{} added.", text::count(added.items.len(), "photo")));
-        arrived.run(());
-    });
+    let sent =
+        Callback::new(move |answer: String| match api::decoded::<mudi_domain::api::Page<Photo>>(&answer) {
+            Ok(added) => {
+                toasts.say(format!("{} added.", text::count(added.items.len(), "photo")));
+                arrived.run(());
+            }
+            Err(error) => toasts.fault(&error),
+        });
     let path = Signal::derive(move || the.path("dataset"));
     view! {
-        {some
-            .then(|| {
-                view! {
-                    <a class="button" href=path download="" rel="external">
-                        <Icon sign=Sign::Download />
-                        "All as a zip"
-                    </a>
-                }
-            })}
+        {move || {
+            some.get()
+                .then(|| {
+                    view! {
+                        <a class="button" href=path download="" rel="external">
+                            <Icon sign=Sign::Download />
+                            "All as a zip"
+                        </a>
+                    }
+                })
+        }}
         <ZipButton words="Add a zip" path sent />
     }
 }
@@ -189,13 +198,22 @@ fn next_step(
     )
 }
 
+/// Whether something has happened within what `selector` finds.
+fn within(event: &Event, selector: &str) -> bool {
+    let target = event.target().and_then(|target| target.dyn_into::<Node>().ok());
+    // Of some browsers it is the text that was hit.
+    let target = target.and_then(|node| node.dyn_ref::<Element>().cloned().or_else(|| node.parent_element()));
+    target.is_some_and(|target| target.closest(selector).is_ok_and(|found| found.is_some()))
+}
+
 /// Takes pasted pictures as photos of the subject that has the focus, or of the last one.
 fn pasting(shelf: Shelf) {
     let the = the_project();
     let toasts = expect_context::<Toasts>();
     let handle = window_event_listener(ev::paste, move |event: ClipboardEvent| {
         let Some(files) = event.clipboard_data().and_then(|data| data.files()) else { return };
-        if files.length() == 0 || !the.allows(Access::Editor) {
+        // What is written may come with a picture of itself, as out of a table.
+        if files.length() == 0 || !the.allows(Access::Editor) || within(&event, "input, textarea, dialog") {
             return;
         }
         let subjects = shelf.subjects.value().unwrap_or_default();
@@ -224,11 +242,9 @@ fn dropping(shelf: Shelf) {
     let the = the_project();
     let toasts = expect_context::<Toasts>();
     let handle = window_event_listener(ev::drop, move |event: DragEvent| {
-        let target = event.target().and_then(|target| target.dyn_into::<Element>().ok());
-        let beside = target.is_some_and(|target| matches!(target.closest("[data-subject]"), Ok(None)));
         let files = event.data_transfer().and_then(|data| data.files());
-        let Some(files) = files.filter(|files| beside && files.length() > 0) else { return };
-        if !the.allows(Access::Editor) {
+        let Some(files) = files.filter(|files| files.length() > 0) else { return };
+        if !the.allows(Access::Editor) || within(&event, "[data-subject]") {
             return;
         }
         match shelf.subjects.value().unwrap_or_default().as_slice() {

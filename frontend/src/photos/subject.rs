@@ -26,6 +26,8 @@ pub(super) struct Shelf {
     pub(super) uploads: Uploads,
     pub(super) jobs: MaskJobs,
     pub(super) more: More,
+    /// Reads both lists anew.
+    pub(super) changed: Callback<()>,
 }
 
 /// A subject with its photos; `place` is its place among the subjects.
@@ -42,10 +44,8 @@ pub(super) fn SubjectSection(subject: SubjectSummary, place: usize, shelf: Shelf
     let id = StoredValue::new(subject.id.clone());
     let path = the.path_now(&format!("subjects/{}", subject.id));
     let hidden = path.clone();
-    let reload = Callback::new(move |()| {
-        shelf.subjects.reload();
-        shelf.photos.reload();
-    });
+    // The page's own: this section is made anew when its place or its name changes.
+    let reload = shelf.changed;
     let remove = {
         let name = subject.name.clone();
         move |_| deletions.delete(path.clone(), format!("“{name}” and its photos are deleted."), reload)

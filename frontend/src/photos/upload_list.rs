@@ -16,17 +16,19 @@ pub(super) fn UploadList(uploads: Uploads, subject: SubjectId) -> impl IntoView 
         let (id, state) = (upload.id, RwSignal::from(upload.state));
         let words = move || match state.get() {
             State::Waiting => "Waits for its turn".to_owned(),
-            State::Sending(share) if share >= 1.0 => "Being looked at".to_owned(),
-            State::Sending(share) => format!("{:.0} %", share * 100.0),
+            State::Sending(_, words) => words,
             State::Again(None) => "The connection broke; trying again".to_owned(),
             State::Again(Some(why)) => format!("{why}; trying again"),
             State::Refused(why) => why,
         };
         let refused = Memo::new(move |_| state.with(|state| matches!(state, State::Refused(_))));
         let share = move || match state.get() {
-            State::Sending(share) => share,
+            State::Sending(share, _) => share,
             _ => 0.0,
         };
+        // How far it is, nobody wants to be told at each step.
+        let told =
+            move || if state.with(|state| matches!(state, State::Sending(..))) { "off" } else { "polite" };
         let give_up = move || if refused.get() { "Dismiss" } else { "Cancel" };
         let shown = name.clone();
         view! {
@@ -34,7 +36,7 @@ pub(super) fn UploadList(uploads: Uploads, subject: SubjectId) -> impl IntoView 
                 <div class="upload-words">
                     <span class="upload-name">{name.clone()}</span>
                     <span class="quiet small">{size}</span>
-                    <span class="small" role="status">{words}</span>
+                    <span class="small" aria-live=told>{words}</span>
                 </div>
                 {move || {
                     (!refused.get())

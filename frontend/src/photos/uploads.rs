@@ -26,8 +26,8 @@ const LONGEST_NAME: usize = 200;
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum State {
     Waiting,
-    /// The share that is sent.
-    Sending(f64),
+    /// The share that is sent, and that in words.
+    Sending(f64, String),
     /// It is sent again by itself: the connection broke, or it is known why it cannot be taken now.
     Again(Option<String>),
     /// Nobody takes it.
@@ -109,7 +109,7 @@ impl UploadQueue {
     fn go_on(self) {
         let list = self.list.get_untracked();
         let busy = |upload: &&Upload| {
-            upload.state.with_untracked(|state| matches!(state, State::Sending(_) | State::Again(_)))
+            upload.state.with_untracked(|state| matches!(state, State::Sending(..) | State::Again(_)))
         };
         let sent = list.iter().filter(busy).count();
         let waiting = list.into_iter().filter(|upload| upload.state.get_untracked() == State::Waiting);
@@ -118,7 +118,7 @@ impl UploadQueue {
             self.tell_known();
         }
         for upload in next {
-            upload.state.set(State::Sending(0.0));
+            upload.state.set(State::Sending(0.0, text::sent(0.0, 0.0)));
             spawn_local(self.send(upload));
         }
     }
@@ -129,7 +129,7 @@ impl UploadQueue {
         let mut pause = PAUSE.0;
         loop {
             let state = upload.state.clone();
-            let progress = move |share| state.set(State::Sending(share));
+            let progress = move |share, words| state.set(State::Sending(share, words));
             let answer = api::upload::<Photo>(&path, &upload.file, &upload.sent, progress).await;
             if !self.has(upload.id) {
                 // It was given up. What was sent as a whole is kept all the same, a moment later.

@@ -66,7 +66,7 @@ pub(crate) fn Projects() -> impl IntoView {
                 <ZipButton
                     words="Open a project's file"
                     path="/api/projects/import".to_owned()
-                    sent=Callback::new(move |project: Project| open(Ok(project)))
+                    sent=Callback::new(move |text: String| open(api::decoded(&text)))
                 />
                 <button class="button" on:click=sample disabled=busy>
                     {move || if busy.get() { "Drawing the toys…" } else { "Open a sample project" }}
@@ -200,6 +200,7 @@ fn Card(
     };
     let copy = move |_| {
         copying.set(true);
+        toasts.say(format!("“{}” is being copied…", name.get_value()));
         spawn_local(async move {
             match api::post::<Project>(&api::of(id, "copies"), &()).await {
                 Ok(copied) => toasts.say(format!("“{}” is there.", copied.name)),

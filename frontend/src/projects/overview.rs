@@ -6,7 +6,7 @@ use mudi_domain::api::{Access, Image, JobState, Page, Photo, Run, SubjectSummary
 use uuid::Uuid;
 
 use crate::api::{self, Answer, Loaded};
-use crate::frame::the_project;
+use crate::frame::{Toasts, the_project};
 use crate::generate::thumbnail_path;
 use crate::photos;
 use crate::text;
@@ -31,7 +31,7 @@ struct Glance {
 /// A project at a glance.
 #[component]
 pub(crate) fn Overview() -> impl IntoView {
-    let the = the_project();
+    let (the, toasts) = (the_project(), expect_context::<Toasts>());
     let name = Signal::derive(move || {
         the.project.value().map_or_else(|| "Project".to_owned(), |project| project.name)
     });
@@ -78,10 +78,12 @@ pub(crate) fn Overview() -> impl IntoView {
                     }}
                     {move || {
                         let file = the.path("archive");
+                        // Of a large project it takes a while before the browser has anything to show.
+                        let told = move |_| toasts.say("The file is being packed; the browser saves it when it is ready.");
                         the.allows(Access::Owner)
                             .then(|| {
                                 view! {
-                                    <a class="button" href=file download="" rel="external">
+                                    <a class="button" href=file download="" rel="external" on:click=told>
                                         <Icon sign=Sign::Download />
                                         "The project as a file"
                                     </a>

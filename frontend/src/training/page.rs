@@ -90,8 +90,12 @@ fn form(project: &str, ready: &Ready) -> AnyView {
             text::count(without, "photo")
         )
     } else if ready.bases.is_empty() {
-        "The server has no base model. Put one into its folder of models, in diffusers' layout, and load this page again."
-            .to_owned()
+        return view! {
+            <p class="notice">
+                "The server has no base model. Whoever hosts it puts one into its folder of models, in diffusers’ layout; then load this page again."
+            </p>
+        }
+        .into_any();
     } else {
         let (bases, subjects, runs) = (ready.bases.clone(), ready.subjects.clone(), ready.runs.clone());
         return view! { <NewRunForm bases subjects runs /> }.into_any();

@@ -168,7 +168,7 @@ pub(crate) fn Progress(
     view! {
         <div class="stack">
             <div class="card-head">
-                <div class="row">
+                <div class="row" role="status">
                     <StateTag state />
                     <span class="mono small" aria-live="off">{words}</span>
                 </div>

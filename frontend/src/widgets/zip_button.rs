@@ -3,50 +3,46 @@
 use leptos::html;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use serde::de::DeserializeOwned;
 
 use super::{Icon, Sign};
 use crate::api;
 use crate::frame::Toasts;
+use crate::saves::Sending;
 
 /// Sends the file that is chosen to the API, and says how far it is.
 #[component]
-pub(crate) fn ZipButton<T: DeserializeOwned + 'static>(
+pub(crate) fn ZipButton(
     /// What the button says.
     words: &'static str,
     /// Where the file goes.
     #[prop(into)]
     path: Signal<String>,
-    /// Told what the server answers.
-    sent: Callback<T>,
+    /// Gets the server's answer. Its text, as it came: every type would bring a copy of all this otherwise.
+    sent: Callback<String>,
 ) -> impl IntoView {
     let toasts = expect_context::<Toasts>();
     let input = NodeRef::<html::Input>::new();
-    let share = RwSignal::new(None::<f64>);
+    let said = RwSignal::new(None::<String>);
     let choose = move |_| {
         let Some(input) = input.get_untracked() else { return };
         let file = input.files().and_then(|files| files.get(0));
         // The same file can be chosen again.
         input.set_value("");
         let Some(file) = file else { return };
-        share.set(Some(0.0));
+        said.set(Some("Sending…".to_owned()));
         let path = path.get_untracked();
+        // The other program would end it.
+        let sending = Sending::to(&path);
         spawn_local(async move {
-            let progress = move |sent| {
-                share.try_set(Some(sent));
-            };
-            let answer = api::upload::<T>(&path, &file, &api::Sent::default(), progress).await;
-            share.try_set(None);
+            let progress = Box::new(move |_, words| drop(said.try_set(Some(words))));
+            let answer = api::upload_text(&path, &file, &api::Sent::default(), progress).await;
+            drop(sending);
+            said.try_set(None);
             match answer {
-                Ok((_, value)) => drop(sent.try_run(value)),
+                Ok((_, text)) => drop(sent.try_run(text)),
                 Err(error) => toasts.fault(&error),
             }
         });
-    };
-    let said = move || match share.get() {
-        None => words.to_owned(),
-        Some(share) if share >= 1.0 => "Being looked at…".to_owned(),
-        Some(share) => format!("Sending, {:.0} %", share * 100.0),
     };
     view! {
         <input
@@ -60,7 +56,7 @@ pub(crate) fn ZipButton<T: DeserializeOwned + 'static>(
         <button
             type="button"
             class="button"
-            disabled=move || share.get().is_some()
+            disabled=move || said.with(Option::is_some)
             on:click=move |_| {
                 if let Some(input) = input.get_untracked() {
                     input.click();
@@ -68,7 +64,7 @@ pub(crate) fn ZipButton<T: DeserializeOwned + 'static>(
             }
         >
             <Icon sign=Sign::Upload />
-            <span aria-live="polite">{said}</span>
+            <span>{move || said.get().unwrap_or_else(|| words.to_owned())}</span>
         </button>
     }
 }

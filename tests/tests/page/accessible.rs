@@ -1,7 +1,7 @@
 //! Every page, light and dark, on a phone and on a desk, looked at by axe-core: what it finds serious keeps somebody out.
 
 use mudi_tests::browser::Browser;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::shelf::{PASSWORD, full_project, serve};
 
@@ -10,6 +10,9 @@ fn axe() -> String {
     std::fs::read_to_string(&path)
         .unwrap_or_else(|error| panic!("axe-core at {path:?}: {error}; `cargo xtask test` fetches it"))
 }
+
+/// Widths of the window, and whether it is dark.
+const WAYS: [(u32, bool); 4] = [(360, false), (360, true), (1440, true), (1440, false)];
 
 /// What axe-core finds serious or critical at the page that is open.
 fn findings(browser: &Browser, axe: &str, place: &str) -> Vec<String> {
@@ -39,6 +42,9 @@ fn nothing_keeps_anybody_out() {
         all["items"][0]["id"].as_str().unwrap_or_else(|| panic!("no {list}: {all}")).to_owned()
     };
     let (run, photo, layout) = (first("runs"), first("photos"), first("layouts"));
+    // Names may be long, and without a place to break them.
+    let long = json!({ "access": "viewer", "label": "long".repeat(50) });
+    let _ = server.client().post(&format!("/api/projects/{project}/links"), &long);
     let pages = [
         ("", "Subjects"),
         ("/photos", "Masked"),
@@ -55,7 +61,7 @@ fn nothing_keeps_anybody_out() {
     let mut bad = Vec::new();
     // A page is loaded on a phone, and then looked at in every way, as by whoever turns the lights off or takes a larger window.
     let mut look = |place: &str, words: &str| {
-        for (width, dark) in [(360, false), (360, true), (1440, true), (1440, false)] {
+        for (width, dark) in WAYS {
             browser.size(width, 800);
             browser.dark(dark);
             let how = format!("{place} ({width}{})", if dark { ", dark" } else { "" });
@@ -79,6 +85,12 @@ fn nothing_keeps_anybody_out() {
         }
         look(place, words);
     }
+    browser.go(&format!("/projects/{project}/generate"));
+    browser.until("pictures", "return !!document.querySelector('.picture-open')");
+    browser.run("document.querySelector('.picture-open').click()");
+    look("/generate, a picture", "Without metadata");
+    browser.go("/no/such/place");
+    look("/no/such/place", "There is no such page");
     assert!(bad.is_empty(), "{}", bad.join("\n"));
 }
 
@@ -101,5 +113,9 @@ fn nothing_keeps_anybody_from_signing_in() {
     browser.sees(&format!(
         "The password is right, but at this address the browser does not keep that. Sign in at {address}"
     ));
-    assert_eq!(findings(&browser, &axe, "sign in"), Vec::<String>::new());
+    for (width, dark) in WAYS {
+        browser.size(width, 800);
+        browser.dark(dark);
+        assert_eq!(findings(&browser, &axe, "sign in"), Vec::<String>::new(), "{width}, dark: {dark}");
+    }
 }

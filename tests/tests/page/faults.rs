@@ -8,7 +8,7 @@ use super::shelf::{full_project, photos, serve, text};
 #[test]
 fn an_upload_goes_on_after_the_connection_broke() {
     let folder = tempfile::tempdir().expect("a folder");
-    let server = serve(folder.path(), &[]);
+    let server = serve(folder.path(), &["--upload-limit", "1"]);
     let project = text(&server.client().post("/api/projects", &json!({ "name": "Discs" }))["id"]);
     let subject = json!({ "id": "a", "name": "olis brown disc" });
     let _: Value = server.client().post(&format!("/api/projects/{project}/subjects"), &subject);
@@ -22,6 +22,13 @@ fn an_upload_goes_on_after_the_connection_broke() {
     browser.offline(false);
     browser.until("both photos arrive", "return document.querySelectorAll('.photo').length === 2");
     browser.until("nothing is left to send", "return !document.querySelector('.upload')");
+    // What is larger than the server takes is none that broke: it is refused, in words.
+    let huge = folder.path().join("huge.png");
+    std::fs::write(&huge, vec![0; 24 << 20]).expect("a file");
+    browser.choose_files("[data-subject=a] input[multiple]", &[&huge]);
+    browser.sees("the file has more than 1 MiB");
+    browser.press("Dismiss huge.png");
+    browser.until("its row goes", "return !document.querySelector('.upload')");
 }
 
 #[test]
@@ -65,6 +72,7 @@ fn what_is_not_there_says_so() {
     let browser = Browser::open(&server.address);
     browser.go("/no/such/place");
     browser.sees("There is no such page");
+    browser.until("its title", "return document.title.startsWith('There is no such page')");
     browser.go("/projects/01890000-0000-7000-8000-000000000000");
     browser.sees("There is no such project");
     let missing = server.client().get("/no-such-file.js");

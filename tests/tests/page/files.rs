@@ -69,7 +69,17 @@ fn photos_are_dropped_and_pasted() {
         assert_eq!(count(&client, &format!("{path}/photos")), number);
     }
 
+    // Somebody else adds a subject while a form is open, under the key that this one would have had.
+    browser.press("Add a subject");
     let _ = client.post(&format!("{path}/subjects"), &json!({ "id": "b", "name": "hta blue disc" }));
+    browser.write("#subject-identifier", "ult");
+    browser.write("#subject-class", "green disc");
+    // What is written is pasted as words, although it may come with a picture of itself.
+    hand_over(&browser, "paste", "#subject-class", &others[1]);
+    browser.press("Add subject");
+    browser.sees("green disc");
+    assert_eq!(count(&client, &format!("{path}/photos")), 3);
+    client.delete(&format!("{path}/subjects/c"));
     browser.reload();
     browser.sees("hta");
     hand_over(&browser, "drop", ".page-head", &others[1]);
@@ -129,6 +139,8 @@ fn what_a_project_holds_leaves_and_comes_back() {
 
     browser.go("/");
     browser.sees("Sample: two bears");
+    browser.press("Duplicate “Sample: two bears”");
+    browser.until("the copy", "return document.querySelectorAll('.project').length === 2");
     let nonsense = folder.path().join("nonsense.zip");
     std::fs::write(&nonsense, "no zip").expect("a file");
     browser.choose_files("input[accept*=zip]", &[&nonsense]);
@@ -181,6 +193,7 @@ fn a_recipe_is_foreseen_kept_and_taken_again() {
     browser.sees("by earlier runs.");
     browser.press("Delete the recipe Seven");
     browser.sees("The recipe “Seven” is deleted.");
+    browser.sees_no("7 steps, mudi.");
     browser.press("Undo");
     browser.sees("7 steps, mudi.");
     // Whatever was still to be deleted would be when the page is left.

@@ -93,11 +93,23 @@ fn what_is_deleted_comes_back_wherever_one_has_gone() {
         "return [...document.querySelectorAll('.photo')].filter(e => e.checkVisibility()).length === {photos}"
     );
     browser.until("every photo", &all);
+    // What is deleted for good while its list is looked at anew goes from that, too.
+    browser.run("document.querySelector('.photo [title=Delete]').click()");
+    browser.sees("is deleted.");
+    // Whoever points at the message keeps it.
+    browser.run("document.querySelector('.toasts').dispatchEvent(new MouseEvent('mouseenter'))");
+    browser.press("Train");
+    browser.until("the form", "return !!document.querySelector('#history')");
+    browser.press("Photos");
+    browser.until("photos", "return document.querySelectorAll('.photo').length > 1");
+    browser.press("Dismiss");
+    let left = format!("return document.querySelectorAll('.photo').length === {}", photos - 1);
+    browser.until("one photo less", &left);
 
     browser.go("/");
     browser.until("the project", "return document.querySelectorAll('.project').length === 1");
     // What was to be deleted would have been, when the page was left.
-    assert_eq!(count("photos"), photos, "nothing is deleted that was taken back");
+    assert_eq!(count("photos"), photos - 1, "nothing is deleted that was taken back");
     browser.press("Delete");
     browser.sees("Nothing here yet");
     browser.press("Undo");

@@ -53,8 +53,18 @@ fn photos_are_sent_while_other_pages_are_looked_at() {
     browser.press("Photos");
     browser.until("all photos", "return document.querySelectorAll('.photo').length === 6");
     browser.until("nothing is left to send", "return !document.querySelector('.upload')");
+    // A caption that is written when the link is pressed is waited for, too.
+    let caption = "A photo of a olis brown disc on a table.";
+    browser.run("document.querySelector('button.caption').click()");
+    browser.write(".photo textarea", caption);
+    let slow = json!({ "offline": false, "latency": 1000, "downloadThroughput": -1, "uploadThroughput": -1 });
+    browser.chromium("Network.emulateNetworkConditions", &slow);
     browser.press("Draw the mask of");
     browser.until("the editor", "return !!document.querySelector('.mask-studio')");
+    browser.offline(false);
+    client.until(&photos, |page| {
+        page["items"].as_array().is_some_and(|photos| photos.iter().any(|photo| photo["caption"] == caption))
+    });
 }
 
 #[test]

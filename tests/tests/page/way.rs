@@ -98,6 +98,10 @@ fn subjects_and_photos(owner: &Browser, project: &str, folder: &std::path::Path)
     owner.until("three photos", &visible(3));
     owner.press("Undo");
     owner.until("four photos", &visible(4));
+    // Nothing can be laid out yet: that is said, and where to begin.
+    owner.press("Layouts");
+    owner.press("First: photos with masks");
+    owner.until("four photos again", &visible(4));
     owner.go(&format!("/projects/{project}/train"));
     owner.sees("4 photos without a mask");
 }

@@ -194,9 +194,10 @@ impl Designer {
         }
         let dropped = self.drop_drag();
         match message {
+            // What was being dragged is what is taken back.
+            Message::Escape | Message::Undo if dropped => return,
             Message::Undo => return self.step(true),
             Message::Redo => return self.step(false),
-            Message::Escape if dropped => return,
             _ => {}
         }
         let before = (self.placements.clone(), self.chosen.clone());

@@ -144,18 +144,16 @@ fn what_is_dragged_snaps_to_the_canvas_and_to_others_unless_alt_is_held() {
     designer.update(pointer(1, Phase::Move, x + to_left, y + 0.2));
     assert!(designer.placements()[1].x.abs() < 1e-12);
     assert_eq!(designer.guides()[0], Guide { axis: 0, at: 0.0 });
-    designer.update(Message::Pointer(Pointer {
-        id: 1,
-        phase: Phase::Move,
-        at: (x + to_left, y),
-        reach: 0.02,
-        shift: false,
-        alt: true,
-    }));
+    let Message::Pointer(moved) = pointer(1, Phase::Move, x + to_left, y) else { unreachable!() };
+    designer.update(Message::Pointer(Pointer { alt: true, ..moved }));
     assert!((designer.placements()[1].x - 0.006).abs() < 1e-9 && designer.guides().is_empty());
-    // Escape puts it back.
-    designer.update(Message::Escape);
-    assert!(near(designer.frame(1).center, (x, y)) && !designer.is_dragging());
+    // Escape puts it back, and so does undo, which takes no further step.
+    for back in [Message::Escape, Message::Undo] {
+        designer.update(pointer(1, Phase::Move, x + to_left, y));
+        designer.update(back);
+        assert!(designer.frame(1) == frame && !designer.is_dragging());
+        designer.update(pointer(1, Phase::Down, x, y));
+    }
 }
 
 #[test]

@@ -18,6 +18,8 @@ const LIGHTEST: f32 = 0.2;
 const SPACING: f32 = 1.0 / 32.0;
 /// A line that ends within so many pixels of the screen of where it began is a dot, or a box that was not meant.
 const STILL: f64 = 3.0;
+/// A finger that has drawn so far away from where it began is no half of a pinch, in pixels of the screen.
+const MEANT: f64 = 32.0;
 
 /// What is going on.
 #[derive(Debug, Clone, Default)]
@@ -100,8 +102,8 @@ impl MaskEditor {
         if let [(first, a), (second, b)] = fingers[..]
             && self.gesture.id().is_none_or(|id| id == first || id == second)
         {
-            // The first finger was no stroke but half of a pinch.
-            let mut effects = self.abort();
+            // The first finger was no stroke but half of a pinch, unless its line is long: that one is not lost.
+            let mut effects = if self.is_meant() { self.finish() } else { self.abort() };
             self.gesture = Gesture::Pinch { ids: [first, second], last: [a, b] };
             effects.marks = true;
             return effects;
@@ -148,6 +150,15 @@ impl MaskEditor {
             }
             Tool::Hand => Effects::default(),
         }
+    }
+
+    /// Whether a stroke has gone far on the screen.
+    fn is_meant(&self) -> bool {
+        let Gesture::Stroke { dabs, .. } = &self.gesture else { return false };
+        let far = |from: &Dab, to: &Dab| {
+            f64::from((to[0] - from[0]).hypot(to[1] - from[1])) * self.view.scale > MEANT
+        };
+        dabs.first().is_some_and(|first| dabs.iter().any(|dab| far(first, dab)))
     }
 
     fn moved(&mut self, pointer: Pointer) -> Effects {

@@ -61,6 +61,15 @@ fn a_second_finger_turns_a_stroke_into_a_pinch() {
     editor.update(touch(3, Phase::Down, 150.0, 100.0));
     editor.update(touch(3, Phase::Up, 150.0, 100.0));
     assert_eq!(editor.history().depth(), 1);
+    // What has been drawn for long does not go because another finger comes to lie on the screen.
+    editor.update(touch(4, Phase::Down, 50.0, 100.0));
+    editor.update(touch(4, Phase::Move, 250.0, 100.0));
+    let drawn = editor.mask().clone();
+    editor.update(touch(5, Phase::Down, 200.0, 150.0));
+    assert!(editor.history().depth() == 2 && *editor.mask() == drawn && editor.is_busy());
+    editor.update(touch(4, Phase::Up, 250.0, 100.0));
+    editor.update(touch(5, Phase::Up, 200.0, 150.0));
+    assert!(*editor.mask() == drawn && !editor.is_busy());
 }
 
 #[test]
