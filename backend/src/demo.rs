@@ -17,12 +17,12 @@ use crate::dataset::{Dataset, DatasetError};
 use crate::evaluate::{EvaluateError, Eyes, Judge, right_from};
 use crate::files::{WriteError, create_folder};
 use crate::generate::{GenerateError, Placing, Settings, Start, layout_start, pictures};
-use crate::plan::peak_memory;
+use crate::plan::{self, peak_memory};
 use crate::pretrain::miniature::Miniature;
 use crate::report::{
     Grid, GridRow, JSON_NAME, MethodSection, PictureScore, Report, ReportError, SubjectCard, TimeRow,
 };
-use crate::segment::{AutomaticError, Networks};
+use crate::segment::{AutoSegmenter, AutomaticError, Networks, THRESHOLD};
 use crate::train::{self, LORA_FILE, TrainError};
 
 /// What to demonstrate.
@@ -96,6 +96,8 @@ pub enum Progress<'a> {
 
 /// Named by colour, the base alone would keep the toys apart, whatever the method.
 const NAMING: Naming = Naming::Kind;
+/// What is compared.
+const METHODS: [Method; 3] = [Method::Dreambooth, Method::Cutmix, Method::Mudi];
 /// Photos of each toy.
 const PHOTOS: usize = 5;
 /// How many of the collages that a method is taught with its section shows.
@@ -106,6 +108,13 @@ const GAMMAS: [f32; 3] = [0.0, 1.0, 2.0];
 /// How toys are taught here and in the benchmark.
 pub(crate) fn recipe(seed: u64, steps: u32, method: Method, toys: usize) -> Recipe {
     Recipe { method, seed, ..Recipe::for_pocket(steps, toys) }
+}
+
+/// Refuses a base that does not fit twice: one draws, the other is taught.
+pub(crate) fn check_memory(source: &Source, recipe: &Recipe) -> Result<(), BaseError> {
+    let drawing = plan::all_weights(source, Precision::Single)?;
+    let available = plan::available_memory().map(|available| available.saturating_sub(drawing));
+    plan::check_as_it_is(source, plan::Job::Train(recipe), available).map(drop)
 }
 
 /// The flags of a command whose models are not those that ship: of each its flag, its path, and the name of the one that ships.
@@ -149,7 +158,9 @@ fn check_free(out: &Path) -> Result<(), DemoError> {
 /// Makes room for a new demonstration.
 fn clear(out: &Path) -> Result<(), DemoError> {
     let failed = |path: &Path, source| WriteError { path: path.to_owned(), source };
-    for folder in ["toys", "runs"].map(|name| out.join(name)) {
+    // What somebody has put beside them stays.
+    let runs = METHODS.map(|method| out.join("runs").join(method.word()));
+    for folder in std::iter::once(out.join("toys")).chain(runs) {
         if folder.exists() {
             std::fs::remove_dir_all(&folder).map_err(|source| failed(&folder, source))?;
         }
@@ -166,6 +177,9 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
     recipe(options.seed, options.steps, Method::Mudi, 2).validate().map_err(TrainError::from)?;
     let begin = Instant::now();
     let source = Source::open(&options.base)?;
+    check_memory(&source, &recipe(options.seed, options.steps, Method::Mudi, 2))?;
+    let segmenter = AutoSegmenter::load(&options.masks, THRESHOLD)?;
+    let eyes = Arc::new(Eyes::load(&options.masks.detector, &[&options.embedder])?);
     let mut base = Base::from_source(&source, Precision::Single)?;
     // The earlier demonstration stays where there is none to be made.
     clear(&options.out)?;
@@ -175,9 +189,9 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
     let size = base.resolution();
     let pictures = photo_set(&toys, NAMING, PHOTOS, options.seed, size as u32);
     write_data_set(&photos, &toys, NAMING, &pictures)?;
-    let made = masks::compare(&photos, &options.masks)?;
+    let made = masks::compare(&photos, &segmenter)?;
+    drop(segmenter);
     let dataset = Dataset::load(&photos)?;
-    let eyes = Arc::new(Eyes::load(&options.masks.detector, &[&options.embedder])?);
     let judge = Judge::new(eyes.clone(), &dataset, eyes.options())?;
     let names: Vec<&str> = dataset.subjects.iter().map(|data| data.subject.name()).collect();
     progress(Progress::Note(&format!("subjects: {}", names.join(", "))));
@@ -210,7 +224,7 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
         ),
         ..Report::default()
     };
-    for method in [Method::Dreambooth, Method::Cutmix, Method::Mudi] {
+    for method in METHODS {
         let name = title(method);
         progress(Progress::Stage(format!("{name}: training"), u64::from(options.steps)));
         let run = train::Options {

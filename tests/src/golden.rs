@@ -73,3 +73,28 @@ pub fn error_of_range(found: &[f32], expected: &[f32]) -> f32 {
     // A NaN must not pass for a small error.
     if found.iter().all(|v| v.is_finite()) { worst / (high - low) } else { f32::INFINITY }
 }
+
+/// The largest difference, relative to the largest golden value or 1, whichever is more.
+///
+/// # Panics
+/// Where the lengths differ.
+#[must_use]
+pub fn relative_difference(found: &[f32], golden: &[f32]) -> f32 {
+    assert_eq!(found.len(), golden.len(), "as many values as the reference");
+    let scale = golden.iter().fold(1.0_f32, |scale, x| scale.max(x.abs()));
+    let largest = found.iter().zip(golden).fold(0.0_f32, |most, (a, b)| {
+        let difference = (a - b).abs();
+        if difference.is_nan() { f32::INFINITY } else { most.max(difference) }
+    });
+    largest / scale
+}
+
+/// The values must be the reference's, to a hundred-thousandth of their range: with `f32` on both sides only the order of additions is left.
+///
+/// # Panics
+/// Where they are not.
+pub fn assert_close(what: &str, found: &[f32], expected: &[f32]) {
+    let error = error_of_range(found, expected);
+    println!("{what}: max error {error:.2e} of the range");
+    assert!(error <= 1e-5, "{what}: {error:.2e}");
+}

@@ -185,6 +185,9 @@ fn a_recipe_given_back_gives_the_same_lora() {
     let (photos, recipe, out) = (shop.path("toys"), shop.path("first/recipe.json"), shop.path("second"));
     let files = ["train", "--photos", &photos, "--base", &shop.base, "--out", &out, "--recipe", &recipe];
     ok(&[&files[..], &["--quiet"]].concat());
+    let (start, third) = (shop.path("first/run.json"), shop.path("third"));
+    let files = ["train", "--photos", &photos, "--base", &shop.base, "--out", &third, "--recipe", &start];
+    refused(&files, &["run.json", "its recipe is", "recipe.json"]);
     for file in ["pytorch_lora_weights.safetensors", "recipe.json", "metrics.jsonl"] {
         let (first, second) = (shop.bytes(&format!("first/{file}")), shop.bytes(&format!("second/{file}")));
         assert!(first == second, "{file} differs");

@@ -94,17 +94,63 @@ fn what_nothing_can_learn_from_is_refused_before_a_run_begins() {
     refused(&["train", "--photos", &bare, "--out", &out], &["metadata.jsonl", r#"{"id": {"a": "#]);
 }
 
+/// The metadata of the folder `toys` without the masks that it names, which then would have to be made.
+fn unmask(toys: &str) {
+    let file = Path::new(toys).join("metadata.jsonl");
+    let lines = std::fs::read_to_string(&file).expect("metadata");
+    let without = lines.lines().map(|line| {
+        let mut line: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        line.as_object_mut().expect("an object").remove("mask_path");
+        line.to_string() + "\n"
+    });
+    std::fs::write(&file, without.collect::<String>()).expect("write");
+}
+
+#[test]
+fn masks_are_made_once_nothing_else_is_wrong() {
+    let shop = Workshop::new();
+    let toys = shop.toys();
+    unmask(&toys);
+    // Whatever is told before this was told before a mask was to be made.
+    let none = shop.path("no-detector");
+    let with = |further: &[&str]| shop.train("run", &[&["--detector", &none], further].concat());
+    refused(&refs(&with(&[])), &["no-detector"]);
+    refused(&refs(&with(&["--memory", "0.001"])), &["needs", "MiB"]);
+    refused(&refs(&with(&["--targets", "nothing"])), &["--targets"]);
+    refused(&refs(&with(&["--relative-sizes", "z=0.5"])), &["--relative-sizes"]);
+    refused(&refs(&with(&["--vae", &none])), &["no-detector", "--vae"]);
+    let base = shop.path("base");
+    copy_folder(Path::new(&shop.base), Path::new(&base));
+    std::fs::remove_file(Path::new(&base).join("vae/config.json")).expect("remove");
+    let (out, photo) = (shop.path("run"), shop.path("toys/b02.png"));
+    let elsewhere =
+        ["train", "--photos", &toys, "--base", &base, "--out", &out, "--detector", &none, "--quiet"];
+    refused(&elsewhere, &["vae", "config.json"]);
+    copy_folder(Path::new(&shop.base), Path::new(&base));
+    let weights = Path::new(&base).join("unet/diffusion_pytorch_model.safetensors");
+    let bytes = std::fs::read(&weights).expect("weights");
+    std::fs::write(&weights, &bytes[..bytes.len() - 9]).expect("write");
+    refused(&elsewhere, &["diffusion_pytorch_model.safetensors", "bytes where the header says"]);
+    std::fs::write(&photo, "").expect("write");
+    refused(&refs(&with(&[])), &["b02.png", "empty"]);
+    assert!(!Path::new(&out).exists() && !Path::new(&toys).join("automatic_masks").exists());
+}
+
 #[test]
 fn what_should_be_known_is_told_without_a_terminal_too() {
     let shop = Workshop::new();
-    let (toys, run) = (shop.path("toys"), shop.path("run"));
-    ok(&["toybox", "--subjects", "4", "--photos", "1", "--size", "64", "--out", &toys]);
-    let files = ["train", "--photos", &toys, "--base", &shop.base, "--out", &run, "--quiet"];
-    let small = ["--steps", "1", "--rank", "4", "--regularization", "none"];
-    let output = mudi(&[&files[..], &small].concat());
-    assert!(output.status.success());
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(told.contains("4 subjects") && told.contains("segmix-probability 0.5"), "{told}");
+    for (subjects, words) in
+        [("4", ["4 subjects", "segmix-probability 0.5"]), ("1", ["One subject", "no collages"])]
+    {
+        let (toys, run) = (shop.path(&format!("toys-{subjects}")), shop.path(&format!("run-{subjects}")));
+        ok(&["toybox", "--subjects", subjects, "--photos", "1", "--size", "64", "--out", &toys]);
+        let files = ["train", "--photos", &toys, "--base", &shop.base, "--out", &run, "--quiet"];
+        let small = ["--steps", "1", "--rank", "4", "--regularization", "none"];
+        let output = mudi(&[&files[..], &small].concat());
+        assert!(output.status.success());
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(words.iter().all(|word| told.contains(word)), "{told}");
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use mudi_tests::golden::fixture;
-use mudi_tests::workshop::{Workshop, failed, ok, program, refs};
+use mudi_tests::workshop::{Workshop, failed, ok, program, refs, shipped};
 
 /// Runs the program where a file can hold no more than `kibibytes`.
 fn cramped(kibibytes: u32, arguments: &[&str]) -> Output {
@@ -70,10 +70,14 @@ fn no_command_leaves_half_a_file() {
     let (toys, pictures, demo, out) =
         (shop.path("toys"), shop.path("pictures"), shop.path("demo"), shop.path("out.safetensors"));
     let (run, model) = (shop.path("run"), shop.path("model"));
+    // Wherever the program was built.
+    let [owl, sam, dino] = ["owlv2-toybox", "sam-toybox", "dinov2-toybox"].map(shipped);
+    let networks = ["--detector", &owl, "--segmenter", &sam, "--embedder", &dino];
+    let demo = [&["demo", base[0], base[1], "--out", &demo][..], &networks].concat();
     let commands: [(&str, &[&str]); 5] = [
         (".png", &["toybox", "--photos", "1", "--out", &toys]),
         ("0000.png", &["generate", base[0], base[1], "--prompt", "a", "--steps", "1", "--out", &pictures]),
-        (".png", &["demo", base[0], base[1], "--out", &demo]),
+        (".png", &demo),
         (
             "out.safetensors",
             &["forward", base[0], base[1], "--network", "unet", "--inputs", &inputs, "--out", &out],

@@ -201,6 +201,10 @@ fn a_layout_is_the_same_for_all_pictures() {
     assert!(!Path::new(&out).exists(), "nothing is left behind");
     let toys = shop.path("toys");
     refused(&["generate", "--run", &run, "--prompt", "olis", "--out", &toys], &["the run's photos", "--out"]);
+    refused(
+        &["generate", "--base", &shop.base, "--prompt", "a", "--out", &toys],
+        &["metadata.jsonl", "--out"],
+    );
     lay_out("b");
     ok(&arguments);
     assert!(shop.bytes("out/0000.layout.png") == shop.bytes("out/0004.layout.png"));

@@ -106,7 +106,15 @@ fn a_run_learns_on_from_its_best_pictures_and_goes_on_where_it_was() {
     let drawn =
         || std::fs::metadata(shop.path("better/pictures/0003.png")).and_then(|found| found.modified());
     let before = drawn().expect("a picture");
-    ok(&refs(&arguments(&shop, "better", &["--quiet"])));
+    // However its folders' places are written.
+    let networks = [("--detector", "owlv2-toybox"), ("--embedder", "dinov2-toybox")];
+    let again = networks
+        .into_iter()
+        .fold(arguments(&shop, "toys/../better", &["--quiet"]), |arguments, (flag, network)| {
+            instead(arguments, flag, &shipped(&format!("pocket/../{network}")))
+        });
+    ok(&refs(&again));
+    ok(&refs(&arguments(&shop, "run/../better", &["--quiet"])));
     assert_eq!(drawn().expect("a picture"), before, "what is there is not drawn again");
     assert!(shop.bytes("better/pytorch_lora_weights.safetensors") == lora, "the same comes of it");
     assert!(noted()["base"].is_string() && noted()["detector"] != "elsewhere", "{}", noted());
@@ -145,6 +153,29 @@ fn without_learning_nothing_changes() {
     let apart = before.iter().zip(after.iter()).map(|(a, b)| a.abs_diff(*b)).max();
     // Rounding alone: two products are added up in place of one.
     assert!(apart <= Some(2), "{apart:?}");
+}
+
+#[test]
+fn more_subjects_than_a_layout_places_are_refused_before_anything_is_loaded() {
+    let shop = Workshop::new();
+    let toys = shop.toys();
+    let ids: Vec<String> = ('a'..='i').map(String::from).collect();
+    let named = |id: &String| (id.clone(), format!("x{id}x bear").into());
+    let names: serde_json::Map<String, serde_json::Value> = ids.iter().map(named).collect();
+    let mut text = serde_json::json!({ "id": names }).to_string() + "\n";
+    for id in &ids {
+        let photo = serde_json::json!({ "id": id, "file_name": "a00.png", "mask_path": "mask_a00.png" });
+        text += &format!("{photo}\n");
+    }
+    std::fs::write(Path::new(&toys).join("metadata.jsonl"), text).expect("write");
+    let mut train = shop.train("run", &["--regularization", "none"]);
+    let steps = train.iter().position(|argument| argument == "--steps").expect("steps");
+    "1".clone_into(&mut train[steps + 1]);
+    ok(&refs(&train));
+    refused(&refs(&arguments(&shop, "out", &[])), &["9 subjects", "can place 8", "--gamma 0"]);
+    // With that it goes on to the base.
+    refused(&refs(&arguments(&shop, "out", &["--gamma", "0", "--base", "/no/base"])), &["/no/base"]);
+    assert!(!Path::new(&shop.path("out")).exists(), "nothing was begun");
 }
 
 #[test]

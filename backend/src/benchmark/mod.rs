@@ -51,9 +51,9 @@ pub struct Options {
     pub toys: Vec<usize>,
     /// Groups of similar toys.
     pub pairs: u64,
-    /// The first of them, from 0: so several machines can share the work. Their folders, copied into one, are that of all groups.
+    /// The first of them, from 0: so several machines can share the work. Their folders, copied into one, hold the results of all groups.
     pub first: u64,
-    /// Which groups: others for another seed.
+    /// The seed by which the groups are drawn.
     pub pair_seed: u64,
     /// Prompts, at most as many as there are places for the toys to be in.
     pub prompts: usize,

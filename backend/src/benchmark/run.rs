@@ -15,7 +15,7 @@ use super::results::{Cell, Example, Picture, Results, Row};
 use super::ways::{Part, Teaching, Way, ways};
 use super::{BenchmarkError, HTML_NAME, JSON_NAME, Options, settings};
 use crate::base::Source;
-use crate::demo::{other_models, recipe};
+use crate::demo::{check_memory, other_models, recipe};
 use crate::files::{create_folder, write_atomically};
 use crate::interrupt::Interrupt;
 use crate::pretrain::miniature::Miniature;
@@ -31,8 +31,11 @@ use crate::train::TrainError;
 /// [`BenchmarkError`]; cells that are done stay.
 pub fn run(options: &Options, mut progress: impl FnMut(&str, u64, u64)) -> Result<Results, BenchmarkError> {
     recipe(0, options.steps, Method::Mudi, 2).validate().map_err(TrainError::from)?;
+    let source = Source::open(&options.base)?;
+    let negative = source.negative_prompt()?;
+    check_memory(&source, &recipe(0, options.steps, Method::Mudi, 2))?;
     create_folder(&options.out.join("cells"))?;
-    settings::check(options, Source::open(&options.base)?.negative_prompt()?)?;
+    settings::check(options, negative)?;
     let ways = ways(&options.parts, &options.toys);
     let each = options.prompts as u64 * options.seeds;
     let all =

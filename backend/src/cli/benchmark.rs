@@ -32,16 +32,16 @@ pub(super) struct Arguments {
     /// Only these parts; may be given several times.
     #[arg(long = "part", value_enum)]
     parts: Vec<PartName>,
-    /// In the part `subjects` only so many toys; may be given several times.
+    /// In the part `subjects`: only groups of this many toys; may be given several times.
     #[arg(long, value_parser = clap::value_parser!(u64).range(2..=MAX_TOYS as u64))]
     toys: Vec<u64>,
     /// Groups of similar held-out toys.
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     pairs: u64,
-    /// The first of these groups, so that several machines can share the work: their folders, copied into one, are that of all.
+    /// The first of these groups, so that several machines can share the work: their folders, copied into one, hold the results of all.
     #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     first_pair: u64,
-    /// Which groups: others for another seed.
+    /// The seed by which the groups are drawn.
     #[arg(long, default_value_t = 0)]
     pair_seed: u64,
     /// Prompts: places that the toys are asked for in.

@@ -15,6 +15,7 @@ use mudi::plan;
 use mudi::plan::peak_memory;
 use mudi::train::{RunInfo, finished_lora};
 use mudi_diffusion::schedule::{Sampler, SamplerKind, mean_shifted_start};
+use mudi_domain::metadata::FILE_NAME;
 use mudi_engine_candle::weights::Precision;
 
 use super::base::Changes;
@@ -61,9 +62,9 @@ pub(super) struct Arguments {
     /// ddim, euler, euler-ancestral or dpmpp-2m.
     #[arg(long, default_value = "euler")]
     sampler: SamplerKind,
-    /// Karras' spacing of noise levels, for euler and dpmpp-2m.
-    #[arg(long)]
-    karras: bool,
+    /// Karras' spacing of noise levels, for euler and dpmpp-2m; `--karras=false` leaves it out [default: as the base's schedule has it].
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    karras: Option<bool>,
     /// Seed of the first picture; the next ones count up.
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -153,7 +154,9 @@ fn check(
     {
         return Err(BaseError::Size { width, height, multiple }.into());
     }
-    let sampler = Sampler::new(arguments.sampler, &source.schedule()?, arguments.steps, arguments.karras)?;
+    let schedule = source.schedule()?;
+    let karras = schedule.karras(arguments.sampler, arguments.karras);
+    let sampler = Sampler::new(arguments.sampler, &schedule, arguments.steps, karras)?;
     mean_shifted_start(&[], gamma, &[], &sampler)?;
     Ok(())
 }
@@ -196,16 +199,22 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let vae = info.as_ref().and_then(|info| info.vae.clone());
     let source = arguments.changes.source(&folder, vae)?.on(arguments.device.engine(precision)?);
     let available = || arguments.device.free_memory();
-    if info.as_ref().is_some_and(|info| is_same(&info.photos, &arguments.out)) {
+    let whose = match &info {
+        Some(info) if is_same(&info.photos, &arguments.out) => Some("these are the run's photos"),
+        // A picture might take the place of a photo.
+        _ if arguments.out.join(FILE_NAME).exists() => {
+            Some("this folder holds photos and their metadata.jsonl")
+        }
+        _ => None,
+    };
+    if let Some(whose) = whose {
         let out = arguments.out.display();
-        return Err(
-            format!("{out}: these are the run's photos; name another folder for pictures as --out").into()
-        );
+        return Err(format!("{out}: {whose}; name another folder for pictures as --out").into());
     }
     let stage = Stage::load(arguments, info.as_ref())?;
     let gamma = arguments.gamma.unwrap_or(stage.as_ref().map_or(0.0, Stage::suited_gamma));
     check(arguments, &source, size, gamma)?;
-    let noise = noise(source.engine(), arguments)?;
+    let noise = noise(&source, arguments, size)?;
     plan::check(&source, job, arguments.memory.or_else(available))?;
     let lora = lora.map(|lora| source.attachment(&lora)).transpose()?;
     let (mut base, texts) = Base::for_prompt(
@@ -221,7 +230,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         steps: arguments.steps,
         guidance: arguments.guidance,
         sampler: arguments.sampler,
-        karras: arguments.karras,
+        karras: base.schedule.karras(arguments.sampler, arguments.karras),
         gamma,
         lora_scale: arguments.lora_scale,
         ..Settings::for_base(&base)

@@ -5,11 +5,10 @@ use std::path::PathBuf;
 use mudi::device::Device;
 use mudi::files::check_folder;
 use mudi::improve::{self, KEPT, Options, PICTURES, Progress};
-use mudi::interrupt::Interrupt;
 use mudi::plan::peak_memory;
 use mudi::pretrain::miniature::Miniature;
 
-use super::{Failure, bar, check_range, model_path, print, tell};
+use super::{Failure, bar, check_range, model_path, print, stop, tell};
 
 /// Let a finished run learn on from its own best pictures (iterative training): it draws pictures of all its subjects, Detect-and-Compare
 /// finds the best, and the LoRA learns from these. Stop it at will: the same command goes on.
@@ -42,7 +41,7 @@ pub(super) struct Arguments {
     /// Its learning rate [default: a fifth of the run's].
     #[arg(long, allow_negative_numbers = true)]
     learning_rate: Option<f64>,
-    /// How much it counts to stay near to what the run predicts, 0 to 100.
+    /// The weight of staying near to what the run predicts, 0 to 100.
     #[arg(long, default_value_t = improve::KL_WEIGHT, allow_negative_numbers = true)]
     kl_weight: f64,
     /// Strength of the random layouts that pictures start from; 0 is plain sampling [default: what suits so many subjects].
@@ -96,7 +95,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         kl_weight: arguments.kl_weight,
         device: arguments.device,
         memory: arguments.memory,
-        interrupt: Interrupt::default(),
+        interrupt: stop::on_request("the same command goes on"),
     };
     let bar = bar(arguments.quiet || arguments.json, options.pictures);
     let outcome = improve::run(&options, |progress| match progress {

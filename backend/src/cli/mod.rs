@@ -16,6 +16,7 @@ mod pretrain;
 mod probe;
 mod segment;
 mod serve;
+mod stop;
 mod toybox;
 mod train;
 
@@ -97,7 +98,7 @@ pub(crate) fn main() -> ExitCode {
             if mudi::device::is_out_of_memory(&failure.to_string()) {
                 let _ = writeln!(std::io::stderr(), "{MORE_MEMORY}");
             }
-            ExitCode::from(BAD_INPUT)
+            ExitCode::from(if stop::was_asked() { stop::STOPPED } else { BAD_INPUT })
         }
     }
 }

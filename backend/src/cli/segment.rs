@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::time::Instant;
 
 use image::{ImageFormat, RgbImage};
+use mudi::dataset::decode::Decoded;
 use mudi::dataset::read_image;
 use mudi::files::{check_file, create_folder, is_same, write_atomically};
 use mudi::pretrain::miniature::Miniature;
@@ -169,7 +170,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
                 .into(),
         );
     }
-    let read = || read_image(&arguments.image).map(|image| image.rgb());
+    let read = || read_image(&arguments.image).map(Decoded::rgb);
     let size = |photo: &RgbImage| [photo.height() as usize, photo.width() as usize];
     let start;
     let (mask, word) = match (&arguments.class, &arguments.base) {

@@ -21,7 +21,7 @@ pub(super) struct Arguments {
     /// Seed.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Side of the photos in pixels; by default that of the pictures that `pocket` shows so many toys in.
+    /// Side of the photos in pixels; by default the size in which `pocket` draws so many toys.
     #[arg(long, value_parser = clap::value_parser!(u32).range(32..=2048))]
     size: Option<u32>,
     /// Name toys by their kind alone (`olis bear`), not by colour and kind: the harder case.

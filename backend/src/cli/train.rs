@@ -7,14 +7,13 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Args, FromArgMatches};
 use mudi::device::Device;
 use mudi::files::check_folder;
-use mudi::interrupt::Interrupt;
 use mudi::plan::peak_memory;
 use mudi::pretrain::miniature::Miniature;
 use mudi::segment::Networks;
 use mudi::train::{self, Options, Progress, RunInfo, TrainError};
 use mudi_domain::recipe::{PARAMETERS, Recipe};
 
-use super::{Failure, bar, model_path, print, tell};
+use super::{Failure, bar, model_path, print, stop, tell};
 
 /// Train a LoRA on photos of your subjects (folder with `metadata.jsonl`); then `mudi generate --run` uses it.
 #[derive(Debug)]
@@ -48,7 +47,7 @@ struct Files {
     /// default.
     #[arg(long, id = "recipe-file", value_name = "FILE")]
     recipe: Option<PathBuf>,
-    /// Go on with the run in --out.
+    /// Go on with the run in --out, which Ctrl-C or something worse has stopped.
     #[arg(long)]
     resume: bool,
     /// Stop after this step as if interrupted; --resume goes on.
@@ -157,7 +156,15 @@ pub(super) fn recipe(file: Option<&PathBuf>, overrides: &Overrides) -> Result<Re
         let text = std::fs::read_to_string(path).map_err(|error| {
             format!("{}: the recipe cannot be read ({error}); name a JSON file with --recipe", path.display())
         })?;
-        recipe = recipe.with_json(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+        // A run's folder holds both, and the other one is not read as a recipe.
+        let beside = path.with_file_name("recipe.json");
+        let is_start = path.file_name().is_some_and(|name| name == "run.json") && beside.is_file();
+        recipe = recipe.with_json(&text).map_err(|error| match is_start {
+            true => {
+                format!("{}: this notes how a run began; its recipe is {}", path.display(), beside.display())
+            }
+            false => format!("{}: {error}", path.display()),
+        })?;
     }
     for (name, value) in &overrides.flags {
         recipe.set(name, value)?;
@@ -188,7 +195,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         }),
         memory: files.memory,
         device: files.device,
-        interrupt: Interrupt::default(),
+        interrupt: stop::on_request("the same command with --resume goes on"),
     };
     let bar = bar(files.quiet, u64::from(options.recipe.steps));
     let outcome = train::run(&options, |progress| match progress {

@@ -16,19 +16,22 @@ use crate::segment::{AutoSegmenter, AutomaticError, Networks, THRESHOLD};
 /// one that is removed is made anew.
 pub const AUTOMATIC_MASKS: &str = "automatic_masks";
 
+/// How many bytes of a photo's name are left in that of its mask: with the digest, and the end that it has while it is written, it is a name
+/// that file systems take.
+const LONGEST_STEM: usize = 228;
+
 /// What makes masks: its networks are loaded when the first photo without a mask is met.
-pub struct Masker {
+pub struct Masker<'a> {
     networks: Networks,
     loaded: Option<AutoSegmenter>,
-    /// What was made: a sentence for each mask.
-    pub notes: Vec<String>,
+    /// Hears of each mask that is made, in a sentence.
+    tell: &'a mut dyn FnMut(&str),
 }
 
-impl Masker {
-    /// A masker with those networks.
-    #[must_use]
-    pub fn new(networks: Networks) -> Self {
-        Self { networks, loaded: None, notes: Vec::new() }
+impl<'a> Masker<'a> {
+    /// A masker with those networks; `tell` hears of each mask.
+    pub fn new(networks: Networks, tell: &'a mut dyn FnMut(&str)) -> Self {
+        Self { networks, loaded: None, tell }
     }
 
     fn segmenter(&mut self) -> Result<&AutoSegmenter, AutomaticError> {
@@ -49,12 +52,13 @@ pub(super) fn file_of(
     photo: &Decoded,
     class: &str,
     is_only: bool,
-    masker: Option<&mut Masker>,
+    masker: Option<&mut Masker<'_>>,
 ) -> Result<String, DatasetError> {
     // With what the photo holds and who is looked for, so that another photo of that name gets another mask, and so does another class.
     let named = |digest: &[u8]| {
         let digest: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        let stem = &stem[..stem.floor_char_boundary(LONGEST_STEM)];
         format!("{AUTOMATIC_MASKS}/{stem}-{digest}.png")
     };
     let name = named(&Sha256::new().chain_update(bytes).chain_update(class).finalize());
@@ -70,7 +74,7 @@ pub(super) fn file_of(
     let Some(masker) = masker else { return Err(DatasetError::NoMask { photo: path.to_owned() }) };
     let made = masker
         .segmenter()
-        .and_then(|segmenter| segmenter.mask(path, &photo.rgb(), class))
+        .and_then(|segmenter| segmenter.mask(path, &photo.clone().rgb(), class))
         .map_err(|error| DatasetError::Automatic(Box::new(error)))?;
     let mut png = Cursor::new(Vec::new());
     made.mask.as_gray().write_to(&mut png, ImageFormat::Png).map_err(|error| {
@@ -78,6 +82,6 @@ pub(super) fn file_of(
     })?;
     create_folder(&dir.join(AUTOMATIC_MASKS))?;
     write_atomically(&file, &png.into_inner())?;
-    masker.notes.push(format!("{}: mask made from `{class}`, found at {}", path.display(), made.found));
+    (masker.tell)(&format!("{}: mask made from `{class}`, found at {}", path.display(), made.found));
     Ok(name)
 }

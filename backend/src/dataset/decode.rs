@@ -48,35 +48,34 @@ impl Decoded {
         }
     }
 
-    /// The upright image.
+    /// The upright image. (A copy may take some hundred megabytes, so none is made.)
     #[must_use]
-    pub fn upright(&self) -> DynamicImage {
-        let mut image = self.stored.clone();
-        image.apply_orientation(self.orientation);
-        image
+    pub fn upright(mut self) -> DynamicImage {
+        self.stored.apply_orientation(self.orientation);
+        self.stored
     }
 
     /// The upright image in sRGB, 8 bit a channel, over white where it is transparent.
     #[must_use]
-    pub fn rgb(&self) -> RgbImage {
+    pub fn rgb(mut self) -> RgbImage {
+        let profile = self.profile.take();
+        let to_srgb = |pixels: &mut [u8], channels| {
+            if let Some(profile) = &profile {
+                color::to_srgb(pixels, channels, profile);
+            }
+        };
         let upright = self.upright();
         if !upright.color().has_alpha() {
             let mut rgb = upright.into_rgb8();
-            self.to_srgb(&mut rgb, 3);
+            to_srgb(&mut rgb, 3);
             return rgb;
         }
         let mut rgba = upright.into_rgba8();
-        self.to_srgb(&mut rgba, 4);
+        to_srgb(&mut rgba, 4);
         RgbImage::from_fn(rgba.width(), rgba.height(), |x, y| {
             let [r, g, b, alpha] = rgba.get_pixel(x, y).0.map(u32::from);
             Rgb([r, g, b].map(|channel| ((channel * alpha + 255 * (255 - alpha) + 127) / 255) as u8))
         })
-    }
-
-    fn to_srgb(&self, pixels: &mut [u8], channels: usize) {
-        if let Some(profile) = &self.profile {
-            color::to_srgb(pixels, channels, profile);
-        }
     }
 }
 

@@ -28,6 +28,8 @@ pub use digest::Digests;
 pub use error::DatasetError;
 pub use photo::{Framed, Photo};
 
+use crate::files::check_folder;
+
 /// Photos with a longer side, in pixels, are scaled down to it when they are read, and their masks with them.
 ///
 /// No training image is larger, and a folder of phone photos stays within a few hundred megabytes.
@@ -69,31 +71,44 @@ impl Dataset {
     ///
     /// # Errors
     /// The first thing that is wrong with the folder, its text or one of its files; a photo for which no mask can be made.
-    pub fn load_masking(dir: &Path, masker: &mut Masker) -> Result<Self, DatasetError> {
+    pub fn load_masking(dir: &Path, masker: &mut Masker<'_>) -> Result<Self, DatasetError> {
         Self::load_with(dir, Some(masker))
     }
 
-    fn load_with(dir: &Path, mut masker: Option<&mut Masker>) -> Result<Self, DatasetError> {
-        if !dir.is_dir() {
-            return Err(DatasetError::NoFolder { path: dir.to_owned() });
-        }
+    fn load_with(dir: &Path, mut masker: Option<&mut Masker<'_>>) -> Result<Self, DatasetError> {
         let mut digests = Digests::default();
         let metadata = read_metadata(dir, &mut digests)?;
-        let subjects = metadata
-            .subjects
-            .values()
-            .map(|subject| {
-                let photos = metadata
-                    .photos_of(subject.id())
-                    .map(|entry| {
-                        let same = metadata.photos.iter().filter(|other| other.file_name == entry.file_name);
-                        let is_only = same.count() == 1;
-                        load_photo(dir, entry, subject, is_only, masker.as_deref_mut(), &mut digests)
-                    })
-                    .collect::<Result<Vec<_>, _>>()?;
-                Ok(SubjectData { subject: subject.clone(), photos })
-            })
-            .collect::<Result<Vec<_>, DatasetError>>()?;
+        let mut load = |subject: &Subject, entry: &PhotoEntry, masker: Option<&mut Masker<'_>>| {
+            let same = metadata.photos.iter().filter(|other| other.file_name == entry.file_name);
+            load_photo(dir, entry, subject, same.count() == 1, masker, &mut digests)
+        };
+        let mut found = Vec::new();
+        for subject in metadata.subjects.values() {
+            let mut photos = Vec::new();
+            for entry in metadata.photos_of(subject.id()) {
+                let photo = match load(subject, entry, None) {
+                    Err(DatasetError::NoMask { .. }) if masker.is_some() => None,
+                    loaded => Some(loaded?),
+                };
+                photos.push((entry, photo));
+            }
+            found.push((subject, photos));
+        }
+        // Masks take long: they are made once nothing else is wrong with the folder, and there is a place for them.
+        if found.iter().any(|(_, photos)| photos.iter().any(|(_, photo)| photo.is_none())) {
+            check_folder(&dir.join(AUTOMATIC_MASKS))?;
+        }
+        let mut subjects = Vec::new();
+        for (subject, photos) in found {
+            let mut masked = Vec::new();
+            for (entry, photo) in photos {
+                masked.push(match photo {
+                    Some(photo) => photo,
+                    None => load(subject, entry, masker.as_deref_mut())?,
+                });
+            }
+            subjects.push(SubjectData { subject: subject.clone(), photos: masked });
+        }
         Ok(Self { folder: dir.to_owned(), subjects, digests })
     }
 
@@ -129,8 +144,20 @@ impl Dataset {
     }
 }
 
+/// The subjects of the folder `dir`, by its text alone.
+///
+/// # Errors
+/// The first thing that is wrong with the folder or its text.
+pub fn subjects(dir: &Path) -> Result<Vec<Subject>, DatasetError> {
+    let metadata = read_metadata(dir, &mut Digests::default())?;
+    Ok(metadata.subjects.into_values().collect())
+}
+
 /// Reads and parses the folder's text.
 fn read_metadata(dir: &Path, digests: &mut Digests) -> Result<Metadata, DatasetError> {
+    if !dir.is_dir() {
+        return Err(DatasetError::NoFolder { path: dir.to_owned() });
+    }
     let file = dir.join(FILE_NAME);
     let bytes = read(&file, MAX_TEXT).map_err(|error| match error {
         DatasetError::Missing { .. } => DatasetError::NoMetadata { folder: dir.to_owned() },
@@ -177,7 +204,7 @@ fn load_photo(
     entry: &PhotoEntry,
     subject: &Subject,
     is_only: bool,
-    masker: Option<&mut Masker>,
+    masker: Option<&mut Masker<'_>>,
     digests: &mut Digests,
 ) -> Result<Photo, DatasetError> {
     let path = dir.join(&entry.file_name);
@@ -192,7 +219,7 @@ fn load_photo(
     let bytes = read(&mask_file, decode::MAX_BYTES)?;
     digests.add(&name, &bytes);
     let drawn = decode::decode(&mask_file, &bytes)?;
-    let mask = fit_mask(&photo, &drawn, &path, &mask_file)?;
+    let mask = fit_mask(&photo, drawn, &path, &mask_file)?;
     if mask.is_empty() {
         return Err(DatasetError::EmptyMask { mask: mask_file, peak: mask.peak() });
     }
@@ -208,7 +235,7 @@ fn load_photo(
 ///
 /// Masks are usually drawn on the photo as it is shown, so a mask of that size is taken as it is. One that has the
 /// size of the stored pixels, where turning the photo swaps its sides, was drawn on those, and is turned with them.
-fn fit_mask(photo: &Decoded, drawn: &Decoded, path: &Path, mask_file: &Path) -> Result<Mask, DatasetError> {
+fn fit_mask(photo: &Decoded, drawn: Decoded, path: &Path, mask_file: &Path) -> Result<Mask, DatasetError> {
     let upright = drawn.upright();
     let found = (upright.width(), upright.height());
     if found == photo.upright_size() {

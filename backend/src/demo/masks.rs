@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::DemoError;
 use crate::dataset::Dataset;
-use crate::segment::{AutoSegmenter, AutomaticError, Networks, THRESHOLD};
+use crate::segment::{AutoSegmenter, AutomaticError};
 
 /// How making masks went.
 pub(super) struct Made {
@@ -40,8 +40,7 @@ impl Made {
 }
 
 /// Makes masks of the photos in the folder `photos`, and compares them with the drawn ones there.
-pub(super) fn compare(photos: &Path, networks: &Networks) -> Result<Made, DemoError> {
-    let segmenter = AutoSegmenter::load(networks, THRESHOLD)?;
+pub(super) fn compare(photos: &Path, segmenter: &AutoSegmenter) -> Result<Made, DemoError> {
     let data = Dataset::load(photos)?;
     let mut made = Made { ious: Vec::new(), faults: Vec::new() };
     for subject in &data.subjects {

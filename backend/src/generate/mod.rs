@@ -74,16 +74,17 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Twenty Euler steps at the base's own size.
+    /// Twenty Euler steps at the base's own size, spaced as its schedule has it.
     #[must_use]
     pub fn for_base(base: &Base) -> Self {
         let side = base.resolution();
+        let sampler = SamplerKind::default();
         Self {
             size: [side, side],
             steps: 20,
             guidance: 5.0,
-            sampler: SamplerKind::default(),
-            karras: false,
+            sampler,
+            karras: base.schedule.karras(sampler, None),
             gamma: 0.0,
             lora_scale: 1.0,
             interrupt: Interrupt::default(),

@@ -21,7 +21,7 @@ pub struct Parameters {
     pub steps: usize,
     /// The sampler's name.
     pub sampler: String,
-    /// Karras' spacing of noise levels, where it was asked for.
+    /// Karras' spacing of noise levels, where it was asked for, or is the base's own.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub karras: bool,
     /// Classifier-free guidance scale.

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use mudi_domain::collage::MAX_SUBJECTS;
+
 use crate::base::BaseError;
 use crate::dataset::DatasetError;
 use crate::evaluate::EvaluateError;
@@ -58,6 +60,14 @@ pub enum ImproveError {
         prompt: String,
         /// Who is missing.
         subject: String,
+    },
+    /// A layout cannot place so many.
+    #[error(
+        "the run has {subjects} subjects, and a layout can place {MAX_SUBJECTS}; draw its pictures from plain noise with --gamma 0"
+    )]
+    Crowded {
+        /// How many there are.
+        subjects: usize,
     },
     /// There is too little to learn from.
     #[error(

@@ -9,10 +9,11 @@ mod draw;
 mod error;
 mod settings;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use error::ImproveError;
+use mudi_domain::collage::MAX_SUBJECTS;
 use mudi_domain::layout::suited_gamma;
 use mudi_domain::prompt::{self, Noun};
 use mudi_domain::recipe::{Recipe, Regularization};
@@ -145,6 +146,10 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
     let dataset = Dataset::load(&photos)?;
     let subjects: Vec<Subject> = dataset.subjects.iter().map(|data| data.subject.clone()).collect();
     let names: Vec<&str> = subjects.iter().map(Subject::name).collect();
+    let gamma = options.gamma.unwrap_or_else(|| suited_gamma(subjects.len()));
+    if gamma > 0.0 && subjects.len() > MAX_SUBJECTS {
+        return Err(ImproveError::Crowded { subjects: subjects.len() });
+    }
     let held = precision(info.recipe.precision);
     let source = Source::open(&base)?.on(options.device.engine(held)?).with_vae(info.vae.as_deref())?;
     // The base that ships counts toys.
@@ -165,8 +170,7 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
         judge(options, &dataset)?;
     }
     create_folder(&options.out)?;
-    let gamma = options.gamma.unwrap_or_else(|| suited_gamma(subjects.len()));
-    let asked_for = settings::Asked::new(options, gamma, &asked, &lora, &base, &dataset.digests)?;
+    let asked_for = settings::Asked::new(options, gamma, &asked, &lora, &source, &dataset.digests)?;
     asked_for.check(&options.out, chosen.is_some())?;
     let earlier = options.out.join(EARLIER_FILE);
     if !earlier.is_file() {
@@ -193,6 +197,7 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
     };
     // Training reads the photos by itself.
     drop(dataset);
+    let further = further_from(&options.out, &earlier, &pictures);
     let training = train::Options {
         photos,
         base,
@@ -200,7 +205,7 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
         resume: options.out.join(train::START_FILE).exists(),
         out: options.out.clone(),
         recipe,
-        further: Some(Further { lora: earlier, pictures }),
+        further: Some(further),
         stop_after: None,
         masks: None,
         interrupt: options.interrupt.clone(),
@@ -216,8 +221,18 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
     Ok(Outcome { folder: outcome.folder, scores, metrics: outcome.metrics })
 }
 
+/// What the training in the folder `out` goes on from: as an earlier call has noted it where that is the same, however its place is written
+/// now, else by whole paths.
+fn further_from(out: &Path, lora: &Path, pictures: &Path) -> Further {
+    let noted = RunInfo::load(out).ok().and_then(|info| info.further);
+    let whole = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    noted
+        .filter(|noted| is_same(&noted.lora, lora) && is_same(&noted.pictures, pictures))
+        .unwrap_or_else(|| Further { lora: whole(lora), pictures: whole(pictures) })
+}
+
 /// Whether there is something in a folder but what a write that was interrupted has left.
-fn holds_something(folder: &std::path::Path) -> bool {
+fn holds_something(folder: &Path) -> bool {
     let mut entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     entries.any(|entry| entry.path().extension().is_none_or(|end| end != "part"))
 }
@@ -232,7 +247,7 @@ fn judge(options: &Options, dataset: &Dataset) -> Result<Judge, ImproveError> {
 fn judged(
     options: &Options,
     dataset: &Dataset,
-    pictures: &std::path::Path,
+    pictures: &Path,
     progress: &mut impl FnMut(Progress<'_>),
 ) -> Result<Vec<KeptPicture>, ImproveError> {
     let judge = judge(options, dataset)?;

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::{ImproveError, Options};
+use crate::base::Source;
 use crate::dataset::Digests;
-use crate::files::write_atomically;
+use crate::files::{is_same, write_atomically};
 use crate::models::digest;
 
 /// The settings' file name.
@@ -14,14 +15,17 @@ const FILE: &str = "improve.json";
 /// What only the choice depends on: until it is made another network can choose.
 const OF_THE_CHOICE: [&str; 3] = ["keep", "detector", "embedder"];
 /// What folders do not note that were begun before it was compared.
-const LATER: [&str; 2] = ["base", "files"];
+const LATER: [&str; 3] = ["base", "fingerprint", "files"];
 
 /// All that pictures and their choice depend on; the further training's recipe is checked with the run.
 #[derive(Serialize)]
 pub(super) struct Asked<'a> {
     /// SHA-256 of the run's LoRA.
     lora: String,
+    /// Where the base lies.
     base: PathBuf,
+    /// What it holds.
+    fingerprint: String,
     /// The photos' files.
     files: &'a Digests,
     prompts: &'a [String],
@@ -30,8 +34,8 @@ pub(super) struct Asked<'a> {
     gamma: f32,
     guidance: f32,
     seed: u64,
-    detector: &'a Path,
-    embedder: &'a Path,
+    detector: PathBuf,
+    embedder: PathBuf,
 }
 
 /// Whether the folder was begun by `mudi improve`.
@@ -45,12 +49,14 @@ impl<'a> Asked<'a> {
         gamma: f32,
         prompts: &'a [String],
         lora: &Path,
-        base: &Path,
+        base: &Source,
         files: &'a Digests,
     ) -> Result<Self, ImproveError> {
+        let whole = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
         Ok(Self {
             lora: digest(lora)?,
-            base: base.canonicalize().unwrap_or_else(|_| base.to_owned()),
+            base: whole(base.path()),
+            fingerprint: base.fingerprint()?,
             files,
             prompts,
             pictures: options.pictures,
@@ -58,8 +64,8 @@ impl<'a> Asked<'a> {
             gamma,
             guidance: options.guidance,
             seed: options.seed,
-            detector: &options.detector,
-            embedder: &options.embedder,
+            detector: whole(&options.detector),
+            embedder: whole(&options.embedder),
         })
     }
 
@@ -76,11 +82,13 @@ impl<'a> Asked<'a> {
             let then: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
             let binds = |name: &str| {
                 let is_known = then.get(name).is_some() || !LATER.contains(&name);
-                is_known && (chosen || !OF_THE_CHOICE.contains(&name))
+                // A base may move: where it is known what it holds its place does not count.
+                let is_place = name == "base" && then.get("fingerprint").is_some();
+                is_known && !is_place && (chosen || !OF_THE_CHOICE.contains(&name))
             };
             let mut fields = now.as_object().into_iter().flatten();
             if let Some((name, value)) =
-                fields.find(|(name, value)| binds(name) && then.get(name) != Some(value))
+                fields.find(|(name, value)| binds(name) && !is_alike(name, then.get(name), value))
             {
                 return Err(ImproveError::Other { path, difference: self.difference(name, &then, value) });
             }
@@ -94,6 +102,9 @@ impl<'a> Asked<'a> {
     /// What was noted as `name`, and what it is now.
     fn difference(&self, name: &str, then: &serde_json::Value, now: &serde_json::Value) -> String {
         let before = then.get(name);
+        if name == "fingerprint" {
+            return format!("another base: {}", self.base.display());
+        }
         if name == "files" {
             let before: Digests =
                 before.and_then(|before| serde_json::from_value(before.clone()).ok()).unwrap_or_default();
@@ -102,4 +113,11 @@ impl<'a> Asked<'a> {
         let before = before.map_or("nothing".to_owned(), ToString::to_string);
         format!("{name} {before}, now {now}")
     }
+}
+
+/// Whether a setting is what it was; networks are where they were however their place is written.
+fn is_alike(name: &str, then: Option<&serde_json::Value>, now: &serde_json::Value) -> bool {
+    let place = |value: &serde_json::Value| value.as_str().map(PathBuf::from);
+    let are_same = || Some(is_same(&place(then?)?, &place(now)?));
+    then == Some(now) || (["detector", "embedder"].contains(&name) && are_same().unwrap_or_default())
 }

@@ -21,7 +21,7 @@ use mudi_engine_candle::CandleEngine;
 use mudi_engine_candle::shapes::Shapes;
 use mudi_engine_candle::weights::Precision;
 use passes::{attach, decoding, encoding, text_factors, unet};
-pub use preview::preview;
+pub use preview::{preview, tiny};
 pub use refusal::{Cure, TooLarge, check, check_as_it_is};
 use serde::Serialize;
 use system::resident;
@@ -198,8 +198,10 @@ pub fn plan(base: &Source, job: Job<'_>) -> Result<Plan, BaseError> {
             let step = step + others * plan.lora;
             // Photos are encoded one at a time before the first step; collages while a step goes on.
             let tile = Some(recipe.vae_tile as usize).filter(|&tile| tile > 0);
-            let encoding =
-                encoding(&configs, CountingEngine::new(half), tile.map_or(side, |tile| tile.min(side)))?;
+            // As the autoencoder does it: a tile has one latent at least.
+            let whole = |tile: usize| (tile / configs.reduction()).max(1) * configs.reduction();
+            let encoded = tile.map_or(side, |tile| whole(tile).min(side));
+            let encoding = encoding(&configs, CountingEngine::new(half), encoded)?;
             let collages = recipe.collage_probability() > 0.0;
             plan.activations = if collages { step + encoding } else { step.max(encoding) };
             if recipe.sample_every > 0 && !recipe.sample_prompts.is_empty() {

@@ -228,6 +228,10 @@ mod tests {
         assert!(large.for_page().contains("smaller base model"), "{}", large.for_page());
         assert!(large.to_string().contains("none of --"), "{large}");
         assert!(large.to_string().contains("--regularization dco"), "{large}");
+        // The smallest tiles are planned, too.
+        for vae_tile in [1, 3, 8192] {
+            plan(&base, Job::Train(&Recipe { vae_tile, ..Recipe::default() })).unwrap();
+        }
         // What a recipe has already is no cure.
         assert!(differences(&checkpointed, &checkpointed).is_empty());
     }

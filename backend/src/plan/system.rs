@@ -23,7 +23,9 @@ pub fn peak_memory() -> Option<usize> {
     status("VmHWM:")
 }
 
-/// Memory that could be had without swapping, where the system tells; no more than a container or a service is allowed.
+/// Memory that this process could have in all without swapping, where the system tells; no more than a container or a service is allowed.
+///
+/// What it holds already is part of that, as it is of a [`Plan`](super::Plan): the system counts it as taken.
 #[must_use]
 pub fn available_memory() -> Option<usize> {
     let machine = kibibytes(&std::fs::read_to_string("/proc/meminfo").ok()?, "MemAvailable:")?;
@@ -31,7 +33,9 @@ pub fn available_memory() -> Option<usize> {
     // Version 2 of control groups has one line, of this form.
     let own = groups.lines().find_map(|line| line.strip_prefix("0::/"));
     let allowed = own.and_then(|own| left_of_limits(Path::new("/sys/fs/cgroup"), Path::new(own)));
-    Some(allowed.map_or(machine, |allowed| machine.min(allowed)))
+    // What is read from files gives way, and is not counted as taken.
+    let held = status("RssAnon:").unwrap_or(0);
+    Some(allowed.map_or(machine, |allowed| machine.min(allowed)) + held)
 }
 
 /// Bytes that the limits of the control group `own` below `root`, and of those around it, still allow; none without a limit.

@@ -31,16 +31,21 @@ pub(super) fn classes(dataset: &Dataset) -> Vec<&str> {
     classes
 }
 
+/// How many of so many subjects a collage may show, where their names do not stand in more orders than can be encoded.
+pub(super) fn check_orders(subjects: usize, recipe: &Recipe) -> Result<usize, TrainError> {
+    if let Some(possible) = Recipe::too_many_for_collages(subjects) {
+        return Err(TrainError::ManySubjects { subjects, possible });
+    }
+    let (shown, possible) = (recipe.most_together(subjects), Recipe::most_encodable(subjects));
+    if shown > possible {
+        return Err(TrainError::ManyOrders { subjects, shown, possible });
+    }
+    Ok(shown)
+}
+
 /// Every choice of so many of `names` as a collage may show, in every order from left to right.
 fn orders<'a>(names: &[&'a str], recipe: &Recipe) -> Result<Vec<Vec<&'a str>>, TrainError> {
-    let most = recipe.most_together(names.len());
-    if let Some(possible) = Recipe::too_many_for_collages(names.len()) {
-        return Err(TrainError::ManySubjects { subjects: names.len(), possible });
-    }
-    let possible = Recipe::most_encodable(names.len());
-    if most > possible {
-        return Err(TrainError::ManyOrders { subjects: names.len(), shown: most, possible });
-    }
+    let most = check_orders(names.len(), recipe)?;
     Ok((2..=most).flat_map(|count| names.iter().copied().permutations(count)).collect())
 }
 

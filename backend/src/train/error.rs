@@ -145,7 +145,7 @@ pub enum TrainError {
         /// The run's folder.
         path: PathBuf,
         /// What differs.
-        what: &'static str,
+        what: String,
     },
     /// `--resume` with photos, masks or captions that were changed, added or taken away since.
     #[error(

@@ -6,6 +6,7 @@
 
 mod buckets;
 mod captions;
+mod checks;
 mod error;
 mod further;
 mod identifiers;
@@ -21,20 +22,18 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
 use captions::Captions;
+use checks::{check_files, note_on_number};
+pub(crate) use checks::{check_subjects, check_targets, check_text};
 pub use error::TrainError;
 pub use further::Further;
 pub(crate) use further::{KEPT_FILE, KeptPicture, write_latent};
-pub(crate) use identifiers::in_pieces;
+pub(crate) use identifiers::notes_on_identifiers;
 use loss::in_parts;
 use mudi_diffusion::Component;
-use mudi_diffusion::unet::UNet;
 use mudi_domain::recipe::{self, Recipe};
 use mudi_domain::rng;
 use mudi_engine_candle::lora::{Adaptation, Learning};
-use mudi_engine_candle::shapes::Shapes;
-use mudi_engine_candle::{
-    AdamW, AdamW8, AdamWConfig, CandleEngine, Gradients, Optimizer, Prodigy, gradient_norm, lora,
-};
+use mudi_engine_candle::{AdamW, AdamW8, AdamWConfig, Gradients, Optimizer, Prodigy, gradient_norm, lora};
 pub(crate) use prior::together as priors_together;
 use samples::{Batch, Samples};
 pub use seen::TrainingPicture;
@@ -44,7 +43,7 @@ pub(crate) use state::{CHECKPOINT_FILE, PRIORS_FILE, START_FILE};
 pub use state::{LORA_FILE, Metric, RunInfo, finished_lora, read_metrics};
 
 use crate::base::{Base, Source, precision};
-use crate::dataset::{Dataset, Digests, Masker};
+use crate::dataset::{self, Dataset, Digests, Masker};
 use crate::device::Device;
 use crate::files::{create_folder, write_atomically};
 use crate::generate::{Settings, Start, pictures};
@@ -108,10 +107,8 @@ pub struct Outcome {
 /// Reads the photos, with masks made for those that have none.
 fn load(options: &Options, progress: &mut impl FnMut(Progress<'_>)) -> Result<Dataset, TrainError> {
     let Some(networks) = &options.masks else { return Ok(Dataset::load(&options.photos)?) };
-    let mut masker = Masker::new(networks.clone());
-    let dataset = Dataset::load_masking(&options.photos, &mut masker);
-    masker.notes.iter().for_each(|note| progress(Progress::Note(note)));
-    Ok(dataset?)
+    let mut tell = |note: &str| progress(Progress::Note(note));
+    Ok(Dataset::load_masking(&options.photos, &mut Masker::new(networks.clone(), &mut tell))?)
 }
 
 /// Trains until the recipe's last step.
@@ -126,18 +123,9 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
         (absolute(&options.photos), absolute(&options.base), options.vae.as_ref().map(absolute));
     let further = options.further.iter().flat_map(|further| [&further.lora, &further.pictures]);
     check_text([&photos, &model].into_iter().chain(&vae).chain(further))?;
-    let mut info = RunInfo {
-        photos,
-        base: model,
-        vae,
-        recipe: recipe.clone(),
-        further: options.further.clone(),
-        files: Digests::default(),
-    };
-    // Not after masks were made and a large base was loaded.
-    RunFolder::check(&options.out, &info, options.resume)?;
-    let mut dataset = load(options, &mut progress)?;
-    check_sizes(recipe, &dataset)?;
+    // Whatever can be told at once is told before masks are made and a large base is loaded, which takes minutes.
+    let subjects = dataset::subjects(&options.photos)?;
+    check_subjects(recipe, &subjects, options.further.is_none())?;
     let earlier: Vec<(PathBuf, f32)> =
         options.further.iter().map(|further| (further.lora.clone(), 1.0)).collect();
     let held = precision(recipe.precision);
@@ -145,19 +133,39 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
         .on(options.device.engine(held)?)
         .with_vae(options.vae.as_deref())?
         .with_loras(&earlier)?;
+    // A checkpoint file may come without an autoencoder, which is loaded last.
+    source.vae_config()?;
+    check_files(&source)?;
     check_targets(recipe, &source)?;
+    let mut info = RunInfo {
+        photos,
+        base: model,
+        vae,
+        recipe: recipe.clone(),
+        further: options.further.clone(),
+        files: Digests::default(),
+        fingerprint: Some(source.fingerprint()?),
+    };
+    RunFolder::check(&options.out, &info, options.resume)?;
+    let fits = || {
+        let available = options.memory.or_else(|| options.device.free_memory());
+        plan::check(&source, plan::Job::Train(recipe), available)
+    };
+    fits()?;
+    let mut dataset = load(options, &mut progress)?;
+    // Photos take room, too.
+    fits()?;
+    if options.interrupt.is_set() {
+        return Err(TrainError::Interrupted);
+    }
     let own = match &options.further {
         Some(further) => further.load(&mut dataset.digests)?,
         None => Vec::new(),
     };
-    let available = options.memory.or_else(|| options.device.free_memory());
-    plan::check(&source, plan::Job::Train(recipe), available)?;
-    // A checkpoint file may come without an autoencoder, which is loaded last.
-    source.vae_config()?;
     let names: Vec<&str> = dataset.subjects.iter().map(|data| data.subject.name()).collect();
-    in_pieces(&source, &names)?.iter().for_each(|note| progress(Progress::Note(note)));
+    notes_on_identifiers(&source, &names)?.iter().for_each(|note| progress(Progress::Note(note)));
     if own.is_empty() {
-        crowded(recipe, names.len()).iter().for_each(|note| progress(Progress::Note(note)));
+        note_on_number(recipe, names.len()).iter().for_each(|note| progress(Progress::Note(note)));
     }
     let (captions, text) = Captions::encode(&source, held, &dataset, &own, recipe)?;
     let captions = Arc::new(captions);
@@ -253,47 +261,6 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
     }
     let folder = options.out.clone();
     Ok(Outcome { folder, metrics, training: before.elapsed(), priors: prior_time })
-}
-
-/// What is to be said where there are more subjects than the recipe's share of collages is for.
-fn crowded(recipe: &Recipe, subjects: usize) -> Option<String> {
-    let (share, wanted) =
-        (recipe.segmix_probability, recipe.clone().for_subjects(subjects).segmix_probability);
-    (recipe.method == recipe::Method::Mudi && share < wanted).then(|| {
-        format!(
-            "{subjects} subjects: more than three are mixed up more unless more samples are collages than {share} of them; \
-             segmix-probability {wanted} suits."
-        )
-    })
-}
-
-/// Whether paths can be noted in a run's folder, whose files are JSON.
-pub(crate) fn check_text<'a>(paths: impl IntoIterator<Item = &'a PathBuf>) -> Result<(), TrainError> {
-    match paths.into_iter().find(|path| path.to_str().is_none()) {
-        None => Ok(()),
-        Some(path) => Err(TrainError::NotText { path: path.clone() }),
-    }
-}
-
-/// Whether each relative size is that of a subject.
-fn check_sizes(recipe: &Recipe, dataset: &Dataset) -> Result<(), TrainError> {
-    let known = || dataset.subjects.iter().map(|data| data.subject.id());
-    match recipe.relative_sizes.iter().find(|(id, _)| known().all(|known| known != *id)) {
-        None => Ok(()),
-        Some((id, _)) => Err(TrainError::UnknownSubject {
-            id: id.to_string(),
-            known: known().map(ToString::to_string).collect(),
-        }),
-    }
-}
-
-/// Whether every target is a layer of the base, seen from its configuration alone.
-pub(crate) fn check_targets(recipe: &Recipe, source: &Source) -> Result<(), TrainError> {
-    let mut unet = UNet::<CandleEngine>::new(source.unet_config()?, &mut Shapes::default())?;
-    match lora::unmatched_target(&mut unet, &recipe.targets) {
-        None => Ok(()),
-        Some(target) => Err(TrainError::Target { target: target.to_owned() }),
-    }
 }
 
 /// The recipe's optimizer, before its first step.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device, Tensor as Value};
 use mudi_diffusion::unet::UNetConfig;
 use mudi_diffusion::{Component, ParameterKind};
-use mudi_domain::recipe::Recipe;
+use mudi_domain::recipe::{PARAMETERS, Recipe};
 use mudi_engine_candle::lora::{LoraFile, TEXT_TARGETS};
 use mudi_engine_candle::weights::{
     NamedTensors, Trainable, named_for_file, read_safetensors, to_safetensors, values_from_file,
@@ -51,6 +51,10 @@ pub struct RunInfo {
     /// The photos' files. Folders of runs from before they were kept have none, and can be used but not resumed.
     #[serde(default)]
     pub files: Digests,
+    /// What the base holds, with that autoencoder, wherever it lies ([`Source::fingerprint`](crate::base::Source::fingerprint)). Folders of
+    /// runs from before it was kept have none: their base is known by its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
 }
 
 impl RunInfo {
@@ -107,6 +111,35 @@ fn step_of(checkpoint: &Path) -> Option<u64> {
     header["__metadata__"]["step"].as_str()?.parse().ok()
 }
 
+/// What a run was started with, as its file has it.
+fn in_json(info: &RunInfo) -> Result<String, TrainError> {
+    let text =
+        serde_json::to_string_pretty(info).map_err(|error| TrainError::Serialize(error.to_string()))?;
+    Ok(text + "\n")
+}
+
+/// What a recipe has otherwise than the one of the run, in words: the first parameter.
+fn otherwise(before: &Recipe, now: &Recipe) -> String {
+    let value = |recipe: &Recipe, name| recipe.get(name).unwrap_or_default();
+    let names = PARAMETERS.iter().map(|parameter| parameter.name);
+    let other = names.map(|name| (name, value(before, name), value(now, name)));
+    match other.into_iter().find(|(_, then, now)| then != now) {
+        Some((name, then, now)) => format!("the recipe ({name} {then:?}, now {now:?})"),
+        None => "the recipe".to_owned(),
+    }
+}
+
+/// The base that is not the one of the run, in words.
+fn other_base(before: &RunInfo, now: &RunInfo) -> String {
+    match () {
+        () if before.base != now.base => {
+            format!("the base model ({}, now {})", before.base.display(), now.base.display())
+        }
+        () if before.vae != now.vae => "the autoencoder".to_owned(),
+        () => "what the base model's files hold".to_owned(),
+    }
+}
+
 /// The name of something in `folder` that a beginning which was interrupted has not left there: such a folder can be begun in again.
 fn foreign(folder: &Path) -> Option<PathBuf> {
     let names = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
@@ -148,14 +181,18 @@ impl RunFolder {
             return Err(TrainError::Exists { path: path.to_owned() });
         }
         let before = RunInfo::load(path)?;
+        // Folders move; what they hold stays the same.
+        let (base, vae) = match (&before.fingerprint, &info.fingerprint) {
+            (Some(then), Some(now)) => (then == now, true),
+            _ => (before.base == info.base, before.vae == info.vae),
+        };
         let same = [
-            (before.recipe == info.recipe, "the recipe"),
-            (before.base == info.base, "the base model"),
-            (before.vae == info.vae, "the autoencoder"),
-            (before.photos == info.photos, "the photos' folder"),
-            (before.further == info.further, "what it goes on from"),
+            (before.recipe == info.recipe, otherwise(&before.recipe, &info.recipe)),
+            (base, other_base(&before, info)),
+            (vae, "the autoencoder".to_owned()),
+            (before.further == info.further, "what it goes on from".to_owned()),
         ];
-        match same.iter().find(|(same, _)| !same) {
+        match same.into_iter().find(|(same, _)| !same) {
             Some((_, what)) => Err(TrainError::Changed { path: path.to_owned(), what }),
             None => Ok(before),
         }
@@ -174,19 +211,25 @@ impl RunFolder {
         let folder = Self { path: path.to_owned(), _lock: lock };
         let started = path.join(START_FILE);
         if !started.exists() {
-            let mut text = serde_json::to_string_pretty(info)
-                .map_err(|error| TrainError::Serialize(error.to_string()))?;
-            text.push('\n');
             write_atomically(&path.join(RECIPE_FILE), (info.recipe.to_json() + "\n").as_bytes())?;
-            write_atomically(&started, text.as_bytes())?;
+            write_atomically(&started, in_json(info)?.as_bytes())?;
             return Ok(folder);
         }
-        let names = Self::compare(path, info, resume)?.files.changed(&info.files);
-        if names.is_empty() {
-            Ok(folder)
-        } else {
-            Err(TrainError::ChangedFiles { path: path.to_owned(), photos: info.photos.clone(), names })
+        let before = Self::compare(path, info, resume)?;
+        let names = before.files.changed(&info.files);
+        if !names.is_empty() {
+            let path = path.to_owned();
+            return Err(if before.photos == info.photos {
+                TrainError::ChangedFiles { path, photos: info.photos.clone(), names }
+            } else {
+                TrainError::Changed { path, what: "what the photos' folder holds".to_owned() }
+            });
         }
+        if before != *info {
+            // Where its base and photos are now, for whoever draws with it.
+            write_atomically(&started, in_json(info)?.as_bytes())?;
+        }
+        Ok(folder)
     }
 
     /// Writes everything that the next step depends on, then the metrics up to here.

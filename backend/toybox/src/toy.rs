@@ -196,12 +196,6 @@ impl Toy {
         Self::random_of_split(rng, true)
     }
 
-    /// A toy of a combination that training may show.
-    #[must_use]
-    pub fn random_for_training(rng: &mut impl Rng) -> Self {
-        Self::random_of_split(rng, false)
-    }
-
     pub(crate) fn random_of_split(rng: &mut impl Rng, held_out: bool) -> Self {
         loop {
             let toy = Self::random(rng);

@@ -187,11 +187,12 @@ impl Layout {
         Ok(Self::new(placements.collect()))
     }
 
-    /// Reads and checks a layout's JSON.
+    /// Reads and checks a layout's JSON. A byte order mark is allowed.
     ///
     /// # Errors
     /// Where it is not JSON, has a field that layouts do not have, or fails [`Self::validate`].
     pub fn from_json(text: &str) -> Result<Self, LayoutError> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let layout: Self =
             serde_json::from_str(text).map_err(|error| LayoutError::Json(error.to_string()))?;
         layout.validate()?;

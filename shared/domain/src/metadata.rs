@@ -19,6 +19,9 @@ mod tests;
 
 /// The file's name in a data set's folder.
 pub const FILE_NAME: &str = "metadata.jsonl";
+/// The longest caption, in characters. All captions of a run are read as if they were as long as the longest: a book among them would fill
+/// any memory.
+pub const MAX_CAPTION: usize = 5000;
 
 /// What a data set's text says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,6 +131,16 @@ pub enum MetadataError {
         path: String,
         /// What is wrong with it.
         fault: &'static str,
+    },
+    /// A caption is longer than [`MAX_CAPTION`] characters.
+    #[error(
+        "{FILE_NAME}, line {line}: `text` has {length} characters; shorten it to {MAX_CAPTION}, a few sentences suffice"
+    )]
+    Caption {
+        /// The line.
+        line: usize,
+        /// The caption's length in characters.
+        length: usize,
     },
     /// A subject has no photo.
     #[error("{FILE_NAME}: subject `{id}` has no photo; add a line for one, or remove it from the first line")]
@@ -279,6 +292,10 @@ fn photo(
         inside("mask_path", path)?;
     }
     let text = raw.text.filter(|text| !text.trim().is_empty());
+    let length = text.as_ref().map_or(0, |text| text.chars().count());
+    if length > MAX_CAPTION {
+        return Err(MetadataError::Caption { line, length });
+    }
     Ok(PhotoEntry {
         id: subject.id().clone(),
         file_name: raw.file_name,

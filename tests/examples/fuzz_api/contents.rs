@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use mudi_tests::served::Client;
+use mudi_tests::served::{Client, text};
 use serde_json::Value;
 
-use crate::stage::{items, text};
+use crate::stage::items;
 
 /// Lists, and the files of their items.
 const LISTS: [(&str, &[&str]); 8] = [

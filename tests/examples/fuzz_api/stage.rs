@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use mudi_tests::fixtures;
-use mudi_tests::served::{Client, Server};
+use mudi_tests::served::{Client, Server, text};
 use mudi_tests::workshop::shipped;
 use serde_json::{Value, json};
 
@@ -133,11 +133,6 @@ fn fill(client: &Client) -> String {
 pub(crate) fn items(client: &Client, path: &str) -> Vec<Value> {
     let most = if ["/subjects", "/links"].iter().any(|end| path.ends_with(end)) { "" } else { "?limit=500" };
     client.get(&format!("{path}{most}")).value()["items"].as_array().cloned().unwrap_or_default()
-}
-
-/// A text of an answer.
-pub(crate) fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_else(|| panic!("{value} is no text")).to_owned()
 }
 
 fn link(from: &Path, to: &Path) {

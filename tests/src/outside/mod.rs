@@ -15,6 +15,7 @@ use mudi::dataset::decode::{Decoded, decode};
 use mudi_diffusion::clip::ClipTextConfig;
 use mudi_diffusion::parse;
 use mudi_diffusion::schedule::NoiseSchedule;
+use mudi_diffusion::taesd::TaesdConfig;
 use mudi_diffusion::tokenizer::Tokenizer;
 use mudi_diffusion::unet::{UNet, UNetConfig};
 use mudi_diffusion::vae::VaeConfig;
@@ -65,7 +66,8 @@ fn small(bytes: &[u8]) -> Option<Decoded> {
 #[must_use]
 pub fn image(bytes: &[u8]) -> bool {
     let Some(decoded) = small(bytes) else { return false };
-    assert_eq!(decoded.rgb().dimensions(), decoded.upright_size());
+    let promised = decoded.upright_size();
+    assert_eq!(decoded.rgb().dimensions(), promised);
     true
 }
 
@@ -137,6 +139,7 @@ pub fn config(bytes: &[u8]) -> bool {
     let (unet, vae) = (parse::<UNetConfig>(text), parse::<VaeConfig>(text));
     // What is refused is refused with words.
     let _ = (unet.as_ref().map(UNetConfig::check_base), vae.as_ref().map(VaeConfig::check));
+    let _ = parse::<TaesdConfig>(text).map(|config| config.check());
     [unet.is_ok(), vae.is_ok(), parse::<ClipTextConfig>(text).is_ok(), NoiseSchedule::from_json(text).is_ok()]
         .contains(&true)
 }

@@ -1,7 +1,5 @@
 //! Inputs to begin with: for each function of [`super`] a few that it accepts, small and of different kinds.
 
-use std::io::Cursor;
-
 use candle_core::{DType, Device, Tensor};
 use image::{DynamicImage, GrayImage, ImageFormat, Luma, Rgb, RgbImage, Rgba, RgbaImage};
 use mudi_diffusion::tokenizer::Tokenizer;
@@ -10,6 +8,7 @@ use mudi_engine_candle::weights::{NamedTensors, to_safetensors};
 
 use super::SEPARATOR;
 use crate::fixtures;
+use crate::pictures::encoded;
 
 /// Inputs for the function that has the name `target` in [`super::TARGETS`]; none for another name.
 #[must_use]
@@ -42,24 +41,18 @@ fn texts(texts: &[&str]) -> Vec<Vec<u8>> {
     texts.iter().map(|text| text.as_bytes().to_vec()).collect()
 }
 
-fn encoded(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
-    let mut bytes = Cursor::new(Vec::new());
-    image.write_to(&mut bytes, format).expect("an image in memory");
-    bytes.into_inner()
-}
-
 fn images() -> Vec<Vec<u8>> {
     let color: DynamicImage = RgbImage::from_fn(12, 9, |x, y| Rgb([20 * x as u8, 25 * y as u8, 90])).into();
     let clear: DynamicImage =
         RgbaImage::from_fn(7, 8, |x, y| Rgba([30 * x as u8, 200, 30 * y as u8, 36 * x as u8])).into();
     let deep = DynamicImage::from(color.to_rgb16());
     let plain =
-        [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP].map(|format| encoded(&color, format));
+        [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP].map(|format| encoded(color.clone(), format));
     let rare = [
-        encoded(&clear, ImageFormat::Png),
-        encoded(&clear, ImageFormat::WebP),
-        encoded(&deep, ImageFormat::Png),
-        encoded(&color.to_luma8().into(), ImageFormat::Jpeg),
+        encoded(clear.clone(), ImageFormat::Png),
+        encoded(clear, ImageFormat::WebP),
+        encoded(deep, ImageFormat::Png),
+        encoded(color.to_luma8(), ImageFormat::Jpeg),
     ];
     plain.into_iter().chain(rare).collect()
 }
@@ -72,9 +65,9 @@ fn masks() -> Vec<Vec<u8>> {
     let disc = DynamicImage::from(disc);
     let clear = DynamicImage::from(disc.to_rgba8());
     vec![
-        encoded(&disc, ImageFormat::Png),
-        encoded(&clear, ImageFormat::Png),
-        encoded(&disc, ImageFormat::Jpeg),
+        encoded(disc.clone(), ImageFormat::Png),
+        encoded(clear, ImageFormat::Png),
+        encoded(disc, ImageFormat::Jpeg),
     ]
 }
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use image::RgbImage;
 use indexmap::IndexMap;
-use mudi::base::Base;
+use mudi::base::{Base, Source};
 use mudi::dataset::Dataset;
 use mudi::generate::{Placing, Start, layout_start};
 use mudi::train::RunInfo;
@@ -14,8 +14,8 @@ use mudi_domain::cutout::Cutout;
 use mudi_domain::layout::{Layout, suited_gamma};
 use mudi_domain::segmix;
 use mudi_domain::subject::SubjectId;
+use mudi_engine_candle::nchw;
 use mudi_engine_candle::weights::read_safetensors;
-use mudi_engine_candle::{CandleEngine, nchw};
 
 use super::{Arguments, Failure};
 
@@ -131,16 +131,29 @@ impl<'a> Starter<'a> {
 /// The noise of all pictures, and how many values each has.
 pub(super) type Noise = (Vec<f32>, usize);
 
-/// The noise of the file that `--noise` names, for as many pictures as are asked for.
-pub(super) fn noise(engine: &CandleEngine, arguments: &Arguments) -> Result<Option<Noise>, Failure> {
+/// The noise of the file that `--noise` names, for as many pictures as are asked for, of `size` (height and width in pixels; the base's own
+/// where none).
+pub(super) fn noise(
+    source: &Source,
+    arguments: &Arguments,
+    size: Option<[usize; 2]>,
+) -> Result<Option<Noise>, Failure> {
     let Some(path) = &arguments.noise else { return Ok(None) };
-    let count = arguments.count as usize;
+    let vae = source.vae_config()?;
+    let own = source.unet_config()?.sample_size.unwrap_or(64);
+    let [height, width] = size.map_or([own; 2], |size| size.map(|side| side / vae.reduction()));
+    let shape = [arguments.count as usize, vae.latent_channels, height, width];
     let tensors = read_safetensors(path)?;
-    let noise = tensors
-        .get("noise")
-        .filter(|noise| noise.rank() == 4 && noise.dims()[0] == count && !noise.dims().contains(&0))
-        .ok_or_else(|| format!("{}: needs a tensor `noise` of shape [{count}, C, h, w]", path.display()))?;
-    let values = engine.to_vec(&nchw::to_channels_last(noise)?)?;
-    let each = values.len() / count;
-    Ok(Some((values, each)))
+    let fault = |found: &str| {
+        format!("{}: needs a tensor `noise` of shape {shape:?} for these pictures, {found}", path.display())
+    };
+    let noise = tensors.get("noise").ok_or_else(|| fault("and has none"))?;
+    if noise.dims() != shape {
+        return Err(fault(&format!("and has one of shape {:?}", noise.dims())).into());
+    }
+    let values = source.engine().to_vec(&nchw::to_channels_last(noise)?)?;
+    if values.iter().any(|value| !value.is_finite()) {
+        return Err(format!("{}: the tensor `noise` has values that are no numbers", path.display()).into());
+    }
+    Ok(Some((values, shape[1..].iter().product())))
 }

@@ -74,7 +74,8 @@ impl Engine for CountingEngine {
             weight.shape[0],
         ];
         let positions: usize = shape[..3].iter().product();
-        let tile = TILES[usize::from(self.half)].min(positions);
+        // The engine refuses what is empty.
+        let tile = TILES[usize::from(self.half)].min(positions).max(1);
         // Tiles with decoded weights go one after the other.
         let tiles = if self.half { 1 } else { self.threads.min(positions.div_ceil(tile)) };
         let patches =

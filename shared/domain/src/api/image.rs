@@ -105,8 +105,8 @@ pub struct NewImages {
     pub guidance: f32,
     /// ddim, euler, euler-ancestral or dpmpp-2m.
     pub sampler: String,
-    /// Karras' spacing of noise levels.
-    pub karras: bool,
+    /// Karras' spacing of noise levels, of euler and dpmpp-2m; where nothing is said, as the base's schedule has it.
+    pub karras: Option<bool>,
     /// Seed of the first image; the next ones count up.
     #[cfg_attr(feature = "openapi", schema(format = "uint64"))]
     pub seed: u64,
@@ -130,7 +130,7 @@ impl Default for NewImages {
             steps: 25,
             guidance: 5.0,
             sampler: "euler".to_owned(),
-            karras: false,
+            karras: None,
             seed: 0,
             count: 4,
             lora_scale: 1.0,

@@ -17,6 +17,8 @@ pub struct PreviewModel {
     pub reduction: u32,
     /// The negative prompt that suits it.
     pub negative: String,
+    /// Classifier-free guidance scale of its previews; 1 and less leave it out.
+    pub guidance: f32,
     /// Its files, to be had under `/api/projects/{project}/preview/files/{sha256}`.
     pub files: Vec<PreviewFile>,
     /// The LoRA of the newest finished run on this base, if there is one; to be had as that run's weights.

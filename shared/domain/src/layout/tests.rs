@@ -65,6 +65,8 @@ fn faults_are_named() {
     assert!(message(r#""x": 0, "y": 0"#).contains("missing field `width`"));
     let old = Layout::from_json(r#"{"version": 2, "subjects": []}"#).unwrap_err();
     assert_eq!(old, LayoutError::Version(2));
+    let marked = Layout::from_json("\u{feff}{\"version\": 2, \"subjects\": []}").unwrap_err();
+    assert_eq!(marked, LayoutError::Version(2), "a byte order mark is no fault");
     let none = Layout::from_json(r#"{"version": 1, "subjects": []}"#).unwrap_err();
     assert!(matches!(none, LayoutError::Collage(CollageError::Count { count: 0, .. })));
     let layout = one(r#""photo": 7, "x": 0, "y": 0, "width": 0.5"#).unwrap();

@@ -42,6 +42,8 @@ fn each_fault_names_its_line_and_its_cure() {
     assert!(with(&line("c", "c.jpg")).contains("line 3: there is no subject \"c\"; write one of `b`, `a`"));
     let misspelt = with(r#"{"id": "a", "file_name": "a.jpg", "mask": "m.png"}"#);
     assert!(misspelt.contains("line 3: unknown field `mask`"), "{misspelt}");
+    let book = serde_json::json!({"id": "a", "file_name": "a.jpg", "text": "ä".repeat(MAX_CAPTION + 1)});
+    assert!(with(&book.to_string()).contains("line 3: `text` has 5001 characters; shorten it to 5000"));
     assert!(fault(&format!("{HEADER}\n{}", line("b", "b.jpg"))).contains("`a` has no photo"));
     assert!(fault(r#"{"id": {"a": "x y", "a": "u v"}}"#).contains("the id `a` is given twice"));
     assert!(fault(r#"{"id": {"a": "x  y", "b": "X y"}}"#).contains("`a` and `b` are both named \"X y\""));

@@ -21,11 +21,12 @@ impl Recipe {
         Ok(recipe)
     }
 
-    /// This recipe with the parameters of a JSON object in place of its own.
+    /// This recipe with the parameters of a JSON object in place of its own. A byte order mark is allowed.
     ///
     /// # Errors
     /// As [`Self::from_json`]'s, but for what must hold between parameters, which is not looked at.
     pub fn with_json(self, text: &str) -> Result<Self, RecipeError> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let map: Map<String, Json> =
             serde_json::from_str(text).map_err(|error| RecipeError::Json(error.to_string()))?;
         self.with_map(&map)

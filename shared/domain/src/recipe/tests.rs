@@ -112,6 +112,8 @@ fn json_is_checked_like_a_flag() {
     assert!(fault(r#"{"sample-every": 5}"#).contains("`sample-prompts` has none"));
     assert!(fault("[]").contains("cannot be read"));
     assert!(fault("{").contains("cannot be read"));
+    // As Windows' editors save it.
+    assert_eq!(Recipe::from_json("\u{feff}{\"steps\": 7}").map(|recipe| recipe.steps), Ok(7));
     let recipe = Recipe::from_json(r#"{"targets": ["to_q"], "steps": 7, "gradient-checkpointing": false}"#);
     let recipe = recipe.unwrap();
     assert_eq!((recipe.steps, recipe.gradient_checkpointing, recipe.targets.len()), (7, false, 1));
