@@ -72,9 +72,10 @@ fn who_stops_a_run_by_ctrl_c_loses_no_step() {
     let shop = Workshop::new();
     shop.toys();
     // No checkpoint of its own accord, and steps without end; a sample says that there was one.
-    let long = ["--steps", "1000000", "--checkpoint-every", "0"];
-    let sampled = ["--sample-every", "1", "--sample-prompts", "olis"];
-    let arguments = shop.train("run", &[&long[..], &sampled].concat());
+    let told = ["--checkpoint-every", "0", "--sample-every", "1", "--sample-prompts", "olis"];
+    let mut arguments = shop.train("run", &told);
+    let steps = arguments.iter().position(|word| word == "--steps").expect("it is said how many");
+    arguments[steps + 1] = "1000000".to_owned();
     let mut training = Command::new(program())
         .args(&arguments)
         .stdout(Stdio::null())
