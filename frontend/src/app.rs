@@ -148,9 +148,12 @@ fn Elsewhere() -> impl IntoView {
             TimeoutFuture::new(SOON).await;
         }
         // Whoever has gone back meanwhile is not thrown out.
-        if late.try_get_untracked().is_some() {
+        let here = || late.try_get_untracked().is_some();
+        if here() {
             // The lists that are read next shall not have what was deleted; and where it is still there, that is told.
             deletions.settle().await;
+        }
+        if here() {
             load();
         }
     });

@@ -153,6 +153,12 @@ impl Settings {
             ("rate", self.rate.to_string(), self.rate > 0, "a whole number from 1"),
             ("upload-limit", self.upload_limit.to_string(), self.upload_limit > 0, "a whole number from 1"),
             (
+                "preview-guidance",
+                self.preview_guidance.to_string(),
+                self.preview_guidance <= 100.0,
+                "a number from 0 to 100",
+            ),
+            (
                 "archive-limit",
                 self.archive_limit.to_string(),
                 self.archive_limit > 0,
@@ -241,6 +247,7 @@ mod tests {
         assert!(wrong("memory", "-1").contains("a number"));
         assert!(wrong("device", "cpu,cpu").contains("each once"));
         assert!(wrong("nice", "50").contains("from 0 to 19"));
+        assert!(wrong("preview-guidance", "1e300").contains("from 0 to 100"));
         for name in ["rate", "upload-limit", "archive-limit"] {
             assert!(wrong(name, "0").contains("from 1"), "{name}");
         }

@@ -153,7 +153,8 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
     };
     fits()?;
     let mut dataset = load(options, &mut progress)?;
-    // Photos take room, too.
+    // Photos take room, too; what networks that made masks have left does not count.
+    crate::allocator::give_back();
     fits()?;
     if options.interrupt.is_set() {
         return Err(TrainError::Interrupted);

@@ -45,9 +45,9 @@ pub(crate) fn ThemeSwitch() -> impl IntoView {
         chosen.set(theme);
     };
     view! {
-        <button class="button plain square" on:click=next title=move || format!("Colors: {}", Theme::ALL[place()].1)>
+        <button class="button plain square" on:click=next title=move || format!("Colours: {}", Theme::ALL[place()].1)>
             {move || view! { <Icon sign=Theme::ALL[place()].2 /> }}
-            <span class="visually-hidden">{move || format!("Colors: {}; change", Theme::ALL[place()].1)}</span>
+            <span class="visually-hidden">{move || format!("Colours: {}; change", Theme::ALL[place()].1)}</span>
         </button>
     }
 }

@@ -340,8 +340,8 @@ fn Details(wish: Wish) -> impl IntoView {
                 <label class="check">
                     <input
                         type="checkbox"
-                        prop:checked=wish.karras
-                        on:change=move |event| wish.karras.set(event_target_checked(&event))
+                        prop:checked=move || wish.karras.get() == Some(true)
+                        on:change=move |event| wish.karras.set(Some(event_target_checked(&event)))
                     />
                     "Karras’ spacing of noise levels"
                 </label>

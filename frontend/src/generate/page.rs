@@ -30,7 +30,8 @@ pub(crate) fn Generate() -> impl IntoView {
     let id = |name: &str| named(name).and_then(|id| id.parse::<Uuid>().ok());
     let (wanted, layout) = (id("run"), id("layout"));
     let gamma = named("gamma").and_then(|gamma| gamma.parse().ok());
-    let offer = Loaded::new(move || {
+    // What is written into the form keeps the focus where a deletion elsewhere has lists read anew.
+    let offer = Loaded::to_edit(move || {
         let path = the.path("");
         async move {
             let answer: Answer<Offer> = async {

@@ -56,7 +56,8 @@ pub(super) struct Wish {
     pub(super) steps: RwSignal<u32>,
     pub(super) guidance: RwSignal<f32>,
     pub(super) sampler: RwSignal<String>,
-    pub(super) karras: RwSignal<bool>,
+    /// None: the base's own spacing.
+    pub(super) karras: RwSignal<Option<bool>>,
     pub(super) scale: RwSignal<f32>,
     pub(super) seed: RwSignal<u64>,
     /// Whether the seed stays for the next pictures.
@@ -78,7 +79,7 @@ impl Wish {
             steps: RwSignal::new(default.steps),
             guidance: RwSignal::new(default.guidance),
             sampler: RwSignal::new(default.sampler),
-            karras: RwSignal::new(false),
+            karras: RwSignal::new(None),
             scale: RwSignal::new(default.lora_scale),
             seed: RwSignal::new(drawn_seed()),
             locked: RwSignal::new(false),
@@ -165,8 +166,7 @@ impl Wish {
             steps: self.steps.get(),
             guidance: self.guidance.get(),
             sampler: self.sampler.get(),
-            // Without a tick it is the base's own spacing.
-            karras: self.karras.get().then_some(true),
+            karras: self.karras.get(),
             seed: self.seed.get(),
             count: self.count.get(),
             lora_scale: self.scale.get(),
@@ -202,7 +202,7 @@ impl Wish {
         self.steps.set(kept.steps);
         self.guidance.set(kept.guidance);
         self.sampler.set(kept.sampler);
-        self.karras.set(kept.karras == Some(true));
+        self.karras.set(kept.karras);
         self.scale.set(kept.lora_scale);
         self.seed.set(kept.seed);
         self.count.set(kept.count);
@@ -237,7 +237,7 @@ impl Wish {
             self.guidance.set(guidance as f32);
         }
         // These are written only where they are not as usual.
-        self.karras.set(image.parameters["karras"].as_bool().unwrap_or(false));
+        self.karras.set(Some(image.parameters["karras"] == true));
         self.scale.set(number("lora_scale").map_or(1.0, |scale| scale as f32));
         match serde_json::from_value::<Layout>(image.parameters["layout"].clone()) {
             Ok(layout) => {

@@ -59,7 +59,7 @@ impl Default for ClipTextConfig {
 }
 
 /// The class of an encoder whose pooled state is projected.
-pub const WITH_PROJECTION: &str = "CLIPTextModelWithProjection";
+pub(crate) const WITH_PROJECTION: &str = "CLIPTextModelWithProjection";
 
 /// transformers' default, the end token of CLIP's own vocabulary.
 const EOS: u32 = 49_407;
@@ -88,6 +88,13 @@ impl ClipTextConfig {
             "this text encoder is a `{}` (`model_type`), and CLIP's alone are supported; take a base of SD 1.5, SD 2.1 or SDXL",
             self.model_type
         )))
+    }
+
+    /// The same as SDXL's second text encoder, which has a projection, as the pipeline's class says, whatever the class is that the
+    /// configuration names.
+    #[must_use]
+    pub fn of_second(self) -> Self {
+        Self { architectures: vec![WITH_PROJECTION.to_owned()], ..self }
     }
 
     pub(crate) fn with_projection(&self) -> bool {
@@ -321,6 +328,7 @@ mod tests {
         let layers = [config.num_hidden_layers, config.num_attention_heads, config.max_position_embeddings];
         assert_eq!((layers, config.hidden_act.as_str()), ([12, 8, 77], "quick_gelu"));
         assert!(config.check_kind().is_ok());
+        assert!(!config.with_projection() && config.of_second().with_projection());
         // Kolors' encoder, which would be taken for one that says nothing.
         let other: ClipTextConfig = parse(r#"{"model_type": "chatglm", "hidden_size": 4096}"#).unwrap();
         let error = other.check_kind().unwrap_err().to_string();

@@ -129,6 +129,7 @@ fn text_encoder<E: Engine>(
 ) -> Result<(Tokenizer, ClipText<E>), PreviewError> {
     let folder = format!("text_encoder{suffix}");
     let config: ClipTextConfig = config(files, &folder)?;
+    let config = if suffix.is_empty() { config } else { config.of_second() };
     let tokenizer = tokenizer(files, &format!("tokenizer{suffix}"))?;
     let weights = format!("{folder}/model.safetensors");
     let component = if suffix.is_empty() { Component::TextEncoder } else { Component::TextEncoder2 };

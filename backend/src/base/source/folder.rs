@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use mudi_diffusion::clip::{ClipTextConfig, WITH_PROJECTION};
+use mudi_diffusion::clip::ClipTextConfig;
 use mudi_diffusion::schedule::NoiseSchedule;
 use mudi_diffusion::tokenizer::Tokenizer;
 use mudi_diffusion::{Component, Parameters};
@@ -43,16 +43,12 @@ pub fn read_config<C: serde::de::DeserializeOwned>(folder: &Path) -> Result<C, B
         .map_err(|source| BaseError::Config { path, source })
 }
 
-/// The configuration of a text encoder of the base in `folder`. SDXL's second one has a projection, as the pipeline's class says, whatever
-/// the class is that its configuration names.
+/// The configuration of a text encoder of the base in `folder`.
 pub(super) fn text_config(folder: &Path, component: Component) -> Result<ClipTextConfig, BaseError> {
     let folder = folder.join(component.folder());
-    let mut config: ClipTextConfig = read_config(&folder)?;
+    let config: ClipTextConfig = read_config(&folder)?;
     config.check_kind().map_err(|source| BaseError::Config { path: folder.join(CONFIG), source })?;
-    if component == Component::TextEncoder2 {
-        config.architectures = vec![WITH_PROJECTION.to_owned()];
-    }
-    Ok(config)
+    Ok(if component == Component::TextEncoder2 { config.of_second() } else { config })
 }
 
 /// Weights in four or eight bits lie in other shapes, with numbers beside them.

@@ -117,7 +117,7 @@ mod tests {
         assert_eq!(opened(&zipped(300), MAX_LIST), Ok(300));
         let fault = opened(&zipped(3000), 100_000).unwrap_err();
         assert!(fault.contains("too long"), "{fault}");
-        // What begins elsewhere, or ends early, is refused as before.
+        // What begins elsewhere, or ends early, is refused.
         for bytes in [[b"before".as_slice(), &zipped(3)].concat(), zipped(3)[..60].to_vec(), Vec::new()] {
             let fault = opened(&bytes, MAX_LIST).unwrap_err();
             assert!(fault.contains("cannot be read"), "{fault}");

@@ -216,13 +216,15 @@ fn without_places(server: &Server, fault: &JobFault) -> JobFault {
     JobFault { detail: folders.fold(fault.detail.clone(), without), ..fault.clone() }
 }
 
-/// The text without the place of what is in `folder`.
+/// The text without the place of what is in `folder`. The bare name of a relative one, as `models`, may be a word of the text, as in
+/// `mudi models pull sam`, and tells nobody anything.
 fn without(text: String, folder: &Path) -> String {
-    let folder = folder.display().to_string();
-    if folder.len() <= 1 {
+    let place = folder.display().to_string();
+    if place.len() <= 1 {
         return text;
     }
-    text.replace(&format!("{folder}{}", std::path::MAIN_SEPARATOR), "").replace(&folder, "")
+    let text = text.replace(&format!("{place}{}", std::path::MAIN_SEPARATOR), "");
+    if folder.is_absolute() { text.replace(&place, "") } else { text }
 }
 
 #[cfg(test)]
@@ -238,6 +240,8 @@ mod tests {
         for folder in ["", "/"] {
             assert_eq!(told("/a/b: broken", folder), "/a/b: broken");
         }
+        let cure = "take another, as `mudi models pull sam` does";
+        assert_eq!(told(&format!("models/sam: {cure}"), "models"), format!("sam: {cure}"));
     }
 
     #[test]
