@@ -1,14 +1,15 @@
 //! The demonstration: two toys that are easily mixed up, three ways to teach them, the same prompts and seeds for each.
 
+mod lesson;
 mod masks;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use image::RgbImage;
+use lesson::Lesson;
 use mudi_domain::recipe::{Method, Recipe};
-use mudi_domain::{rng, segmix};
+use mudi_domain::rng;
 use mudi_engine_candle::weights::Precision;
 use mudi_toybox::{DataSetError, Naming, photo_set, similar_pair, write_data_set};
 
@@ -16,14 +17,12 @@ use crate::base::{Base, BaseError, Source};
 use crate::dataset::{Dataset, DatasetError};
 use crate::evaluate::{EvaluateError, Eyes, Judge, right_from};
 use crate::files::{WriteError, create_folder};
-use crate::generate::{GenerateError, Placing, Settings, Start, layout_start, pictures};
+use crate::generate::GenerateError;
 use crate::plan::{self, peak_memory};
 use crate::pretrain::miniature::Miniature;
-use crate::report::{
-    Grid, GridRow, JSON_NAME, MethodSection, PictureScore, Report, ReportError, SubjectCard, TimeRow,
-};
+use crate::report::{JSON_NAME, Report, ReportError, SubjectCard, TimeRow};
 use crate::segment::{AutoSegmenter, AutomaticError, Networks, THRESHOLD};
-use crate::train::{self, LORA_FILE, TrainError};
+use crate::train::TrainError;
 
 /// What to demonstrate.
 pub struct Options {
@@ -100,10 +99,6 @@ const NAMING: Naming = Naming::Kind;
 const METHODS: [Method; 3] = [Method::Dreambooth, Method::Cutmix, Method::Mudi];
 /// Photos of each toy.
 const PHOTOS: usize = 5;
-/// How many of the collages that a method is taught with its section shows.
-const SHOWN: usize = 6;
-const SAMPLING_STEPS: usize = 20;
-const GAMMAS: [f32; 3] = [0.0, 1.0, 2.0];
 
 /// How toys are taught here and in the benchmark.
 pub(crate) fn recipe(seed: u64, steps: u32, method: Method, toys: usize) -> Recipe {
@@ -121,29 +116,6 @@ pub(crate) fn check_memory(source: &Source, recipe: &Recipe) -> Result<(), BaseE
 pub(crate) fn other_models(models: &[(&str, &Path, &str)]) -> String {
     let other = models.iter().filter(|(_, path, ships)| !path.ends_with(Path::new("models").join(ships)));
     other.map(|(flag, path, _)| format!(" --{flag} {}", path.display())).collect()
-}
-
-fn explanation(method: Method) -> &'static str {
-    match method {
-        Method::Dreambooth => {
-            "Learns each photo with its caption. Nothing tells the model which trait belongs to whom."
-        }
-        Method::Cutmix => {
-            "Also learns pairs of whole photos, cut and set side by side: the seam is learnt with them."
-        }
-        Method::Mudi => {
-            "Also learns random collages of the segmented subjects, and starts from noise that is shifted towards such a \
-             collage."
-        }
-    }
-}
-
-fn title(method: Method) -> &'static str {
-    match method {
-        Method::Dreambooth => "DreamBooth",
-        Method::Cutmix => "Cut-Mix",
-        Method::Mudi => "MuDI",
-    }
 }
 
 /// Refuses a folder that holds anything but an earlier demonstration.
@@ -224,62 +196,21 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
         ),
         ..Report::default()
     };
+    let lesson = Lesson {
+        options,
+        source: &source,
+        photos: &photos,
+        dataset: &dataset,
+        prompts: &prompts,
+        judge: &judge,
+    };
     for method in METHODS {
-        let name = title(method);
-        progress(Progress::Stage(format!("{name}: training"), u64::from(options.steps)));
-        let run = train::Options {
-            photos: photos.clone(),
-            base: options.base.clone(),
-            vae: None,
-            out: options.out.join("runs").join(method.word()),
-            recipe: recipe(options.seed, options.steps, method, toys.len()),
-            further: None,
-            resume: false,
-            stop_after: None,
-            masks: None,
-            interrupt: crate::interrupt::Interrupt::default(),
-            memory: None,
-            device: crate::device::Device::default(),
-        };
-        let mut seen = Vec::new();
-        let outcome = train::run(&run, |event| match event {
-            train::Progress::Step(..) => progress(Progress::Step),
-            train::Progress::Shown(_, pictures) => {
-                let room = SHOWN - seen.len();
-                let collages = pictures.iter().filter(|picture| picture.is_collage).take(room);
-                seen.extend(collages.map(|picture| (picture.image.clone(), picture.caption.clone())));
-            }
-            _ => {}
-        })?;
-        base.detach();
-        base.attach(&source.attachment(&run.out.join(LORA_FILE))?)?;
-        let gammas: &[f32] = if method == Method::Mudi { &GAMMAS } else { &[0.0] };
-        let steps = (gammas.len() * prompts.len() * SAMPLING_STEPS) as u64;
-        progress(Progress::Stage(format!("{name}: pictures"), steps));
-        let mut grids = Vec::new();
-        for &gamma in gammas {
-            grids.push(grid(&base, &dataset, &prompts, gamma, method, options, &mut || {
-                progress(Progress::Step);
-            })?);
+        let section = lesson.teach(method, &mut base, &mut progress)?;
+        let seconds = [section.training_seconds, section.grids.iter().map(|grid| grid.seconds).sum()];
+        for (part, seconds) in ["training", "pictures"].into_iter().zip(seconds) {
+            report.times.push(TimeRow { what: format!("{}: {part}", section.name), seconds });
         }
-        for row in grids.iter_mut().flat_map(|grid| &mut grid.rows) {
-            row.scores = row.images.iter().map(|image| score(&judge, image)).collect::<Result<_, _>>()?;
-        }
-        report
-            .times
-            .push(TimeRow { what: format!("{name}: training"), seconds: outcome.training.as_secs_f64() });
-        report.times.push(TimeRow {
-            what: format!("{name}: pictures"),
-            seconds: grids.iter().map(|grid| grid.seconds).sum(),
-        });
-        report.methods.push(MethodSection {
-            name: name.to_owned(),
-            explanation: explanation(method).to_owned(),
-            seen_in_training: seen,
-            losses: outcome.metrics.iter().map(|metric| metric.loss as f32).collect(),
-            training_seconds: outcome.training.as_secs_f64(),
-            grids,
-        });
+        report.methods.push(section);
     }
     report.times.push(TimeRow { what: "all".to_owned(), seconds: begin.elapsed().as_secs_f64() });
     report.peak_memory_bytes = peak_memory().map(|bytes| bytes as u64);
@@ -297,17 +228,6 @@ fn judging() -> String {
     )
 }
 
-fn score(judge: &Judge, image: &RgbImage) -> Result<PictureScore, EvaluateError> {
-    let judged = judge.judge(Path::new("picture"), image)?;
-    let words = match judged.found.len() {
-        2 => "two found".to_owned(),
-        0 => "none found".to_owned(),
-        1 => "only one found".to_owned(),
-        more => format!("{more} found"),
-    };
-    Ok(PictureScore { score: judged.score(), right: judged.is_right(), words })
-}
-
 fn subjects(dataset: &Dataset, size: u32) -> Vec<SubjectCard> {
     dataset
         .subjects
@@ -322,43 +242,6 @@ fn subjects(dataset: &Dataset, size: u32) -> Vec<SubjectCard> {
             }
         })
         .collect()
-}
-
-/// Pictures of every prompt; for MuDI from the layouts of the same seeds.
-fn grid(
-    base: &Base,
-    dataset: &Dataset,
-    prompts: &[String],
-    gamma: f32,
-    method: Method,
-    options: &Options,
-    step: &mut dyn FnMut(),
-) -> Result<Grid, DemoError> {
-    let begin = Instant::now();
-    let settings = Settings { steps: SAMPLING_STEPS, gamma, ..Settings::for_base(base) };
-    let seeds: Vec<u64> = (0..options.count).map(|index| options.seed.wrapping_add(index)).collect();
-    let mut starts = Vec::new();
-    let mut layouts: Vec<RgbImage> = Vec::new();
-    let cutouts = dataset.cutouts()?;
-    let law = segmix::Options::from(&recipe(options.seed, options.steps, method, dataset.subjects.len()));
-    for &seed in &seeds {
-        if method == Method::Mudi {
-            let (start, canvas, _) =
-                layout_start(base, &cutouts, Placing::Random(&law), settings.size[0], seed)?;
-            starts.push(start);
-            layouts.push(canvas);
-        } else {
-            starts.push(Start { seed, ..Start::default() });
-        }
-    }
-    let mut rows = Vec::new();
-    for prompt in prompts {
-        let texts = base.encode_pair(prompt, base.negative_prompt)?;
-        let images = pictures(base, &texts, &settings, &starts, |_| step())?;
-        rows.push(GridRow { prompt: prompt.clone(), images, seeds: seeds.clone(), scores: Vec::new() });
-    }
-    let gamma = (method == Method::Mudi).then_some(gamma);
-    Ok(Grid { gamma, layouts, rows, seconds: begin.elapsed().as_secs_f64() })
 }
 
 #[cfg(test)]

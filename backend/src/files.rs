@@ -82,6 +82,12 @@ pub fn check_folder(path: &Path) -> Result<(), WriteError> {
     std::fs::File::create_new(&trial).and_then(|_| std::fs::remove_file(&trial)).map_err(failed)
 }
 
+/// A path from the root on, without links; as it is written where nothing is there.
+#[must_use]
+pub fn whole(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
 /// Whether two paths lead to the same file or folder; of what is not there, whether they are written alike.
 #[must_use]
 pub fn is_same(one: &Path, other: &Path) -> bool {

@@ -7,6 +7,7 @@ pub mod benchmark;
 pub mod dataset;
 pub mod demo;
 pub mod device;
+mod digest;
 pub mod evaluate;
 pub mod export;
 pub mod files;

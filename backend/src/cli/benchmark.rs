@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::thread::available_parallelism;
 
 use mudi::benchmark::{self, HTML_NAME, MOST_PROMPTS, Options, Part, Results};
+use mudi::files::whole;
 use mudi::pretrain::miniature::Miniature;
 use mudi_domain::statistics::Estimate;
 use mudi_toybox::MAX_TOYS;
@@ -112,8 +113,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         bar.set_message(what.to_owned());
     })?;
     bar.finish_and_clear();
-    let page = options.out.join(HTML_NAME);
-    let page = page.canonicalize().unwrap_or(page);
+    let page = whole(&options.out.join(HTML_NAME));
     let text = format!("{}\nOpen {} in a browser.", table(&results), page.display());
     print(arguments.json, &results.json(&options), &text)
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use mudi::demo::{self, Options, Progress};
-use mudi::files::check_folder;
+use mudi::files::{check_folder, whole};
 use mudi::pretrain::miniature::Miniature;
 use mudi::report::JSON_NAME;
 use mudi::segment::Networks;
@@ -72,7 +72,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Progress::Note(text) => tell(&bar, text),
     })?;
     bar.finish_and_clear();
-    let page = page.canonicalize().unwrap_or(page);
+    let page = whole(&page);
     let object = serde_json::json!({
         "page": page.display().to_string(), "report": page.with_file_name(JSON_NAME).display().to_string(),
         "seconds": begin.elapsed().as_secs_f64(), "peak_memory_bytes": mudi::plan::peak_memory(),

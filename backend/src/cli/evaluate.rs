@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use mudi::dataset::Dataset;
 use mudi::evaluate::{Evaluation, Eyes, HTML_NAME, Judge, Options, Summary, images};
-use mudi::files::{check_folder, create_folder};
+use mudi::files::{check_folder, create_folder, whole};
 use mudi::pretrain::miniature::Miniature;
 use mudi_domain::compare::Norm;
 use mudi_domain::statistics::Estimate;
@@ -78,8 +78,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if let Some(out) = &arguments.out {
         create_folder(out)?;
         judge.write(&evaluation, out)?;
-        let page = out.join(HTML_NAME);
-        text += &format!("\nOpen {} in a browser.", page.canonicalize().unwrap_or(page).display());
+        text += &format!("\nOpen {} in a browser.", whole(&out.join(HTML_NAME)).display());
     }
     print(arguments.json, &serde_json::to_value(&evaluation)?, &text)
 }

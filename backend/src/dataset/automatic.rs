@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::decode::Decoded;
 use super::error::DatasetError;
+use crate::digest::hex;
 use crate::files::{WriteError, create_folder, write_atomically};
 use crate::segment::{AutoSegmenter, AutomaticError, Networks, THRESHOLD};
 
@@ -56,7 +57,7 @@ pub(super) fn file_of(
 ) -> Result<String, DatasetError> {
     // With what the photo holds and who is looked for, so that another photo of that name gets another mask, and so does another class.
     let named = |digest: &[u8]| {
-        let digest: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+        let digest = hex(&digest[..4]);
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
         let stem = &stem[..stem.floor_char_boundary(LONGEST_STEM)];
         format!("{AUTOMATIC_MASKS}/{stem}-{digest}.png")

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+
+use crate::digest::sha256;
 
 /// SHA-256 of each file, in hexadecimal, by its path in the data set's folder.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,8 +14,7 @@ pub struct Digests(BTreeMap<String, String>);
 impl Digests {
     /// Takes a file in.
     pub(crate) fn add(&mut self, name: &str, bytes: &[u8]) {
-        let hex = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-        self.0.insert(name.to_owned(), hex);
+        self.0.insert(name.to_owned(), sha256(bytes));
     }
 
     /// The files whose bytes differ, or that only one of the two has; sorted.

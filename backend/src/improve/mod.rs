@@ -24,7 +24,7 @@ use crate::base::{Source, precision};
 use crate::dataset::Dataset;
 use crate::device::Device;
 use crate::evaluate::{Eyes, Judge};
-use crate::files::{create_folder, is_same, write_atomically};
+use crate::files::{create_folder, is_same, whole, write_atomically};
 use crate::interrupt::Interrupt;
 use crate::train::{self, Further, KEPT_FILE, KeptPicture, Metric, RunInfo, finished_lora};
 
@@ -225,7 +225,6 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
 /// now, else by whole paths.
 fn further_from(out: &Path, lora: &Path, pictures: &Path) -> Further {
     let noted = RunInfo::load(out).ok().and_then(|info| info.further);
-    let whole = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
     noted
         .filter(|noted| is_same(&noted.lora, lora) && is_same(&noted.pictures, pictures))
         .unwrap_or_else(|| Further { lora: whole(lora), pictures: whole(pictures) })

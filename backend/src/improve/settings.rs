@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{ImproveError, Options};
 use crate::base::Source;
 use crate::dataset::Digests;
-use crate::files::{is_same, write_atomically};
+use crate::files::{is_same, whole, write_atomically};
 use crate::models::digest;
 
 /// The settings' file name.
@@ -52,7 +52,6 @@ impl<'a> Asked<'a> {
         base: &Source,
         files: &'a Digests,
     ) -> Result<Self, ImproveError> {
-        let whole = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
         Ok(Self {
             lora: digest(lora)?,
             base: whole(base.path()),

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::ModelsError;
+use crate::digest::hex;
 use crate::files::{WriteError, write_atomically};
 
 /// The file's name.
@@ -82,7 +83,7 @@ pub(crate) fn digest(path: &Path) -> Result<String, ModelsError> {
     loop {
         let count = file.read(&mut buffer).map_err(failed)?;
         if count == 0 {
-            return Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect());
+            return Ok(hex(&hasher.finalize()));
         }
         hasher.update(&buffer[..count]);
     }

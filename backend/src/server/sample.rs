@@ -13,8 +13,9 @@ use uuid::Uuid;
 use super::Server;
 use super::http::problem::ApiError;
 use super::media::{self, MediaError, ReadyPhoto};
-use super::store::{PhotoRow, ProjectRows, SubjectRow, digest, new_id, now};
+use super::store::{PhotoRow, ProjectRows, SubjectRow, new_id, now};
 use crate::dataset::decode::decode;
+use crate::digest::sha256;
 
 const NAME: &str = "Sample: two bears";
 /// With colours in their names, as people should name theirs.
@@ -100,7 +101,7 @@ fn ready(number: usize, photo: mudi_toybox::Photo) -> Result<Ready, ApiError> {
     let mask = media::mask_of(Path::new(&name), &png(&drawn.into())?, &decoded)?;
     Ok(Ready {
         subject: photo.subject,
-        source: digest(&bytes),
+        source: sha256(&bytes),
         picture: media::photo(&decoded, &bytes)?,
         mask,
         caption: photo.caption,

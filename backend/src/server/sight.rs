@@ -12,7 +12,7 @@ use mudi_vision::sam::Prompt;
 
 use super::settings::Settings;
 use super::stamps::Stamp;
-use super::store::digest;
+use crate::digest::sha256;
 use crate::models;
 use crate::segment::{DecoderFiles, Embedded, SegmentError, Segmenter, decoder_files, files};
 
@@ -75,12 +75,12 @@ impl Seer {
         }
         let DecoderFiles { config, weights, image_size } = decoder_files(folder)?;
         let file = |name: &str, content: Vec<u8>| {
-            let (bytes, sha256) = (content.len() as u64, digest(&content));
+            let (bytes, sha256) = (content.len() as u64, sha256(&content));
             (PreviewFile { name: name.to_owned(), bytes, sha256 }, Bytes::from(content))
         };
         Ok(Self {
             segmenter: Segmenter::load(folder)?,
-            id: digest(id.as_bytes()),
+            id: sha256(id.as_bytes()),
             side: image_size,
             decoder: [file("config.json", config.into_bytes()), file("model.safetensors", weights)],
             stamps,

@@ -10,9 +10,54 @@ use mudi_engine_candle::shapes::Shapes;
 use mudi_engine_candle::weights::Precision;
 use mudi_engine_candle::{CandleEngine, lora};
 
-use super::TrainError;
 use super::captions::check_orders;
-use crate::base::Source;
+use super::state::RunFolder;
+use super::{Options, RunInfo, TrainError};
+use crate::base::{Source, precision};
+use crate::dataset::{self, Digests};
+use crate::files::whole;
+use crate::plan;
+
+/// What can be told at once is told before masks are made and a large base is loaded, which takes minutes: the base, not loaded yet, and
+/// what the run notes of its beginning, but for the photos' digests.
+pub(super) fn check(options: &Options) -> Result<(Source, RunInfo), TrainError> {
+    let recipe = &options.recipe;
+    recipe.validate()?;
+    let (photos, base, vae) =
+        (whole(&options.photos), whole(&options.base), options.vae.as_deref().map(whole));
+    let further = options.further.iter().flat_map(|further| [&further.lora, &further.pictures]);
+    check_text([&photos, &base].into_iter().chain(&vae).chain(further))?;
+    check_subjects(recipe, &dataset::subjects(&options.photos)?, options.further.is_none())?;
+    let earlier: Vec<(PathBuf, f32)> =
+        options.further.iter().map(|further| (further.lora.clone(), 1.0)).collect();
+    let source = Source::open(&options.base)?
+        .on(options.device.engine(precision(recipe.precision))?)
+        .with_vae(options.vae.as_deref())?
+        .with_loras(&earlier)?;
+    // A checkpoint file may come without an autoencoder, which is loaded last.
+    source.vae_config()?;
+    check_files(&source)?;
+    check_targets(recipe, &source)?;
+    let info = RunInfo {
+        photos,
+        base,
+        vae,
+        recipe: recipe.clone(),
+        further: options.further.clone(),
+        files: Digests::default(),
+        fingerprint: Some(source.fingerprint()?),
+    };
+    RunFolder::check(&options.out, &info, options.resume)?;
+    check_memory(&source, options)?;
+    Ok((source, info))
+}
+
+/// Whether the run fits into the memory that it may use.
+pub(super) fn check_memory(source: &Source, options: &Options) -> Result<(), TrainError> {
+    let available = options.memory.or_else(|| options.device.free_memory());
+    plan::check(source, plan::Job::Train(&options.recipe), available)?;
+    Ok(())
+}
 
 /// What is to be said where there are more subjects than the recipe's share of collages is for, or only one, whom nobody can be mixed up with.
 pub(super) fn note_on_number(recipe: &Recipe, subjects: usize) -> Option<String> {
@@ -60,7 +105,7 @@ pub(crate) fn check_subjects(
 }
 
 /// Whether the files of the base's weights are there and whole, seen from their headers alone.
-pub(super) fn check_files(source: &Source) -> Result<(), TrainError> {
+fn check_files(source: &Source) -> Result<(), TrainError> {
     for component in Component::ALL.into_iter().filter(|component| source.has(*component)) {
         source.weights(source.engine(), component, Precision::Single)?;
     }

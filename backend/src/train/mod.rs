@@ -9,6 +9,7 @@ mod captions;
 mod checks;
 mod error;
 mod further;
+mod grids;
 mod identifiers;
 mod loss;
 mod prior;
@@ -22,11 +23,13 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
 use captions::Captions;
-use checks::{check_files, note_on_number};
+use checks::{check, check_memory, note_on_number};
 pub(crate) use checks::{check_subjects, check_targets, check_text};
 pub use error::TrainError;
 pub use further::Further;
 pub(crate) use further::{KEPT_FILE, KeptPicture, write_latent};
+use grids::write_samples;
+pub(crate) use grids::{sample_steps, samples_file};
 pub(crate) use identifiers::notes_on_identifiers;
 use loss::in_parts;
 use mudi_diffusion::Component;
@@ -42,14 +45,10 @@ use state::RunFolder;
 pub(crate) use state::{CHECKPOINT_FILE, PRIORS_FILE, START_FILE};
 pub use state::{LORA_FILE, Metric, RunInfo, finished_lora, read_metrics};
 
-use crate::base::{Base, Source, precision};
-use crate::dataset::{self, Dataset, Digests, Masker};
+use crate::base::{Base, precision};
+use crate::dataset::{Dataset, Masker};
 use crate::device::Device;
-use crate::files::{create_folder, write_atomically};
-use crate::generate::{Settings, Start, pictures};
 use crate::interrupt::Interrupt;
-use crate::plan;
-use crate::report::sheet::sheet;
 use crate::segment::Networks;
 
 /// What to train.
@@ -117,45 +116,11 @@ fn load(options: &Options, progress: &mut impl FnMut(Progress<'_>)) -> Result<Da
 /// [`TrainError`]; what was done up to the last checkpoint is kept.
 pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<Outcome, TrainError> {
     let recipe = &options.recipe;
-    recipe.validate()?;
-    let absolute = |path: &PathBuf| path.canonicalize().unwrap_or_else(|_| path.clone());
-    let (photos, model, vae) =
-        (absolute(&options.photos), absolute(&options.base), options.vae.as_ref().map(absolute));
-    let further = options.further.iter().flat_map(|further| [&further.lora, &further.pictures]);
-    check_text([&photos, &model].into_iter().chain(&vae).chain(further))?;
-    // Whatever can be told at once is told before masks are made and a large base is loaded, which takes minutes.
-    let subjects = dataset::subjects(&options.photos)?;
-    check_subjects(recipe, &subjects, options.further.is_none())?;
-    let earlier: Vec<(PathBuf, f32)> =
-        options.further.iter().map(|further| (further.lora.clone(), 1.0)).collect();
-    let held = precision(recipe.precision);
-    let source = Source::open(&options.base)?
-        .on(options.device.engine(held)?)
-        .with_vae(options.vae.as_deref())?
-        .with_loras(&earlier)?;
-    // A checkpoint file may come without an autoencoder, which is loaded last.
-    source.vae_config()?;
-    check_files(&source)?;
-    check_targets(recipe, &source)?;
-    let mut info = RunInfo {
-        photos,
-        base: model,
-        vae,
-        recipe: recipe.clone(),
-        further: options.further.clone(),
-        files: Digests::default(),
-        fingerprint: Some(source.fingerprint()?),
-    };
-    RunFolder::check(&options.out, &info, options.resume)?;
-    let fits = || {
-        let available = options.memory.or_else(|| options.device.free_memory());
-        plan::check(&source, plan::Job::Train(recipe), available)
-    };
-    fits()?;
+    let (source, mut info) = check(options)?;
     let mut dataset = load(options, &mut progress)?;
     // Photos take room, too; what networks that made masks have left does not count.
     crate::allocator::give_back();
-    fits()?;
+    check_memory(&source, options)?;
     if options.interrupt.is_set() {
         return Err(TrainError::Interrupted);
     }
@@ -168,6 +133,7 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
     if own.is_empty() {
         note_on_number(recipe, names.len()).iter().for_each(|note| progress(Progress::Note(note)));
     }
+    let held = precision(recipe.precision);
     let (captions, text) = Captions::encode(&source, held, &dataset, &own, recipe)?;
     let captions = Arc::new(captions);
     let mut base = Base { text, ..Base::without_text(&source, held)? };
@@ -216,33 +182,8 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
             return Err(TrainError::Interrupted);
         }
         let step = optimizer.step() + 1;
-        let mut gradients = Gradients::default();
-        let mut loss = 0.0;
-        for _ in 0..passes {
-            let batch = batches.recv().map_err(|_| TrainError::Loader)??;
-            progress(Progress::Shown(step, &batch.pictures));
-            let (pass_loss, pass_gradients) = in_parts(&base, recipe, &batch)?;
-            loss += pass_loss / passes as f64;
-            gradients.accumulate(pass_gradients)?;
-        }
-        let leaves = || weights.iter().map(|weight| &weight.leaf);
-        let norm = gradient_norm(leaves(), &gradients)? / passes as f64;
-        if !loss.is_finite() || !norm.is_finite() {
-            return Err(TrainError::Diverged { step });
-        }
-        let clip =
-            if recipe.clip_norm > 0.0 && norm > recipe.clip_norm { recipe.clip_norm / norm } else { 1.0 };
-        let learning_rate = recipe.learning_rate_at(step);
-        let text_rate = recipe.text_encoder_learning_rate_at(step);
-        let rated = weights.iter().map(|weight| {
-            let of_text = weight.name.starts_with(Component::TextEncoder.folder());
-            (&weight.leaf, if of_text { text_rate } else { learning_rate })
-        });
-        optimizer.update(rated, &gradients, clip / passes as f64)?;
-        // Samples and checkpoints need the room.
-        drop(gradients);
-        learning.renew()?;
-        metrics.push(Metric { step, loss, gradient_norm: norm, learning_rate });
+        let metric = make_step(step, &batches, &base, recipe, &learning, &mut optimizer, &mut progress)?;
+        metrics.push(metric);
         progress(Progress::Step(&metrics[metrics.len() - 1], steps));
         if sampled(step) {
             let written = write_samples(&base, &captions, options, step);
@@ -262,6 +203,46 @@ pub fn run(options: &Options, mut progress: impl FnMut(Progress<'_>)) -> Result<
     }
     let folder = options.out.clone();
     Ok(Outcome { folder, metrics, training: before.elapsed(), priors: prior_time })
+}
+
+/// Makes step `step`: the gradients of the recipe's passes, each of the next batch, move the weights once.
+fn make_step(
+    step: u64,
+    batches: &Receiver<Result<Batch, TrainError>>,
+    base: &Base,
+    recipe: &Recipe,
+    learning: &Learning,
+    optimizer: &mut Optimizer,
+    progress: &mut impl FnMut(Progress<'_>),
+) -> Result<Metric, TrainError> {
+    let passes = f64::from(recipe.accumulation);
+    let mut gradients = Gradients::default();
+    let mut loss = 0.0;
+    for _ in 0..recipe.accumulation {
+        let batch = batches.recv().map_err(|_| TrainError::Loader)??;
+        progress(Progress::Shown(step, &batch.pictures));
+        let (pass_loss, pass_gradients) = in_parts(base, recipe, &batch)?;
+        loss += pass_loss / passes;
+        gradients.accumulate(pass_gradients)?;
+    }
+    let gradient_norm =
+        gradient_norm(learning.weights.iter().map(|weight| &weight.leaf), &gradients)? / passes;
+    if !loss.is_finite() || !gradient_norm.is_finite() {
+        return Err(TrainError::Diverged { step });
+    }
+    let is_long = recipe.clip_norm > 0.0 && gradient_norm > recipe.clip_norm;
+    let clip = if is_long { recipe.clip_norm / gradient_norm } else { 1.0 };
+    let learning_rate = recipe.learning_rate_at(step);
+    let text_rate = recipe.text_encoder_learning_rate_at(step);
+    let rated = learning.weights.iter().map(|weight| {
+        let of_text = weight.name.starts_with(Component::TextEncoder.folder());
+        (&weight.leaf, if of_text { text_rate } else { learning_rate })
+    });
+    optimizer.update(rated, &gradients, clip / passes)?;
+    // What the weights are made anew of, samples and checkpoints need the room.
+    drop(gradients);
+    learning.renew()?;
+    Ok(Metric { step, loss, gradient_norm, learning_rate })
 }
 
 /// The recipe's optimizer, before its first step.
@@ -311,52 +292,4 @@ fn ahead(source: &Arc<Samples>, first: u64, last: u64) -> Receiver<Result<Batch,
         }
     });
     receiver
-}
-
-/// A grid of samples: a row for each of the recipe's prompts.
-fn write_samples(base: &Base, captions: &Captions, options: &Options, step: u64) -> Result<(), TrainError> {
-    let recipe = &options.recipe;
-    let settings = Settings {
-        guidance: 5.0,
-        size: [base.side_for(recipe); 2],
-        interrupt: options.interrupt.clone(),
-        ..Settings::for_base(base)
-    };
-    let starts: Vec<Start> =
-        (0..4).map(|seed| Start { seed: recipe.seed.wrapping_add(seed), ..Start::default() }).collect();
-    let mut rows = Vec::new();
-    for prompt in &recipe.sample_prompts {
-        let encoded;
-        let texts = if base.text.is_some() {
-            encoded = base.encode_pair(prompt, base.negative_prompt)?;
-            &encoded
-        } else {
-            captions.prompt(prompt)?
-        };
-        // One by one: a run that just fits into memory shall not end at its first sample.
-        let drawn = starts.chunks(1).map(|start| pictures(base, texts, &settings, start, |_| {}));
-        rows.push(drawn.collect::<Result<Vec<_>, _>>()?.concat());
-    }
-    create_folder(&options.out.join("samples"))?;
-    let mut bytes = std::io::Cursor::new(Vec::new());
-    sheet(&rows, 2)
-        .write_to(&mut bytes, image::ImageFormat::Png)
-        .map_err(|error| TrainError::Serialize(error.to_string()))?;
-    Ok(write_atomically(&samples_file(&options.out, step), &bytes.into_inner())?)
-}
-
-/// The file of the samples after `step` steps of the run in the folder `out`.
-pub(crate) fn samples_file(out: &std::path::Path, step: u64) -> PathBuf {
-    out.join("samples").join(format!("step-{step:06}.png"))
-}
-
-/// The steps after which the run in the folder `out` drew samples, in order.
-pub(crate) fn sample_steps(out: &std::path::Path) -> Vec<u64> {
-    let entries = std::fs::read_dir(out.join("samples")).into_iter().flatten().flatten();
-    let step = |entry: std::fs::DirEntry| {
-        entry.file_name().to_str()?.strip_prefix("step-")?.strip_suffix(".png")?.parse().ok()
-    };
-    let mut steps: Vec<u64> = entries.filter_map(step).collect();
-    steps.sort_unstable();
-    steps
 }

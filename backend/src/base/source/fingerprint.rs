@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use super::folder::{read_text, weights_file};
 use super::{Place, Source};
 use crate::base::BaseError;
+use crate::digest::hex;
 
 /// Files of up to so many bytes are read whole.
 const WHOLE: u64 = 16 << 20;
@@ -60,10 +61,6 @@ impl Source {
         }
         Ok(hex(&made_of.finalize()))
     }
-}
-
-fn hex(digest: &[u8]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The files with the weights of a network's folder: one, or its shards.

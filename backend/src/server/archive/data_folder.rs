@@ -12,11 +12,12 @@ use uuid::Uuid;
 
 use super::{Packer, Unpacker, missing};
 use crate::dataset::decode::{MAX_BYTES, decode};
+use crate::digest::sha256;
 use crate::server::Server;
 use crate::server::http::extract::{LONGEST_CAPTION, one_line};
 use crate::server::http::problem::ApiError;
 use crate::server::media::{self, MediaError, ReadyMask, ReadyPhoto};
-use crate::server::store::{NewPhoto, ProjectRows, Store, StoreError, digest};
+use crate::server::store::{NewPhoto, ProjectRows, Store, StoreError};
 
 /// The most lines of photos. As many as a project may have: each is decoded, also where all name the same file.
 const MAX_PHOTOS: usize = 10_000;
@@ -93,7 +94,7 @@ impl Packed {
             }
             None => None,
         };
-        Ok((ready, mask, digest(&bytes)))
+        Ok((ready, mask, sha256(&bytes)))
     }
 }
 

@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use super::extract::etag;
 use super::files::is_known;
 use super::problem::ApiError;
-use crate::server::store::hex;
+use crate::digest::hex;
 
 #[derive(Embed)]
 #[folder = "page"]

@@ -12,7 +12,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::App;
 use super::problem::ApiError;
-use crate::server::store::{hex, new_id};
+use crate::digest::hex;
+use crate::server::store::new_id;
 
 /// How long a client may send nothing of what it uploads.
 const PATIENCE: Duration = Duration::from_secs(60);

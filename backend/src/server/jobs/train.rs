@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::worker::{MEMORY, Stopped, Work};
 use super::{LOADING, TRAINED, bases, photos};
 use crate::base::BaseError;
-use crate::files::{WriteError, write_atomically};
+use crate::files::{WriteError, whole, write_atomically};
 use crate::train::{self, Options, Progress, RunInfo, TrainError};
 
 /// The shortest time between two sheets of what the model sees.
@@ -131,8 +131,7 @@ fn relocate(options: &Options) -> Result<(), Stopped> {
         return Ok(());
     }
     let mut info = RunInfo::load(&options.out).map_err(|error| failed(&error))?;
-    let absolute = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let (photos, base) = (absolute(&options.photos), absolute(&options.base));
+    let (photos, base) = (whole(&options.photos), whole(&options.base));
     if info.photos == photos && info.base == base {
         return Ok(());
     }

@@ -10,10 +10,10 @@ use bytes::Bytes;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as Key;
 use object_store::{GetOptions, GetResult, ObjectStore, ObjectStoreExt};
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::StoreError;
+use crate::digest::sha256;
 
 /// The folder of files in a project's.
 pub(super) const FOLDER: &str = "files";
@@ -21,16 +21,6 @@ pub(super) const FOLDER: &str = "files";
 /// The files of all projects.
 pub(crate) struct Blobs {
     store: LocalFileSystem,
-}
-
-/// SHA-256 of `bytes`, in hexadecimal.
-pub(crate) fn digest(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
-}
-
-/// `bytes` in hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn key(project: Uuid, file: &str) -> Key {
@@ -52,7 +42,7 @@ impl Blobs {
         bytes: Bytes,
         extension: &str,
     ) -> Result<String, StoreError> {
-        let file = format!("{}.{extension}", digest(&bytes));
+        let file = format!("{}.{extension}", sha256(&bytes));
         let key = key(project, &file);
         // What is there is whole, and the same.
         if self.store.head(&key).await.is_ok_and(|found| found.size == bytes.len() as u64) {

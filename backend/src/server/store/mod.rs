@@ -38,7 +38,7 @@ use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 use uuid::Uuid;
 
 pub(crate) use access::Grants;
-pub(crate) use blobs::{Blobs, digest, hex};
+pub(crate) use blobs::Blobs;
 pub(crate) use documents::Document;
 pub use error::StoreError;
 pub(crate) use error::is_full;

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::{FILES, MANIFEST, Manifest, Trained, check};
 use crate::dataset::decode::{MAX_BYTES, decode};
+use crate::digest::sha256;
 use crate::files::create_folder;
 use crate::server::Server;
 use crate::server::archive::Unpacker;
@@ -17,7 +18,7 @@ use crate::server::http::extract::name;
 use crate::server::http::problem::ApiError;
 use crate::server::jobs::TRAINED;
 use crate::server::media::{MediaError, Outline};
-use crate::server::store::{NewMask, StoreError, digest, new_id};
+use crate::server::store::{NewMask, StoreError, new_id};
 use crate::train::{RunInfo, START_FILE};
 
 /// The largest `project.json`, in bytes: that of a project with tens of thousands of images, each of which says what it was made with.
@@ -137,7 +138,7 @@ fn image(
     is_mask: bool,
 ) -> Result<(Vec<u8>, Option<Outline>), ApiError> {
     let bytes = zip.read(&format!("{FILES}/{file}"), MANIFEST, MAX_BYTES)?;
-    if !file.starts_with(&digest(&bytes)) {
+    if !file.starts_with(&sha256(&bytes)) {
         return Err(ApiError::bad_file(format!("{file} has other bytes than its name says; export anew")));
     }
     let decoded = decode(Path::new(file), &bytes).map_err(MediaError::from)?;
