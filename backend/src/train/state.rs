@@ -131,12 +131,12 @@ fn otherwise(before: &Recipe, now: &Recipe) -> String {
 
 /// The base that is not the one of the run, in words.
 fn other_base(before: &RunInfo, now: &RunInfo) -> String {
-    match () {
-        () if before.base != now.base => {
-            format!("the base model ({}, now {})", before.base.display(), now.base.display())
-        }
-        () if before.vae != now.vae => "the autoencoder".to_owned(),
-        () => "what the base model's files hold".to_owned(),
+    if before.base != now.base {
+        format!("the base model ({}, now {})", before.base.display(), now.base.display())
+    } else if before.vae != now.vae {
+        "the autoencoder".to_owned()
+    } else {
+        "what the base model's files hold".to_owned()
     }
 }
 
