@@ -1,4 +1,6 @@
-//! Numbers and times as people read them.
+//! Numbers, times and shapes as people read them.
+
+use mudi_domain::aspect::Aspect;
 
 /// A length of time: `12 s`, `3 min`, `2 h 5 min`, `4 days`.
 #[must_use]
@@ -52,6 +54,18 @@ pub fn sent(share: f64, seconds: f64) -> String {
 #[must_use]
 pub fn count(number: usize, one: &str) -> String {
     if number == 1 { format!("1 {one}") } else { format!("{number} {one}s") }
+}
+
+/// What pictures of these proportions are called: `Square 1:1`, `Landscape 3:2`.
+#[must_use]
+pub fn shape(aspect: Aspect) -> String {
+    let name = match aspect.ratio() {
+        ..1.0 => "Portrait",
+        ..=1.0 => "Square",
+        ..=2.0 => "Landscape",
+        _ => "Panorama",
+    };
+    format!("{name} {aspect}")
 }
 
 /// A file's name as the server takes names: of at most `most` characters, the last of which are its kind, and none of them a line break
@@ -118,6 +132,13 @@ mod tests {
         ] {
             assert_eq!(sent(share, seconds), text);
         }
+    }
+
+    #[test]
+    fn shapes_have_names() {
+        use Aspect::{Landscape, Panorama, Phone, Square, Wide};
+        let names = [Square, Landscape, Wide, Panorama, Phone].map(shape);
+        assert_eq!(names, ["Square 1:1", "Landscape 4:3", "Landscape 2:1", "Panorama 5:2", "Portrait 9:16"]);
     }
 
     #[test]

@@ -33,6 +33,50 @@ fn a_batch_holds_pictures_of_one_size() {
     }
 }
 
+/// Collages, layouts and pictures have the proportions that somebody asks for, in about as many pixels as the square has.
+#[test]
+fn pictures_are_landscapes_and_portraits_too() {
+    let shop = Workshop::new();
+    shop.toys();
+    let wide = ["--aspect", "16:9", "--regularization", "none"];
+    for method in ["cutmix", "mudi"] {
+        let further = ["--method", method, "--sample-every", "6", "--sample-prompts", "olis"];
+        ok(&refs(&shop.train(method, &[&wide[..], &further].concat())));
+    }
+    refused(&refs(&shop.train("none", &wide[..2])), &["`aspect`", "1:1", "`regularization`"]);
+    let (run, out, file) = (shop.path("mudi"), shop.path("out"), shop.path("layout.json"));
+    let wish = ["generate", "--run", &run, "--prompt", "olis and hta", "--steps", "1", "--count", "1"];
+    // Width and height of picture and canvas, and the proportions that the picture says its layout has.
+    let drawn = |further: &[&str]| {
+        ok(&[&wish[..], &["--quiet", "--out", &out], further].concat());
+        let [picture, canvas] =
+            ["0000.png", "0000.layout.png"].map(|name| shop.bytes(&format!("out/{name}")));
+        let size = |bytes: &[u8]| image::load_from_memory(bytes).expect("a picture").to_rgb8().dimensions();
+        assert_eq!(size(&picture), size(&canvas));
+        let text = String::from_utf8_lossy(&picture).into_owned();
+        let aspect = text.split("\"aspect\":\"").nth(1).and_then(|rest| rest.split('"').next());
+        (size(&picture), aspect.unwrap_or("1:1").to_owned())
+    };
+    let side = Base::load(&fixture("sdxl-tiny"), Precision::Single).expect("the base").resolution() as u32;
+    let random = ["--layout", "random"];
+    let ((width, height), aspect) = drawn(&random);
+    assert!(width > height && aspect == "16:9", "as in training: {width} x {height}, {aspect}");
+    assert!(width * height <= side * side && width * height > side * side / 2, "{width} x {height}");
+    assert_eq!(drawn(&[&random[..], &["--size", "1:1"]].concat()), ((side, side), "1:1".to_owned()));
+    let ((across, down), aspect) = drawn(&[&random[..], &["--size", "9:16"]].concat());
+    assert!(across < down && aspect == "9:16", "{across} x {down}, {aspect}");
+    assert_eq!(drawn(&[&random[..], &["--size", "64x48"]].concat()), ((64, 48), "4:3".to_owned()));
+    let layout = r#"{"version": 1, "aspect": "9:16", "subjects": [{"subject": "a", "x": 0.1, "y": 0.3, "width": 0.4}]}"#;
+    std::fs::write(&file, layout).expect("a layout");
+    let ((across, down), aspect) = drawn(&["--layout", &file]);
+    assert!(across < down && aspect == "9:16", "{across} x {down}, {aspect}");
+    assert_eq!(drawn(&["--layout", &file, "--size", "64x48"]), ((64, 48), "9:16".to_owned()));
+    for size in ["7:1", "0x64", "3:2:1"] {
+        let out = shop.path("none");
+        refused(&[&wish[..], &["--size", size, "--out", &out]].concat(), &[size, "1216x832", "16:9"]);
+    }
+}
+
 /// The loss of the only step of a run on `toys`, which is that of the base: nothing was learnt before it.
 fn first_loss(shop: &Workshop, toys: &str, run: &str, further: &[&str]) -> f64 {
     let out = shop.path(run);
@@ -130,7 +174,7 @@ fn a_start_is_shifted_where_the_layout_shows_somebody_and_nowhere_else() {
     let layout = Layout::from_json(corner).expect("a layout");
     let side = base.resolution();
     let (start, canvas, _) =
-        layout_start(&base, &cutouts, Placing::Fixed(&layout), side, 5).expect("a start");
+        layout_start(&base, &cutouts, Placing::Fixed(&layout), [side, side], 5).expect("a start");
     let [h, w] = base.latent_size(side, side).expect("its own size");
     let channels = base.vae.config.latent_channels;
     let mean = start.mean.expect("a mean");

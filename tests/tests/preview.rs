@@ -37,15 +37,15 @@ fn files() -> Files {
 }
 
 /// A red and a blue square on white, and their mask.
-fn layout(side: u32) -> (RgbImage, Vec<bool>) {
+fn layout(width: u32, height: u32) -> (RgbImage, Vec<bool>) {
     let inside = |x: u32, y: u32, left: u32| (left..left + 30).contains(&x) && (40..75).contains(&y);
-    let image = RgbImage::from_fn(side, side, |x, y| match (inside(x, y, 10), inside(x, y, 55)) {
+    let image = RgbImage::from_fn(width, height, |x, y| match (inside(x, y, 10), inside(x, y, 55)) {
         (true, _) => Rgb([200, 40, 40]),
         (_, true) => Rgb([40, 60, 200]),
         _ => Rgb([255; 3]),
     });
-    let covered = (0..side * side).map(|at| {
-        let (x, y) = (at % side, at / side);
+    let covered = (0..width * height).map(|at| {
+        let (x, y) = (at % width, at / width);
         inside(x, y, 10) || inside(x, y, 55)
     });
     (image, covered.collect())
@@ -80,19 +80,17 @@ fn painted<E: Readable>(engine: E, wish: &Wish) -> (Vec<u8>, usize) {
     (last, count)
 }
 
-#[test]
-fn both_engines_paint_what_the_server_makes() {
-    let base = Base::load(&pocket(), Precision::Single).expect("pocket");
-    let side = base.resolution();
-    let (image, covered) = layout(side as u32);
-    let [h, w] = base.latent_size(side, side).expect("its own size");
-    let reduction = side / h;
+/// A wish for a picture of this height and width that starts from a layout, and what the server makes of it.
+fn wished_and_made(base: &Base, [height, width]: [usize; 2]) -> (Wish, Vec<u8>) {
+    let (image, covered) = layout(width as u32, height as u32);
+    let [h, w] = base.latent_size(height, width).expect("a size of its own");
+    let reduction = height / h;
     // The share of each latent's pixels that is covered.
     let mask: Vec<f32> = (0..h * w)
         .map(|at| {
             let (top, left) = (at / w * reduction, at % w * reduction);
             let pixels = (0..reduction * reduction)
-                .filter(|at| covered[(top + at / reduction) * side + left + at % reduction]);
+                .filter(|at| covered[(top + at / reduction) * width + left + at % reduction]);
             pixels.count() as f32 / (reduction * reduction) as f32
         })
         .collect();
@@ -101,31 +99,46 @@ fn both_engines_paint_what_the_server_makes() {
     let mut mean = base.encode_images(&[&image]).expect("latents");
     mean.chunks_exact_mut(channels).zip(&mask).for_each(|(v, mask)| v.iter_mut().for_each(|v| *v *= mask));
     let start = Start { seed: SEED, mean: Some(mean), noise: None };
-    let settings = Settings { steps: STEPS, gamma: 1.5, ..Settings::for_base(&base) };
+    let size = [height, width];
+    let settings = Settings { size, steps: STEPS, gamma: 1.5, ..Settings::for_base(base) };
     let texts = base.encode_pair(PROMPT, NEGATIVE).expect("encoded texts");
-    let server = pictures(&base, &texts, &settings, &[start], |_| ()).expect("the server's picture");
+    let server = pictures(base, &texts, &settings, &[start], |_| ()).expect("the server's picture");
 
     let wish = Wish {
-        canvas: Some(Canvas { side, pixels: image.into_raw(), mask }),
+        canvas: Some(Canvas { width, height, pixels: image.into_raw(), mask }),
         gamma: 1.5,
         ..wish(PROMPT, NEGATIVE, STEPS)
     };
+    (wish, server[0].as_raw().clone())
+}
+
+#[test]
+fn both_engines_paint_what_the_server_makes() {
+    let base = Base::load(&pocket(), Precision::Single).expect("pocket");
+    let on_gpu = |storage: Storage, wish: &Wish| {
+        let gpu = finished(Gpu::start()).expect("a GPU, or an emulated one (on Debian: mesa-vulkan-drivers)");
+        let settings = GpuSettings { storage, ..GpuSettings::for_adapter(&gpu.adapter) };
+        painted(WgpuEngine::new(gpu, settings).expect("the adapter stores both"), wish).0
+    };
+    let (wish, server) = wished_and_made(&base, [base.resolution(); 2]);
     let (on_processor, steps) = painted(CandleEngine::cpu(), &wish);
     assert_eq!(steps, STEPS);
-    let processor = psnr(&on_processor, server[0].as_raw());
+    let processor = psnr(&on_processor, &server);
     assert!(processor > 50.0, "candle: {processor:.1} dB");
 
     for (storage, least) in [(Storage::Single, 45.0), (Storage::Half, 35.0)] {
-        let gpu = finished(Gpu::start()).expect("a GPU, or an emulated one (on Debian: mesa-vulkan-drivers)");
-        let settings = GpuSettings { storage, ..GpuSettings::for_adapter(&gpu.adapter) };
-        let engine = WgpuEngine::new(gpu, settings).expect("the adapter stores both");
-        let (on_gpu, _) = painted(engine, &wish);
-        let gpu = psnr(&on_gpu, server[0].as_raw());
+        let gpu = psnr(&on_gpu(storage, &wish), &server);
         assert!(gpu > least, "wgpu, {storage:?}: {gpu:.1} dB");
     }
     // Another seed is another picture.
     let (other, _) = painted(CandleEngine::cpu(), &Wish { seed: SEED + 1, ..wish });
-    assert!(psnr(&other, server[0].as_raw()) < 30.0);
+    assert!(psnr(&other, &server) < 30.0);
+    // A landscape.
+    let (wide, server) = wished_and_made(&base, [80, 112]);
+    let processor = psnr(&painted(CandleEngine::cpu(), &wide).0, &server);
+    assert!(processor > 50.0, "candle, 112 x 80: {processor:.1} dB");
+    let gpu = psnr(&on_gpu(Storage::Single, &wide), &server);
+    assert!(gpu > 45.0, "wgpu, 112 x 80: {gpu:.1} dB");
 }
 
 /// A text is no other in a browser: weights, brackets that are text, more tokens than an encoder reads at once, a negative prompt of
@@ -265,7 +278,11 @@ fn what_the_server_refuses_is_not_painted() {
 
     let side = painter.model().resolution();
     let mask = vec![1.0; (side / vae.reduction()).pow(2)];
-    let canvas = Canvas { side, pixels: layout(side as u32).0.into_raw(), mask };
+    let pixels = layout(side as u32, side as u32).0.into_raw();
+    let canvas = Canvas { width: side, height: side, pixels, mask };
+    let odd = Wish { canvas: Some(Canvas { width: side + 1, ..canvas.clone() }), ..wish(PROMPT, "", 2) };
+    let refusal = painter.begin(odd).err().expect("a refusal").to_string();
+    assert!(refusal.contains("97 x 96 pixels; multiples of"), "{refusal}");
     let wished = Wish { canvas: Some(canvas), gamma: 1.5, ..wish(PROMPT, "", 2) };
     let refusal = painter.begin(wished.clone()).err().expect("a refusal").to_string();
     assert!(refusal.contains("zero terminal SNR"), "{refusal}");

@@ -2,6 +2,7 @@
 
 mod error;
 mod prompts;
+mod sizes;
 mod source;
 mod tiles;
 mod vae;
@@ -18,6 +19,7 @@ use mudi_engine_candle::CandleEngine;
 use mudi_engine_candle::lora::{self, Attachment};
 use mudi_engine_candle::weights::Precision;
 pub use prompts::{EncodedPrompts, TextEncoders, TextStates, Texts, Tokens};
+pub use sizes::Sizes;
 pub use source::{Source, load_file, load_network, read_config};
 pub(crate) use source::{
     VELOCITY_FLAG, ZERO_SNR_FLAG, checkpoint_schedule, is_around_checkpoint, load_tokenizer, read_text,
@@ -133,17 +135,22 @@ impl Base {
         self.text.iter_mut().for_each(TextEncoders::detach);
     }
 
+    /// The sizes of its pictures.
+    #[must_use]
+    pub fn sizes(&self) -> Sizes {
+        Sizes::new(&self.unet.config, &self.vae.config)
+    }
+
     /// Side of the square pictures that it was trained on, in pixels.
     #[must_use]
     pub fn resolution(&self) -> usize {
-        let latent = self.unet.config.sample_size.unwrap_or(64);
-        latent * self.vae.config.reduction()
+        self.sizes().side
     }
 
-    /// Side of the square pictures that `recipe` teaches it, in pixels: the recipe's, or its own.
+    /// Height and width of the collages by which `recipe` teaches it, in pixels, and of the pictures that are then drawn.
     #[must_use]
-    pub fn side_for(&self, recipe: &Recipe) -> usize {
-        if recipe.resolution == 0 { self.resolution() } else { recipe.resolution as usize }
+    pub fn size_for(&self, recipe: &Recipe) -> [usize; 2] {
+        self.sizes().size_for(Some(recipe), None)
     }
 
     /// Height and width of latents for a picture.

@@ -115,9 +115,13 @@ impl<'a> Bench<'a> {
         }
         if !photos.exists() {
             let toys = toys(self.options, group, teaching.toys);
-            let size =
-                self.base.side_for(&recipe(group, self.options.steps, teaching.method, teaching.toys)) as u32;
-            let set = photo_set(&toys, teaching.naming, PHOTOS, self.options.pair_seed ^ group, size);
+            let size = self.base.sizes().side_for(Some(&recipe(
+                group,
+                self.options.steps,
+                teaching.method,
+                teaching.toys,
+            )));
+            let set = photo_set(&toys, teaching.naming, PHOTOS, self.options.pair_seed ^ group, size as u32);
             write_data_set(&photos, &toys, teaching.naming, &set)?;
         }
         let run = train::Options {
@@ -230,20 +234,16 @@ impl<'a> Bench<'a> {
     ) -> Result<Vec<RgbImage>, BenchmarkError> {
         // The method changes nothing in what is taken from it.
         let recipe = recipe(0, self.options.steps, Method::Mudi, dataset.subjects.len());
-        let side = self.base.side_for(&recipe);
-        let settings = Settings {
-            size: [side, side],
-            gamma,
-            interrupt: self.interrupt.clone(),
-            ..Settings::for_base(&self.base)
-        };
+        let size = self.base.size_for(&recipe);
+        let settings =
+            Settings { size, gamma, interrupt: self.interrupt.clone(), ..Settings::for_base(&self.base) };
         let cutouts = dataset.cutouts()?;
         let law = segmix::Options::from(&recipe);
         let (mut starts, mut layouts) = (Vec::new(), Vec::new());
         for &seed in seeds {
             let (start, layout) = if gamma > 0.0 {
                 let placing = Placing::Random(&law);
-                let (start, _, layout) = layout_start(&self.base, &cutouts, placing, side, seed)?;
+                let (start, _, layout) = layout_start(&self.base, &cutouts, placing, size, seed)?;
                 (start, Some(layout))
             } else {
                 (Start { seed, ..Start::default() }, None)

@@ -15,6 +15,7 @@ use mudi::plan;
 use mudi::plan::peak_memory;
 use mudi::train::{RunInfo, finished_lora};
 use mudi_diffusion::schedule::{Sampler, SamplerKind, mean_shifted_start};
+use mudi_domain::aspect::Aspect;
 use mudi_domain::metadata::FILE_NAME;
 use mudi_engine_candle::weights::Precision;
 
@@ -50,8 +51,9 @@ pub(super) struct Arguments {
     /// Strength of the layout: 2 suits two or three subjects, 3 more; 0 is plain sampling. By default what suits its subjects.
     #[arg(long, allow_negative_numbers = true)]
     gamma: Option<f32>,
-    /// Size in pixels, WIDTHxHEIGHT or one number for both [default: as in training, or the base's own].
-    #[arg(long, value_name = "SIZE", conflicts_with = "layout")]
+    /// Size in pixels, WIDTHxHEIGHT or one number for both, or width to height, as 3:2, in about as many pixels as otherwise [default: as the
+    /// layout or the training has it, or the base's own].
+    #[arg(long, value_name = "SIZE")]
     size: Option<Size>,
     /// Steps of the sampler.
     #[arg(long, default_value_t = 25, value_parser = steps())]
@@ -104,9 +106,14 @@ pub(super) struct Arguments {
     quiet: bool,
 }
 
-/// Height and width in pixels.
+/// How large pictures are.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Size([usize; 2]);
+enum Size {
+    /// Height and width in pixels.
+    Pixels([usize; 2]),
+    /// Proportions, in about as many pixels as otherwise.
+    Aspect(Aspect),
+}
 
 /// The longest side that is taken for a wish and not for a mistake.
 const LONGEST: usize = 8192;
@@ -115,11 +122,17 @@ impl FromStr for Size {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        if let Ok(aspect) = text.parse() {
+            return Ok(Self::Aspect(aspect));
+        }
         let (width, height) = text.split_once('x').unwrap_or((text, text));
         let side = |text: &str| text.parse().ok().filter(|side| (1..=LONGEST).contains(side));
         match (side(width), side(height)) {
-            (Some(width), Some(height)) => Ok(Self([height, width])),
-            _ => Err(format!("give 1024 or 1216x832 (width, height), each up to {LONGEST}")),
+            (Some(width), Some(height)) => Ok(Self::Pixels([height, width])),
+            _ => Err(format!(
+                "give 1024 or 1216x832 (width, height), each up to {LONGEST}, or one of {}",
+                Aspect::WORDS.join(", ")
+            )),
         }
     }
 }
@@ -144,14 +157,12 @@ fn precision_words() -> clap::builder::PossibleValuesParser {
 fn check(
     arguments: &Arguments,
     source: &Source,
-    size: Option<[usize; 2]>,
+    [height, width]: [usize; 2],
     gamma: f32,
 ) -> Result<(), Failure> {
     check_folder(&arguments.out)?;
     let multiple = source.vae_config()?.reduction();
-    if let Some([height, width]) =
-        size.filter(|sides| sides.iter().any(|side| !side.is_multiple_of(multiple)))
-    {
+    if !height.is_multiple_of(multiple) || !width.is_multiple_of(multiple) {
         return Err(BaseError::Size { width, height, multiple }.into());
     }
     let schedule = source.schedule()?;
@@ -187,15 +198,6 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Some(_) => Precision::Single,
         None => recipe.map_or(Precision::Single, |recipe| precision(recipe.precision)),
     };
-    let trained = recipe.map(|recipe| recipe.resolution as usize).filter(|&side| side > 0);
-    let size = arguments.size.map(|size| size.0).or(trained.map(|side| [side; 2]));
-    let job = plan::Job::Generate {
-        size,
-        tile: arguments.vae_tile,
-        count: BATCH.min(usize::try_from(arguments.count).unwrap_or(BATCH)),
-        lora: recipe,
-        precision,
-    };
     let vae = info.as_ref().and_then(|info| info.vae.clone());
     let source = arguments.changes.source(&folder, vae)?.on(arguments.device.engine(precision)?);
     let available = || arguments.device.free_memory();
@@ -212,6 +214,18 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         return Err(format!("{out}: {whose}; name another folder for pictures as --out").into());
     }
     let stage = Stage::load(arguments, info.as_ref())?;
+    let size = match arguments.size {
+        Some(Size::Pixels(size)) => size,
+        Some(Size::Aspect(aspect)) => source.sizes()?.size_for(recipe, Some(aspect)),
+        None => source.sizes()?.size_for(recipe, stage.as_ref().and_then(Stage::aspect)),
+    };
+    let job = plan::Job::Generate {
+        size: Some(size),
+        tile: arguments.vae_tile,
+        count: BATCH.min(usize::try_from(arguments.count).unwrap_or(BATCH)),
+        lora: recipe,
+        precision,
+    };
     let gamma = arguments.gamma.unwrap_or(stage.as_ref().map_or(0.0, Stage::suited_gamma));
     check(arguments, &source, size, gamma)?;
     let noise = noise(&source, arguments, size)?;
@@ -226,7 +240,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     )?;
     base.vae.tile = arguments.vae_tile;
     let negative = arguments.negative.as_deref().unwrap_or(base.negative_prompt);
-    let mut settings = Settings {
+    let settings = Settings {
+        size,
         steps: arguments.steps,
         guidance: arguments.guidance,
         sampler: arguments.sampler,
@@ -235,8 +250,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         lora_scale: arguments.lora_scale,
         ..Settings::for_base(&base)
     };
-    settings.size = size.unwrap_or(settings.size);
-    let mut starter = Starter::new(&base, stage, settings.size[0], arguments.seed, noise);
+    let mut starter = Starter::new(&base, stage, size, arguments.seed, noise);
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
     let begin = Instant::now();
     let count = arguments.count;

@@ -61,9 +61,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             let how = if gradient_checkpointing { "with" } else { "without" };
             add(format!("train, {how} gradient checkpointing"), Job::Train(&recipe))?;
         }
-        let size = Some(recipe.resolution as usize).filter(|&side| side > 0).map(|side| [side; 2]);
         let generate = Job::Generate {
-            size,
+            size: Some(base.sizes()?.size_for(Some(&recipe), None)),
             tile: Some(recipe.vae_tile as usize).filter(|&tile| tile > 0),
             count: usize::from(arguments.count),
             lora: Some(&recipe),

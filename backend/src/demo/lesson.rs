@@ -108,7 +108,7 @@ impl Lesson<'_> {
         for &seed in &seeds {
             if method == Method::Mudi {
                 let (start, canvas, _) =
-                    layout_start(base, &cutouts, Placing::Random(&law), settings.size[0], seed)?;
+                    layout_start(base, &cutouts, Placing::Random(&law), settings.size, seed)?;
                 starts.push(start);
                 layouts.push(canvas);
             } else {

@@ -2,6 +2,7 @@
 
 use image::RgbImage;
 use indexmap::IndexMap;
+use mudi_domain::aspect::Aspect;
 use mudi_domain::cutout::Cutout;
 use mudi_domain::layout::Layout;
 use mudi_domain::rng;
@@ -32,7 +33,8 @@ pub enum Placing<'a> {
     Random(&'a Options),
 }
 
-/// A start shifted towards a layout of the subjects; a random one is of this seed. Also returns the canvas.
+/// A start shifted towards a layout of the subjects, for a picture of this height and width in pixels; a random layout is of this seed. Also
+/// returns the canvas.
 ///
 /// # Errors
 /// A layout that names unknown subjects or cannot be drawn; engine errors.
@@ -40,20 +42,21 @@ pub fn layout_start(
     base: &Base,
     cutouts: &IndexMap<SubjectId, Vec<Cutout>>,
     placing: Placing<'_>,
-    size: usize,
+    [height, width]: [usize; 2],
     seed: u64,
 ) -> Result<(Start, RgbImage, Layout), GenerateError> {
     let drawn;
     let layout = match placing {
         Placing::Fixed(layout) => layout,
         Placing::Random(law) => {
-            drawn = random_layout(cutouts, law, seed)?;
+            drawn = random_layout(cutouts, Aspect::nearest(width, height), law, seed)?;
             &drawn
         }
     };
-    let collage =
-        layout.render(size as u32, |subject, photo| cutouts.get(subject)?.get(photo.unwrap_or(0)))?;
-    let [h, w] = base.latent_size(size, size)?;
+    let collage = layout.render((width as u32, height as u32), |subject, photo| {
+        cutouts.get(subject)?.get(photo.unwrap_or(0))
+    })?;
+    let [h, w] = base.latent_size(height, width)?;
     let mask = collage.union.to_latent(w as u32, h as u32);
     let mut mean = base.encode_images(&[&collage.image])?;
     let channels = base.vae.config.latent_channels;
@@ -66,6 +69,7 @@ pub fn layout_start(
 /// A random photo of each subject, placed at random.
 fn random_layout(
     cutouts: &IndexMap<SubjectId, Vec<Cutout>>,
+    aspect: Aspect,
     law: &Options,
     seed: u64,
 ) -> Result<Layout, GenerateError> {
@@ -80,5 +84,5 @@ fn random_layout(
             (shape, Some(photo))
         })
         .collect();
-    Ok(Layout::random(&mut stream, &items, law)?)
+    Ok(Layout::random(&mut stream, &items, aspect, law)?)
 }

@@ -69,10 +69,9 @@ impl Drawing<'_> {
     /// once.
     fn load(&self) -> Result<(Base, Vec<Texts>, usize), ImproveError> {
         let held = precision(self.recipe.precision);
-        let side = (self.recipe.resolution > 0).then_some([self.recipe.resolution as usize; 2]);
+        let size = Some(self.source.sizes()?.size_for(Some(self.recipe), None));
         let tile = Some(self.recipe.vae_tile as usize).filter(|&tile| tile > 0);
-        let job =
-            |count| plan::Job::Generate { size: side, tile, count, lora: Some(self.recipe), precision: held };
+        let job = |count| plan::Job::Generate { size, tile, count, lora: Some(self.recipe), precision: held };
         let available = self.options.memory.or_else(|| self.options.device.free_memory());
         let mut together = TOGETHER;
         loop {
@@ -108,10 +107,10 @@ impl Drawing<'_> {
         texts: &Texts,
         numbers: &[u64],
     ) -> Result<(), ImproveError> {
-        let side = base.side_for(self.recipe);
+        let size = base.size_for(self.recipe);
         let gamma = self.gamma;
         let settings = Settings {
-            size: [side, side],
+            size,
             gamma,
             guidance: self.options.guidance,
             interrupt: self.options.interrupt.clone(),
@@ -126,13 +125,13 @@ impl Drawing<'_> {
                 starts.push(Start { seed, ..Start::default() });
                 layouts.push(None);
             } else {
-                let (start, _, layout) = layout_start(base, cutouts, Placing::Random(&law), side, seed)?;
+                let (start, _, layout) = layout_start(base, cutouts, Placing::Random(&law), size, seed)?;
                 starts.push(start);
                 layouts.push(Some(layout));
             }
         }
         let latents = sample(base, texts, &settings, &starts, |_| {})?;
-        let images = base.decode_latents(&latents, base.latent_size(side, side)?)?;
+        let images = base.decode_latents(&latents, base.latent_size(size[0], size[1])?)?;
         let each = latents.chunks_exact(latents.len() / starts.len());
         let name = base.path.file_name().unwrap_or_default().to_string_lossy();
         for ((((&number, start), layout), image), latent) in

@@ -11,7 +11,7 @@ use mudi_preview::FILES;
 
 use super::jobs::bases;
 use super::stamps::Stamp;
-use crate::base::{BaseError, Source, read_config};
+use crate::base::{BaseError, Sizes, Source, read_config};
 use crate::models::{ModelsError, digest};
 use crate::plan;
 
@@ -27,7 +27,7 @@ pub(crate) struct Preview {
 /// A model's files as they were when they were looked at.
 pub(crate) struct Known {
     pub(crate) name: String,
-    pub(crate) side: usize,
+    pub(crate) sizes: Sizes,
     pub(crate) reduction: usize,
     pub(crate) negative: &'static str,
     /// What browsers load.
@@ -96,7 +96,7 @@ impl Known {
     fn read(name: &str, folder: &Path, stamps: Vec<Stamp>) -> Result<Self, PreviewError> {
         let unet: UNetConfig = read_config(&folder.join("unet"))?;
         let vae: VaeConfig = read_config(&folder.join("vae"))?;
-        let reduction = vae.reduction();
+        let (reduction, sizes) = (vae.reduction(), Sizes::new(&unet, &vae));
         let mut files = Vec::new();
         let mut paths = BTreeMap::new();
         for stamp in &stamps {
@@ -111,11 +111,10 @@ impl Known {
         if plan::tiny(folder)?.is_some() {
             files.retain(|file| !file.name.starts_with("vae/"));
         }
-        let side = unet.sample_size.unwrap_or(64) * reduction;
         let negative = Source::open(folder)?.negative_prompt()?;
         Ok(Self {
             name: name.to_owned(),
-            side,
+            sizes,
             reduction,
             negative,
             files,

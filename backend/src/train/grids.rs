@@ -19,7 +19,7 @@ pub(super) fn write_samples(
     let recipe = &options.recipe;
     let settings = Settings {
         guidance: 5.0,
-        size: [base.side_for(recipe); 2],
+        size: base.size_for(recipe),
         interrupt: options.interrupt.clone(),
         ..Settings::for_base(base)
     };

@@ -4,7 +4,6 @@
 //! the step, and a checkpoint holds the factors and the optimizer. A run that resumes gives the bytes of one that never
 //! stopped.
 
-mod buckets;
 mod captions;
 mod checks;
 mod error;

@@ -35,10 +35,8 @@ pub(super) fn make(
     if recipe.regularization != Regularization::Prior {
         return Ok(Vec::new());
     }
-    let mut settings = Settings { interrupt: interrupt.clone(), ..Settings::for_base(base) };
-    if recipe.resolution != 0 {
-        settings.size = [recipe.resolution as usize; 2];
-    }
+    let size = [base.sizes().side_for(Some(recipe)); 2];
+    let settings = Settings { size, interrupt: interrupt.clone(), ..Settings::for_base(base) };
     let count = u64::from(recipe.prior_images);
     let together = together(recipe);
     let mut kept = folder.priors();

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use image::RgbImage;
+use mudi_domain::aspect::bucket;
 use mudi_domain::collage::Collage;
 use mudi_domain::cutout::Cutout;
 use mudi_domain::prompt;
@@ -15,7 +16,6 @@ use mudi_engine_candle::part_of;
 use rand::Rng;
 use rand::seq::index;
 
-use super::buckets::bucket;
 use super::captions::Captions;
 use super::further::OwnPicture;
 use super::{TrainError, TrainingPicture};
@@ -57,7 +57,8 @@ pub(super) struct Samples {
     own: Vec<Shown>,
     priors: Vec<Prior>,
     captions: Arc<Captions>,
-    size: usize,
+    /// Height and width of collages, and of pictures of its own, in pixels.
+    canvas: [usize; 2],
 }
 
 /// A picture that a sample shows, with its caption.
@@ -73,12 +74,12 @@ struct Shown {
 
 impl Shown {
     /// All of a picture.
-    fn whole(picture: OwnPicture, channels: usize, size: usize) -> Self {
+    fn whole(picture: OwnPicture, channels: usize, size: [usize; 2]) -> Self {
         let OwnPicture { image, caption, latent, .. } = picture;
         Self {
             counts: vec![1.0; latent.len() / channels],
             latent,
-            size: [size, size],
+            size,
             picture: TrainingPicture { image, caption, is_collage: false },
         }
     }
@@ -140,11 +141,11 @@ impl Samples {
         priors: Vec<Prior>,
         captions: Arc<Captions>,
     ) -> Result<Self, TrainError> {
-        let size = base.side_for(recipe);
+        let (side, canvas) = (base.sizes().side_for(Some(recipe)), base.size_for(recipe));
         let channels = base.vae.config.latent_channels;
-        let [h, w] = base.latent_size(size, size)?;
+        let [h, w] = base.latent_size(canvas[0], canvas[1])?;
         if let Some(other) = own.iter().find(|picture| picture.latent.len() != h * w * channels) {
-            let reason = format!("it is not of the run's size, {size} pixels");
+            let reason = format!("it is not of the run's size, {} x {} pixels", canvas[1], canvas[0]);
             return Err(TrainError::Read { path: other.path.clone(), reason });
         }
         let mut subjects = Vec::new();
@@ -155,11 +156,10 @@ impl Samples {
             let mut photos = Vec::new();
             for photo in data.photos {
                 let [height, width] = if recipe.aspect_buckets {
-                    let multiple = base.vae.config.reduction() * base.unet.config.reduction();
                     let (width, height) = photo.image.dimensions();
-                    bucket(size, multiple, [width as usize, height as usize])
+                    bucket(side, base.sizes().multiple, [width as usize, height as usize])
                 } else {
-                    [size, size]
+                    [side, side]
                 };
                 let framed = photo.framed([width as u32, height as u32]);
                 let [h, w] = base.latent_size(height, width)?;
@@ -176,8 +176,8 @@ impl Samples {
             }
             subjects.push(SubjectSamples { subject: data.subject, photos });
         }
-        let own = own.into_iter().map(|picture| Shown::whole(picture, channels, size)).collect();
-        Ok(Self { base, recipe: recipe.clone(), subjects, own, priors, captions, size })
+        let own = own.into_iter().map(|picture| Shown::whole(picture, channels, canvas)).collect();
+        Ok(Self { base, recipe: recipe.clone(), subjects, own, priors, captions, canvas })
     }
 
     /// A subject drawn uniformly, one of its photos, and what the sample shows of it: the photo, or a collage with
@@ -187,8 +187,8 @@ impl Samples {
         if !self.own.is_empty() {
             return Ok(pick(stream, &self.own).clone());
         }
-        // Collages are squares.
-        if let Some(size) = size.filter(|size| *size != [self.size; 2])
+        // All collages have one size.
+        if let Some(size) = size.filter(|size| *size != self.canvas)
             && let Some(photo) = self.of_size(stream, size)
         {
             return Ok(Shown::photo(photo));
@@ -204,14 +204,15 @@ impl Samples {
             if let Some(photo) = fitting {
                 return Ok(Shown::photo(photo));
             }
-            // No photo is a square, so the batch has begun with a collage, and goes on with another.
+            // No photo is of the collages' size, so the batch has begun with a collage, and goes on with another.
         }
         let mut shown = vec![(first, photo)];
         for index in self.company(stream, first) {
             shown.push((index, pick(stream, &self.subjects[index].photos)));
         }
         let id = |index: usize| self.subjects[index].subject.id().clone();
-        let size = self.size as u32;
+        let [height, width] = self.canvas;
+        let size = (width as u32, height as u32);
         let collage: Collage = if self.recipe.method == Method::Cutmix {
             let [one, other] = [0, 1].map(|at| (id(shown[at].0), &shown[at].1.image));
             cutmix::compose(stream, size, [one, other])?
@@ -224,13 +225,13 @@ impl Samples {
         // Nothing is drawn where there are none, as in runs of earlier recipes.
         let articles = self.recipe.articles > 0.0 && stream.random_bool(self.recipe.articles);
         let caption = if articles { prompt::collage_with_articles(&names) } else { prompt::collage(&names) };
-        let [h, w] = self.base.latent_size(self.size, self.size)?;
+        let [h, w] = self.base.latent_size(height, width)?;
         let floor = self.recipe.loss_mask_floor as f32;
         let mask = collage.union.to_latent(w as u32, h as u32);
         Ok(Shown {
             latent: self.base.encode_images(&[&collage.image])?,
             counts: mask.into_iter().map(|covered| covered * (1.0 - floor) + floor).collect(),
-            size: [self.size, self.size],
+            size: self.canvas,
             picture: TrainingPicture { image: collage.image, caption, is_collage: true },
         })
     }
@@ -284,7 +285,7 @@ impl Samples {
             tokens: None,
             weights: Vec::new(),
             samples: count,
-            size: [self.size, self.size],
+            size: self.canvas,
             pictures: Vec::with_capacity(count),
         };
         for at in 0..total {

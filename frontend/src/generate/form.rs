@@ -5,6 +5,7 @@ use leptos::prelude::*;
 use leptos::task::spawn_local;
 use leptos_router::components::A;
 use mudi_domain::api::{Job, Stored};
+use mudi_domain::aspect::Aspect;
 use mudi_domain::layout::Layout;
 use mudi_domain::prompt;
 use uuid::Uuid;
@@ -15,7 +16,7 @@ use crate::api;
 use crate::frame::the_project;
 use crate::photos;
 use crate::text;
-use crate::widgets::{Icon, Sign};
+use crate::widgets::{Icon, Sign, choice, option, shapes};
 
 const SAMPLERS: [&str; 4] = ["euler", "ddim", "euler-ancestral", "dpmpp-2m"];
 
@@ -84,6 +85,7 @@ pub(super) fn Form(offer: Offer, wish: Wish, asked: Callback<Job>) -> impl IntoV
             {models(offer, wish)} <StartField layouts subjects wish />
             <div class="columns">
                 <SeedField wish />
+                {shape(wish)}
                 <Number id="count" label="Pictures" least=1.0 most=64.0 step="1" value=Signal::derive(move || f64::from(wish.count.get())) set=Callback::new(move |n: f64| wish.count.set(n as u32)) />
             </div>
             <Details wish />
@@ -105,14 +107,11 @@ fn models(offer: StoredValue<Offer>, wish: Wish) -> impl IntoView {
         let bases = offer.bases.iter().map(|base| &base.name);
         runs.chain(bases.map(|name| (format!("base:{name}"), format!("{name} alone, untrained")))).collect()
     });
-    let value = move || match wish.run.get() {
+    let value = Signal::derive(move || match wish.run.get() {
         Some(run) => run.to_string(),
         None => format!("base:{}", wish.base.get()),
-    };
-    let option = move |(key, name): (String, String)| {
-        let own = key.clone();
-        view! { <option value=key prop:selected=move || value() == own>{name}</option> }
-    };
+    });
+    let option = move |(key, name): (String, String)| option(value, &key, name);
     let missing = Memo::new(move |_| offer.with_value(|offer| offer.missing(wish)));
     let choose = move |event: web_sys::Event| {
         let key = event_target_value(&event);
@@ -166,12 +165,12 @@ fn StartField(
     wish: Wish,
 ) -> impl IntoView {
     let the = the_project();
-    let key = move || match wish.start.get() {
+    let key = Signal::derive(move || match wish.start.get() {
         Start::Noise => "noise".to_owned(),
         Start::Random => "random".to_owned(),
         Start::Saved(id) => id.to_string(),
         Start::Own(_) => "own".to_owned(),
-    };
+    });
     let sizes: Vec<(Uuid, usize)> =
         layouts.iter().map(|layout| (layout.id, layout.value.subjects.len())).collect();
     let in_layout = move |start: &Start| match start {
@@ -192,13 +191,10 @@ fn StartField(
             wish.start_from(start, &in_layout);
         }
     };
-    let option = move |value: String, name: String| {
-        let own = value.clone();
-        view! { <option value=value prop:selected=move || key() == own>{name}</option> }
-    };
+    let option = move |value: &str, name: &str| option(key, value, name.to_owned());
     let saved = layouts
         .into_iter()
-        .map(|layout| option(layout.id.to_string(), format!("Layout “{}”", layout.name)))
+        .map(|layout| option(&layout.id.to_string(), &format!("Layout “{}”", layout.name)))
         .collect_view();
     let with_layout = move || wish.run.get().is_some() && wish.start.get() != Start::Noise;
     view! {
@@ -206,9 +202,9 @@ fn StartField(
         <div class="field" hidden=move || wish.run.get().is_none() && matches!(wish.start.get(), Start::Noise | Start::Random)>
             <label for="start">"Where the subjects go"</label>
             <select id="start" on:change=choose>
-                {option("noise".to_owned(), "Wherever the model puts them".to_owned())}
-                {option("random".to_owned(), "A random layout for each picture".to_owned())} {saved}
-                {move || matches!(wish.start.get(), Start::Own(_)).then(|| option("own".to_owned(), "The layout of that picture".to_owned()))}
+                {option("noise", "Wherever the model puts them")}
+                {option("random", "A random layout for each picture")} {saved}
+                {move || matches!(wish.start.get(), Start::Own(_)).then(|| option("own", "The layout of that picture"))}
             </select>
             <p class="help">
                 "A layout keeps the subjects apart from the first step. "
@@ -267,6 +263,14 @@ fn SeedField(wish: Wish) -> impl IntoView {
     }
 }
 
+/// Width to height.
+fn shape(wish: Wish) -> AnyView {
+    let now = Signal::derive(move || wish.aspect.get().map_or("", Aspect::word).to_owned());
+    let mut options = vec![option(now, "", "As the layout or the run has it".to_owned())];
+    options.extend(shapes(now));
+    choice("shape", "Shape", options, Callback::new(move |word: String| wish.aspect.set(word.parse().ok())))
+}
+
 /// A number with its range.
 #[component]
 fn Number(
@@ -304,7 +308,8 @@ fn Number(
 #[component]
 fn Details(wish: Wish) -> impl IntoView {
     let rounded = |value: f32| f64::from((value * 100.0).round()) / 100.0;
-    let sampler = move |name: &'static str| view! { <option value=name selected=move || wish.sampler.get() == name>{name}</option> };
+    let samplers = SAMPLERS.map(|name| option(wish.sampler.into(), name, name.to_owned())).into();
+    let sampler = choice("sampler", "Sampler", samplers, Callback::new(move |name| wish.sampler.set(name)));
     view! {
         <details>
             <summary>"Steps, guidance, sampler"</summary>
@@ -330,12 +335,7 @@ fn Details(wish: Wish) -> impl IntoView {
                         value=Signal::derive(move || rounded(wish.scale.get()))
                         set=Callback::new(move |n: f64| wish.scale.set(n as f32))
                     />
-                    <div class="field">
-                        <label for="sampler">"Sampler"</label>
-                        <select id="sampler" on:change=move |event| wish.sampler.set(event_target_value(&event))>
-                            {SAMPLERS.into_iter().map(sampler).collect_view()}
-                        </select>
-                    </div>
+                    {sampler}
                 </div>
                 <label class="check">
                     <input

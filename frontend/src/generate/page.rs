@@ -99,6 +99,7 @@ pub(crate) fn Generate() -> impl IntoView {
         }
         if let Some(layout) = offer.layouts.iter().find(|known| Some(known.id) == layout) {
             wish.start.set(Start::Saved(layout.id));
+            wish.aspect.set(None);
             wish.gamma.set(gamma.unwrap_or(suited_gamma(layout.value.subjects.len())));
         }
         // Loaded again, the page shows what was chosen since.

@@ -111,7 +111,10 @@ pub(super) fn Viewer(image: Image, wish: Wish, pictures: Pictures, close: Callba
                         })}
                 </div>
                 {score}
-                <dl class="facts">{rows}</dl>
+                <dl class="facts">
+                    {rows} <dt>"size"</dt>
+                    <dd>{format!("{} × {}", image.width, image.height)}</dd>
+                </dl>
                 {canvas}
             </div>
         </div>

@@ -2,6 +2,7 @@
 
 use leptos::prelude::*;
 use mudi_domain::api::{Image, LayoutChoice, NewImages};
+use mudi_domain::aspect::Aspect;
 use mudi_domain::layout::{Layout, suited_gamma};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -52,6 +53,8 @@ pub(super) struct Wish {
     pub(super) prompt: RwSignal<String>,
     pub(super) negative: RwSignal<String>,
     pub(super) start: RwSignal<Start>,
+    /// None: as the layout or the run has it.
+    pub(super) aspect: RwSignal<Option<Aspect>>,
     pub(super) gamma: RwSignal<f32>,
     pub(super) steps: RwSignal<u32>,
     pub(super) guidance: RwSignal<f32>,
@@ -75,6 +78,7 @@ impl Wish {
             prompt: RwSignal::new(String::new()),
             negative: RwSignal::new(String::new()),
             start: RwSignal::new(Start::Noise),
+            aspect: RwSignal::new(None),
             gamma: RwSignal::new(2.0),
             steps: RwSignal::new(default.steps),
             guidance: RwSignal::new(default.guidance),
@@ -162,6 +166,7 @@ impl Wish {
                 Start::Random => LayoutChoice::Random,
                 Start::Own(layout) => LayoutChoice::Fixed(layout),
             },
+            aspect: self.aspect.get(),
             gamma: Some(self.gamma.get()),
             steps: self.steps.get(),
             guidance: self.guidance.get(),
@@ -198,6 +203,7 @@ impl Wish {
             (None, LayoutChoice::Random) => Start::Random,
             (None, LayoutChoice::Fixed(layout)) => Start::Own(layout),
         });
+        self.aspect.set(kept.aspect);
         self.gamma.set(kept.gamma.unwrap_or(2.0));
         self.steps.set(kept.steps);
         self.guidance.set(kept.guidance);
@@ -239,8 +245,14 @@ impl Wish {
         // These are written only where they are not as usual.
         self.karras.set(Some(image.parameters["karras"] == true));
         self.scale.set(number("lora_scale").map_or(1.0, |scale| scale as f32));
+        let shape = Aspect::nearest(image.width as usize, image.height as usize);
+        self.aspect.set(Some(shape));
         match serde_json::from_value::<Layout>(image.parameters["layout"].clone()) {
             Ok(layout) => {
+                // Another layout brings its own shape again.
+                if layout.aspect == shape {
+                    self.aspect.set(None);
+                }
                 let suited = suited_gamma(layout.subjects.len());
                 self.start.set(Start::Own(layout));
                 self.gamma.set(number("gamma").map_or(suited, |gamma| gamma as f32));

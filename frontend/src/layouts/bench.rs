@@ -1,6 +1,7 @@
 //! The designer on the page: passing messages to it from anywhere.
 
 use leptos::prelude::*;
+use mudi_domain::aspect::Aspect;
 use mudi_domain::layout::{Layout, Placement};
 use mudi_domain::segmix::Options;
 use mudi_editor::layout::{Designer, Message};
@@ -12,6 +13,7 @@ use crate::browser;
 /// What the page beside the canvas shows.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Shown {
+    pub(super) aspect: Aspect,
     pub(super) placements: Vec<Placement>,
     pub(super) chosen: Vec<usize>,
     pub(super) undo: bool,
@@ -24,6 +26,7 @@ impl Shown {
     fn of(designer: &Designer) -> Self {
         let (undo, redo) = designer.can();
         Self {
+            aspect: designer.aspect(),
             placements: designer.placements().to_vec(),
             chosen: designer.chosen().iter().copied().collect(),
             undo,
@@ -56,6 +59,11 @@ impl Bench {
             shown,
             cutouts,
         }
+    }
+
+    /// The canvas's proportions.
+    pub(super) fn aspect(self) -> Aspect {
+        self.shown.with(|shown| shown.aspect)
     }
 
     /// Gives it a canvas.

@@ -49,7 +49,7 @@ async fn open(project: &str, wanted: &str) -> Answer<Opened> {
     saves::arrived(&path).await;
     let stored = api::get(&path).await?;
     let (subjects, sources) = sources(project).await?;
-    Ok((subjects, sources, stored, law(project).await))
+    Ok((subjects, sources, stored, law(project).await.0))
 }
 
 #[component]
@@ -127,7 +127,7 @@ fn Designing(
             <aside class="editor-side layout-side" aria-label="Settings">
                 <Pieces bench />
                 {the.allows(Access::Player).then(|| view! { <LivePreview bench project=the.path_now("") strength /> })}
-                <Exact bench size strength />
+                <Exact bench side=size strength />
             </aside>
             {may_edit.then(|| view! { <Choices bench keeping /> })}
             <Dialog open=help title="Keys" wide=true>

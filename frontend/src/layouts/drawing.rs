@@ -6,7 +6,7 @@ use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement};
 
 use super::cutouts::Cutouts;
 
-/// What is shown around the canvas on each side, in canvases: subjects may reach beyond it.
+/// What is shown around the canvas on each side, in its heights: subjects may reach beyond it.
 pub(super) const AROUND: f64 = 0.12;
 /// The radius of a handle, in CSS pixels.
 const HANDLE: f64 = 7.0;
@@ -18,38 +18,44 @@ const GUIDE: &str = "#e0218a";
 /// What draws.
 pub(super) struct Drawing {
     context: CanvasRenderingContext2d,
-    /// The element's side, in CSS pixels.
-    side: f64,
+    /// CSS pixels of the canvas's height.
+    unit: f64,
     density: f64,
+}
+
+/// Width and height of the element, in heights of a canvas that is so many times as wide as high.
+pub(super) fn extent(ratio: f64) -> Point {
+    (ratio + 2.0 * AROUND, 1.0 + 2.0 * AROUND)
 }
 
 impl Drawing {
     pub(super) fn new(context: CanvasRenderingContext2d) -> Self {
-        Self { context, side: 1.0, density: 1.0 }
+        Self { context, unit: 1.0, density: 1.0 }
     }
 
-    /// The element has that side now, in CSS pixels.
-    pub(super) fn resize(&mut self, side: f64, density: f64) {
-        (self.side, self.density) = (side, density);
+    /// The element is as large as has a place in so many CSS pixels, for a canvas that is `ratio` times as wide as high.
+    pub(super) fn resize(&mut self, (width, height): Point, ratio: f64, density: f64) {
+        let (across, down) = extent(ratio);
+        (self.unit, self.density) = ((width / across).min(height / down), density);
         if let Some(canvas) = self.context.canvas() {
-            let pixels = (side * density).round() as u32;
-            canvas.set_width(pixels);
-            canvas.set_height(pixels);
+            let pixels = |length: f64| (length * self.unit * density).round() as u32;
+            canvas.set_width(pixels(across));
+            canvas.set_height(pixels(down));
         }
     }
 
-    /// CSS pixels of a canvas's side.
+    /// CSS pixels of the canvas's height.
     pub(super) fn unit(&self) -> f64 {
-        self.side / (1.0 + 2.0 * AROUND)
+        self.unit
     }
 
     /// The place on the canvas that lies at a place of the element, in CSS pixels.
     pub(super) fn place(&self, (x, y): Point) -> Point {
-        (x / self.unit() - AROUND, y / self.unit() - AROUND)
+        (x / self.unit - AROUND, y / self.unit - AROUND)
     }
 
     fn at(&self, (x, y): Point) -> Point {
-        ((x + AROUND) * self.unit(), (y + AROUND) * self.unit())
+        ((x + AROUND) * self.unit, (y + AROUND) * self.unit)
     }
 
     /// Draws everything.
@@ -57,7 +63,8 @@ impl Drawing {
     /// # Errors
     /// Where the browser cannot.
     pub(super) fn paint(&self, designer: &Designer, cutouts: Cutouts) -> Result<(), JsValue> {
-        let (context, unit) = (&self.context, self.unit());
+        let context = &self.context;
+        let (width, height) = (designer.aspect().ratio() * self.unit, self.unit);
         let canvas: HtmlCanvasElement = context.canvas().ok_or(JsValue::NULL)?;
         context.set_transform(1.0, 0.0, 0.0, 1.0, 0.0, 0.0)?;
         context.clear_rect(0.0, 0.0, f64::from(canvas.width()), f64::from(canvas.height()));
@@ -68,10 +75,10 @@ impl Drawing {
         self.paint_subjects(designer, cutouts)?;
         context.set_global_alpha(1.0);
         context.set_fill_style_str("#ffffff");
-        context.fill_rect(left, top, unit, unit);
+        context.fill_rect(left, top, width, height);
         context.save();
         context.begin_path();
-        context.rect(left, top, unit, unit);
+        context.rect(left, top, width, height);
         context.clip();
         self.paint_subjects(designer, cutouts)?;
         context.restore();
@@ -83,7 +90,7 @@ impl Drawing {
     }
 
     fn paint_subjects(&self, designer: &Designer, cutouts: Cutouts) -> Result<(), JsValue> {
-        let (context, unit) = (&self.context, self.unit());
+        let (context, unit) = (&self.context, self.unit);
         let placements = designer.placements();
         let mut stack: Vec<usize> = (0..placements.len()).collect();
         stack.sort_by_key(|&index| placements[index].z);
@@ -116,8 +123,11 @@ impl Drawing {
         context.set_stroke_style_str(GUIDE);
         context.set_line_width(1.5);
         for guide in designer.guides() {
-            let end = |along: f64| if guide.axis == 0 { (guide.at, along) } else { (along, guide.at) };
-            let (from, to) = (self.at(end(-AROUND)), self.at(end(1.0 + AROUND)));
+            let (across, down) = extent(designer.aspect().ratio());
+            let [from, to] = [0.0, 1.0].map(|end| match guide.axis {
+                0 => self.at((guide.at, end * down - AROUND)),
+                _ => self.at((end * across - AROUND, guide.at)),
+            });
             context.begin_path();
             context.move_to(from.0, from.1);
             context.line_to(to.0, to.1);

@@ -10,7 +10,8 @@ use wasm_bindgen::closure::Closure;
 use web_sys::{KeyboardEvent, PointerEvent, ResizeObserver};
 
 use super::bench::Bench;
-use super::drawing::Drawing;
+use super::drawing::{Drawing, extent};
+use super::exact;
 use crate::browser;
 use crate::masks::{Pressed, context};
 
@@ -21,16 +22,18 @@ const REACH: (f64, f64) = (12.0, 24.0);
 #[component]
 pub(super) fn Easel(
     bench: Bench,
-    /// Pixels of the canvas that will be encoded, a side: the step of the arrow keys.
+    /// The side of the square that is as large as the canvas that will be encoded, in pixels: one is the step of the arrow keys.
     size: RwSignal<u32>,
     /// Opens the sheet of keys.
     help: RwSignal<bool>,
 ) -> impl IntoView {
     let (frame, canvas) = (NodeRef::<html::Div>::new(), NodeRef::<html::Canvas>::new());
+    let ratio = Memo::new(move |_| bench.aspect().ratio());
     let fit = move || {
         let Some(frame) = frame.get_untracked() else { return };
-        let side = f64::from(frame.client_width().min(frame.client_height()));
-        bench.with_drawing(|drawing| drawing.resize(side, browser::window().device_pixel_ratio()));
+        let (room, ratio) = ((frame.client_width(), frame.client_height()), ratio.get_untracked());
+        let room = (f64::from(room.0), f64::from(room.1));
+        bench.with_drawing(|drawing| drawing.resize(room, ratio, browser::window().device_pixel_ratio()));
         // A new size clears the canvas, and the next frame would show it so.
         bench.paint();
     };
@@ -46,6 +49,10 @@ pub(super) fn Easel(
             watch.set_value(Some((observer, seen)));
         }
     });
+    Effect::new(move |_| {
+        ratio.track();
+        fit();
+    });
     // A cutout that has arrived is seen at once.
     Effect::new(move |_| {
         bench.cutouts.progress.track();
@@ -60,9 +67,13 @@ pub(super) fn Easel(
         keys.remove();
         watch.try_update_value(|watch| watch.take().map(|(observer, _)| observer.disconnect()));
     });
+    let shape = move || {
+        let (across, down) = extent(ratio.get());
+        (across / down).to_string()
+    };
     let pointer = move |phase: Phase| move |event: PointerEvent| send(bench, phase, &event);
     view! {
-        <div class="easel" node_ref=frame>
+        <div class="easel" node_ref=frame style=("--shape", shape)>
             <canvas
                 node_ref=canvas
                 tabindex="0"
@@ -123,7 +134,8 @@ fn key_down(bench: Bench, size: RwSignal<u32>, help: RwSignal<bool>, event: &Key
         help.set(true);
         return true;
     }
-    let pixel = 1.0 / f64::from(size.get_untracked().max(1));
+    let aspect = bench.shown.with_untracked(|shown| shown.aspect);
+    let pixel = 1.0 / f64::from(exact::size(aspect, size.get_untracked(), exact::MULTIPLE).1.max(1));
     match key_message(key, control, event.shift_key(), pixel) {
         // With nothing chosen arrows scroll the page.
         Some(Message::Nudge(..)) if bench.shown.with_untracked(|shown| shown.chosen.is_empty()) => false,

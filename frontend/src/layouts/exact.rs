@@ -7,6 +7,7 @@ use image::RgbImage;
 use leptos::html;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
+use mudi_domain::aspect::Aspect;
 use mudi_domain::collage::Collage;
 use mudi_domain::geometry::UnitBox;
 use mudi_domain::layout::{EXTENT, Placement};
@@ -21,11 +22,13 @@ use crate::widgets::Slider;
 
 /// How long after the last change the canvas is made, in milliseconds.
 const CALM: u32 = 250;
-/// Sides of the canvas that can be looked at, in pixels.
+/// Sides of the squares that are as large as the canvas that can be looked at, in pixels.
 const SIZES: [u32; 5] = [96, 144, 512, 768, 1024];
+/// What both sides of a canvas are multiples of, in pixels.
+pub(super) const MULTIPLE: u32 = 8;
 /// A part that is longer than so many canvases is refused, and not made for that.
 const LARGEST: u32 = 4;
-/// The side of the canvas in the pictures of noise, in pixels.
+/// The same of the pictures of noise.
 const NOISE: u32 = 256;
 /// The side of the squares that are averaged there.
 const SQUARE: u32 = 8;
@@ -43,10 +46,23 @@ pub(crate) fn put(canvas: &HtmlCanvasElement, image: &RgbImage) -> Result<(), Js
     context(canvas, false)?.put_image_data(&data, 0.0, 0.0)
 }
 
-/// The layout's canvas, of the cutouts themselves or, where it must be quick, of small copies; why there is none, where that
-/// is so; nothing while cutouts are on their way, or the canvas is empty.
-pub(super) fn rendered(bench: Bench, size: u32, quick: bool) -> Option<Result<Collage, String>> {
+/// Width and height, in pixels, of a canvas about as large as a square of `side` pixels, both multiples of `multiple`.
+pub(super) fn size(aspect: Aspect, side: u32, multiple: u32) -> (u32, u32) {
+    let [height, width] = aspect.size(side as usize, multiple as usize).map(|length| length as u32);
+    (width, height)
+}
+
+/// The layout's canvas, as large as [`size`] has it, of the cutouts themselves or, where it must be quick, of small copies; why there is none,
+/// where that is so; nothing while cutouts are on their way, or the canvas is empty.
+pub(super) fn rendered(
+    bench: Bench,
+    side: u32,
+    multiple: u32,
+    quick: bool,
+) -> Option<Result<Collage, String>> {
     let mut layout = bench.layout()?;
+    let size = size(layout.aspect, side, multiple);
+    let (unit, limit) = (size.1, LARGEST * size.0.max(size.1));
     let missing = |placed: &Placement| bench.cutouts.missing(&placed.subject, placed.photo.unwrap_or(0));
     if let Some(why) = layout.subjects.iter().find_map(missing) {
         return Some(Err(why));
@@ -61,8 +77,8 @@ pub(super) fn rendered(bench: Bench, size: u32, quick: bool) -> Option<Result<Co
             if EXTENT.contains(&tall) {
                 *height = Some(tall);
             }
-            let rect = UnitBox { x: 0.0, y: 0.0, width: *width, height: tall }.to_pixels(size, size);
-            (rect.width.min(LARGEST * size), rect.height.min(LARGEST * size + 1))
+            let rect = UnitBox { x: 0.0, y: 0.0, width: *width, height: tall }.to_pixels(unit, unit);
+            (rect.width.min(limit), rect.height.min(limit + 1))
         };
         pieces.push(bench.cutouts.scaled(subject, photo.unwrap_or(0), quick, fitting)?);
         *photo = Some(index);
@@ -75,8 +91,8 @@ pub(super) fn rendered(bench: Bench, size: u32, quick: bool) -> Option<Result<Co
 #[component]
 pub(super) fn Exact(
     bench: Bench,
-    /// Pixels of the canvas, a side.
-    size: RwSignal<u32>,
+    /// The side of the square that is as large as the canvas, in pixels.
+    side: RwSignal<u32>,
     /// The strength with which it is put into the noise.
     strength: RwSignal<f64>,
 ) -> impl IntoView {
@@ -84,12 +100,14 @@ pub(super) fn Exact(
     let (fault, small) = (RwSignal::new(None::<String>), RwSignal::new(None::<Collage>));
     let number = StoredValue::new(0_u32);
     // What is chosen changes nothing of it.
-    let placed = Memo::new(move |_| bench.shown.with(|shown| (shown.placements.clone(), shown.dragging)));
+    let placed = Memo::new(move |_| {
+        bench.shown.with(|shown| (shown.aspect, shown.placements.clone(), shown.dragging))
+    });
     Effect::new(move |_| {
         // Read, not tracked: a memo that nobody has read does not follow anything.
         placed.with(|_| ());
         bench.cutouts.progress.track();
-        let wanted = size.get();
+        let wanted = side.get();
         let mine = number.get_value() + 1;
         number.set_value(mine);
         spawn_local(async move {
@@ -101,13 +119,13 @@ pub(super) fn Exact(
                 return;
             }
             let Some(canvas) = canvas.get_untracked() else { return };
-            match rendered(bench, wanted, false) {
+            match rendered(bench, wanted, MULTIPLE, false) {
                 Some(Ok(collage)) => {
                     fault.set(None);
                     // What cannot be drawn now is drawn after the next change.
                     let _ = put(&canvas, &collage.image);
                     // A picture of noise shows no more than small copies do.
-                    small.set(rendered(bench, NOISE, true).and_then(Result::ok));
+                    small.set(rendered(bench, NOISE, MULTIPLE, true).and_then(Result::ok));
                 }
                 Some(Err(why)) => fault.set(Some(why)),
                 None => {
@@ -119,13 +137,17 @@ pub(super) fn Exact(
             }
         });
     });
-    let options = SIZES
-        .map(|side| view! { <option value=side.to_string() selected=side == size.get_untracked()>{format!("{side} × {side}")}</option> })
-        .into_iter()
-        .collect_view();
+    let option = move |length: u32| {
+        let name = move || {
+            let (width, height) = size(bench.aspect(), length, MULTIPLE);
+            format!("{width} × {height}")
+        };
+        view! { <option value=length.to_string() selected=length == side.get_untracked()>{name}</option> }
+    };
+    let options = SIZES.map(option).into_iter().collect_view();
     let choose = move |event| {
-        if let Ok(side) = event_target_value(&event).parse() {
-            size.set(side);
+        if let Ok(length) = event_target_value(&event).parse() {
+            side.set(length);
         }
     };
     view! {

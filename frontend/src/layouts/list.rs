@@ -5,6 +5,7 @@ use leptos::task::spawn_local;
 use leptos_router::components::A;
 use leptos_router::hooks::use_navigate;
 use mudi_domain::api::{Access, NewStored, Page, Photo, Stored, SubjectSummary};
+use mudi_domain::aspect::Aspect;
 use mudi_domain::layout::Layout;
 use mudi_domain::subject::SubjectId;
 use uuid::Uuid;
@@ -107,7 +108,7 @@ fn masked(known: &Known) -> Vec<(SubjectId, Option<usize>)> {
 /// Makes a layout of all subjects, side by side, and opens it; or leads to where what it takes is made.
 fn new_button(known: &Known) -> AnyView {
     let the = the_project();
-    let layout = Layout::side_by_side(&masked(known));
+    let layout = Layout::side_by_side(Aspect::Square, &masked(known));
     if layout.subjects.is_empty() {
         let place = format!("/projects/{}/photos", the.id.get_untracked());
         return view! { <A href=place attr:class="button primary">"First: photos with masks"</A> }.into_any();
@@ -152,7 +153,7 @@ fn Card(layout: Stored<Layout>, subjects: Vec<SubjectSummary>, changed: Callback
     let label = format!("Delete {}", layout.name);
     let boxes = layout.value.subjects.iter().map(|placement| {
         let index = subjects.iter().position(|subject| subject.id == placement.subject).unwrap_or_default();
-        let percent = |part: f64| (part * 100.0).clamp(-100.0, 200.0);
+        let percent = |part: f64| part * 100.0;
         let (width, height) =
             (percent(placement.width), percent(placement.height.unwrap_or(placement.width)));
         view! {
@@ -168,10 +169,11 @@ fn Card(layout: Stored<Layout>, subjects: Vec<SubjectSummary>, changed: Callback
         }
     });
     let boxes = boxes.collect_view();
+    let ratio = layout.value.aspect.ratio();
     view! {
         <li class="card stack" hidden=move || deletions.hides(&hidden)>
             <A href=place attr:class="project-link">
-                <svg viewBox="0 0 100 100" class="layout-sketch" aria-hidden="true">
+                <svg viewBox=format!("0 0 {} 100", ratio * 100.0) class="layout-sketch" style=("--ratio", ratio.to_string()) aria-hidden="true">
                     {boxes}
                 </svg>
                 <span class="project-name">{layout.name.clone()}</span>

@@ -67,10 +67,11 @@ async fn open(project: &str, may_paint: bool) -> Answer<Opened> {
         })
         .filter(|(_, photo)| photo.is_some())
         .collect();
+    let (law, aspect) = law(project).await;
     if layouts.is_empty() && !beside.is_empty() {
-        layouts.push(("Side by side".to_owned(), Layout::side_by_side(&beside)));
+        layouts.push(("Side by side".to_owned(), Layout::side_by_side(aspect, &beside)));
     }
-    Ok(Opened { subjects, sources, layouts, model, law: law(project).await })
+    Ok(Opened { subjects, sources, layouts, model, law })
 }
 
 #[component]

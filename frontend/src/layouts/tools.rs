@@ -1,11 +1,13 @@
 //! What can be done to what is chosen.
 
 use leptos::prelude::*;
+use mudi_domain::api::Access;
 use mudi_editor::layout::{Align, Message, Order};
 
 use super::bench::Bench;
 use crate::browser;
-use crate::widgets::{Icon, Sign};
+use crate::frame::the_project;
+use crate::widgets::{Icon, Sign, shapes};
 
 fn align_sign(align: Align) -> Sign {
     match align {
@@ -52,6 +54,20 @@ pub(super) fn Tools(bench: Bench) -> impl IntoView {
         })
         .collect_view();
     let random = move |_| bench.send(Message::Random((browser::ticks() * 1000.0) as u64 % 1_000_000_007));
+    let shape = the_project().allows(Access::Editor).then(|| {
+        let now = Signal::derive(move || bench.aspect().into());
+        let choose = move |event| {
+            if let Ok(aspect) = event_target_value(&event).parse() {
+                bench.send(Message::Aspect(aspect));
+            }
+        };
+        view! {
+            <label class="check">
+                "Shape"
+                <select on:change=choose>{shapes(now)}</select>
+            </label>
+        }
+    });
     view! {
         <div class="layout-tools" role="toolbar" aria-label="Arrange">
             <div role="group" aria-label="History">
@@ -94,6 +110,7 @@ pub(super) fn Tools(bench: Bench) -> impl IntoView {
                 {button(Sign::Across, "Equal gaps across", 3, || Message::Distribute(0))}
                 {button(Sign::Down, "Equal gaps down", 3, || Message::Distribute(1))}
             </div>
+            {shape}
             <label class="check">
                 <input
                     type="checkbox"

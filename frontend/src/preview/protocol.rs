@@ -8,9 +8,11 @@ use crate::runs::Runs;
 /// A layout as it is encoded.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Canvas {
-    /// Side in pixels.
-    pub(crate) side: u32,
-    /// `[side, side, 3]`.
+    /// In pixels.
+    pub(crate) width: u32,
+    /// In pixels.
+    pub(crate) height: u32,
+    /// `[height, width, 3]`.
     pub(crate) pixels: Vec<u8>,
     /// Where subjects are, at the size of latents, 0 to 1.
     pub(crate) mask: Vec<f32>,
@@ -92,7 +94,16 @@ pub(crate) enum Tell {
     /// The GPU was lost and is being set up again.
     Lost,
     /// What a picture will be like, after so many steps.
-    Picture { number: u64, step: u32, steps: u32, side: u32, pixels: Vec<u8>, milliseconds: f64, held: Held },
+    Picture {
+        number: u64,
+        step: u32,
+        steps: u32,
+        width: u32,
+        height: u32,
+        pixels: Vec<u8>,
+        milliseconds: f64,
+        held: Held,
+    },
     /// There is no picture, and why.
     Failed { reason: String },
     /// Something of clicks.

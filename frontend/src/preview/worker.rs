@@ -194,12 +194,13 @@ async fn paint<D: Device>(
             return Ok(());
         }
         let begun = js_sys::Date::now();
-        let Picture { width, pixels, .. } = painter.step(&mut painting).await?;
+        let Picture { width, height, pixels } = painter.step(&mut painting).await?;
         tell(Tell::Picture {
             number,
             step: painting.step() as u32,
             steps: wish.steps,
-            side: width as u32,
+            width: width as u32,
+            height: height as u32,
             pixels,
             milliseconds: js_sys::Date::now() - begun,
             held: Held { device: D::memory(painter.engine()), program: browser::program_memory() },
@@ -213,7 +214,8 @@ fn full(wish: &Wish) -> mudi_preview::Wish {
         prompt: wish.prompt.clone(),
         negative: wish.negative.clone(),
         canvas: wish.canvas.as_ref().map(|canvas| mudi_preview::Canvas {
-            side: canvas.side as usize,
+            width: canvas.width as usize,
+            height: canvas.height as usize,
             pixels: canvas.pixels.clone(),
             mask: canvas.mask.clone(),
         }),

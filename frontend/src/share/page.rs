@@ -11,7 +11,7 @@ use super::password::PasswordForm;
 use crate::api::{self, Loaded};
 use crate::browser;
 use crate::frame::{Toasts, the_project};
-use crate::widgets::{PageTitle, shown};
+use crate::widgets::{PageTitle, choice, option, shown};
 
 /// What a link may grant, and what that means.
 const GRANTS: [(Access, &str, &str); 3] = [
@@ -120,9 +120,9 @@ fn NewLinkForm(made: Callback<CreatedLink>) -> impl IntoView {
             </label>
         }
     };
-    let option = |(days, name): (i64, &'static str)| {
-        view! { <option value=days.to_string() selected=days == 7>{name}</option> }
-    };
+    let days = Signal::derive(move || lasts.get().to_string());
+    let options = LASTS.map(|(length, name)| option(days, &length.to_string(), name.to_owned())).into();
+    let set = Callback::new(move |days: String| lasts.set(days.parse().unwrap_or(7)));
     view! {
         <form class="card form" on:submit=submit aria-labelledby="new-link">
             <h2 id="new-link">"New link"</h2>
@@ -131,12 +131,7 @@ fn NewLinkForm(made: Callback<CreatedLink>) -> impl IntoView {
                 <div class="choices">{GRANTS.into_iter().map(grant).collect_view()}</div>
             </fieldset>
             <div class="columns">
-                <div class="field">
-                    <label for="link-lasts">"It lasts"</label>
-                    <select id="link-lasts" on:change=move |event| lasts.set(event_target_value(&event).parse().unwrap_or(7))>
-                        {LASTS.into_iter().map(option).collect_view()}
-                    </select>
-                </div>
+                {choice("link-lasts", "It lasts", options, set)}
                 <div class="field">
                     <label for="link-label">"For whom"</label>
                     <input

@@ -4,6 +4,7 @@ use leptos::prelude::*;
 use mudi_domain::recipe::{Kind, PARAMETERS, Parameter, Recipe};
 
 use crate::recipes;
+use crate::widgets::option;
 
 /// The texts of all parameters, by name, in the order of the table.
 #[derive(Clone, Copy)]
@@ -97,11 +98,8 @@ pub(super) fn Field(parameter: &'static Parameter, texts: Texts) -> impl IntoVie
         }
         .into_any(),
         Kind::Choice(words) => view! {
-            <select id=id.clone() aria-describedby=help.clone() prop:value=text on:change=write>
-                {words
-                    .iter()
-                    .map(|word| view! { <option value=*word selected=move || text.get() == *word>{*word}</option> })
-                    .collect_view()}
+            <select id=id.clone() aria-describedby=help.clone() on:change=write>
+                {words.iter().map(|word| option(text.into(), word, (*word).to_owned())).collect_view()}
             </select>
         }
         .into_any(),

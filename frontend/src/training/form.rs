@@ -15,7 +15,7 @@ use super::outlook::Outlook;
 use crate::api::{self, ApiError, Loaded};
 use crate::frame::{Deletions, the_project};
 use crate::recipes::{self, PRESETS};
-use crate::widgets::ToyBase;
+use crate::widgets::{ToyBase, option};
 
 /// What the parameters were taken from; nothing once one was changed.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -127,13 +127,8 @@ pub(super) fn NewRunForm(
             }
         });
     };
-    let options = bases
-        .into_iter()
-        .map(|known| {
-            let (value, chosen) = (known.name.clone(), known.name.clone());
-            view! { <option value=value selected=move || base.get() == chosen>{known.name.clone()}</option> }
-        })
-        .collect_view();
+    let options =
+        bases.into_iter().map(|known| option(base.into(), &known.name, known.name.clone())).collect_view();
     let steps = move || all.get("steps");
     view! {
         <form class="card form" on:submit=submit aria-labelledby="new-run">

@@ -3,6 +3,7 @@
 mod decision;
 mod dialog;
 mod icon;
+mod option;
 mod sheet;
 mod slider;
 mod states;
@@ -14,6 +15,7 @@ mod zip_button;
 pub(crate) use decision::Decision;
 pub(crate) use dialog::Dialog;
 pub(crate) use icon::{Icon, Sign};
+pub(crate) use option::{choice, option, shapes};
 pub(crate) use sheet::Sheet;
 pub(crate) use slider::Slider;
 pub(crate) use states::{Empty, Failed, SaveFault, Waiting, shown, shown_after};

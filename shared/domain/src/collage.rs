@@ -14,7 +14,7 @@ use crate::subject::SubjectId;
 pub const CANVAS: std::ops::RangeInclusive<u32> = 16..=4096;
 /// The most subjects on one canvas.
 pub const MAX_SUBJECTS: usize = 8;
-/// The largest part, as a multiple of the canvas's side.
+/// The largest part, as a multiple of the canvas's longer side.
 const MAX_PART: u32 = 4;
 
 /// A cutout to lay on a canvas.
@@ -43,12 +43,12 @@ pub struct Placed {
     pub visible: Mask,
 }
 
-/// An S x S image of subjects on white, with what a loss or a noise mean needs to know about it.
+/// An image of subjects on white, W x H, with what a loss or a noise mean needs to know about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Collage {
-    /// The pixels, S x S, white where no subject is.
+    /// The pixels, W x H, white where no subject is.
     pub image: RgbImage,
-    /// What the subjects cover together, S x S. Every pixel that is not white has some coverage.
+    /// What the subjects cover together, W x H. Every pixel that is not white has some coverage.
     pub union: Mask,
     /// The subjects, in the order in which they were given.
     pub parts: Vec<Placed>,
@@ -60,10 +60,10 @@ pub struct Collage {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CollageError {
     /// The canvas is too small or too large.
-    #[error("a canvas of {size} pixels a side is refused; use {} to {}", CANVAS.start(), CANVAS.end())]
+    #[error("a canvas of {} pixels is refused; use {} to {} a side", written(*size), CANVAS.start(), CANVAS.end())]
     Canvas {
-        /// The asked side in pixels.
-        size: u32,
+        /// The asked width and height in pixels.
+        size: (u32, u32),
     },
     /// There are no subjects, or too many.
     #[error("{count} subjects cannot share a collage; place {least} to {MAX_SUBJECTS}")]
@@ -74,7 +74,7 @@ pub enum CollageError {
         least: usize,
     },
     /// A subject is far larger than the canvas.
-    #[error("`{subject}` would be {width}x{height} pixels on a canvas of {size}; make it smaller")]
+    #[error("`{subject}` would be {width}x{height} pixels on a canvas of {}; make it smaller", written(*canvas))]
     Large {
         /// Which subject.
         subject: SubjectId,
@@ -82,14 +82,18 @@ pub enum CollageError {
         width: u32,
         /// Its height in pixels.
         height: u32,
-        /// The canvas's side in pixels.
-        size: u32,
+        /// The canvas's width and height in pixels.
+        canvas: (u32, u32),
     },
 }
 
-/// Fails where a canvas of `size` pixels or a number of subjects is out of range.
-pub(crate) fn check(size: u32, count: usize, least: usize) -> Result<(), CollageError> {
-    if !CANVAS.contains(&size) {
+fn written((width, height): (u32, u32)) -> String {
+    format!("{width}x{height}")
+}
+
+/// Fails where a canvas of `size` pixels (width and height) or a number of subjects is out of range.
+pub(crate) fn check(size: (u32, u32), count: usize, least: usize) -> Result<(), CollageError> {
+    if !CANVAS.contains(&size.0) || !CANVAS.contains(&size.1) {
         return Err(CollageError::Canvas { size });
     }
     if !(least..=MAX_SUBJECTS).contains(&count) {
@@ -103,30 +107,31 @@ fn over255(numerator: u32) -> u8 {
     ((numerator + 127) / 255) as u8
 }
 
-/// Lays `pieces` on a white canvas of `size` x `size` pixels.
+/// Lays `pieces` on a white canvas of `size` pixels, width and height.
 ///
 /// # Errors
-/// Where the canvas is not in [`CANVAS`], there are no pieces or more than [`MAX_SUBJECTS`], or one is more than four
+/// Where a side of the canvas is not in [`CANVAS`], there are no pieces or more than [`MAX_SUBJECTS`], or one is more than four
 /// times as large as the canvas.
-pub fn render(size: u32, pieces: &[Piece<'_>]) -> Result<Collage, CollageError> {
+pub fn render(size: (u32, u32), pieces: &[Piece<'_>]) -> Result<Collage, CollageError> {
     check(size, pieces.len(), 1)?;
-    let limit = size * MAX_PART;
+    let (width, height) = size;
+    let limit = width.max(height) * MAX_PART;
     if let Some(piece) = pieces.iter().find(|piece| piece.rect.width.max(piece.rect.height) > limit) {
         return Err(CollageError::Large {
             subject: piece.subject.clone(),
             width: piece.rect.width,
             height: piece.rect.height,
-            size,
+            canvas: size,
         });
     }
-    let mut image = RgbImage::from_pixel(size, size, Rgb([255; 3]));
-    let mut union = Mask::empty(size, size);
+    let mut image = RgbImage::from_pixel(width, height, Rgb([255; 3]));
+    let mut union = Mask::empty(width, height);
     let mut parts: Vec<Placed> = pieces
         .iter()
         .map(|piece| Placed {
             subject: piece.subject.clone(),
             rect: piece.turn.bounds(piece.rect),
-            visible: Mask::empty(size, size),
+            visible: Mask::empty(width, height),
         })
         .collect();
     let mut back_to_front: Vec<usize> = (0..pieces.len()).collect();

@@ -12,7 +12,7 @@ use crate::mask::Mask;
 use crate::rng::Stream;
 use crate::subject::SubjectId;
 
-/// A random Cut-Mix of two photos on a canvas of `size` x `size` pixels: each fills one half, cropped at its centre to
+/// A random Cut-Mix of two photos on a canvas of `size` pixels (width and height): each fills one half, cropped at its centre to
 /// cover it; which one stands on the left is drawn. Photos need at least one pixel.
 ///
 /// `parts` keeps the order of `photos`; the union covers the whole canvas, so that no loss is masked.
@@ -21,23 +21,24 @@ use crate::subject::SubjectId;
 /// Where the canvas is out of range, or a photo has no pixels.
 pub fn compose(
     rng: &mut Stream,
-    size: u32,
+    size: (u32, u32),
     photos: [(SubjectId, &RgbImage); 2],
 ) -> Result<Collage, CollageError> {
     check(size, photos.iter().filter(|(_, photo)| !photo.is_empty()).count(), 2)?;
     let swap = rng.random_bool(0.5);
-    let middle = size / 2;
-    let left = Rect::new(0, 0, middle, size);
-    let right = Rect::new(middle as i32, 0, size - middle, size);
+    let (width, height) = size;
+    let middle = width / 2;
+    let left = Rect::new(0, 0, middle, height);
+    let right = Rect::new(middle as i32, 0, width - middle, height);
     let rects = if swap { [right, left] } else { [left, right] };
-    let mut image = RgbImage::new(size, size);
+    let mut image = RgbImage::new(width, height);
     let parts = photos
         .into_iter()
         .zip(rects)
         .map(|((subject, photo), rect)| {
             let half = cover(photo, rect.width, rect.height);
             imageops::replace(&mut image, &half, i64::from(rect.x), i64::from(rect.y));
-            let mut visible = Mask::empty(size, size);
+            let mut visible = Mask::empty(width, height);
             let filled = Mask::full(rect.width, rect.height);
             let at = (i64::from(rect.x), i64::from(rect.y));
             imageops::replace(visible.as_gray_mut(), filled.as_gray(), at.0, at.1);
@@ -45,7 +46,7 @@ pub fn compose(
         })
         .collect();
     let left_to_right = if swap { vec![1, 0] } else { vec![0, 1] };
-    Ok(Collage { image, union: Mask::full(size, size), parts, left_to_right })
+    Ok(Collage { image, union: Mask::full(width, height), parts, left_to_right })
 }
 
 /// The middle of `photo`, as large as has the shape of `width` x `height`, at that size.
@@ -73,7 +74,7 @@ mod tests {
         for seed in 0..40 {
             let ids = ["a", "b"].map(|text| SubjectId::new(text).unwrap());
             let [a, b] = ids;
-            let collage = compose(&mut stream(seed, "cutmix", 0), 65, [(a, &red), (b, &blue)]).unwrap();
+            let collage = compose(&mut stream(seed, "cutmix", 0), (65, 65), [(a, &red), (b, &blue)]).unwrap();
             let left_is_red = collage.left_to_right == [0, 1];
             red_left += usize::from(left_is_red);
             for (x, y, pixel) in collage.image.enumerate_pixels() {
@@ -90,6 +91,6 @@ mod tests {
     fn a_photo_without_pixels_is_refused() {
         let [a, b] = ["a", "b"].map(|text| SubjectId::new(text).unwrap());
         let (none, one) = (RgbImage::new(0, 5), RgbImage::new(1, 1));
-        assert!(compose(&mut stream(0, "cutmix", 0), 64, [(a, &none), (b, &one)]).is_err());
+        assert!(compose(&mut stream(0, "cutmix", 0), (64, 64), [(a, &none), (b, &one)]).is_err());
     }
 }

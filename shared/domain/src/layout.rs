@@ -6,9 +6,13 @@
 //! ```json
 //! {"version": 1, "subjects": [{"subject": "a", "photo": 2, "x": 0.1, "y": 0.3, "width": 0.4, "z": 1}]}
 //! ```
+//!
+//! Its canvas is a square, or has the proportions of `"aspect": "3:2"`. Lengths are fractions of the canvas's height, across as well, so
+//! that a turned subject keeps its shape: at 3:2 the right edge is at 1.5.
 
 use serde::{Deserialize, Serialize};
 
+use crate::aspect::Aspect;
 use crate::collage::{self, Collage, CollageError, MAX_SUBJECTS, Piece};
 use crate::cutout::{Cutout, Turn, turned_extent};
 use crate::geometry::UnitBox;
@@ -21,25 +25,28 @@ mod tests;
 
 /// The version of the format that this crate reads and writes.
 pub const VERSION: u32 = 1;
-/// Corners may lie this far outside of the canvas, in canvases.
+/// Where the corners of what is on a square canvas may lie, in canvases; on a wider one as far as its right edge.
 pub const CORNER: std::ops::RangeInclusive<f64> = -2.0..=1.0;
-/// The smallest and the largest extent of a subject, in canvases.
+/// The smallest and the largest extent of a subject, in heights of the canvas.
 pub const EXTENT: std::ops::RangeInclusive<f64> = 0.0005..=2.0;
 /// How far a subject may be turned, in degrees.
 pub const ROTATION: std::ops::RangeInclusive<f64> = -360.0..=360.0;
 
-/// An arrangement of subjects on a square canvas.
+/// An arrangement of subjects on a canvas.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Layout {
     /// The format's version, which is 1.
     pub version: u32,
+    /// The canvas's proportions; absent: a square.
+    #[serde(default, skip_serializing_if = "Aspect::is_square")]
+    pub aspect: Aspect,
     /// The subjects, 1 to 8.
     pub subjects: Vec<Placement>,
 }
 
-/// Where one subject goes. Lengths are fractions of the canvas's side.
+/// Where one subject goes. Lengths are fractions of the canvas's height.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -50,7 +57,7 @@ pub struct Placement {
     /// Which of its photos is cut out, by its number: in data folders they are counted from 0; absent: the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub photo: Option<usize>,
-    /// The left edge of its bounding box, -2..=1: it may begin left of the canvas.
+    /// The left edge of its bounding box, -2 to the canvas's right edge, which is at 1 where it is a square: it may begin left of the canvas.
     pub x: f64,
     /// The upper edge of its bounding box, -2..=1.
     pub y: f64,
@@ -132,43 +139,49 @@ pub const fn suited_gamma(subjects: usize) -> f32 {
 }
 
 impl Layout {
-    /// A layout of these placements.
+    /// A layout of these placements on a canvas of those proportions.
     #[must_use]
-    pub fn new(subjects: Vec<Placement>) -> Self {
-        Self { version: VERSION, subjects }
+    pub fn new(aspect: Aspect, subjects: Vec<Placement>) -> Self {
+        Self { version: VERSION, aspect, subjects }
     }
 
-    /// A layout of subjects side by side, each by one of its photos (none: its first), as many as there may be.
+    /// A layout of subjects side by side on a canvas of those proportions, each by one of its photos (none: its first), as many as there may be.
     #[must_use]
-    pub fn side_by_side(subjects: &[(SubjectId, Option<usize>)]) -> Self {
+    pub fn side_by_side(aspect: Aspect, subjects: &[(SubjectId, Option<usize>)]) -> Self {
         let subjects = &subjects[..subjects.len().min(MAX_SUBJECTS)];
-        let width = 0.9 / subjects.len().max(1) as f64;
+        let across = aspect.ratio();
+        let slot = 0.9 * across / subjects.len().max(1) as f64;
+        // No wider than what is as high as wide and still ends on the canvas.
+        let width = (slot - 0.04).min(0.65);
         let placements = subjects.iter().enumerate().map(|(place, (subject, photo))| Placement {
             subject: subject.clone(),
             photo: *photo,
-            x: 0.05 + width * place as f64 + 0.02,
+            x: 0.05 * across + slot * place as f64 + (slot - width) / 2.0,
             y: 0.3,
-            width: width - 0.04,
+            width,
             height: None,
             z: 0,
             flip: false,
             rotation: 0.0,
         });
-        Self::new(placements.collect())
+        Self::new(aspect, placements.collect())
     }
 
-    /// A random layout of `items` (the shape of a cutout and the index of its photo), by the law of Seg-Mix.
+    /// A random layout of `items` (the shape of a cutout and the index of its photo) on a canvas of those proportions, by the law of
+    /// Seg-Mix.
     ///
     /// # Errors
     /// Where there are no or too many items.
     pub fn random(
         rng: &mut Stream,
         items: &[(Shape, Option<usize>)],
+        aspect: Aspect,
         options: &Options,
     ) -> Result<Self, CollageError> {
         let size = segmix::REFERENCE as u32;
+        let across = (segmix::REFERENCE * aspect.ratio()).round() as u32;
         let shapes: Vec<Shape> = items.iter().map(|(shape, _)| shape.clone()).collect();
-        let slots = segmix::arrange(rng, size, &shapes, options)?;
+        let slots = segmix::arrange(rng, (across, size), &shapes, options)?;
         let placements = items.iter().zip(slots).map(|((shape, photo), slot)| {
             // Multiples of 1/1024 are exact in binary: the canvas of 1024 gets back the very pixels.
             let place = UnitBox::from_pixels(slot.rect, size, size);
@@ -184,7 +197,7 @@ impl Layout {
                 rotation: 0.0,
             }
         });
-        Ok(Self::new(placements.collect()))
+        Ok(Self::new(aspect, placements.collect()))
     }
 
     /// Reads and checks a layout's JSON. A byte order mark is allowed.
@@ -219,23 +232,25 @@ impl Layout {
             return Err(CollageError::Count { count, least: 1 }.into());
         }
         for (position, placement) in (1..).zip(&self.subjects) {
-            placement.validate(position)?;
+            placement.validate(self.aspect, position)?;
         }
         Ok(())
     }
 
-    /// The collage of this layout on a canvas of `size` x `size` pixels. `lookup` finds the cutout of a subject's
-    /// photo (`None`: its first).
+    /// The collage of this layout on a canvas of `size` pixels, width and height. Where that is not of the layout's proportions the layout
+    /// fills its height, and lies in the middle across. `lookup` finds the cutout of a subject's photo (`None`: its first).
     ///
     /// # Errors
     /// Where the layout fails [`Self::validate`], `lookup` finds nothing, or the canvas is out of range.
     pub fn render<'a>(
         &self,
-        size: u32,
+        size: (u32, u32),
         lookup: impl Fn(&SubjectId, Option<usize>) -> Option<&'a Cutout>,
     ) -> Result<Collage, LayoutError> {
         self.validate()?;
         collage::check(size, self.subjects.len(), 1)?;
+        let unit = size.1;
+        let beside = (f64::from(size.0) / f64::from(unit) - self.aspect.ratio()) / 2.0;
         let pieces = (1..)
             .zip(&self.subjects)
             .map(|(position, placement)| {
@@ -244,10 +259,10 @@ impl Layout {
                     .ok_or_else(|| LayoutError::Missing { subject: subject.clone(), photo })?;
                 let proportion = f64::from(cutout.height()) / f64::from(cutout.width());
                 let height = height.unwrap_or(width * proportion);
-                if placement.is_outside(height) {
+                if placement.is_outside(self.aspect, height) {
                     return Err(LayoutError::Outside { position, subject });
                 }
-                let rect = UnitBox { x, y, width, height }.to_pixels(size, size);
+                let rect = UnitBox { x: x + beside, y, width, height }.to_pixels(unit, unit);
                 Ok(Piece { subject, cutout, rect, turn: Turn { flip, degrees: rotation }, z })
             })
             .collect::<Result<Vec<_>, LayoutError>>()?;
@@ -256,9 +271,10 @@ impl Layout {
 }
 
 impl Placement {
-    fn validate(&self, position: usize) -> Result<(), LayoutError> {
+    fn validate(&self, aspect: Aspect, position: usize) -> Result<(), LayoutError> {
+        let right = aspect.ratio();
         let fields = [
-            ("x", self.x, CORNER),
+            ("x", self.x, *CORNER.start()..=right.max(*CORNER.end())),
             ("y", self.y, CORNER),
             ("width", self.width, EXTENT),
             ("height", self.height.unwrap_or(1.0), EXTENT),
@@ -277,9 +293,9 @@ impl Placement {
             }
         }
         let is_outside = match self.height {
-            Some(height) => self.is_outside(height),
+            Some(height) => self.is_outside(aspect, height),
             // How far down it reaches is the cutout's business, and how far across, once it is turned: `render` knows.
-            None => self.rotation == 0.0 && (self.x >= 1.0 || self.x + self.width <= 0.0 || self.y >= 1.0),
+            None => self.rotation == 0.0 && (self.x >= right || self.x + self.width <= 0.0 || self.y >= 1.0),
         };
         if is_outside {
             return Err(LayoutError::Outside { position, subject: self.subject.clone() });
@@ -288,9 +304,10 @@ impl Placement {
     }
 
     /// Whether all of it, of the given height, lies beside the canvas.
-    fn is_outside(&self, height: f64) -> bool {
-        let outside = |start: f64, extent: f64| start >= 1.0 || start + extent <= 0.0;
+    fn is_outside(&self, aspect: Aspect, height: f64) -> bool {
+        let outside = |start: f64, extent: f64, end: f64| start >= end || start + extent <= 0.0;
         let (across, down) = turned_extent(self.width, height, self.rotation);
-        outside(self.x + (self.width - across) / 2.0, across) || outside(self.y + (height - down) / 2.0, down)
+        outside(self.x + (self.width - across) / 2.0, across, aspect.ratio())
+            || outside(self.y + (height - down) / 2.0, down, 1.0)
     }
 }

@@ -5,6 +5,7 @@
 //! pixel, the collage that the server encodes.
 
 pub mod api;
+pub mod aspect;
 pub mod collage;
 pub mod compare;
 pub mod cutmix;

@@ -140,6 +140,10 @@ impl Recipe {
                 "`aspect-buckets` goes with `regularization` none, dco or kl: prior images are squares",
             ),
             (
+                !self.aspect.is_square() && self.regularization == Regularization::Prior,
+                "an `aspect` other than 1:1 goes with `regularization` none, dco or kl: prior images are squares",
+            ),
+            (
                 self.warmup_steps >= self.steps,
                 "`warmup-steps` leaves no step of `steps` at the full learning rate; ask for fewer",
             ),

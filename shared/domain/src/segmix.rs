@@ -10,6 +10,9 @@
 //! More than two (the paper draws layouts of up to five and leaves their law open) stand in as many slots: the outer
 //! two as above, with margins shrunk to `512/n`, the inner ones at even steps between them with a jitter of a quarter
 //! slot. A cutout may be 1.4 slots wide, which makes neighbours overlap.
+//!
+//! On a canvas that is not square lengths across scale with its width, lengths down with its height, and the border of
+//! 32 pixels with the shorter of both.
 
 use rand::Rng;
 use rand::seq::SliceRandom;
@@ -91,13 +94,13 @@ pub struct Slot {
     pub z: i32,
 }
 
-/// A random Seg-Mix collage of `items` on a canvas of `size` x `size` pixels; a pair for training.
+/// A random Seg-Mix collage of `items` on a canvas of `size` pixels (width and height); a pair for training.
 ///
 /// # Errors
 /// Where the canvas is out of range, or there are no or too many items.
 pub fn compose(
     rng: &mut Stream,
-    size: u32,
+    size: (u32, u32),
     items: &[(SubjectId, &Cutout)],
     options: &Options,
 ) -> Result<Collage, CollageError> {
@@ -124,13 +127,13 @@ pub fn compose(
     collage::render(size, &pieces)
 }
 
-/// Random places for `shapes` on a canvas of `size` x `size` pixels, in the order of `shapes`.
+/// Random places for `shapes` on a canvas of `size` pixels (width and height), in the order of `shapes`.
 ///
 /// # Errors
 /// Where the canvas is out of range, or there are no or too many shapes.
 pub fn arrange(
     rng: &mut Stream,
-    size: u32,
+    size: (u32, u32),
     shapes: &[Shape],
     options: &Options,
 ) -> Result<Vec<Slot>, CollageError> {
@@ -141,11 +144,11 @@ pub fn arrange(
     order.shuffle(rng);
     let mut stack: Vec<usize> = (0..count).collect();
     stack.shuffle(rng);
-    let lefts = left_edges(rng, size, &order.iter().map(|&i| sizes[i].0).collect::<Vec<_>>(), options);
+    let lefts = left_edges(rng, size.0, &order.iter().map(|&i| sizes[i].0).collect::<Vec<_>>(), options);
     let mut slots = vec![Slot { rect: Rect::whole(1, 1), z: 0 }; count];
     for (&index, left) in order.iter().zip(lefts) {
         let (width, height) = sizes[index];
-        let y = rng.random_range(0..=size - height);
+        let y = rng.random_range(0..=size.1 - height);
         slots[index].rect = Rect::new(left as i32, y as i32, width, height);
     }
     for (z, &index) in (0..).zip(&stack) {
@@ -154,13 +157,14 @@ pub fn arrange(
     Ok(slots)
 }
 
-/// Width and height of each shape on the canvas, in pixels, each in 1..=`size`.
-fn scaled_sizes(rng: &mut Stream, size: u32, shapes: &[Shape], options: &Options) -> Vec<(u32, u32)> {
-    let side = f64::from(size);
-    let border = BORDER * side / REFERENCE;
-    let room = side * options.max_width.clamp(0.01, 1.0);
-    let slot = if shapes.len() > 2 { room.min(SLOT_SHARE * side / shapes.len() as f64) } else { room };
-    let (max_width, max_height) = ((slot - border).max(1.0), side - border);
+/// Width and height of each shape on the canvas, in pixels, at least 1 and at most the canvas's.
+fn scaled_sizes(rng: &mut Stream, size: (u32, u32), shapes: &[Shape], options: &Options) -> Vec<(u32, u32)> {
+    let (across, down) = (f64::from(size.0), f64::from(size.1));
+    let border = BORDER * across.min(down) / REFERENCE;
+    // Layouts hold nothing that is longer than two heights.
+    let room = (across * options.max_width.clamp(0.01, 1.0)).min(2.0 * down);
+    let slot = if shapes.len() > 2 { room.min(SLOT_SHARE * across / shapes.len() as f64) } else { room };
+    let (max_width, max_height) = ((slot - border).max(1.0), down - border);
     let extent = |shape: &Shape| (f64::from(shape.width.max(1)), f64::from(shape.height.max(1)));
     let largest = |shape: &Shape| {
         let (width, height) = extent(shape);
@@ -185,7 +189,7 @@ fn scaled_sizes(rng: &mut Stream, size: u32, shapes: &[Shape], options: &Options
         .collect()
 }
 
-/// The left edge of each of `widths`, which are ordered from left to right, in pixels.
+/// The left edge of each of `widths`, which are ordered from left to right, on a canvas `size` pixels wide.
 fn left_edges(rng: &mut Stream, size: u32, widths: &[u32], options: &Options) -> Vec<u32> {
     let count = widths.len() as f64;
     let side = f64::from(size);

@@ -163,6 +163,7 @@ mod tests {
             name: "sd15".to_owned(),
             side: 512,
             reduction: 8,
+            multiple: 8,
             negative: String::new(),
             guidance: 5.0,
             files: FILES.into_iter().filter(usual).map(file).collect(),

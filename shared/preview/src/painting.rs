@@ -12,11 +12,13 @@ use crate::model::Model;
 /// A layout as it is encoded.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Canvas {
-    /// Side in pixels.
-    pub side: usize,
-    /// `[side, side, 3]`, 0 to 255.
+    /// In pixels.
+    pub width: usize,
+    /// In pixels.
+    pub height: usize,
+    /// `[height, width, 3]`, 0 to 255.
     pub pixels: Vec<u8>,
-    /// Where subjects are, at the size of latents: `[side / r, side / r]`, 0 to 1.
+    /// Where subjects are, at the size of latents: `[height / r, width / r]`, 0 to 1.
     pub mask: Vec<f32>,
 }
 
@@ -131,14 +133,15 @@ impl<E: Readable> Painter<E> {
         let model = &self.model;
         let karras = model.schedule.karras(wish.sampler, wish.karras);
         let sampler = Sampler::new(wish.sampler, &model.schedule, wish.steps, karras)?;
-        let side = wish.canvas.as_ref().map_or(model.resolution(), |canvas| canvas.side);
+        let own = [model.resolution(); 2];
+        let [height, width] = wish.canvas.as_ref().map_or(own, |canvas| [canvas.height, canvas.width]);
         let reduction = model.decoder.reduction;
-        if side == 0 || !side.is_multiple_of(reduction) {
+        if [height, width].iter().any(|side| *side == 0 || !side.is_multiple_of(reduction)) {
             return Err(PreviewError::Wish(format!(
-                "the layout is {side} pixels wide; a multiple of {reduction} is needed"
+                "the layout has {width} x {height} pixels; multiples of {reduction} are needed"
             )));
         }
-        let size = [side / reduction; 2];
+        let size = [height / reduction, width / reduction];
         let latents = Latents::Start(self.start(&wish, &sampler, size)?);
         Ok(Painting { wish, sampler, text, size, latents, step: 0 })
     }
@@ -173,20 +176,20 @@ impl<E: Readable> Painter<E> {
         let noise: Vec<f32> = noise.iter().map(|v| v * deviation).collect();
         let noise = engine.from_slice(&noise, &[1, h, w, channels])?;
         let Some(canvas) = wish.canvas.as_ref().filter(|_| wish.gamma != 0.0) else { return Ok(noise) };
-        if canvas.pixels.len() != canvas.side * canvas.side * 3 || canvas.mask.len() != h * w {
+        let Canvas { width, height, .. } = *canvas;
+        if canvas.pixels.len() != height * width * 3 || canvas.mask.len() != h * w {
             return Err(PreviewError::Wish(format!(
-                "a layout of {side} x {side} pixels has {} values and a mask of {}; expected {} and {}",
+                "a layout of {width} x {height} pixels has {} values and a mask of {}; expected {} and {}",
                 canvas.pixels.len(),
                 canvas.mask.len(),
-                canvas.side * canvas.side * 3,
+                height * width * 3,
                 h * w,
-                side = canvas.side
             )));
         }
         // Where the server refuses a layout, because nothing of it would be seen, it is refused here.
         mean_shifted_start(&[], wish.gamma, &[], sampler)?;
         let pixels: Vec<f32> = canvas.pixels.iter().map(|&v| f32::from(v) / 127.5 - 1.0).collect();
-        let pixels = engine.from_slice(&pixels, &[1, canvas.side, canvas.side, 3])?;
+        let pixels = engine.from_slice(&pixels, &[1, height, width, 3])?;
         let mean = model.encoder.latents(engine, &pixels, channels)?;
         let strength = wish.gamma * sampler.init_signal() * model.decoder.scaling as f32;
         let mask: Vec<f32> =

@@ -114,7 +114,7 @@ pub fn layout(bytes: &[u8]) -> bool {
     assert_eq!(Layout::from_json(&layout.to_json()).as_ref(), Ok(&layout));
     let photo = RgbImage::from_pixel(5, 9, Rgb([200, 30, 30]));
     let cutout = Cutout::new(&photo, &Mask::full(5, 9)).expect("a whole photo is a cutout");
-    if let Ok(collage) = layout.render(SIZE, |_, _| Some(&cutout)) {
+    if let Ok(collage) = layout.render((SIZE, SIZE), |_, _| Some(&cutout)) {
         assert_eq!(collage.image.dimensions(), (SIZE, SIZE));
     }
     true

@@ -1,6 +1,7 @@
 //! Layouts, arranged by mouse, finger and keys.
 
 use image::{GrayImage, ImageFormat, Luma};
+use mudi_domain::aspect::Aspect;
 use mudi_domain::cutout::Cutout;
 use mudi_domain::layout::Layout;
 use mudi_domain::mask::Mask;
@@ -21,7 +22,7 @@ fn mask((width, height): (u32, u32)) -> GrayImage {
     })
 }
 
-/// The canvas under the pointer reaches so far beyond the layout's, in canvases.
+/// The canvas under the pointer reaches so far beyond the layout's, in heights of that.
 const AROUND: f64 = 0.12;
 
 pub(crate) struct Desk {
@@ -66,9 +67,18 @@ impl Desk {
 
     /// The place of the window that shows a place of the canvas.
     pub(crate) fn at(&self, (x, y): (f64, f64)) -> (f64, f64) {
-        let [left, top, side, _] = self.room.browser.place(".easel canvas");
-        let unit = side / (1.0 + 2.0 * AROUND);
+        let [left, top, _, height] = self.room.browser.place(".easel canvas");
+        let unit = height / (1.0 + 2.0 * AROUND);
         ((left + (x + AROUND) * unit).round(), (top + (y + AROUND) * unit).round())
+    }
+
+    /// Gives the canvas other proportions.
+    pub(crate) fn shape(&self, word: &str) {
+        let _chosen = self.room.browser.run(&format!(
+            "const list = document.querySelector('.layout-tools select');
+             list.value = '{word}';
+             list.dispatchEvent(new Event('change'))"
+        ));
     }
 
     pub(crate) fn stored(&self) -> Value {
@@ -106,7 +116,7 @@ fn what_is_dragged_and_turned_is_saved_and_the_exact_canvas_is_the_servers() {
         .map(|size| Cutout::new(&photo(size.0, size.1), &Mask::from_gray(mask(size))).expect("a cutout"));
     let lookup =
         |subject: &mudi_domain::subject::SubjectId, _| Some(&cutouts[usize::from(subject.as_str() == "b")]);
-    let expected = turned.render(512, lookup).expect("a collage").image;
+    let expected = turned.render((512, 512), lookup).expect("a collage").image;
     browser.until_true("document.querySelector('.exact-canvas').width === 512");
     // It is drawn some moments after the last change.
     let seen = || desk.room.pixels(".exact-canvas");
@@ -234,4 +244,32 @@ fn a_random_layout_and_gamma_can_be_seen() {
     browser.until_true("document.querySelectorAll('.noise-row canvas').length === 5");
     browser.press_at(".noise:nth-child(4)");
     browser.until_true("document.querySelector('.layout-studio a[href*=\"gamma=3.0\"]')");
+
+    // On a canvas of another shape all stay as far from its middle, and can be moved where there was none before.
+    let proportions = || {
+        let [.., width, height] = browser.place(".easel canvas");
+        width / height
+    };
+    assert!((proportions() - 1.0).abs() < 0.01);
+    desk.shape("5:2");
+    let wide = desk.until(|layout| layout.aspect == Aspect::Panorama);
+    for (placed, was) in wide.subjects.iter().zip(&random.subjects) {
+        assert!((placed.x - was.x - 0.75).abs() < 1e-9, "{wide:?}");
+    }
+    let expected = (2.5 + 2.0 * AROUND) / (1.0 + 2.0 * AROUND);
+    assert!((proportions() - expected).abs() < 0.02, "{}", proportions());
+    browser.until_true("document.querySelector('.exact-canvas').width === 800");
+    browser.until_true("document.querySelector('.exact-canvas').height === 320");
+    let top = usize::from(wide.subjects[1].z > wide.subjects[0].z);
+    let placed = &wide.subjects[top];
+    let height = placed.height.expect("random layouts have heights");
+    let (x, y) = (placed.x + placed.width / 2.0, placed.y + height / 2.0);
+    browser.drag(Kind::Mouse, &[desk.at((x, y)), desk.at((x + 0.2, y)), desk.at((x + 0.4, y))]);
+    let moved = desk.until(|layout| layout.subjects[top].x > placed.x + 0.3);
+    assert!((moved.subjects[top].x - placed.x - 0.4).abs() < 0.03, "{moved:?}");
+    browser.keys_with(CONTROL, "z");
+    browser.keys_with(CONTROL, "z");
+    assert_eq!(desk.until(|layout| layout.aspect == Aspect::Square), random);
+    assert!((proportions() - 1.0).abs() < 0.01);
+    browser.until_true("document.querySelector('.layout-tools select').value === '1:1'");
 }

@@ -124,6 +124,14 @@ fn without_a_gpu_the_processor_paints_the_same() {
     browser.keys_with(CONTROL, "z");
     prompt("A photo of a olis brown bear and a hta blue robot.");
     painted(browser);
+
+    // A landscape is one in both.
+    desk.shape("4:3");
+    browser.until_true("document.querySelector('.live canvas').width === 112");
+    painted(browser);
+    desk.room.settled();
+    let near = psnr(&seen(&desk), &made(&desk, &run));
+    assert!(near > 45.0, "a landscape: {near:.1} dB");
     browser.press("Turn off");
     browser.sees("A small model paints this layout in your browser");
 }

@@ -242,6 +242,9 @@ fn the_form_of_pictures_is_as_it_was_left() {
     browser.until("the form", "return !!document.querySelector('#prompt')?.value");
     browser.write("#prompt", "A photo of somebody in the snow.");
     browser.write("#count", "3");
+    browser.run(
+        "const e = document.querySelector('#shape'); e.value = '9:16'; e.dispatchEvent(new Event('change'))",
+    );
     let written = "return document.querySelector('#prompt')?.value === 'A photo of somebody in the snow.'
         && document.querySelector('#count').value === '3'";
     browser.until("it is written", written);
@@ -251,13 +254,15 @@ fn the_form_of_pictures_is_as_it_was_left() {
     browser.until("the form as it was", written);
     browser.reload();
     browser.until("the form as it was still", written);
-    // An address changes what it names, and nothing else.
+    browser.until("its shape", "return document.querySelector('#shape').value === '9:16'");
+    // An address changes what it names, and nothing else. A layout has a shape.
     let layout = text(&first("layouts")["id"]);
     browser.go(&format!("{generate}?layout={layout}&gamma=1.5"));
     browser.until("the form again", written);
     browser
         .until("the layout", &format!("return document.querySelector('#start').value === {}", json!(layout)));
     browser.sees("(gamma): 1.5");
+    browser.until("the layout's shape", "return document.querySelector('#shape').value === ''");
     browser.until("its own address", "return location.search === ''");
 
     // A run knows subjects by the names that it was trained on.

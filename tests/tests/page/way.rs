@@ -190,18 +190,30 @@ fn generate(owner: &Browser) {
     owner.write("#negative", "hats");
     assert_eq!(choose("'base:worldly'"), "hats");
     assert_eq!(choose("e.options[0].value"), "hats");
+    // Landscapes, which are shown as such.
+    owner.run(
+        "const e = document.querySelector('#shape'); e.value = '3:2'; e.dispatchEvent(new Event('change'))",
+    );
     owner.press("Generate 2 pictures");
     owner.until("two pictures", "return document.querySelectorAll('.picture img').length === 2");
+    owner.until(
+        "both are landscapes",
+        "return [...document.querySelectorAll('.picture img')].every(e => e.naturalWidth > e.naturalHeight
+            && Math.abs(e.clientWidth / e.clientHeight - e.naturalWidth / e.naturalHeight) < 0.05)",
+    );
     owner.run("document.querySelectorAll('.picture-choose').forEach(e => e.click())");
     owner.press("Compare");
     owner.until("a slider", "return !!document.querySelector('.compare input')");
     owner.press("Close");
     owner.run("document.querySelector('.picture-open').click()");
     owner.sees("Started from this layout");
+    owner.sees("112 × 80");
     owner.until("its address", "return location.search.startsWith('?picture=')");
     owner.press("Reuse parameters");
     owner.until("the page's address", "return location.search === ''");
     owner.until("its seed is kept", "return document.querySelector('[aria-label=\"Keep the seed\"]').getAttribute('aria-pressed') === 'true'");
+    // The layout brings its shape.
+    owner.until("its shape", "return document.querySelector('#shape').value === ''");
 }
 
 /// A link, opened by somebody else on a phone, revoked while it is open.

@@ -38,7 +38,8 @@ fn painted<E: Readable>(engine: E, wish: &Wish) -> Vec<u8> {
 #[test]
 fn it_paints_in_the_usual_ones_place() {
     let (side, latent) = (96, 96 >> (LEVELS - 1));
-    let canvas = Canvas { side, pixels: layout(side as u32).0.into_raw(), mask: vec![1.0; latent * latent] };
+    let pixels = layout(side as u32, side as u32).0.into_raw();
+    let canvas = Canvas { width: side, height: side, pixels, mask: vec![1.0; latent * latent] };
     let plain = wish(PROMPT, NEGATIVE, 2);
     let wished = Wish { canvas: Some(canvas), gamma: 1.5, ..plain.clone() };
     let on_processor = painted(CandleEngine::cpu(), &wished);

@@ -79,6 +79,25 @@ fn layouts_and_targets_that_are_not_there_are_refused() {
     }
     let job = studio.post("images", &wish(place("b", 1)));
     studio.done(&job["id"]);
+    // A picture has the proportions of its layout, unless others are asked for.
+    let size = |wish: &Value| {
+        let job = studio.post("images", wish);
+        studio.done(&job["id"]);
+        let image = studio.list(&format!("images?job={}", text(&job["id"]))).remove(0);
+        [&image["width"], &image["height"]].map(|side| side.as_u64().expect("pixels"))
+    };
+    let mut wide = wish(place("b", 1));
+    wide["layout"]["fixed"]["aspect"] = json!("2:1");
+    let [width, height] = size(&wide);
+    assert!(width > height, "{width} x {height}");
+    wide["aspect"] = json!("2:3");
+    let [width, height] = size(&wide);
+    assert!(width < height, "{width} x {height}");
+    wide["layout"] = json!("random");
+    assert_eq!(size(&wide), [width, height]);
+    wide["aspect"] = json!("7:1");
+    let fault = studio.client.json("POST", &studio.path("images"), &wide);
+    assert_eq!(fault.status, 422, "{}", fault.shown());
 }
 
 /// The canvas of a picture that the job made.

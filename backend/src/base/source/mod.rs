@@ -32,7 +32,7 @@ use mudi_engine_candle::lora::{self, Attachment, LoraFile, Stack};
 use mudi_engine_candle::weights::{FileWeights, Precision};
 use other_vae::OtherVae;
 
-use super::BaseError;
+use super::{BaseError, Sizes};
 
 enum Place {
     Folder(PathBuf),
@@ -157,6 +157,14 @@ impl Source {
             }
             (None, Place::File(file)) => file.vae_config(),
         }
+    }
+
+    /// The sizes of its pictures.
+    ///
+    /// # Errors
+    /// [`BaseError`], naming the file.
+    pub fn sizes(&self) -> Result<Sizes, BaseError> {
+        Ok(Sizes::new(&self.unet_config()?, &self.vae_config()?))
     }
 
     /// The text of a network's configuration, as it lies beside the weights: with fields that are not read here. Checkpoint files have none.

@@ -9,6 +9,7 @@ use mudi::dataset::Dataset;
 use mudi::generate::{Placing, Start, layout_start};
 use mudi::train::RunInfo;
 use mudi_diffusion::Engine;
+use mudi_domain::aspect::Aspect;
 use mudi_domain::collage::MAX_SUBJECTS;
 use mudi_domain::cutout::Cutout;
 use mudi_domain::layout::{Layout, suited_gamma};
@@ -26,7 +27,7 @@ pub(super) struct Made {
     pub(super) layout: Option<Layout>,
 }
 
-/// Side in pixels of the canvas on which a layout is tried before anything is loaded.
+/// Height in pixels of the canvas on which a layout is tried before anything is loaded.
 const TRIAL: u32 = 64;
 
 /// Who is placed, and where.
@@ -64,9 +65,16 @@ impl Stage {
         let fixed = Layout::from_json(&text).map_err(|error| format!("{file}: {error}"))?;
         // What is drawn of it later is larger, and not otherwise.
         fixed
-            .render(TRIAL, |subject, photo| cutouts.get(subject)?.get(photo.unwrap_or(0)))
+            .render(((fixed.aspect.ratio() * f64::from(TRIAL)) as u32, TRIAL), |subject, photo| {
+                cutouts.get(subject)?.get(photo.unwrap_or(0))
+            })
             .map_err(|error| format!("{file}: {error}"))?;
         Ok(Some(Self { cutouts, law, fixed: Some(fixed) }))
+    }
+
+    /// The proportions of a layout from a file.
+    pub(super) fn aspect(&self) -> Option<Aspect> {
+        self.fixed.as_ref().map(|layout| layout.aspect)
     }
 
     /// The strength that suits as many subjects as are placed.
@@ -79,8 +87,8 @@ impl Stage {
 pub(super) struct Starter<'a> {
     base: &'a Base,
     stage: Option<Stage>,
-    /// Side of the canvas in pixels.
-    size: usize,
+    /// Height and width of the canvas in pixels.
+    size: [usize; 2],
     /// Seed of the first picture.
     seed: u64,
     noise: Option<Noise>,
@@ -92,7 +100,7 @@ impl<'a> Starter<'a> {
     pub(super) fn new(
         base: &'a Base,
         stage: Option<Stage>,
-        size: usize,
+        size: [usize; 2],
         seed: u64,
         noise: Option<Noise>,
     ) -> Self {
@@ -131,17 +139,15 @@ impl<'a> Starter<'a> {
 /// The noise of all pictures, and how many values each has.
 pub(super) type Noise = (Vec<f32>, usize);
 
-/// The noise of the file that `--noise` names, for as many pictures as are asked for, of `size` (height and width in pixels; the base's own
-/// where none).
+/// The noise of the file that `--noise` names, for as many pictures as are asked for, of `size` (height and width in pixels).
 pub(super) fn noise(
     source: &Source,
     arguments: &Arguments,
-    size: Option<[usize; 2]>,
+    size: [usize; 2],
 ) -> Result<Option<Noise>, Failure> {
     let Some(path) = &arguments.noise else { return Ok(None) };
     let vae = source.vae_config()?;
-    let own = source.unet_config()?.sample_size.unwrap_or(64);
-    let [height, width] = size.map_or([own; 2], |size| size.map(|side| side / vae.reduction()));
+    let [height, width] = size.map(|side| side / vae.reduction());
     let shape = [arguments.count as usize, vae.latent_channels, height, width];
     let tensors = read_safetensors(path)?;
     let fault = |found: &str| {

@@ -14,7 +14,7 @@ use mudi_domain::subject::SubjectId;
 use mudi_engine_candle::weights::Precision;
 
 use super::loaded::Key;
-use super::ready::{Ready, Taught, ready, side, wished};
+use super::ready::{Ready, Taught, aspect, ready, wished};
 use super::report::Reporter;
 use super::worker::{Stopped, Work};
 use super::{LOADING, TRAINED, bases, photos};
@@ -180,9 +180,7 @@ impl<'a> Maker<'a> {
             interrupt: work.interrupt.clone(),
             ..Settings::for_base(&base)
         };
-        if let Some(side) = side(recipe) {
-            settings.size = [side; 2];
-        }
+        settings.size = base.sizes().size_for(recipe, aspect(request));
         let colours = colours(&base).map_err(|error| Stopped::of("base", &error))?;
         let preview = decoded_by_preview(work, &folder);
         let law = recipe.map(segmix::Options::from).unwrap_or_default();
@@ -313,7 +311,7 @@ impl<'a> Maker<'a> {
             }
         };
         let (start, canvas, layout) =
-            layout_start(&self.base, &self.cutouts, placing, self.settings.size[0], seed)?;
+            layout_start(&self.base, &self.cutouts, placing, self.settings.size, seed)?;
         let numbered = self.data.map(|data| data.by_number(layout));
         Ok((start, Some(canvas), numbered))
     }

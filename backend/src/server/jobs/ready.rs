@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use mudi_domain::api::NewImages;
+use mudi_domain::api::{LayoutChoice, NewImages};
+use mudi_domain::aspect::Aspect;
 use mudi_domain::recipe::Recipe;
 use mudi_engine_candle::weights::Precision;
 
@@ -42,9 +43,13 @@ pub(super) fn wished(request: &NewImages, recipe: Option<&Recipe>) -> Way {
     }
 }
 
-/// Side of the pictures, in pixels, where the run's recipe has one.
-pub(super) fn side(recipe: Option<&Recipe>) -> Option<usize> {
-    recipe.map(|recipe| recipe.resolution as usize).filter(|&side| side > 0)
+/// The proportions that were asked for, by themselves or with a layout.
+pub(super) fn aspect(request: &NewImages) -> Option<Aspect> {
+    let of_layout = match &request.layout {
+        LayoutChoice::Fixed(layout) => Some(layout.aspect),
+        LayoutChoice::None | LayoutChoice::Random => None,
+    };
+    request.aspect.or(of_layout)
 }
 
 /// The base that an earlier job has left, or loads it: whole where it will be kept, else with its text encoders let go in between. The
@@ -114,7 +119,8 @@ fn chosen(
     taught: Option<&Taught<'_>>,
 ) -> Result<Chosen, Stopped> {
     let recipe = taught.map(|taught| taught.recipe);
-    let (size, wished) = (side(recipe).map(|side| [side; 2]), wished(request, recipe));
+    let size = source.sizes().map_err(|error| fault(&error))?.size_for(recipe, aspect(request));
+    let (size, wished) = (Some(size), wished(request, recipe));
     let available = || {
         // What is free is free beside the model that is there already; a limit is for all.
         let limited = work.server.settings.memory_bytes().is_some();

@@ -286,13 +286,13 @@ impl Live {
             }
             // Nobody asks for these here.
             Tell::Click(_) | Tell::Latents(_) => {}
-            Tell::Picture { number, step, steps, side, pixels, milliseconds, held } => {
+            Tell::Picture { number, step, steps, width, height, pixels, milliseconds, held } => {
                 if self.oldest.try_get_value().is_none_or(|oldest| number < oldest) {
                     return;
                 }
                 self.painting.set_value(step < steps || number < self.number.get_value());
                 let Some(canvas) = self.canvas.get_untracked() else { return };
-                if let Some(image) = RgbImage::from_raw(side, side, pixels) {
+                if let Some(image) = RgbImage::from_raw(width, height, pixels) {
                     // What cannot be drawn now is drawn with the next step.
                     let _ = put(&canvas, &image);
                     self.painted.try_set(Some(Painted { step, steps, milliseconds, held }));

@@ -58,8 +58,9 @@ impl Live {
             return;
         }
         let dragging = self.bench.look(Designer::is_dragging) == Some(true);
-        let (side, reduction) = self.model.with_value(|model| (model.side, model.reduction.max(1)));
-        let rendered = rendered(self.bench, side, dragging);
+        let (side, multiple, reduction) =
+            self.model.with_value(|model| (model.side, model.multiple, model.reduction.max(1)));
+        let rendered = rendered(self.bench, side, multiple, dragging);
         let why = match &rendered {
             Some(rendered) => rendered.as_ref().err().cloned(),
             // A cutout that cannot be read is not on its way.
@@ -102,16 +103,16 @@ impl Live {
     }
 
     fn wish_for(self, collage: &Collage, reduction: u32) -> Wish {
-        let side = collage.image.width();
-        let latent = side / reduction;
+        let (width, height) = collage.image.dimensions();
         let (negative, guidance) = self.model.with_value(|model| (model.negative.clone(), model.guidance));
         Wish {
             prompt: self.prompt.get_untracked(),
             negative,
             canvas: Some(Canvas {
-                side,
+                width,
+                height,
                 pixels: collage.image.as_raw().clone(),
-                mask: collage.union.to_latent(latent, latent),
+                mask: collage.union.to_latent(width / reduction, height / reduction),
             }),
             gamma: self.strength.get_untracked() as f32,
             seed: self.seed.get_untracked(),

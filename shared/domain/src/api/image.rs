@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::Time;
+use crate::aspect::Aspect;
 use crate::layout::Layout;
 
 /// A generated image.
@@ -94,6 +95,9 @@ pub struct NewImages {
     pub negative: Option<String>,
     /// Where the images start.
     pub layout: LayoutChoice,
+    /// Width to height of the images, in about as many pixels as otherwise. Where nothing is said: as the layout has it, or the run's
+    /// recipe, or a square. A layout of other proportions fills the height.
+    pub aspect: Option<Aspect>,
     /// Strength of the layout, -20 to 100; where none is given 2 with a layout of up to three subjects, 3 with one of more.
     #[cfg_attr(feature = "openapi", schema(minimum = -20, maximum = 100))]
     pub gamma: Option<f32>,
@@ -126,6 +130,7 @@ impl Default for NewImages {
             prompt: String::new(),
             negative: None,
             layout: LayoutChoice::None,
+            aspect: None,
             gamma: None,
             steps: 25,
             guidance: 5.0,

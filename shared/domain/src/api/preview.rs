@@ -15,6 +15,8 @@ pub struct PreviewModel {
     pub side: u32,
     /// Pixels that one latent stands for, in each direction.
     pub reduction: u32,
+    /// What both sides of pictures that are not square are multiples of, in pixels.
+    pub multiple: u32,
     /// The negative prompt that suits it.
     pub negative: String,
     /// Classifier-free guidance scale of its previews; 1 and less leave it out.

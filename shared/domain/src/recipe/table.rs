@@ -2,6 +2,7 @@
 
 use serde_json::Value as Json;
 
+use crate::aspect::Aspect;
 use crate::collage::MAX_SUBJECTS;
 
 use super::parameter::{Kind, Parameter};
@@ -85,8 +86,10 @@ recipe! {
             "The seed of every random choice, up to 2^53 - 1. The same seed gives the same LoRA.";
         resolution: u32 = "resolution", "0", integer(0, 2048),
             "Side of the square training images in pixels, a multiple of 8 from 32 on. 0: the base's own.";
+        aspect: Aspect = "aspect", "1:1", Kind::Choice(Aspect::WORDS),
+            "Width to height of collages, in about as many pixels as the square has, and so of the pictures that are drawn with the run where no other size is asked for.";
         aspect_buckets: bool = "aspect-buckets", "false", Kind::Flag,
-            "Train on photos with their own aspect ratio, in sizes of the square's area, instead of on squares. Collages are squares.";
+            "Train on photos with their own aspect ratio, in sizes of the square's area, instead of on squares.";
         batch: u32 = "batch", "2", integer(1, 64),
             "Samples that go through the model together.";
         accumulation: u32 = "accumulation", "1", integer(1, 256),

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde_json::Value as Json;
 
 use super::parameter::Kind;
+use crate::aspect::Aspect;
 use crate::subject::SubjectId;
 
 /// A type that a recipe's field may have. Texts have passed [`Kind::check`] before they are parsed.
@@ -47,6 +48,15 @@ impl Value for Vec<String> {
     }
     fn json(&self, _: &Kind) -> Json {
         self.clone().into()
+    }
+}
+
+impl Value for Aspect {
+    fn parse(text: &str, _: &Kind) -> Result<Self, String> {
+        text.parse().map_err(|_| format!("one of {} is needed", Self::WORDS.join(", ")))
+    }
+    fn text(&self, _: &Kind) -> String {
+        self.word().to_owned()
     }
 }
 

@@ -43,7 +43,7 @@ proptest! {
             (0..n as u32).map(|i| ellipse(w + i, h + 2 * i, [20 * i as u8, 40, 90])).collect();
         let items: Vec<_> = cutouts.iter().enumerate().map(|(i, c)| (id(&format!("s{i}")), c)).collect();
         let options = Options { sizes, ..Options::default() };
-        let collage = compose(&mut stream(seed, "segmix", 1), size, &items, &options).unwrap();
+        let collage = compose(&mut stream(seed, "segmix", 1), (size, size), &items, &options).unwrap();
         prop_assert_eq!(collage.image.dimensions(), (size, size));
         for (x, y, pixel) in collage.image.enumerate_pixels() {
             let union = collage.union.coverage(x, y);
@@ -56,7 +56,7 @@ proptest! {
         sorted.sort_unstable();
         prop_assert_eq!(sorted, (0..n).collect::<Vec<_>>());
         // The same stream makes the same bytes.
-        let again = compose(&mut stream(seed, "segmix", 1), size, &items, &options).unwrap();
+        let again = compose(&mut stream(seed, "segmix", 1), (size, size), &items, &options).unwrap();
         prop_assert_eq!(collage, again);
     }
 
@@ -69,7 +69,7 @@ proptest! {
         // The paper's law, and one with more room.
         let paper = Options::default();
         let options = if wide { Options { max_width: 0.8, margin: 64, ..paper } } else { paper };
-        let slots = arrange(&mut stream(seed, "segmix", 0), size, &shapes, &options).unwrap();
+        let slots = arrange(&mut stream(seed, "segmix", 0), (size, size), &shapes, &options).unwrap();
         let scale = f64::from(size) / 1024.0;
         let (left, right) = if slots[0].rect.center().0 < slots[1].rect.center().0 { (0, 1) } else { (1, 0) };
         let margin = (f64::from(options.margin) * scale).round() as i64;
@@ -92,7 +92,7 @@ proptest! {
         extents in prop::collection::vec((1u32..5000, 1u32..5000), 1..=8),
     ) {
         let options = Options { min_scale, max_width, margin, sizes };
-        let slots = arrange(&mut stream(seed, "segmix", 0), size, &shapes(&extents), &options).unwrap();
+        let slots = arrange(&mut stream(seed, "segmix", 0), (size, size), &shapes(&extents), &options).unwrap();
         prop_assert!(slots.iter().all(|slot| slot.rect.is_within(size, size)), "{:?}", slots);
         let mut stack: Vec<i32> = slots.iter().map(|slot| slot.z).collect();
         stack.sort_unstable();
@@ -111,10 +111,14 @@ fn the_one_on_top_is_wholly_visible() {
             Shape { subject: id("a"), width: 50, height: 70 },
             Shape { subject: id("b"), width: 60, height: 60 },
         ];
-        let slots = arrange(&mut rng, 128, &shapes, &options).unwrap();
-        let collage =
-            compose(&mut stream(seed, "segmix", 0), 128, &[(id("a"), &red), (id("b"), &blue)], &options)
-                .unwrap();
+        let slots = arrange(&mut rng, (128, 128), &shapes, &options).unwrap();
+        let collage = compose(
+            &mut stream(seed, "segmix", 0),
+            (128, 128),
+            &[(id("a"), &red), (id("b"), &blue)],
+            &options,
+        )
+        .unwrap();
         let top = usize::from(slots[1].z > slots[0].z);
         tops[top] += 1;
         let rect = collage.parts[top].rect;
@@ -130,7 +134,8 @@ fn the_one_on_top_is_wholly_visible() {
 #[test]
 fn a_fixed_relative_size_fixes_the_factors() {
     let options = Options { sizes: Sizes::Relative("s0=1,s1=0.6".parse().unwrap()), ..Options::default() };
-    let slots = arrange(&mut stream(3, "segmix", 0), 1024, &shapes(&[(100, 100), (100, 100)]), &options);
+    let slots =
+        arrange(&mut stream(3, "segmix", 0), (1024, 1024), &shapes(&[(100, 100), (100, 100)]), &options);
     let slots = slots.unwrap();
     assert_eq!((slots[0].rect.width, slots[1].rect.width), (480, 288));
 }
@@ -139,9 +144,10 @@ fn a_fixed_relative_size_fixes_the_factors() {
 fn impossible_canvases_and_counts_are_refused() {
     let mut rng = stream(0, "segmix", 0);
     let one = shapes(&[(5, 5)]);
-    let arrange = |rng: &mut Stream, size, shapes: &[Shape]| arrange(rng, size, shapes, &Options::default());
-    assert_eq!(arrange(&mut rng, 15, &one), Err(CollageError::Canvas { size: 15 }));
-    assert_eq!(arrange(&mut rng, 4097, &one), Err(CollageError::Canvas { size: 4097 }));
+    let arrange =
+        |rng: &mut Stream, size, shapes: &[Shape]| arrange(rng, (size, size), shapes, &Options::default());
+    assert_eq!(arrange(&mut rng, 15, &one), Err(CollageError::Canvas { size: (15, 15) }));
+    assert_eq!(arrange(&mut rng, 4097, &one), Err(CollageError::Canvas { size: (4097, 4097) }));
     assert_eq!(arrange(&mut rng, 64, &[]), Err(CollageError::Count { count: 0, least: 1 }));
     let nine = shapes(&[(5, 5); 9]);
     assert_eq!(arrange(&mut rng, 64, &nine), Err(CollageError::Count { count: 9, least: 1 }));

@@ -64,12 +64,12 @@ fn shift(frame: &mut Frame, axis: usize, by: f64) {
     if axis == 0 { frame.center.0 += by } else { frame.center.1 += by }
 }
 
-/// Aligns frames with the box around them; a single one with the canvas.
-pub(super) fn align(frames: &mut [Frame], align: Align) {
+/// Aligns frames with the box around them; a single one with the `canvas`.
+pub(super) fn align(frames: &mut [Frame], align: Align, canvas: Bounds) {
     let (axis, line) = align.line();
     let all: Vec<Bounds> = frames.iter().map(Frame::bounds).collect();
     let around = match &all[..] {
-        [] | [_] => Bounds { least: [0.0; 2], most: [1.0; 2] },
+        [] | [_] => canvas,
         [first, rest @ ..] => rest.iter().fold(*first, |around, bounds| around.union(bounds)),
     };
     for (frame, bounds) in frames.iter_mut().zip(&all) {

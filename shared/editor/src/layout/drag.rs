@@ -72,7 +72,7 @@ impl Designer {
                 if let Some(drag) = self.drag.take_if(|drag| drag.kind.follows(pointer.id)) {
                     self.guides.clear();
                     let chosen = self.chosen.clone();
-                    self.remember((drag.before, chosen), None);
+                    self.remember((self.aspect, drag.before, chosen), None);
                 }
             }
             Phase::Cancel => {
@@ -197,7 +197,7 @@ impl Designer {
         }
     }
 
-    /// Moves those chosen by canvases; with a `reach` they snap.
+    /// Moves those chosen, by heights of the canvas; with a `reach` they snap.
     pub(super) fn move_chosen(&mut self, by: [f64; 2], reach: Option<f64>) {
         let mut by = by;
         self.guides.clear();
@@ -212,7 +212,7 @@ impl Designer {
                 for edges in [&mut moving.least, &mut moving.most] {
                     edges.iter_mut().zip(by).for_each(|(edge, by)| *edge += by);
                 }
-                let (further, guides) = snap(&moving, &others, reach / 2.0);
+                let (further, guides) = snap(&moving, &others, &self.canvas(), reach / 2.0);
                 by = [by[0] + further[0], by[1] + further[1]];
                 self.guides = guides;
             }

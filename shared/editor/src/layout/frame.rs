@@ -3,12 +3,12 @@
 use mudi_domain::cutout::turned_extent;
 use mudi_domain::layout::{CORNER, EXTENT, Placement};
 
-/// A point, in canvases from the left and the top.
+/// A point, in heights of the canvas from the left and the top.
 pub type Point = (f64, f64);
 
-/// How much of a subject stays on the canvas at least, in canvases.
+/// How much of a subject stays on the canvas at least, in its heights.
 const KEPT: f64 = 0.02;
-/// How far above its box a subject's handle for turning is, in canvases.
+/// How far above its box a subject's handle for turning is, in heights of the canvas.
 pub const STALK: f64 = 0.06;
 
 /// A placement's box with every number known.
@@ -16,7 +16,7 @@ pub const STALK: f64 = 0.06;
 pub struct Frame {
     /// Its middle.
     pub center: Point,
-    /// Its width before it is turned, in canvases.
+    /// Its width before it is turned, in heights of the canvas.
     pub width: f64,
     /// Its height before it is turned.
     pub height: f64,
@@ -119,7 +119,7 @@ impl Frame {
         x.abs() <= self.width / 2.0 && y.abs() <= self.height / 2.0
     }
 
-    /// The handle within `reach` of a place, in canvases.
+    /// The handle within `reach` of a place, in heights of the canvas.
     #[must_use]
     pub fn handle(&self, at: Point, reach: f64) -> Option<Handle> {
         let apart = |point: Point| (point.0 - at.0).hypot(point.1 - at.1);
@@ -133,9 +133,9 @@ impl Frame {
             .map(|(handle, _)| handle)
     }
 
-    /// The same, brought into the ranges of layouts, with a part of it on the canvas.
+    /// The same, brought into the ranges of layouts, with a part of it on a canvas that is so many times as wide as high.
     #[must_use]
-    pub fn kept(mut self) -> Self {
+    pub fn kept(mut self, ratio: f64) -> Self {
         let least = EXTENT.start() / self.width.min(self.height).max(f64::MIN_POSITIVE);
         let most = EXTENT.end() / self.width.max(self.height).max(f64::MIN_POSITIVE);
         let factor = 1.0_f64.min(most).max(least.min(most));
@@ -148,12 +148,13 @@ impl Frame {
         }
         self.rotation = round(self.rotation, 1e3);
         let (across, down) = turned_extent(self.width, self.height, self.rotation);
-        let keep = |center: f64, around: f64, extent: f64| {
+        let keep = |center: f64, around: f64, extent: f64, end: f64| {
             let (kept, half) = (KEPT.min(around), around / 2.0);
-            let corner = (*CORNER.start() + extent / 2.0, *CORNER.end() + extent / 2.0);
-            center.clamp((kept - half).max(corner.0), (1.0 - kept + half).min(corner.1))
+            let corner = (*CORNER.start() + extent / 2.0, end.max(*CORNER.end()) + extent / 2.0);
+            center.clamp((kept - half).max(corner.0), (end - kept + half).min(corner.1))
         };
-        self.center = (keep(self.center.0, across, self.width), keep(self.center.1, down, self.height));
+        let (x, y) = self.center;
+        self.center = (keep(x, across, self.width, ratio), keep(y, down, self.height, 1.0));
         self
     }
 }

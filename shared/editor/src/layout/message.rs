@@ -1,5 +1,6 @@
 //! What a page tells the designer.
 
+use mudi_domain::aspect::Aspect;
 use mudi_domain::layout::Layout;
 use mudi_domain::subject::SubjectId;
 
@@ -14,9 +15,9 @@ pub struct Pointer {
     pub id: i32,
     /// What happened.
     pub phase: Phase,
-    /// Where, in canvases.
+    /// Where, in heights of the canvas.
     pub at: Point,
-    /// How near counts as hit, in canvases: more for a finger than for a mouse.
+    /// How near counts as hit, in heights of the canvas: more for a finger than for a mouse.
     pub reach: f64,
     /// Shift: choose one more, or turn in steps of 15 degrees.
     pub shift: bool,
@@ -41,7 +42,7 @@ pub enum Message {
     Duplicate,
     /// Those chosen show another photo of their subject.
     Photo(usize),
-    /// Those chosen move, in canvases.
+    /// Those chosen move, in heights of the canvas.
     Nudge(f64, f64),
     /// Those chosen become so many times as large.
     Scale(f64),
@@ -61,6 +62,8 @@ pub enum Message {
     Random(u64),
     /// Another layout takes the place of this one; undo brings it back.
     Replace(Layout),
+    /// The canvas gets other proportions; what was in the middle across stays there.
+    Aspect(Aspect),
     /// Whether edges and middles snap.
     Snap(bool),
     /// What is being dragged goes back; else nothing is chosen.

@@ -1,11 +1,12 @@
 //! The layout designer: subjects on a canvas, moved by hand.
 //!
 //! [`Designer::update`] takes a [`Message`]. What it works on is the domain's own [`Layout`], and the canvas that a page shows in the end is
-//! [`Layout::render`]'s, to the pixel what will be encoded. Lengths are fractions of the canvas's side.
+//! [`Layout::render`]'s, to the pixel what will be encoded. Lengths are fractions of the canvas's height, across as well.
 
 mod arrange;
 mod drag;
 mod frame;
+mod fresh;
 pub mod gamma;
 mod message;
 mod snap;
@@ -14,10 +15,9 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mudi_domain::collage::MAX_SUBJECTS;
+use mudi_domain::aspect::Aspect;
 use mudi_domain::layout::{Layout, Placement};
-use mudi_domain::rng;
-use mudi_domain::segmix::{Options, Shape};
+use mudi_domain::segmix::Options;
 use mudi_domain::subject::SubjectId;
 
 use drag::{Drag, Pressed};
@@ -27,22 +27,19 @@ pub use frame::{Bounds, Frame, Handle, Point, STALK};
 pub use message::{Message, Pointer, SHEET, key_message};
 pub use snap::Guide;
 
-/// How large a subject is that is put on the canvas: its longer side, in canvases.
-const NEW: f64 = 0.5;
 /// Steps that can be undone.
 const STEPS_BACK: usize = 200;
-/// How far a copy lies from what it was copied of, in canvases.
-const ASIDE: f64 = 0.04;
 
 /// Width and height of each cutout of each subject, in pixels, by the number of its photo.
 pub type Shapes = BTreeMap<SubjectId, BTreeMap<usize, (u32, u32)>>;
 
-/// How everything was placed, and what was chosen then.
-type Step = (Vec<Placement>, BTreeSet<usize>);
+/// The canvas's proportions, how everything was placed on it, and what was chosen then.
+type Step = (Aspect, Vec<Placement>, BTreeSet<usize>);
 
 /// The designer's state.
 #[derive(Debug, Clone)]
 pub struct Designer {
+    aspect: Aspect,
     placements: Vec<Placement>,
     shapes: Shapes,
     chosen: BTreeSet<usize>,
@@ -69,11 +66,13 @@ fn named(layout: Layout, shapes: &Shapes) -> Vec<Placement> {
 }
 
 impl Designer {
-    /// For a layout (none yet: an empty canvas) of cutouts of these shapes; random ones follow `law`.
+    /// For a layout (none yet: an empty square) of cutouts of these shapes; random ones follow `law`.
     #[must_use]
     pub fn new(layout: Option<Layout>, shapes: Shapes, law: Options) -> Self {
+        let aspect = layout.as_ref().map(|layout| layout.aspect).unwrap_or_default();
         let placements = layout.map(|layout| named(layout, &shapes)).unwrap_or_default();
         Self {
+            aspect,
             placements,
             shapes,
             chosen: BTreeSet::new(),
@@ -88,6 +87,17 @@ impl Designer {
         }
     }
 
+    /// The canvas's proportions.
+    #[must_use]
+    pub fn aspect(&self) -> Aspect {
+        self.aspect
+    }
+
+    /// The canvas.
+    fn canvas(&self) -> Bounds {
+        Bounds { least: [0.0; 2], most: [self.aspect.ratio(), 1.0] }
+    }
+
     /// What is on the canvas.
     #[must_use]
     pub fn placements(&self) -> &[Placement] {
@@ -97,7 +107,7 @@ impl Designer {
     /// The layout; none where the canvas is empty.
     #[must_use]
     pub fn layout(&self) -> Option<Layout> {
-        (!self.placements.is_empty()).then(|| Layout::new(self.placements.clone()))
+        (!self.placements.is_empty()).then(|| Layout::new(self.aspect, self.placements.clone()))
     }
 
     /// Those that are chosen.
@@ -166,13 +176,13 @@ impl Designer {
     fn put(&mut self, index: usize, frame: Frame) {
         let sound = [frame.center.0, frame.center.1, frame.width, frame.height, frame.rotation];
         if sound.iter().all(|number| number.is_finite()) {
-            frame.kept().write(&mut self.placements[index]);
+            frame.kept(self.aspect.ratio()).write(&mut self.placements[index]);
         }
     }
 
     /// Remembers how everything was `before`, if that has changed. Several in a row of the same `kind` are undone together.
     fn remember(&mut self, before: Step, kind: Option<&'static str>) {
-        if before.0 == self.placements {
+        if (before.0, &before.1) == (self.aspect, &self.placements) {
             return;
         }
         self.undone.clear();
@@ -200,7 +210,7 @@ impl Designer {
             Message::Redo => return self.step(false),
             _ => {}
         }
-        let before = (self.placements.clone(), self.chosen.clone());
+        let before = (self.aspect, self.placements.clone(), self.chosen.clone());
         let kind = match message {
             Message::Nudge(..) => Some("nudge"),
             Message::Scale(_) => Some("scale"),
@@ -208,7 +218,7 @@ impl Designer {
             _ => None,
         };
         self.change(message);
-        if before.1 != self.chosen {
+        if before.2 != self.chosen {
             self.last = None;
         }
         self.remember(before, kind);
@@ -266,13 +276,18 @@ impl Designer {
                 }
             }
             Message::Order(order) => arrange::stack(&mut self.placements, &self.chosen, order),
-            Message::Align(align) => self.together(|frames| arrange::align(frames, align)),
+            Message::Align(align) => {
+                let canvas = self.canvas();
+                self.together(|frames| arrange::align(frames, align, canvas));
+            }
             Message::Distribute(axis) => self.together(|frames| arrange::distribute(frames, axis.min(1))),
             Message::Random(seed) => self.random(seed),
             Message::Replace(layout) => {
                 self.chosen.clear();
+                self.aspect = layout.aspect;
                 self.placements = named(layout, &self.shapes);
             }
+            Message::Aspect(aspect) => self.reshape(aspect),
             Message::Pointer(_) | Message::Undo | Message::Redo => {}
         }
     }
@@ -280,14 +295,28 @@ impl Designer {
     fn step(&mut self, back: bool) {
         let (from, to) =
             if back { (&mut self.done, &mut self.undone) } else { (&mut self.undone, &mut self.done) };
-        if let Some((placements, chosen)) = from.pop() {
+        if let Some((aspect, placements, chosen)) = from.pop() {
             // Where one comes or goes the others get other numbers: what was chosen then is chosen again.
             let others = placements.len() != self.placements.len();
             let now = if others { chosen } else { self.chosen.clone() };
+            let aspect = std::mem::replace(&mut self.aspect, aspect);
             let placements = std::mem::replace(&mut self.placements, placements);
-            to.push((placements, std::mem::replace(&mut self.chosen, now)));
+            to.push((aspect, placements, std::mem::replace(&mut self.chosen, now)));
         }
         self.last = None;
+    }
+
+    /// Gives the canvas other proportions. Each subject stays as far from the middle across, unless it would be beside the canvas then.
+    fn reshape(&mut self, aspect: Aspect) {
+        let by = (aspect.ratio() - self.aspect.ratio()) / 2.0;
+        if std::mem::replace(&mut self.aspect, aspect) == aspect {
+            return;
+        }
+        for index in 0..self.placements.len() {
+            let mut frame = self.frame(index);
+            frame.center.0 += by;
+            self.put(index, frame);
+        }
     }
 
     /// Changes the frame of each one chosen.
@@ -301,77 +330,6 @@ impl Designer {
         change(&mut frames);
         for (index, frame) in self.chosen.clone().into_iter().zip(frames) {
             self.put(index, frame);
-        }
-    }
-
-    fn top(&self) -> i32 {
-        self.placements.iter().map(|placement| placement.z).max().map_or(0, |z| z.saturating_add(1))
-    }
-
-    fn add(&mut self, subject: SubjectId, photo: usize) {
-        let Some((width, height)) = self.shape(&subject, photo) else { return };
-        if self.placements.len() >= MAX_SUBJECTS {
-            return;
-        }
-        let (w, h) = (f64::from(width.max(1)), f64::from(height.max(1)));
-        let scale = NEW / w.max(h);
-        let (width, height) = (w * scale, h * scale);
-        // Side by side: the next place of the canvas's thirds.
-        let column = [0.5, 0.28, 0.72][self.placements.len() % 3];
-        let frame = Frame { center: (column, 0.5), width, height, rotation: 0.0 };
-        let (z, photo) = (self.top(), Some(photo));
-        self.placements.push(Placement {
-            subject,
-            photo,
-            x: 0.0,
-            y: 0.0,
-            width,
-            height: None,
-            z,
-            flip: false,
-            rotation: 0.0,
-        });
-        let index = self.placements.len() - 1;
-        self.put(index, frame);
-        self.chosen = [index].into();
-    }
-
-    fn duplicate(&mut self) {
-        let copies: Vec<usize> = self.chosen.iter().copied().collect();
-        let first = self.placements.len();
-        for index in copies.into_iter().take(MAX_SUBJECTS.saturating_sub(first)) {
-            let mut frame = self.frame(index);
-            let z = self.top();
-            self.placements.push(Placement { z, ..self.placements[index].clone() });
-            frame.center = (frame.center.0 + ASIDE, frame.center.1 + ASIDE);
-            self.put(self.placements.len() - 1, frame);
-        }
-        if self.placements.len() > first {
-            self.chosen = (first..self.placements.len()).collect();
-        }
-    }
-
-    fn random(&mut self, seed: u64) {
-        let on_canvas: Vec<_> = self
-            .placements
-            .iter()
-            .map(|placement| (placement.subject.clone(), placement.photo.unwrap_or(0)))
-            .collect();
-        let first_photos = self
-            .shapes
-            .iter()
-            .filter_map(|(subject, photos)| Some((subject.clone(), *photos.first_key_value()?.0)));
-        let wanted = if on_canvas.is_empty() { first_photos.take(MAX_SUBJECTS).collect() } else { on_canvas };
-        let items: Vec<_> = wanted
-            .into_iter()
-            .filter_map(|(subject, photo)| {
-                let (width, height) = self.shape(&subject, photo)?;
-                Some((Shape { subject, width, height }, Some(photo)))
-            })
-            .collect();
-        if let Ok(layout) = Layout::random(&mut rng::stream(seed, "layout", 0), &items, &self.law) {
-            self.placements = layout.subjects;
-            self.chosen.clear();
         }
     }
 }

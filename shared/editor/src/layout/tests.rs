@@ -1,10 +1,13 @@
-use image::{GrayImage, Luma, Rgb, RgbImage};
-use mudi_domain::cutout::Cutout;
-use mudi_domain::mask::Mask;
+use mudi_domain::collage::MAX_SUBJECTS;
+use mudi_domain::rng;
+use mudi_domain::segmix::Shape;
 use proptest::prelude::*;
 
 use super::*;
 use crate::Phase;
+
+mod gamma;
+mod shape;
 
 fn id(name: &str) -> SubjectId {
     SubjectId::new(name).unwrap()
@@ -291,7 +294,7 @@ fn a_random_layout_is_seg_mixs_own() {
     let items: Vec<_> = [("a", 100, 200), ("b", 80, 80)]
         .map(|(name, width, height)| (Shape { subject: id(name), width, height }, Some(0)))
         .into();
-    let expected = Layout::random(&mut rng::stream(7, "layout", 0), &items, &law).unwrap();
+    let expected = Layout::random(&mut rng::stream(7, "layout", 0), &items, Aspect::Square, &law).unwrap();
     assert_eq!(designer.layout(), Some(expected));
     designer.update(Message::Random(8));
     designer.update(Message::Undo);
@@ -299,32 +302,11 @@ fn a_random_layout_is_seg_mixs_own() {
     assert_eq!(designer.layout(), None);
 }
 
-#[test]
-fn gamma_is_in_the_noise_and_nowhere_else() {
-    let photo = RgbImage::from_pixel(8, 8, Rgb([255, 255, 0]));
-    let cutout = Cutout::new(&photo, &Mask::from_gray(GrayImage::from_pixel(8, 8, Luma([255])))).unwrap();
-    let mut designer = Designer::new(None, [(id("a"), [(0, (8, 8))].into())].into(), Options::default());
-    designer.update(Message::Add(id("a"), 0));
-    let canvas = designer.layout().unwrap().render(64, |_, _| Some(&cutout)).unwrap();
-    let plain = gamma::noised(&canvas, 0.0, 3);
-    let strong = gamma::noised(&canvas, 8.0, 3);
-    let (outside, inside) = ((2, 2), (32, 32));
-    assert_eq!(plain.get_pixel(outside.0, outside.1), strong.get_pixel(outside.0, outside.1));
-    let difference = i32::from(strong.get_pixel(inside.0, inside.1)[0])
-        - i32::from(plain.get_pixel(inside.0, inside.1)[0]);
-    assert!((20..27).contains(&difference), "{difference}");
-    // Of yellow a third is left in grey: above the noise inside, and nothing of it outside.
-    let grey = |x: u32, y: u32| i32::from(gamma::averaged(&strong, 8).get_pixel(x, y)[0]);
-    let quiet = |x: u32, y: u32| i32::from(gamma::averaged(&plain, 8).get_pixel(x, y)[0]);
-    assert!(grey(32, 32) - quiet(32, 32) > 60, "{} {}", grey(32, 32), quiet(32, 32));
-    assert_eq!(grey(4, 4), quiet(4, 4));
-}
-
 fn messages() -> impl Strategy<Value = Vec<Message>> {
     let number = prop_oneof![-3.0..3.0f64, Just(f64::NAN), Just(1e300)];
     let numbers = (number.clone(), number);
     let message =
-        (0usize..20, numbers, 0usize..9, any::<bool>()).prop_map(|(kind, (x, y), index, flag)| match kind {
+        (0usize..21, numbers, 0usize..9, any::<bool>()).prop_map(|(kind, (x, y), index, flag)| match kind {
             0 => Message::Add(id("a"), index % 3),
             1 => Message::Add(id("b"), 0),
             2 => Message::Choose(Some(index), flag),
@@ -344,6 +326,7 @@ fn messages() -> impl Strategy<Value = Vec<Message>> {
             16 => Message::Redo,
             17 => pointer(index as i32 % 2, Phase::Down, x, y),
             18 => pointer(index as i32 % 2, Phase::Move, x, y),
+            19 => Message::Aspect(Aspect::ALL[index]),
             _ => pointer(index as i32 % 2, if flag { Phase::Up } else { Phase::Cancel }, x, y),
         });
     proptest::collection::vec(message, 1..60)
@@ -364,17 +347,17 @@ proptest! {
             prop_assert!(designer.chosen().iter().all(|&index| index < designer.placements().len()));
         }
         designer.update(Message::Escape);
-        let end = designer.placements().to_vec();
+        let end = (designer.aspect(), designer.placements().to_vec());
         let mut steps = 0;
         while designer.can().0 {
             designer.update(Message::Undo);
             steps += 1;
         }
-        prop_assert!(designer.placements().is_empty());
+        prop_assert!(designer.placements().is_empty() && designer.aspect() == Aspect::Square);
         for _ in 0..steps {
             designer.update(Message::Redo);
         }
-        prop_assert_eq!(designer.placements(), end);
+        prop_assert_eq!((designer.aspect(), designer.placements().to_vec()), end);
     }
 }
 

@@ -52,8 +52,7 @@ async fn model(
 ) -> Result<Json<PreviewModel>, ApiError> {
     let known = look(&server).await?;
     let newest = newest_run(&server, project, &known.name).await?;
-    let trained = newest.as_ref().map(|run| run.recipe.resolution as usize).filter(|&side| side > 0);
-    let side = trained.unwrap_or(known.side);
+    let side = known.sizes.side_for(newest.as_ref().map(|run| &run.recipe));
     let lora = match newest {
         Some(run) => Some(lora_of(&server, project, run).await?),
         None => None,
@@ -64,6 +63,7 @@ async fn model(
         name: known.name.clone(),
         side: u32::try_from(side).unwrap_or(u32::MAX),
         reduction: u32::try_from(known.reduction).unwrap_or(u32::MAX),
+        multiple: u32::try_from(known.sizes.multiple).unwrap_or(u32::MAX),
         negative: known.negative.to_owned(),
         guidance: server.settings.preview_guidance as f32,
         files: known.files.clone(),
