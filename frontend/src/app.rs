@@ -1,7 +1,8 @@
 //! The page as a whole: what is provided to all of its parts, and which address shows what.
 //!
-//! There are two programs, so that a first visit is small: the studio, and the workbench with the editors of masks and layouts,
-//! which are half of all code. Where an address is the other one's, the browser loads that.
+//! There are three programs, so that a first visit is small: the studio; the workbench with the editors of masks and layouts,
+//! which are half of all code; and sharing, with the page of links and the one on which a visitor plays. Where an address is another one's,
+//! the browser loads that.
 
 use gloo_timers::future::TimeoutFuture;
 use leptos::prelude::*;
@@ -37,6 +38,11 @@ pub fn start() {
 /// Puts the editors of masks and layouts in the place of the loading page.
 pub fn start_workbench() {
     mount(|| view! { <Workbench /> }.into_any());
+}
+
+/// Puts the page of links, or the one to play on, in the place of the loading page.
+pub fn start_sharing() {
+    mount(|| view! { <Sharing /> }.into_any());
 }
 
 fn mount(places: fn() -> AnyView) {
@@ -95,7 +101,7 @@ fn Places() -> impl IntoView {
                 <Route path=path!("train") view=Training />
                 <Route path=path!("train/:run") view=RunPage />
                 <Route path=path!("generate") view=Generate />
-                <Route path=path!("share") view=Share />
+                <Route path=path!("share") view=Elsewhere />
                 <Route path=path!("layouts") view=LayoutList />
                 <Route path=path!("layouts/:layout") view=Elsewhere />
                 <Route path=path!("play") view=Elsewhere />
@@ -112,6 +118,18 @@ fn Workbench() -> impl IntoView {
             <ParentRoute path=path!("/projects/:project") view=ProjectFrame>
                 <Route path=path!("photos/:photo/mask") view=MaskPage />
                 <Route path=path!("layouts/:layout") view=LayoutPage />
+                <Route path=path!("*any") view=Elsewhere />
+            </ParentRoute>
+        </Routes>
+    }
+}
+
+#[component]
+fn Sharing() -> impl IntoView {
+    view! {
+        <Routes fallback=|| view! { <Elsewhere /> }>
+            <ParentRoute path=path!("/projects/:project") view=ProjectFrame>
+                <Route path=path!("share") view=Share />
                 <Route path=path!("play") view=PlayPage />
                 <Route path=path!("*any") view=Elsewhere />
             </ParentRoute>
@@ -119,7 +137,7 @@ fn Workbench() -> impl IntoView {
     }
 }
 
-/// An address of the other program: the browser loads it. One at which this program was loaded shows nothing in either.
+/// An address of another program: the browser loads it. One at which this program was loaded shows nothing in any.
 #[component]
 fn Elsewhere() -> impl IntoView {
     let Loaded(first) = expect_context();

@@ -49,7 +49,7 @@ mod training;
 mod widgets;
 
 #[cfg(target_arch = "wasm32")]
-pub use app::{start, start_workbench};
+pub use app::{start, start_sharing, start_workbench};
 #[cfg(target_arch = "wasm32")]
 pub use grabcut::start_grabcut;
 #[cfg(target_arch = "wasm32")]

@@ -15,15 +15,22 @@ pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 /// The programs that are installed, and their versions. That of `wasm-bindgen` is the one of the root `Cargo.toml`.
 const TOOLS: [(&str, &str, &str, &[&str]); 2] =
     [("wasm-bindgen", "wasm-bindgen-cli", "0.2.130", &[]), ("trunk", "trunk", "0.21.14", &["--locked"])];
-/// The page's programs: the studio; the workbench with the editors, and the workers, which are loaded where they are needed.
-const PROGRAMS: [&str; 5] =
-    [embed::WORKERS[0].0, embed::WORKERS[1].0, embed::WORKERS[2].0, "workbench.html", "index.html"];
+/// The page's programs: the studio; the workbench with the editors, sharing, and the workers, which are loaded where they are needed.
+const PROGRAMS: [&str; 6] = [
+    embed::WORKERS[0].0,
+    embed::WORKERS[1].0,
+    embed::WORKERS[2].0,
+    "sharing.html",
+    "workbench.html",
+    "index.html",
+];
 /// What the page is made of.
-const SOURCES: [&str; 11] = [
+const SOURCES: [&str; 12] = [
     "frontend",
     "shared",
     "xtask",
     "index.html",
+    "sharing.html",
     "workbench.html",
     embed::WORKERS[0].0,
     embed::WORKERS[1].0,

@@ -24,6 +24,9 @@ struct Files;
 const INDEX: &str = "index.html";
 /// The page of the places that are the editors'.
 const WORKBENCH: &str = "workbench.html";
+/// The page of links, and of the place to play.
+const SHARING: &str = "sharing.html";
+const PAGES: [&str; 3] = [INDEX, WORKBENCH, SHARING];
 /// The scripts that start workers; they name files by their digests, so they are asked for each time.
 const WORKERS: [&str; 3] = ["preview-gpu.js", "preview-cpu.js", "grabcut.js"];
 /// What a program without its page shows.
@@ -44,7 +47,7 @@ pub(super) async fn page(method: Method, uri: Uri, headers: HeaderMap) -> Result
     if let Some(file) = Files::get(path).filter(|_| WORKERS.contains(&path)) {
         return answer(path, &file, &headers, "no-cache");
     }
-    let is_page = [INDEX, WORKBENCH].contains(&path);
+    let is_page = PAGES.contains(&path);
     if let Some(file) = Files::get(path).filter(|_| !is_page && !path.starts_with('.')) {
         return answer(path, &file, &headers, "public, max-age=31536000, immutable");
     }
@@ -59,13 +62,12 @@ pub(super) async fn page(method: Method, uri: Uri, headers: HeaderMap) -> Result
     }
 }
 
-/// The page of an address: the editors of masks and layouts, and the place to play, are a program of their own.
+/// The page of an address: the editors of masks and layouts are a program of their own, and so are links and the place to play.
 fn place(path: &str) -> &'static str {
     let steps: Vec<&str> = path.split('/').collect();
     match steps[..] {
-        ["projects", _, "photos", _, "mask"] | ["projects", _, "layouts", _] | ["projects", _, "play"] => {
-            WORKBENCH
-        }
+        ["projects", _, "photos", _, "mask"] | ["projects", _, "layouts", _] => WORKBENCH,
+        ["projects", _, "share" | "play"] => SHARING,
         _ => INDEX,
     }
 }
@@ -126,7 +128,7 @@ fn content_type(path: &str) -> HeaderValue {
 
 /// The SHA-256, in base 64, of each script that stands in the pages themselves.
 pub(super) fn inline_scripts() -> Vec<String> {
-    let pages = [INDEX, WORKBENCH].into_iter().filter_map(Files::get);
+    let pages = PAGES.into_iter().filter_map(Files::get);
     pages.flat_map(|file| scripts_in(&String::from_utf8_lossy(&file.data))).collect()
 }
 
@@ -144,8 +146,11 @@ mod tests {
 
     #[test]
     fn the_editors_have_a_page_of_their_own() {
-        for path in ["projects/x/photos/y/mask", "projects/x/layouts/y", "projects/x/play"] {
+        for path in ["projects/x/photos/y/mask", "projects/x/layouts/y"] {
             assert_eq!(place(path), WORKBENCH);
+        }
+        for path in ["projects/x/share", "projects/x/play"] {
+            assert_eq!(place(path), SHARING);
         }
         for path in ["", "projects/x/layouts", "projects/x/photos", "index.html", "nowhere"] {
             assert_eq!(place(path), INDEX);
