@@ -138,7 +138,7 @@ impl Base {
     /// The sizes of its pictures.
     #[must_use]
     pub fn sizes(&self) -> Sizes {
-        Sizes::new(&self.unet.config, &self.vae.config)
+        Sizes::new(&self.unet.config, self.vae.config.reduction())
     }
 
     /// Side of the square pictures that it was trained on, in pixels.

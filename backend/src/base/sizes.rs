@@ -1,7 +1,6 @@
 //! How large pictures of a base are.
 
 use mudi_diffusion::unet::UNetConfig;
-use mudi_diffusion::vae::VaeConfig;
 use mudi_domain::aspect::Aspect;
 use mudi_domain::recipe::Recipe;
 
@@ -15,8 +14,8 @@ pub struct Sizes {
 }
 
 impl Sizes {
-    pub(crate) fn new(unet: &UNetConfig, vae: &VaeConfig) -> Self {
-        let reduction = vae.reduction();
+    /// Those of a denoiser of latents each of which stands for `reduction` pixels, in each direction.
+    pub(crate) fn new(unet: &UNetConfig, reduction: usize) -> Self {
         Self { side: unet.sample_size.unwrap_or(64) * reduction, multiple: unet.reduction() * reduction }
     }
 

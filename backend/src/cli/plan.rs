@@ -62,7 +62,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             add(format!("train, {how} gradient checkpointing"), Job::Train(&recipe))?;
         }
         let generate = Job::Generate {
-            size: Some(base.sizes()?.size_for(Some(&recipe), None)),
+            size: None,
             tile: Some(recipe.vae_tile as usize).filter(|&tile| tile > 0),
             count: usize::from(arguments.count),
             lora: Some(&recipe),

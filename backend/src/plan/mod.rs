@@ -28,7 +28,7 @@ use system::resident;
 pub use system::{available_memory, gigabytes, peak_memory};
 pub use way::{Way, way};
 
-use crate::base::{BaseError, Source};
+use crate::base::{BaseError, Sizes, Source};
 use crate::train::priors_together;
 
 /// Memory in bytes that a job on a base model needs.
@@ -64,7 +64,7 @@ impl Plan {
 pub enum Job<'a> {
     /// Training by a recipe.
     Train(&'a Recipe),
-    /// Generating `count` pictures of `size` (height, width; the base's own where none) at a time.
+    /// Generating `count` pictures of `size` (height, width; where none, as the LoRA's recipe has it, or the base's own) at a time.
     Generate {
         /// Height and width in pixels.
         size: Option<[usize; 2]>,
@@ -124,8 +124,8 @@ impl Configs {
         self.vae.as_ref().map_or(8, VaeConfig::reduction)
     }
 
-    fn side(&self) -> usize {
-        self.unet.sample_size.unwrap_or(64) * self.reduction()
+    fn sizes(&self) -> Sizes {
+        Sizes::new(&self.unet, self.reduction())
     }
 }
 
@@ -157,7 +157,7 @@ pub fn plan(base: &Source, job: Job<'_>) -> Result<Plan, BaseError> {
     let mut plan = Plan { program: program + WORKING, weights, ..Plan::default() };
     match job {
         Job::Generate { size, tile, count, lora, .. } => {
-            let [height, width] = size.unwrap_or([configs.side(); 2]);
+            let [height, width] = size.unwrap_or_else(|| configs.sizes().size_for(lora, None));
             let mut unet = unet(&configs, CountingEngine::new(half))?;
             plan.lora = match lora {
                 Some(recipe) => attach(&mut unet, recipe, false) + text_factors(&configs, recipe),
@@ -173,7 +173,8 @@ pub fn plan(base: &Source, job: Job<'_>) -> Result<Plan, BaseError> {
         }
         Job::Train(recipe) => {
             plan.program += WORKING_TRAINING;
-            let side = if recipe.resolution == 0 { configs.side() } else { recipe.resolution as usize };
+            // Collages of other proportions have no more pixels than the square.
+            let side = configs.sizes().side_for(Some(recipe));
             let latent = [side / configs.reduction(); 2];
             let mut unet = unet(&configs, CountingEngine::new(half))?;
             if learns {

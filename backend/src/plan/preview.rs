@@ -36,7 +36,7 @@ pub fn tiny(base: &Path) -> Result<Option<TaesdConfig>, BaseError> {
 /// A folder without configurations, or with ones that are not supported.
 pub fn preview(base: &Source, side: Option<usize>) -> Result<[PreviewNeeds; 2], BaseError> {
     let mut configs = Configs::read(base)?;
-    let side = side.unwrap_or(configs.side());
+    let side = side.unwrap_or(configs.sizes().side);
     let latent = side / configs.reduction();
     let tiny = tiny(base.path())?;
     if let Some(tiny) = &tiny {

@@ -96,7 +96,8 @@ impl Known {
     fn read(name: &str, folder: &Path, stamps: Vec<Stamp>) -> Result<Self, PreviewError> {
         let unet: UNetConfig = read_config(&folder.join("unet"))?;
         let vae: VaeConfig = read_config(&folder.join("vae"))?;
-        let (reduction, sizes) = (vae.reduction(), Sizes::new(&unet, &vae));
+        let reduction = vae.reduction();
+        let sizes = Sizes::new(&unet, reduction);
         let mut files = Vec::new();
         let mut paths = BTreeMap::new();
         for stamp in &stamps {

@@ -164,7 +164,7 @@ impl Source {
     /// # Errors
     /// [`BaseError`], naming the file.
     pub fn sizes(&self) -> Result<Sizes, BaseError> {
-        Ok(Sizes::new(&self.unet_config()?, &self.vae_config()?))
+        Ok(Sizes::new(&self.unet_config()?, self.vae_config()?.reduction()))
     }
 
     /// The text of a network's configuration, as it lies beside the weights: with fields that are not read here. Checkpoint files have none.
