@@ -5,11 +5,11 @@ use leptos::task::spawn_local;
 use leptos_router::components::A;
 use leptos_router::hooks::use_navigate;
 use mudi_domain::api::{Access, NewStored, Page, Photo, Stored, SubjectSummary};
-use mudi_domain::aspect::Aspect;
 use mudi_domain::layout::Layout;
 use mudi_domain::subject::SubjectId;
 use uuid::Uuid;
 
+use super::law::law;
 use crate::api::{self, Answer, Loaded};
 use crate::browser;
 use crate::frame::{Deletions, Toasts, the_project};
@@ -108,20 +108,23 @@ fn masked(known: &Known) -> Vec<(SubjectId, Option<usize>)> {
 /// Makes a layout of all subjects, side by side, and opens it; or leads to where what it takes is made.
 fn new_button(known: &Known) -> AnyView {
     let the = the_project();
-    let layout = Layout::side_by_side(Aspect::Square, &masked(known));
-    if layout.subjects.is_empty() {
+    let masked = masked(known);
+    if masked.is_empty() {
         let place = format!("/projects/{}/photos", the.id.get_untracked());
         return view! { <A href=place attr:class="button primary">"First: photos with masks"</A> }.into_any();
     }
     let toasts = expect_context::<Toasts>();
     let navigate = StoredValue::new(use_navigate());
     let name = format!("Layout {}", known.layouts.len() + 1);
-    let new = StoredValue::new(NewStored { name, value: layout });
+    let new = StoredValue::new((name, masked));
     let busy = RwSignal::new(false);
     let make = move |_| {
         busy.set(true);
-        let (new, project) = (new.get_value(), the.id.get_untracked());
+        let ((name, masked), project) = (new.get_value(), the.id.get_untracked());
+        let path = the.path_now("");
         spawn_local(async move {
+            let (_, aspect) = law(&path).await;
+            let new = NewStored { name, value: Layout::side_by_side(aspect, &masked) };
             match api::post::<Stored<Layout>>(&api::of(project, "layouts"), &new).await {
                 Ok(made) => {
                     let place = format!("/projects/{project}/layouts/{}", made.id);

@@ -38,6 +38,7 @@ fn from_an_empty_studio_to_a_shared_picture() {
     let saved = client.post(&format!("/api/projects/{project}/layouts"), &everybody);
     assert_eq!(saved["name"], "Everybody twice");
     generate(&owner);
+    new_layout(&owner);
     shared(&owner, &server.address);
     assert_eq!(refusals(&owner.complaints()), Vec::<String>::new());
 }
@@ -124,6 +125,9 @@ fn train(owner: &Browser) {
     }
     owner.run(
         "const e = document.querySelector('#recipe-regularization'); e.value = 'none'; e.dispatchEvent(new Event('change'))",
+    );
+    owner.run(
+        "const e = document.querySelector('#recipe-aspect'); e.value = '3:2'; e.dispatchEvent(new Event('change'))",
     );
     owner.press("Train 30 steps");
     owner.until("the run's page opens", "return location.pathname.split('/').length === 5");
@@ -214,6 +218,13 @@ fn generate(owner: &Browser) {
     owner.until("its seed is kept", "return document.querySelector('[aria-label=\"Keep the seed\"]').getAttribute('aria-pressed') === 'true'");
     // The layout brings its shape.
     owner.until("its shape", "return document.querySelector('#shape').value === ''");
+}
+
+/// A new layout has the shape of the pictures that the newest run draws.
+fn new_layout(owner: &Browser) {
+    owner.press("Layouts");
+    owner.press("New layout");
+    owner.until("its shape", "return document.querySelector('.layout-tools select')?.value === '3:2'");
 }
 
 /// A link, opened by somebody else on a phone, revoked while it is open.
