@@ -1,5 +1,5 @@
-//! What is on its way to the server. A browser ends the requests of a page that goes, so while there is any the page stays: the
-//! other program is loaded once all of it has arrived, and the browser asks before it closes the page.
+//! What is on its way to the server. A browser ends the requests of a page that goes, so while there is any the page stays:
+//! another program is loaded once all of it has arrived, and the browser asks before it closes the page.
 
 use std::cell::RefCell;
 

@@ -24,27 +24,14 @@ const PROGRAMS: [&str; 6] = [
     "workbench.html",
     "index.html",
 ];
-/// What the page is made of.
-const SOURCES: [&str; 12] = [
-    "frontend",
-    "shared",
-    "xtask",
-    "index.html",
-    "sharing.html",
-    "workbench.html",
-    embed::WORKERS[0].0,
-    embed::WORKERS[1].0,
-    embed::WORKERS[2].0,
-    "Trunk.toml",
-    "Cargo.toml",
-    "Cargo.lock",
-];
+/// What they are made of, beside their own files.
+const SOURCES: [&str; 6] = ["frontend", "shared", "xtask", "Trunk.toml", "Cargo.toml", "Cargo.lock"];
 
 /// Builds the page, unless what is embedded is newer than all that it is made of.
 pub(crate) fn page() -> Result<(), Failure> {
     let embedded = root().join("backend").join("page");
     let made = newest(&embedded.join("index.html"));
-    let changed = SOURCES.iter().map(|source| newest(&root().join(source))).max();
+    let changed = SOURCES.iter().chain(&PROGRAMS).map(|source| newest(&root().join(source))).max();
     if made > Some(SystemTime::UNIX_EPOCH) && made >= changed.flatten() {
         eprintln!("\nThe page in {} is up to date.", embedded.display());
         return Ok(());

@@ -113,15 +113,11 @@ impl<'a> Bench<'a> {
         if out.join(LORA_FILE).exists() {
             return Ok(0);
         }
+        let recipe = recipe(group, self.options.steps, teaching.method, teaching.toys);
         if !photos.exists() {
             let toys = toys(self.options, group, teaching.toys);
-            let size = self.base.sizes().side_for(Some(&recipe(
-                group,
-                self.options.steps,
-                teaching.method,
-                teaching.toys,
-            )));
-            let set = photo_set(&toys, teaching.naming, PHOTOS, self.options.pair_seed ^ group, size as u32);
+            let side = self.base.sizes().side_for(Some(&recipe)) as u32;
+            let set = photo_set(&toys, teaching.naming, PHOTOS, self.options.pair_seed ^ group, side);
             write_data_set(&photos, &toys, teaching.naming, &set)?;
         }
         let run = train::Options {
@@ -130,7 +126,7 @@ impl<'a> Bench<'a> {
             vae: None,
             resume: out.exists(),
             out,
-            recipe: recipe(group, self.options.steps, teaching.method, teaching.toys),
+            recipe,
             further: None,
             stop_after: None,
             masks: None,

@@ -17,7 +17,7 @@ use crate::widgets::{Icon, Sign};
 const LASTS: u32 = 70;
 /// How long one with a fault stays.
 const FAULT_LASTS: u32 = 140;
-/// What the browser remembers of faults while the other program is loaded.
+/// What the browser remembers of faults while another program is loaded.
 const HANDED_OVER: &str = "mudi-faults";
 /// The button of the newest message that takes back what it tells.
 pub(super) const NEWEST_UNDO: &str = ".toast:last-child .undo";

@@ -31,7 +31,7 @@ pub(crate) fn ZipButton(
         let Some(file) = file else { return };
         said.set(Some("Sending…".to_owned()));
         let path = path.get_untracked();
-        // The other program would end it.
+        // Another program would end it.
         let sending = Sending::to(&path);
         spawn_local(async move {
             let progress = Box::new(move |_, words| drop(said.try_set(Some(words))));
