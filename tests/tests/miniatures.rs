@@ -23,7 +23,7 @@ fn networks() -> Vec<String> {
 fn scene(kinds: &[Kind], seed: u64) -> (RgbImage, Vec<GrayImage>) {
     let stream = &mut mudi_domain::rng::stream(seed, "miniatures test", 0);
     let toys = kinds.iter().map(|&kind| Toy { kind, ..Toy::random_held_out(stream) }).collect();
-    let rendered = Scene::compose(stream, 96, Background::Garden, toys).render();
+    let rendered = Scene::compose(stream, [96; 2], Background::Garden, toys).render();
     (rendered.image, rendered.masks)
 }
 
@@ -178,7 +178,7 @@ fn the_score_tells_right_from_mixed() {
         assert!(value(&group["auroc"]) > 0.6, "{group}");
         assert!(value(&group["as_strict"]) < 1.0, "{group}");
         let from = value(&group["decided"][0]);
-        assert!(from < before, "{group}");
+        assert!(from <= before, "{group}");
         before = from;
     }
 }

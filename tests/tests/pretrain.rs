@@ -66,7 +66,14 @@ fn a_model_is_the_same_whether_or_not_its_making_was_killed() {
     {
         assert!(shop.bytes(&whole) == shop.bytes(&parts), "{parts} differs");
     }
-    for file in ["README.md", "samples.png", "crowds.png", "reconstructions.png", "loss-decoder.svg"] {
+    for file in [
+        "README.md",
+        "samples.png",
+        "crowds-3.png",
+        "crowds-5.png",
+        "reconstructions.png",
+        "loss-decoder.svg",
+    ] {
         assert!(Path::new(&shop.path("whole-model")).join(file).is_file(), "{file}");
     }
 }

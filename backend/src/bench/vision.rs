@@ -46,7 +46,7 @@ pub(super) fn mask(detector: PathBuf, segmenter: PathBuf) -> Result<Prepared, Be
         let stream = &mut rng::stream(0, "bench mask", index);
         let (toy, _) = similar_pair(stream);
         let class = toy.kind.name();
-        let image = Scene::compose(stream, SIDE, Background::Garden, vec![toy]).render().image;
+        let image = Scene::compose(stream, [SIDE; 2], Background::Garden, vec![toy]).render().image;
         index += 1;
         match segmenter.mask(Path::new("picture"), &image, class) {
             Err(error) if index == TRIED => return Err(SeeingError::from(error).into()),
@@ -116,7 +116,7 @@ pub(super) fn compare(detector: &Path, embedder: &Path) -> Result<Prepared, Benc
     let stream = &mut rng::stream(0, "bench compare", 0);
     let (first, second) = similar_pair(stream);
     let toys = [first, second];
-    let image = Scene::compose(stream, SIDE, Background::Garden, toys.to_vec()).render().image;
+    let image = Scene::compose(stream, [SIDE; 2], Background::Garden, toys.to_vec()).render().image;
     let eyes = Eyes::load(detector, &[embedder]).map_err(SeeingError::from)?;
     let data = references(&toys, 0).map_err(SeeingError::from)?;
     let options = eyes.options();

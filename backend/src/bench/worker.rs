@@ -250,7 +250,7 @@ fn pretraining_step(base: &Path, batch: usize) -> Result<Prepared, BenchError> {
         weights: vec![1.0; batch],
     };
     Ok(Box::new(move || {
-        let (loss, gradients) = learner.gradients(&engine, &batch, 8 * side)?;
+        let (loss, gradients) = learner.gradients(&engine, &batch, [8 * side; 2])?;
         state.update(&gradients, 1e-4, loss)?;
         Ok(())
     }))

@@ -36,7 +36,7 @@ pub(super) struct Arguments {
     /// Steps of the autoencoder (batches of 24 crops of 48 x 48 pixels).
     #[arg(long, default_value_t = 6000)]
     vae_steps: u64,
-    /// Steps of text encoders and denoiser (batches in turn of 32 pictures of 96 pixels and twice of 16 of 144), or of the network that sees; by default 12,000 for
+    /// Steps of text encoders and denoiser (batches of 13 to 32 pictures, of seven sizes in turn), or of the network that sees; by default 12,000 for
     /// pocket, 6000 for owlv2, 4000 for sam and dinov2, 3000 for the reader.
     #[arg(long)]
     steps: Option<u64>,

@@ -46,7 +46,7 @@ impl Eyes {
     pub fn options(&self) -> Options {
         let options = Options::default();
         match self.detector.habits() {
-            Some(Habits { queries, threshold, overlap }) => Options {
+            Some(Habits { queries, threshold, overlap, .. }) => Options {
                 queries: queries.clone(),
                 threshold: *threshold as f32,
                 overlap: *overlap,

@@ -39,9 +39,9 @@ pub const JSON_NAME: &str = "evaluation.json";
 pub const fn right_from(subjects: usize) -> f64 {
     match subjects {
         0..=2 => 0.65,
-        3 => 0.6,
-        4 => 0.5,
-        _ => 0.4,
+        3 => 0.65,
+        4 => 0.6,
+        _ => 0.55,
     }
 }
 

@@ -24,7 +24,7 @@ const PROMPTS: [&str; 6] = [
     "a brown dog and a grey cat in the garden",
     "a yellow spotted bear and a purple robot on the beach",
 ];
-/// What the grid of larger pictures shows.
+/// What wide pictures show, of three toys, four and five.
 const CROWDS: [&str; 3] = [
     "a red bear, a blue bear and a green bear in the garden",
     "4 toys: a purple penguin, a yellow penguin, a red penguin and a teal penguin in the snow",
@@ -36,9 +36,11 @@ const SEEDS: u64 = 6;
 pub(super) fn write(options: &Options, states: States<'_>) -> Result<(), PretrainError> {
     let base = Base::load(&options.out, Precision::Single)?;
     let folder = &options.out;
-    let [small, large] = &data::SIZES;
-    write_png(&folder.join("samples.png"), &samples(&base, &PROMPTS, small.side)?)?;
-    write_png(&folder.join("crowds.png"), &samples(&base, &CROWDS, large.side)?)?;
+    write_png(&folder.join("samples.png"), &samples(&base, &PROMPTS, &data::SIZES[0])?)?;
+    for (count, prompt) in (3..).zip(CROWDS) {
+        let size = data::Size::of_crowd(count);
+        write_png(&folder.join(format!("crowds-{count}.png")), &samples(&base, &[prompt], size)?)?;
+    }
     write_png(&folder.join("reconstructions.png"), &reconstructions(&base)?)?;
     let all = [("autoencoder", states.vae), ("denoiser", states.diffusion), ("decoder", states.decoder)];
     // Of a stage that an earlier run made, the chart stays.
@@ -49,8 +51,8 @@ pub(super) fn write(options: &Options, states: States<'_>) -> Result<(), Pretrai
     Ok(write_atomically(&folder.join("README.md"), text(options, states)?.as_bytes())?)
 }
 
-fn samples(base: &Base, prompts: &[&str], side: usize) -> Result<RgbImage, PretrainError> {
-    let settings = Settings { size: [side, side], ..Settings::for_base(base) };
+fn samples(base: &Base, prompts: &[&str], size: &data::Size) -> Result<RgbImage, PretrainError> {
+    let settings = Settings { size: [size.height, size.width], ..Settings::for_base(base) };
     let starts: Vec<Start> = (0..SEEDS).map(|seed| Start { seed, ..Start::default() }).collect();
     let mut rows = Vec::new();
     for prompt in prompts {
@@ -123,7 +125,15 @@ fn text(options: &Options, States { vae, decoder, diffusion }: States<'_>) -> Re
     let quoted = |prompts: &[&str]| -> String {
         prompts.iter().map(|prompt| format!("\"{prompt}\"")).collect::<Vec<_>>().join(", ")
     };
-    let [small, large] = &data::SIZES;
+    let sizes =
+        data::SIZES.iter().map(|size| format!("{} of {size}", size.batch)).collect::<Vec<_>>().join(", ");
+    let crowds: String = (3..)
+        .zip(CROWDS)
+        .map(|(count, prompt)| {
+            let size = data::Size::of_crowd(count);
+            format!("At {size} pixels, \"{prompt}\":\n\n![{count} toys](crowds-{count}.png)\n\n")
+        })
+        .collect();
     Ok(format!(
         "---
 license: mit
@@ -132,8 +142,8 @@ pipeline_tag: text-to-image
 ---
 # Pocket: SDXL's architecture in miniature, for toys
 
-A text-to-image model of plush toys and robots, {side} x {side} pixels or, for three toys and more, {large} x {large}, small enough to be trained and personalized on a laptop's
-processor. It exists to show and test personalization; it draws nothing else. The folder is in diffusers' layout
+A text-to-image model of plush toys and robots, {side} x {side} pixels or, for three toys and more, wide ones of that height, small enough to be trained and personalized on a
+laptop's processor. It exists to show and test personalization; it draws nothing else. The folder is in diffusers' layout
 (`StableDiffusionXLPipeline`), weights in half precision: two CLIP text encoders, a UNet with {unet:.1} million parameters, an
 autoencoder with {autoencoder:.1} million ({side} x {side} pixels to {latent} x {latent} x {channels}).
 
@@ -150,7 +160,7 @@ text encoders keep rare words apart; a tenth of the captions is empty. The ident
     mudi pretrain --run {run} --seed {seed}{from} --vae-steps {planned_vae} --steps {planned} --decoder-steps {planned_decoder} --pool {pool}
 
 The autoencoder saw {vae_steps} batches of 24 crops, the text encoders and the UNet, together, {steps} batches out of
-{pool} pictures of each size: in turn {small_batch} of {side} x {side} pixels and twice {large_batch} of {large} x {large}{early}. Then the decoder alone saw {decoder_steps} batches of crops. Mean loss of the last hundred steps: autoencoder {vae_loss}, denoiser {loss},
+{pool} pictures of each size, which take turns: {sizes} pixels{early}. Then the decoder alone saw {decoder_steps} batches of crops. Mean loss of the last hundred steps: autoencoder {vae_loss}, denoiser {loss},
 decoder {decoder_loss} (by another measure). The weights are running averages.
 
 ![Loss of the autoencoder](loss-autoencoder.svg)
@@ -162,11 +172,7 @@ Twenty Euler steps, guidance 5, seeds 0 to {last}. Rows: {prompts}.
 
 ![Samples](samples.png)
 
-The same at {large} x {large} pixels: {crowds}.
-
-![Crowds](crowds.png)
-
-What the autoencoder makes of pictures that it has not seen:
+{crowds}What the autoencoder makes of pictures that it has not seen:
 
 ![Reconstructions](reconstructions.png)
 ",
@@ -184,9 +190,5 @@ What the autoencoder makes of pictures that it has not seen:
         loss = recent(&diffusion.losses),
         last = SEEDS - 1,
         prompts = quoted(&PROMPTS),
-        crowds = quoted(&CROWDS),
-        small_batch = small.batch,
-        large_batch = large.batch,
-        large = large.side,
     ))
 }

@@ -10,36 +10,78 @@ use super::architecture::RESOLUTION;
 
 /// A size of the pictures that the denoiser learns, and how it learns them.
 pub(super) struct Size {
-    /// Side of the square pictures, in pixels.
-    pub(super) side: usize,
+    /// Width in pixels.
+    pub(super) width: usize,
+    /// Height in pixels.
+    pub(super) height: usize,
     /// Pictures of a step.
     pub(super) batch: usize,
+    /// How many of the steps of a round it has.
+    pub(super) steps: u64,
     /// How likely one, two, ... five toys are.
     counts: [f32; MAX_TOYS],
 }
 
-/// The pictures that most prompts ask for, and larger ones in which as many toys as a scene may have keep their faces. Without the second, pictures of
-/// that size would show each toy several times. A batch of either takes about as long.
-pub(super) const SIZES: [Size; 2] = [
-    Size { side: RESOLUTION, batch: 32, counts: [35.0, 35.0, 15.0, 8.0, 7.0] },
-    Size { side: RESOLUTION * 3 / 2, batch: 16, counts: [15.0, 20.0, 25.0, 22.0, 18.0] },
+/// The pictures that most prompts ask for, and others in which as many toys as a scene may have keep their faces: wide ones, in which each has the room that
+/// it has beside one other, and a larger square. The last two are what is drawn where somebody asks for a landscape or a portrait. Without having seen them
+/// the denoiser would show each toy several times. A batch of any takes about as long.
+pub(super) const SIZES: [Size; 7] = [
+    Size { width: RESOLUTION, height: RESOLUTION, batch: 32, steps: 4, counts: [35.0, 35.0, 15.0, 8.0, 7.0] },
+    Size { width: 144, height: 96, batch: 21, steps: 3, counts: [12.0, 28.0, 40.0, 12.0, 8.0] },
+    Size { width: 192, height: 96, batch: 16, steps: 3, counts: [6.0, 14.0, 24.0, 44.0, 12.0] },
+    Size { width: 240, height: 96, batch: 13, steps: 3, counts: [5.0, 10.0, 17.0, 26.0, 42.0] },
+    Size { width: 144, height: 144, batch: 14, steps: 1, counts: [15.0, 20.0, 25.0, 22.0, 18.0] },
+    Size { width: 112, height: 80, batch: 32, steps: 1, counts: [35.0, 40.0, 15.0, 6.0, 4.0] },
+    Size { width: 80, height: 112, batch: 32, steps: 1, counts: [45.0, 40.0, 15.0, 0.0, 0.0] },
 ];
 
 impl Size {
-    /// The size of step `step`: the larger one, which gets half as many pictures, two times of three.
+    /// The size of step `step`, its place in [`SIZES`]: they take turns within each round.
+    pub(super) fn index_at(step: u64) -> usize {
+        let round: u64 = SIZES.iter().map(|size| size.steps).sum();
+        // A stride that shares no factor with 16, so that steps of one size are spread over the round.
+        let mut at = step * 5 % round;
+        for (index, size) in SIZES.iter().enumerate() {
+            if at < size.steps {
+                return index;
+            }
+            at -= size.steps;
+        }
+        0
+    }
+
+    /// The size of step `step`.
     pub(super) fn at(step: u64) -> &'static Self {
-        &SIZES[usize::from(!step.is_multiple_of(3))]
+        &SIZES[Self::index_at(step)]
+    }
+
+    /// The wide size that has the most pictures of so many toys, from three on.
+    pub(super) fn of_crowd(count: usize) -> &'static Self {
+        &SIZES[count.clamp(3, MAX_TOYS) - 2]
+    }
+
+    /// Pixels of a picture.
+    pub(super) const fn pixels(&self) -> usize {
+        self.width * self.height
     }
 
     /// Picture `index` of a run.
     pub(super) fn scene(&self, seed: u64, index: u64) -> Scene {
-        let options = Options { size: self.side as u32, counts: self.counts, ..Options::default() };
-        let name = if self.side == RESOLUTION { "picture" } else { "larger picture" };
-        Scene::random(&mut rng::stream(seed, name, index), &options)
+        let size = [self.width as u32, self.height as u32];
+        let options = Options { size, counts: self.counts, ..Options::default() };
+        let name =
+            if size == [RESOLUTION as u32; 2] { "picture".to_owned() } else { format!("{self} picture") };
+        Scene::random(&mut rng::stream(seed, &name, index), &options)
     }
 }
 
-/// Picture `index` of a run, of the smallest size.
+impl std::fmt::Display for Size {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}x{}", self.width, self.height)
+    }
+}
+
+/// Picture `index` of a run, of the first size.
 pub(super) fn scene(seed: u64, index: u64) -> Scene {
     SIZES[0].scene(seed, index)
 }

@@ -90,7 +90,10 @@ pub(super) fn train(
     let (thread_options, thread_tokenizer) = (options.clone(), tokenizer.clone());
     let schedule = NoiseSchedule::stable_diffusion();
     let make = move |step| batch(&thread_options, &pool, &thread_tokenizer, &schedule, step);
-    let pass = |step, batch: &Batch| Ok(learner.gradients(&engine, batch, Size::at(step).side)?);
+    let pass = |step, batch: &Batch| {
+        let size = Size::at(step);
+        Ok(learner.gradients(&engine, batch, [size.height, size.width])?)
+    };
     stage.learn(&mut state, progress, make, pass, |_| Ok(()))?;
     Ok(state)
 }

@@ -78,18 +78,18 @@ impl Learner {
         })
     }
 
-    /// The mean squared error of the predicted noise, and the gradients of its weighted mean; `side` is the pictures', in
-    /// pixels.
+    /// The mean squared error of the predicted noise, and the gradients of its weighted mean; `size` is the pictures' height and width,
+    /// in pixels.
     pub(crate) fn gradients(
         &self,
         engine: &CandleEngine,
         batch: &Batch,
-        side: usize,
+        size: [usize; 2],
     ) -> Result<(f64, Gradients)> {
         let count = batch.timesteps.len();
         let mut loss = 0.0;
         let mut gradients = Gradients::default();
-        for part in engine.on_parts(count, |part| self.pass(engine, &batch.part(part), count, side)) {
+        for part in engine.on_parts(count, |part| self.pass(engine, &batch.part(part), count, size)) {
             let (part_loss, part_gradients) = part?;
             loss += part_loss;
             gradients.accumulate(part_gradients)?;
@@ -103,26 +103,28 @@ impl Learner {
         engine: &CandleEngine,
         batch: &Batch,
         all: usize,
-        side: usize,
+        size: [usize; 2],
     ) -> Result<(f64, Gradients)> {
         let count = batch.timesteps.len();
         let channels = self.unet.config.in_channels;
-        let latent = ((batch.noisy.len() / (count * channels)) as f64).sqrt() as usize;
-        let shape = [count, latent, latent, channels];
+        // How many pixels a latent stands for, along either side.
+        let cells = batch.noisy.len() / (count * channels);
+        let reduction = ((size[0] * size[1] / cells) as f64).sqrt().round() as usize;
+        let shape = [count, size[0] / reduction, size[1] / reduction, channels];
         let text = self.text_encoder.forward(engine, &batch.ids, count)?;
         let text_2 = self.text_encoder_2.forward(engine, &batch.ids, count)?;
         let pooled = text_2.pooled.ok_or_else(|| Error::Input {
             name: "text_embeds",
             reason: "the second text encoder has no projection".to_owned(),
         })?;
-        let side = side as f32;
+        let [height, width] = size.map(|side| side as f32);
         let input = UNetInput {
             sample: engine.from_slice(&batch.noisy, &shape)?,
             timesteps: batch.timesteps.clone(),
             encoder_hidden_states: engine.concat(&text.penultimate, &text_2.penultimate, 2)?,
             added: Some(AddedConditioning {
                 text_embeds: pooled,
-                time_ids: [side, side, 0.0, 0.0, side, side].repeat(count),
+                time_ids: [height, width, 0.0, 0.0, height, width].repeat(count),
             }),
             lora_scale: 0.0,
         };

@@ -13,8 +13,8 @@ use super::data::{SIZES, Size, to_unit};
 use super::{Options, PretrainError, Progress};
 use crate::files::write_atomically;
 
-/// Pixels encoded in one go: 16 of the smallest pictures.
-const ENCODE_PIXELS: usize = 16 * SIZES[0].side * SIZES[0].side;
+/// Pixels encoded in one go: 16 of the first size's pictures.
+const ENCODE_PIXELS: usize = 16 * SIZES[0].pixels();
 
 /// Latents of pictures `0..count` of each size, and the factor that scales them to unit variance.
 pub(super) struct Pool {
@@ -31,7 +31,7 @@ impl Pool {
         Self { latents: Vec::new(), pictures: 0, scaling_factor }
     }
 
-    /// Encodes the pool's pictures, or reads them back from `path`. Without a `factor` it follows from the smallest.
+    /// Encodes the pool's pictures, or reads them back from `path`. Without a `factor` it follows from the first size.
     pub(super) fn make(
         options: &Options,
         encoder: &VaeEncoder<CandleEngine>,
@@ -66,7 +66,7 @@ impl Pool {
     /// The scaled latents of picture `index` of a size.
     pub(super) fn latent(&self, size: &Size, index: u64) -> impl Iterator<Item = f32> + '_ {
         let scale = self.scaling_factor as f32;
-        let at = SIZES.iter().position(|other| other.side == size.side).unwrap_or(0);
+        let at = SIZES.iter().position(|other| name(other) == name(size)).unwrap_or(0);
         let each = self.latents[at].len() / self.pictures;
         self.latents[at][index as usize * each..][..each].iter().map(move |v| scale * v)
     }
@@ -74,7 +74,7 @@ impl Pool {
 
 /// What the file calls the latents of a size.
 fn name(size: &Size) -> String {
-    format!("latents-{}", size.side)
+    format!("latents-{size}")
 }
 
 fn encode(
@@ -84,7 +84,7 @@ fn encode(
     progress: &Progress,
 ) -> Result<Vec<f32>, PretrainError> {
     let engine = CandleEngine::cpu();
-    let together = (ENCODE_PIXELS / (size.side * size.side)).max(1) as u64;
+    let together = (ENCODE_PIXELS / size.pixels()).max(1) as u64;
     let bar = progress.bar("latents", options.pool.div_ceil(together), 0);
     let mut latents = Vec::new();
     for first in (0..options.pool).step_by(together as usize) {
@@ -93,7 +93,7 @@ fn encode(
             .into_par_iter()
             .map(|index| to_unit(&size.scene(options.seed, index).render().image))
             .collect();
-        let x = engine.from_slice(&images.concat(), &[images.len(), size.side, size.side, 3])?;
+        let x = engine.from_slice(&images.concat(), &[images.len(), size.height, size.width, 3])?;
         let moments = on_pool(|| encoder.forward(&engine, &x))?;
         let channels = engine.shape(&moments)[3] / 2;
         for moments in engine.to_vec(&moments)?.chunks_exact(2 * channels) {

@@ -137,7 +137,7 @@ pub fn base(
 
 /// Held-out scene `index`.
 fn scene(seed: u64, index: u64, size: u32) -> Scene {
-    let options = SceneOptions { size, held_out: true, counts: COUNTS, ..SceneOptions::default() };
+    let options = SceneOptions { size: [size; 2], held_out: true, counts: COUNTS, ..SceneOptions::default() };
     Scene::random(&mut rng::stream(seed, "base probe", index), &options)
 }
 

@@ -243,7 +243,7 @@ fn group(
             let mut cast = truth.cast(&toys, &mut stream);
             cast.shuffle(&mut stream);
             let place = Background::random_place(&mut stream);
-            Scene::compose(&mut stream, Recipe::pocket_side(count), place, cast).render().image
+            Scene::compose(&mut stream, scene_size(count), place, cast).render().image
         })
         .collect();
     let judged = SHOWN.iter().zip(softener.soften(&scenes)?).map(|(&truth, image)| {
@@ -252,6 +252,13 @@ fn group(
         Ok(Scored { truth, score: judged.score(), plain, found: judged.found.len() })
     });
     judged.collect()
+}
+
+/// Width and height of scenes of so many toys, as pocket draws them.
+fn scene_size(toys: usize) -> [u32; 2] {
+    let side = Recipe::pocket_side(toys) as usize;
+    let [height, width] = Recipe::pocket_aspect(toys).size(side, 16);
+    [width as u32, height as u32]
 }
 
 /// Scores and plain similarities of the scenes whose truth `is` so.

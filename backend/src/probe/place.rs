@@ -93,7 +93,7 @@ impl Setting {
             }
         };
         let draw =
-            |place, toys, stream: &mut Stream| Scene::compose(stream, SIDE, place, toys).render().image;
+            |place, toys, stream: &mut Stream| Scene::compose(stream, [SIDE; 2], place, toys).render().image;
         let elsewhere = other(&[asked], stream);
         let [mut left, mut right] = match self {
             Self::Whole => return draw(asked, vec![first, second], stream),

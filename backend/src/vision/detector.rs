@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use image::RgbImage;
+use image::{RgbImage, imageops};
 use mudi_diffusion::tokenizer::Tokenizer;
+use mudi_domain::geometry::Rect;
 use mudi_engine_candle::weights::Precision;
 use mudi_engine_candle::{CandleEngine, Tensor, on_pool};
 use mudi_vision::owl::{Detection, Owl, OwlConfig, Proposals};
@@ -11,11 +12,14 @@ use mudi_vision::preprocess::{OwlProcessor, Pixels};
 
 use serde::{Deserialize, Deserializer};
 
+use super::squares::Squares;
 use super::{VisionError, file, has_weights, is_one_of, processor};
 use crate::base;
 
 /// What a detector's folder holds.
 const NETWORK: &str = "OWLv2";
+/// How many parts of an image are looked at together.
+const TOGETHER: usize = 16;
 
 /// Finds in images what texts name.
 pub struct Detector {
@@ -39,6 +43,10 @@ pub struct Habits {
     /// Of two detections that overlap by more than this (intersection over union), 0..=1, the surer one counts.
     #[serde(deserialize_with = "share")]
     pub overlap: f64,
+    /// Whether an image that is longer than wide, or wider than high, is looked at in squares that overlap, in place of one square that holds all
+    /// of it, in which everything would be small.
+    #[serde(default)]
+    pub squares: bool,
 }
 
 fn share<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
@@ -147,12 +155,33 @@ impl Detector {
         questions: &Questions,
         threshold: f32,
     ) -> Result<Vec<Detection>, VisionError> {
-        let pixels = Pixels::batch(&self.engine, &[self.processor.apply(image)?])?;
-        let output = on_pool(|| self.owl.forward(&self.engine, &pixels, &questions.texts))?;
-        let proposals = Proposals::of(&self.engine, &output)?;
-        let (width, height) = image.dimensions();
-        Ok(proposals.iter().flat_map(|proposals| proposals.above(threshold, width, height)).collect())
+        let size = image.dimensions();
+        if !self.habits.as_ref().is_some_and(|habits| habits.squares) || size.0 == size.1 {
+            let proposals = self.proposals(questions, &[self.processor.apply(image)?])?;
+            return Ok(proposals.iter().flat_map(|found| found.above(threshold, size.0, size.1)).collect());
+        }
+        let squares = Squares::of(size);
+        let mut found = Vec::new();
+        for some in squares.all().chunks(TOGETHER) {
+            let parts = some.iter().map(|square| self.processor.apply(&cut(image, square)));
+            let proposals = self.proposals(questions, &parts.collect::<Result<Vec<_>, _>>()?)?;
+            found.extend(some.iter().zip(&proposals).map(|(square, proposals)| {
+                let detections = proposals.above(threshold, square.width, square.height);
+                detections.into_iter().filter_map(|detection| squares.place(square, detection)).collect()
+            }));
+        }
+        Ok(squares.agreed(&found, threshold))
     }
+
+    fn proposals(&self, questions: &Questions, images: &[Pixels]) -> Result<Vec<Proposals>, VisionError> {
+        let pixels = Pixels::batch(&self.engine, images)?;
+        let output = on_pool(|| self.owl.forward(&self.engine, &pixels, &questions.texts))?;
+        Ok(Proposals::of(&self.engine, &output)?)
+    }
+}
+
+fn cut(image: &RgbImage, square: &Rect) -> RgbImage {
+    imageops::crop_imm(image, square.x as u32, square.y as u32, square.width, square.height).to_image()
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ mod detector;
 mod dreamsim;
 mod embedder;
 mod error;
+mod squares;
 
 use std::path::{Path, PathBuf};
 

@@ -26,14 +26,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let rng = &mut stream(seed, "kinds", (row * COLUMNS + column) as u64);
             let toy = Toy { kind: *kind, ..Toy::random(rng) };
             let background = if column < 6 { Background::Simple } else { Background::random_place(rng) };
-            scenes.push(Scene::compose(rng, size, background, vec![toy]));
+            scenes.push(Scene::compose(rng, [size; 2], background, vec![toy]));
         }
     }
     for column in 0..COLUMNS {
         let rng = &mut stream(seed, "backgrounds", column as u64);
         let background = Background::ALL[column % Background::ALL.len()];
         let toy = Toy { color: Color::Red, ..Toy::random(rng) };
-        let mut scene = Scene::compose(rng, size, background, vec![toy]);
+        let mut scene = Scene::compose(rng, [size; 2], background, vec![toy]);
         scene.toys.clear();
         scenes.push(scene);
     }
@@ -41,11 +41,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let rng = &mut stream(seed, "groups", column as u64);
         let group = similar_group(rng, 2 + column % 4);
         let place = Background::random_place(rng);
-        scenes.push(Scene::compose(rng, size, place, group));
+        scenes.push(Scene::compose(rng, [size; 2], place, group));
     }
     for index in 0..3 * COLUMNS {
         let rng = &mut stream(seed, "scenes", index as u64);
-        let scene = Scene::random(rng, &Options { size, ..Options::default() });
+        let scene = Scene::random(rng, &Options { size: [size; 2], ..Options::default() });
         println!("{}", scene.caption(rng));
         scenes.push(scene);
     }

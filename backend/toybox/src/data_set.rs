@@ -113,7 +113,7 @@ pub fn photo_set(toys: &[Toy], naming: Naming, photos_per_toy: usize, seed: u64,
                 }
             };
             last = background;
-            let scene = Scene::compose(rng, size, background, vec![toy.clone()]);
+            let scene = Scene::compose(rng, [size; 2], background, vec![toy.clone()]);
             let caption =
                 format!("A photo of a {}{}.", subject_name(subject, toy, naming), background.phrase());
             photos.push(Photo { subject, rendered: scene.render(), scene, caption });

@@ -26,9 +26,9 @@ fn span(toy: &Toy) -> f32 {
     if toy.kind == Kind::Elephant { 0.54 } else { 0.47 }
 }
 
-/// One pose for each toy, in the order of the toys, which is from left to right.
-pub(crate) fn place(rng: &mut impl Rng, background: Background, toys: &[Toy]) -> Vec<Pose> {
-    let heights = match toys.len() {
+/// One pose for each toy, in the order of the toys, which is from left to right, in a picture `width` times as wide as high.
+pub(crate) fn place(rng: &mut impl Rng, background: Background, toys: &[Toy], width: f32) -> Vec<Pose> {
+    let heights = match (toys.len() as f32 / width).ceil() as usize {
         0 | 1 => 0.45..0.82,
         2 => 0.42..0.62,
         3 => 0.36..0.52,
@@ -42,10 +42,10 @@ pub(crate) fn place(rng: &mut impl Rng, background: Background, toys: &[Toy]) ->
             .map(|(i, toy)| {
                 let height = rng.random_range(heights.clone());
                 let half = span(toy) * height;
-                let free = rng.random_range(half..1.0 - half);
+                let free = rng.random_range(half..width - half);
                 // Many toys find room only if each keeps near its own part of the width.
-                let slot = (i as f32 + rng.random_range(0.2..0.8)) / toys.len() as f32;
-                let x = if toys.len() < 3 { free } else { slot.clamp(half, 1.0 - half) };
+                let slot = (i as f32 + rng.random_range(0.2..0.8)) / toys.len() as f32 * width;
+                let x = if toys.len() < 3 { free } else { slot.clamp(half, width - half) };
                 let needed = reach(toy) * height;
                 let far = if background == Background::Simple { needed } else { background.horizon() + 0.08 };
                 let y = rng.random_range(needed.max(far).min(0.96)..0.98);
@@ -58,12 +58,12 @@ pub(crate) fn place(rng: &mut impl Rng, background: Background, toys: &[Toy]) ->
             return spots.iter().map(|&[x, y, height]| Pose::random_at(rng, x, y, height)).collect();
         }
     }
-    in_a_row(rng, toys.len())
+    in_a_row(rng, toys.len(), width)
 }
 
 /// Toys side by side, when no freer arrangement was found.
-fn in_a_row(rng: &mut impl Rng, count: usize) -> Vec<Pose> {
-    let width = 1.0 / count.max(1) as f32;
+fn in_a_row(rng: &mut impl Rng, count: usize, width: f32) -> Vec<Pose> {
+    let width = width / count.max(1) as f32;
     (0..count)
         .map(|i| {
             let height = (width / (2.0 * HALF_WIDTH)).min(0.65) * rng.random_range(0.9..1.1);

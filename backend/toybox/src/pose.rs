@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 /// Where a toy stands and how it holds itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Pose {
-    /// Middle of the feet, in shares of the picture's width from the left.
+    /// Middle of the feet, in shares of the picture's height from the left.
     pub x: f32,
     /// The ground under the feet, in shares of the picture's height from the top.
     pub y: f32,
-    /// Height from feet to crown, in shares of the picture's side; ears and hats reach higher.
+    /// Height from feet to crown, in shares of the picture's; ears and hats reach higher.
     pub height: f32,
     /// Tilt of the whole toy in radians, clockwise: -0.12..0.12.
     pub lean: f32,

@@ -21,8 +21,8 @@ const FINENESS: u32 = 2;
 /// One to five toys before a background, as one photo shows them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Scene {
-    /// Side of the square picture, in pixels.
-    pub size: u32,
+    /// Width and height of the picture, in pixels.
+    pub size: [u32; 2],
     /// Where it is.
     pub background: Background,
     /// Seed of the background's details: flowers, clouds, tiles.
@@ -38,8 +38,8 @@ pub struct Scene {
 /// What random scenes may show.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
-    /// Side of the picture, in pixels.
-    pub size: u32,
+    /// Width and height of the picture, in pixels.
+    pub size: [u32; 2],
     /// `false`: only toys that training may show. `true`: only held-out toys.
     pub held_out: bool,
     /// How likely one, two, ... five toys are, in any unit.
@@ -50,7 +50,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { size: 96, held_out: false, counts: [35.0, 35.0, 15.0, 8.0, 7.0], simple: 0.2 }
+        Self { size: [96; 2], held_out: false, counts: [35.0, 35.0, 15.0, 8.0, 7.0], simple: 0.2 }
     }
 }
 
@@ -76,10 +76,11 @@ impl Scene {
         Self::compose(rng, options.size, background, toys)
     }
 
-    /// The given toys, from left to right, in random poses before a background. `size` in pixels.
+    /// The given toys, from left to right, in random poses before a background. `size` is width and height, in pixels.
     #[must_use]
-    pub fn compose(rng: &mut impl Rng, size: u32, background: Background, toys: Vec<Toy>) -> Self {
-        let poses = layout::place(rng, background, &toys);
+    pub fn compose(rng: &mut impl Rng, size: [u32; 2], background: Background, toys: Vec<Toy>) -> Self {
+        let [width, height] = size.map(|side| side.max(1) as f32);
+        let poses = layout::place(rng, background, &toys, width / height);
         let simple = background == Background::Simple;
         Self {
             size,
@@ -94,8 +95,8 @@ impl Scene {
     /// Draws the scene. The same scene gives the same bytes each time.
     #[must_use]
     pub fn render(&self) -> Rendered {
-        let side = self.size.max(1) * FINENESS;
-        let mut picture = draw::blank(side);
+        let size = self.size.map(|side| side.max(1) * FINENESS);
+        let mut picture = draw::blank(size);
         self.background.paint(&mut picture, &mut stream(self.scenery, "scenery", 0));
         if self.shadows {
             for (_, pose) in &self.toys {
@@ -107,7 +108,7 @@ impl Scene {
         let mut visible: Vec<Vec<f32>> = vec![Vec::new(); self.toys.len()];
         for (rank, &index) in order.iter().enumerate() {
             let (toy, pose) = &self.toys[index];
-            let mut layer = draw::blank(side);
+            let mut layer = draw::blank(size);
             draw::toy(&mut layer, toy, pose, &self.light);
             let cover: Vec<f32> = layer.pixels().iter().map(|p| f32::from(p.alpha()) / 255.0).collect();
             for &behind in &order[..rank] {
@@ -119,7 +120,7 @@ impl Scene {
             let paint = PixmapPaint::default();
             picture.draw_pixmap(0, 0, layer.as_ref(), &paint, Transform::identity(), None);
         }
-        let masks: Vec<GrayImage> = visible.iter().map(|share| reduce_mask(share, side)).collect();
+        let masks: Vec<GrayImage> = visible.iter().map(|share| reduce_mask(share, size)).collect();
         let boxes = masks.iter().map(bounding_box).collect();
         Rendered { image: reduce_picture(&picture, self.light.gains()), masks, boxes }
     }
@@ -137,25 +138,24 @@ fn count(rng: &mut impl Rng, weights: &[f32; MAX_TOYS]) -> usize {
 }
 
 /// The places in the fine drawing that make up pixel (x, y).
-fn block(side: u32, x: u32, y: u32) -> impl Iterator<Item = usize> {
+fn block(width: u32, x: u32, y: u32) -> impl Iterator<Item = usize> {
     (0..FINENESS * FINENESS)
-        .map(move |i| ((y * FINENESS + i / FINENESS) * side + x * FINENESS + i % FINENESS) as usize)
+        .map(move |i| ((y * FINENESS + i / FINENESS) * width + x * FINENESS + i % FINENESS) as usize)
 }
 
-fn reduce_mask(share: &[f32], side: u32) -> GrayImage {
-    let size = side / FINENESS;
-    GrayImage::from_fn(size, size, |x, y| {
-        let sum: f32 = block(side, x, y).map(|at| share[at]).sum();
+fn reduce_mask(share: &[f32], [width, height]: [u32; 2]) -> GrayImage {
+    GrayImage::from_fn(width / FINENESS, height / FINENESS, |x, y| {
+        let sum: f32 = block(width, x, y).map(|at| share[at]).sum();
         image::Luma([(255.0 * sum / (FINENESS * FINENESS) as f32).round() as u8])
     })
 }
 
 fn reduce_picture(picture: &Pixmap, gains: [f32; 3]) -> RgbImage {
-    let side = picture.width();
+    let width = picture.width();
     let pixels = picture.pixels();
-    RgbImage::from_fn(side / FINENESS, side / FINENESS, |x, y| {
+    RgbImage::from_fn(width / FINENESS, picture.height() / FINENESS, |x, y| {
         let mut sums = [0u32; 3];
-        for at in block(side, x, y) {
+        for at in block(width, x, y) {
             let pixel = pixels[at];
             for (sum, v) in sums.iter_mut().zip([pixel.red(), pixel.green(), pixel.blue()]) {
                 *sum += u32::from(v);

@@ -7,7 +7,7 @@ use mudi_toybox::{
 };
 use proptest::prelude::*;
 
-const OPTIONS: Options = Options { size: 64, held_out: false, counts: [1.0; 5], simple: 0.3 };
+const OPTIONS: Options = Options { size: [64; 2], held_out: false, counts: [1.0; 5], simple: 0.3 };
 
 fn scene(seed: u64) -> Scene {
     Scene::random(&mut stream(seed, "test scene", 0), &OPTIONS)

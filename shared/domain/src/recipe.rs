@@ -15,6 +15,7 @@ mod table;
 mod tests;
 mod value;
 
+use crate::aspect::Aspect;
 use crate::collage::MAX_SUBJECTS;
 
 pub use error::RecipeError;
@@ -31,11 +32,26 @@ const _: () = assert!(MOST_PAIRED * (MOST_PAIRED - 1) <= MAX_ORDERS);
 const CROWDED: f64 = 0.5;
 
 impl Recipe {
-    /// Side in pixels of the pictures that show so many toys by the pocket model that ships: of those sizes that it has learnt the one
-    /// in which each of them keeps its face.
+    /// Side in pixels of the squares that have as many pixels as the pictures that show so many toys by the pocket model that ships.
     #[must_use]
     pub const fn pocket_side(subjects: usize) -> u32 {
-        if subjects > 2 { 144 } else { 96 }
+        match subjects {
+            0..=2 => 96,
+            3 => 120,
+            4 => 136,
+            _ => 152,
+        }
+    }
+
+    /// Proportions of the pictures that show so many toys by that model: each has the room that one of two has.
+    #[must_use]
+    pub const fn pocket_aspect(subjects: usize) -> Aspect {
+        match subjects {
+            0..=2 => Aspect::Square,
+            3 => Aspect::Photo,
+            4 => Aspect::Wide,
+            _ => Aspect::Panorama,
+        }
     }
 
     /// What suits the pocket model that ships, so many toys and `steps` from a few hundred on: in MuDI's own recipe it learns too little.
@@ -72,6 +88,7 @@ impl Recipe {
             gradient_checkpointing: false,
             // Where it is the base's own it need not be said.
             resolution: if subjects > 2 { Self::pocket_side(subjects) } else { 0 },
+            aspect: Self::pocket_aspect(subjects),
             ..Self::default()
         }
         .for_subjects(subjects)

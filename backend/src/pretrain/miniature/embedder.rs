@@ -98,7 +98,7 @@ fn batch(softener: &Softener, processor: &Processor, seed: u64, step: u64) -> Re
             let place =
                 if stream.random_bool(0.25) { Background::Simple } else { Background::random_place(stream) };
             let shown = together.iter().map(|&index| toys[index].clone()).collect();
-            let scene = Scene::compose(stream, architecture::SIDE as u32, place, shown);
+            let scene = Scene::compose(stream, [architecture::SIDE as u32; 2], place, shown);
             scenes.push((scene.render(), together.to_vec()));
         }
     }

@@ -74,7 +74,7 @@ impl Source {
 fn example(seed: u64, purpose: &str, index: u64) -> Example {
     let stream = &mut rng::stream(seed, purpose, index);
     let options = SceneOptions {
-        size: architecture::SIDE as u32,
+        size: [architecture::SIDE as u32; 2],
         counts: [24.0, 28.0, 20.0, 14.0, 14.0],
         ..SceneOptions::default()
     };

@@ -112,7 +112,8 @@ fn truth(scene: &Scene, masks: &[GrayImage], grid: usize) -> Picture {
 
 fn batch(softener: &Softener, seed: u64, grid: usize, step: u64) -> Result<Batch, PretrainError> {
     let stream = &mut rng::stream(seed, "reader", step);
-    let options = SceneOptions { size: architecture::SIDE as u32, counts: COUNTS, ..SceneOptions::default() };
+    let options =
+        SceneOptions { size: [architecture::SIDE as u32; 2], counts: COUNTS, ..SceneOptions::default() };
     let mut images: Vec<RgbImage> = Vec::with_capacity(BATCH);
     let mut pictures = Vec::with_capacity(BATCH);
     for _ in 0..BATCH {

@@ -1,4 +1,4 @@
-//! Where a scene is. Units: the picture's side; (0, 0) is its top left corner.
+//! Where a scene is. Units: the picture's height; (0, 0) is its top left corner.
 
 mod home;
 mod nature;
@@ -76,10 +76,26 @@ impl Background {
     }
 
     /// Fills the picture. The same stream gives the same picture.
-    pub(crate) fn paint(self, picture: &mut Pixmap, rng: &mut impl Rng) {
-        let side = picture.width() as f32;
+    pub(crate) fn paint(self, picture: &mut Pixmap, rng: &mut (impl Rng + Clone)) {
+        let side = picture.height() as f32;
+        // What is drawn is a square. In a wider picture others follow it, each the mirror image of the one before, so that nothing breaks off.
+        let squares = (picture.width() as f32 / side).ceil() as u32;
+        for square in 1..squares {
+            let (turn, start) = if square % 2 == 1 { (-1.0, square + 1) } else { (1.0, square) };
+            let place = Transform::from_translate(start as f32 * side, 0.0).pre_scale(turn * side, side);
+            let mut canvas = Canvas::new(picture, place, 0.0);
+            canvas.inside_block([0.5; 4], 0.0, |canvas| self.fill(canvas, &mut rng.clone()));
+        }
         let mut canvas = Canvas::new(picture, Transform::from_scale(side, side), 0.0);
-        let c = &mut canvas;
+        if squares > 1 {
+            canvas.inside_block([0.5; 4], 0.0, |canvas| self.fill(canvas, rng));
+        } else {
+            self.fill(&mut canvas, rng);
+        }
+    }
+
+    /// Fills the square from (0, 0) to (1, 1).
+    fn fill(self, c: &mut Canvas<'_>, rng: &mut impl Rng) {
         // The ground line moves a little from photo to photo.
         let h = self.horizon() + rng.random_range(-0.04..0.04);
         match self {

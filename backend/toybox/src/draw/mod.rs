@@ -15,15 +15,15 @@ use crate::toy::{Kind, Toy};
 
 pub(crate) use canvas::{Canvas, Ink, Trace};
 
-/// A transparent square of `side` pixels.
-pub(crate) fn blank(side: u32) -> Pixmap {
+/// A transparent picture of so many pixels across and down.
+pub(crate) fn blank([width, height]: [u32; 2]) -> Pixmap {
     // Fails only for a side of 0 or one beyond what an allocation can hold; one pixel then stands in.
-    Pixmap::new(side, side).unwrap_or_else(|| blank(1))
+    Pixmap::new(width, height).unwrap_or_else(|| blank([1; 2]))
 }
 
 /// Draws one toy on a transparent layer.
 pub(crate) fn toy(layer: &mut Pixmap, toy: &Toy, pose: &Pose, light: &Light) {
-    let side = layer.width() as f32;
+    let side = layer.height() as f32;
     let stand = Transform::from_translate(pose.x * side, pose.y * side)
         .pre_concat(Transform::from_rotate(pose.lean.to_degrees()))
         .pre_scale(pose.height * side, pose.height * side);
@@ -36,7 +36,7 @@ pub(crate) fn toy(layer: &mut Pixmap, toy: &Toy, pose: &Pose, light: &Light) {
 
 /// The soft shadow that a toy throws on the ground, away from the light.
 pub(crate) fn shadow(picture: &mut Pixmap, pose: &Pose, light: &Light) {
-    let side = picture.width() as f32;
+    let side = picture.height() as f32;
     let mut canvas = Canvas::new(picture, Transform::from_scale(side, side), light.from);
     let x = pose.x - 0.06 * light.from * pose.height;
     for (reach, alpha) in [(0.36, 0.10), (0.30, 0.12), (0.24, 0.14)] {
