@@ -34,12 +34,11 @@ pub const JSON_NAME: &str = "evaluation.json";
 /// metric`), not on generated pictures. It belongs to the networks that ship.
 ///
 /// The matrices' distance adds up over `subjects` squared entries, so pictures of more subjects score less though each is drawn as
-/// well. The thresholds for three to five let as few scenes pass that are not right as that for two does.
+/// well. The thresholds for three to five let about as few scenes pass that are not right as that for two does.
 #[must_use]
 pub const fn right_from(subjects: usize) -> f64 {
     match subjects {
-        0..=2 => 0.65,
-        3 => 0.65,
+        0..=3 => 0.65,
         4 => 0.6,
         _ => 0.55,
     }

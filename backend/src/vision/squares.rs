@@ -109,11 +109,11 @@ fn without_parts(found: &[Detection]) -> Vec<Detection> {
 
 /// What of the smaller of two boxes lies within the larger one, 0..=1.
 fn share_within(a: &UnitBox, b: &UnitBox) -> f64 {
-    let overlap = |start: f64, length: f64, other: f64, other_length: f64| {
-        ((start + length).min(other + other_length) - start.max(other)).max(0.0)
-    };
-    let shared = overlap(a.x, a.width, b.x, b.width) * overlap(a.y, a.height, b.y, b.height);
-    let smaller = (a.width * a.height).min(b.width * b.height);
+    let areas = [a, b].map(|bounds| bounds.width * bounds.height);
+    let iou = a.iou(b);
+    // What both cover is `iou` of their union, which is their sum without it.
+    let shared = iou / (1.0 + iou) * (areas[0] + areas[1]);
+    let smaller = areas[0].min(areas[1]);
     if smaller > 0.0 { shared / smaller } else { 0.0 }
 }
 
