@@ -119,3 +119,16 @@ pub enum BaseError {
         multiple: usize,
     },
 }
+
+impl BaseError {
+    /// The error in the words of the page, on which a base is chosen by its name, and which has no flags.
+    pub(crate) fn for_page(&self) -> String {
+        match self {
+            Self::Missing { path } => format!(
+                "{}: not found, so that the base model is not whole; take another one, or have whoever hosts the server put it there",
+                path.display()
+            ),
+            error => error.to_string(),
+        }
+    }
+}

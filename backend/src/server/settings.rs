@@ -147,7 +147,6 @@ settings! {
 impl Settings {
     /// Refuses what its type allows and the server cannot do.
     fn checked(self) -> Result<Self, SettingsError> {
-        let schemes = ["http://", "https://"];
         let rules = [
             ("nice", self.nice.to_string(), self.nice <= 19, "a whole number from 0 to 19"),
             ("rate", self.rate.to_string(), self.rate > 0, "a whole number from 1"),
@@ -167,9 +166,8 @@ impl Settings {
             (
                 "public-url",
                 self.public_url.clone(),
-                self.public_url.is_empty()
-                    || schemes.iter().any(|scheme| self.public_url.starts_with(scheme)),
-                "an address that begins with http:// or https://",
+                self.public_url.is_empty() || is_origin(&self.public_url),
+                "an address that begins with http:// or https:// and has no path behind the server's name, as https://mudi.example.org,",
             ),
         ];
         match rules.into_iter().find(|(_, _, kept, _)| !kept) {
@@ -202,6 +200,8 @@ impl Settings {
             let file = self.password_file.display();
             ServeError::Password(format!("{file}: cannot be read ({error}); --password-file names its file"))
         })?;
+        // Some editors put a mark before a text, which is no part of it.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
         Ok(Some(text.lines().next().unwrap_or_default().to_owned()))
     }
 
@@ -219,6 +219,13 @@ impl Settings {
     pub(super) fn kept_bytes(&self) -> usize {
         bytes(self.keep_loaded)
     }
+}
+
+/// Whether an address names a server, and no place in it: the page is at the server's root.
+fn is_origin(address: &str) -> bool {
+    let name = ["http://", "https://"].into_iter().find_map(|scheme| address.strip_prefix(scheme));
+    let name = name.map(|name| name.strip_suffix('/').unwrap_or(name));
+    name.is_some_and(|name| !name.is_empty() && !name.contains(['/', '?', '#', ' ']))
 }
 
 /// GiB in bytes.
@@ -251,7 +258,13 @@ mod tests {
         for name in ["rate", "upload-limit", "archive-limit"] {
             assert!(wrong(name, "0").contains("from 1"), "{name}");
         }
-        assert!(wrong("public-url", "mudi.example.org").contains("https://"));
+        for address in ["mudi.example.org", "https://", "https://mudi.example.org/studio", "https://a/#b"] {
+            assert!(wrong("public-url", address).contains("no path behind"), "{address}");
+        }
+        for address in ["https://mudi.example.org", "http://192.168.1.20:8787/", ""] {
+            let given = |setting: &Setting| (setting.name == "public-url").then(|| address.to_owned());
+            assert!(Settings::new(given).is_ok(), "{address}");
+        }
     }
 
     #[test]

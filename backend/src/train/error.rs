@@ -186,6 +186,19 @@ pub enum TrainError {
     Loader,
 }
 
+impl TrainError {
+    /// The error in the words of the page, whose fields have the names of settings, and which has no flags.
+    pub(crate) fn for_page(&self) -> String {
+        let text = self.to_string();
+        match self {
+            Self::Target { .. } => text.replace(" (--targets)", ""),
+            Self::UnknownSubject { .. } => text.replace(" (--relative-sizes)", ""),
+            Self::Base(error) => error.for_page(),
+            _ => text,
+        }
+    }
+}
+
 impl From<GenerateError> for TrainError {
     fn from(error: GenerateError) -> Self {
         match error {

@@ -19,13 +19,18 @@ pub(crate) fn until_signed_out(client: &Client) {
 
 /// Whoever guesses links is stopped, also from many addresses of one network; others are not.
 pub(crate) fn who_guesses_is_stopped(client: &Client) {
-    let guess = |address: &str| {
+    let asked = |address: &str| {
         let client = client.with("x-forwarded-for", address);
-        client.json("POST", "/api/session", &json!({ "link": "guess" })).status
+        client.json("POST", "/api/session", &json!({ "link": "guess" }))
     };
+    let guess = |address: &str| asked(address).status;
     assert!((0..12).any(|_| guess("203.0.113.9") == 429));
     assert!((1..13).any(|number| guess(&format!("2001:db8::{number}")) == 429));
-    assert_eq!(guess("198.51.100.7"), 401);
+    // Programs read when they may ask again, and how one signs in.
+    assert_eq!(asked("203.0.113.9").header("retry-after"), "60");
+    let wrong = asked("198.51.100.7");
+    wrong.problem(401, "wrong_secret");
+    assert!(wrong.header("www-authenticate").contains("mudi_session"));
 }
 
 /// Each caller's list of projects has those that are theirs: none, that of the link, or all.

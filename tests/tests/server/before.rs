@@ -57,9 +57,11 @@ fn layouts_and_targets_that_are_not_there_are_refused() {
         }
         let fault = studio.client.json("POST", &studio.path(route), &wish).problem(422, "refused");
         assert!(fault.contains("\"nope\"") && fault.contains("targets"), "{route}: {fault}");
+        assert!(!fault.contains("--"), "the page has no flags: {fault}");
         wish["recipe"] = json!({ "steps": 1, "relative-sizes": "a=1,zzz=0.5" });
         let fault = studio.client.json("POST", &studio.path(route), &wish).problem(422, "refused");
         assert!(fault.contains("`zzz`") && fault.contains("a, b"), "{route}: {fault}");
+        assert!(!fault.contains("--"), "the page has no flags: {fault}");
     }
     let run = studio.train(1, &json!({}));
     studio.done(&run["job"]);
@@ -98,6 +100,27 @@ fn layouts_and_targets_that_are_not_there_are_refused() {
     wide["aspect"] = json!("7:1");
     let fault = studio.client.json("POST", &studio.path("images"), &wide);
     assert_eq!(fault.status, 422, "{}", fault.shown());
+}
+
+#[test]
+fn a_random_layout_for_too_many_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::start(&folder.path().join("data"), &[]);
+    let studio = Studio::full(server.client());
+    for (id, identifier) in
+        ["c", "d", "e", "f", "g", "h", "i"].into_iter().zip(["ult", "amg", "lun", "kqo", "zwx", "vbk", "rrf"])
+    {
+        studio.post("subjects", &json!({ "id": id, "name": format!("{identifier} bear") }));
+        let photo = studio.upload(id, "0.png", &photo(0, 0));
+        studio.draw(&text(&photo["id"]), &mask(0));
+    }
+    let run = studio.train(1, &json!({ "method": "dreambooth" }));
+    studio.done(&run["job"]);
+    let wish = |prompt: &str| json!({ "run": run["id"], "prompt": prompt, "steps": 1, "count": 1, "layout": "random" });
+    // A prompt that names nobody is about all nine.
+    let fault = studio.client.json("POST", &studio.path("images"), &wish("a castle")).problem(422, "refused");
+    assert!(fault.contains("at most 8") && fault.contains("about 9"), "{fault}");
+    studio.done(&studio.post("images", &wish("ult bear and amg bear"))["id"]);
 }
 
 /// The canvas of a picture that the job made.

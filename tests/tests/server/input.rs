@@ -1,6 +1,7 @@
 //! What nobody vouches for: broken images, hostile archives, wrong requests, and two writers on one mask.
 
-use std::io::{Cursor, Write};
+use std::io::{Cursor, Read, Write};
+use std::net::TcpStream;
 
 use image::{GrayImage, ImageFormat, RgbImage};
 use mudi_tests::served::Server;
@@ -238,7 +239,9 @@ fn of_two_writers_on_a_mask_the_second_is_told() {
     assert_eq!(client.with("if-none-match", &tag).get(&path).status, 304);
     let part = client.with("range", "bytes=1-3").get(&path);
     assert_eq!((part.status, part.bytes.as_slice()), (206, &kept.bytes[1..4]));
-    client.with("range", "bytes=999999-").get(&path).problem(416, "range");
+    let beyond = client.with("range", "bytes=999999-").get(&path);
+    beyond.problem(416, "range");
+    assert_eq!(beyond.header("content-range"), format!("bytes */{}", kept.bytes.len()));
     client.with("if-match", "\"other\"").send("DELETE", &path, None).problem(412, "stale");
     client.with("if-match", &tag).send("DELETE", &path, None).well();
     client.get(&path).problem(404, "missing");
@@ -335,10 +338,33 @@ fn wrong_requests_are_told_what_is_wrong() {
         .json("POST", &studio.path("subjects"), &json!({ "id": "c", "name": SUBJECTS[0].1 }))
         .problem(409, "conflict");
     let huge = json!({ "name": "x".repeat(2 << 20) });
-    // The answer comes before all is sent; a client that is still sending may miss it.
-    let json = client.with("content-type", "application/json");
-    if let Ok(answer) = json.try_send("POST", "/api/projects", Some(huge.to_string().as_bytes())) {
-        answer.problem(413, "too_large");
-    }
+    // The answer comes before all is sent, and reaches a client that is still sending.
+    client.json("POST", "/api/projects", &huge).problem(413, "too_large");
     assert_eq!(client.get("/api/projects").value()["items"].as_array().map(Vec::len), Some(1));
+}
+
+/// A connection that is closed while its client still sends is reset, and the answer that says why may be lost with it.
+#[test]
+fn who_is_refused_may_send_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::start(&folder.path().join("data"), &["--upload-limit", "1"]);
+    let studio = Studio::full(server.client());
+    // More than the system holds on the way.
+    let (piece, pieces) = (vec![0; 64 << 10], 512);
+    let whole = format!("content-length: {}", piece.len() * pieces);
+    let in_chunks = [b"10000\r\n".as_slice(), &piece, b"\r\n"].concat();
+    for (subject, status, length, piece) in [
+        ("a", "413", whole.as_str(), &piece),
+        ("a", "413", "transfer-encoding: chunked", &in_chunks),
+        ("none", "404", &whole, &piece),
+    ] {
+        let mut stream = TcpStream::connect(&server.address).expect("a connection");
+        let path = studio.path(&format!("subjects/{subject}/photos?name=large.png"));
+        let head = format!("POST {path} HTTP/1.1\r\nhost: {}\r\n{length}\r\n\r\n", server.address);
+        stream.write_all(head.as_bytes()).expect("a head");
+        (0..pieces).for_each(|_| stream.write_all(piece).expect("all of it is taken"));
+        let mut start = [0; 12];
+        stream.read_exact(&mut start).expect("an answer");
+        assert_eq!(start.as_slice(), format!("HTTP/1.1 {status}").as_bytes());
+    }
 }

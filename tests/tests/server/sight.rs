@@ -264,6 +264,8 @@ fn images_are_judged_once() {
         let answer = studio.client.json("POST", &evaluations, &wrong);
         assert!(answer.problem(422, "refused").contains("images"), "{wrong}");
     }
+    let alone = studio.client.json("POST", &evaluations, &json!({ "images": [ids[2]] }));
+    assert!(alone.problem(422, "refused").contains("of no run"));
     let job = studio.post("evaluations", &json!({ "images": ids[..2] }));
     assert_eq!(studio.done(&job["id"])["kind"], "evaluate");
     let images = studio.list("images");

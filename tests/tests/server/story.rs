@@ -129,6 +129,8 @@ fn trained(studio: &Studio) -> String {
     let rest: Vec<_> =
         studio.client.with("last-event-id", middle.to_string()).events(&format!("{path}/events")).collect();
     assert_eq!(rest, all[all.len() / 2 + 1..]);
+    let heard = studio.client.get(&format!("{path}/events")).well();
+    assert_eq!(heard.header("x-accel-buffering"), "no", "a proxy passes events on at once");
     let (last, _) = all[all.len() - 1];
     let over = studio.client.with("last-event-id", last.to_string()).get(&format!("{path}/events"));
     assert_eq!(over.status, 204, "a browser stops asking");

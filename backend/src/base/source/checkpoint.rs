@@ -38,7 +38,7 @@ impl CheckpointFile {
         let mut checkpoint = Checkpoint::detect(&|name: &str| file.shape(name).map(<[usize]>::to_vec))
             .map_err(|source| {
                 let is_lora = file.names().any(|name| lora::names::split(name).is_some());
-                let lora = "it holds a LoRA, which changes a base and is none itself; give it as --lora, with a base";
+                let lora = "it holds a LoRA, which changes a base and is none itself; take a base (to which the command line adds a LoRA by --lora)";
                 let source = if is_lora { mudi_diffusion::Error::Config(lora.to_owned()) } else { source };
                 BaseError::Config { path: path.to_owned(), source }
             })?;
@@ -85,7 +85,7 @@ impl CheckpointFile {
             return Ok(self.checkpoint.vae.clone());
         }
         let source = mudi_diffusion::Error::Config(
-            "it holds no autoencoder (tensors that start with `first_stage_model.`); give one of its family as --vae, or take a whole checkpoint"
+            "it holds no autoencoder (tensors that start with `first_stage_model.`); take a whole checkpoint (or on the command line one of its family as --vae)"
                 .to_owned(),
         );
         Err(BaseError::Config { path: self.path.clone(), source })

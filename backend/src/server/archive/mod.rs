@@ -25,6 +25,8 @@ struct Unpacker {
     left: u64,
     /// How many might be at first, in MiB.
     limit: u64,
+    /// The folder in the archive that files are asked for from, with `/` at its end, or empty.
+    root: String,
 }
 
 fn broken(error: &ZipError) -> ApiError {
@@ -52,7 +54,21 @@ fn too_much(limit: u64) -> ApiError {
 impl Unpacker {
     /// Opens the zip at `path`, of which at most `limit` MiB shall be unpacked.
     fn open(path: &Path, limit: u64) -> Result<Self, ApiError> {
-        Ok(Self { zip: list::open(path)?, left: limit.saturating_mul(1 << 20), limit })
+        let left = limit.saturating_mul(1 << 20);
+        Ok(Self { zip: list::open(path)?, left, limit, root: String::new() })
+    }
+
+    /// Asks for files from where the one called `name` is, if there is one alone: who unpacks an archive, as some browsers do by themselves,
+    /// and packs it again has a folder around it.
+    fn beside(self, name: &str) -> Result<Self, ApiError> {
+        let names = self.names()?;
+        let around = |path: &String| path.strip_suffix(name).map(ToOwned::to_owned);
+        let mut roots = names.iter().filter_map(around).filter(|root| root.is_empty() || root.ends_with('/'));
+        let root = match (roots.next(), roots.next()) {
+            (Some(root), None) => root,
+            _ => String::new(),
+        };
+        Ok(Self { root, ..self })
     }
 
     /// The names of its files.
@@ -64,7 +80,7 @@ impl Unpacker {
     /// The bytes of a file, at most `most`; none where there is no such file.
     fn find(&mut self, name: &str, most: u64) -> Result<Option<Vec<u8>>, ApiError> {
         let (of_all, most) = (self.left < most, most.min(self.left));
-        let file = match self.zip.by_name(name) {
+        let file = match self.zip.by_name(&format!("{}{name}", self.root)) {
             Ok(file) => file,
             Err(ZipError::FileNotFound) => return Ok(None),
             Err(error) => return Err(broken(&error)),
@@ -80,7 +96,7 @@ impl Unpacker {
 
     /// Writes a file that `by` names to `to`, without holding all of it in memory. Nobody may read there until it is whole.
     fn unpack(&mut self, name: &str, by: &str, to: &Path) -> Result<(), ApiError> {
-        let mut file = match self.zip.by_name(name) {
+        let mut file = match self.zip.by_name(&format!("{}{name}", self.root)) {
             Ok(file) => file,
             Err(ZipError::FileNotFound) => return Err(missing(name, by)),
             Err(error) => return Err(broken(&error)),

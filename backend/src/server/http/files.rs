@@ -133,7 +133,8 @@ fn range(headers: &HeaderMap, tag: &HeaderValue, size: u64) -> Result<Option<Ran
         _ => return Ok(None),
     };
     if range.start >= range.end {
-        return Err(ApiError::range(format!("the file has {size} bytes")));
+        let error = ApiError::range(format!("the file has {size} bytes"));
+        return Err(error.with(header::CONTENT_RANGE, value(&format!("bytes */{size}"))?));
     }
     Ok(Some(range))
 }

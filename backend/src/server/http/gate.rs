@@ -90,7 +90,8 @@ pub(super) async fn gate(
     let local = is_local(peer.ip(), server.settings.proxy, headers);
     let address = client(peer.ip(), server.settings.proxy, headers);
     if !local && !server.guard.allows(address, server.settings.rate) {
-        return Err(ApiError::too_often("too many requests; wait a little"));
+        // Each second gives `rate` of them.
+        return Err(ApiError::too_often("too many requests; wait a little").with(header::RETRY_AFTER, 1));
     }
     if !request.method().is_safe() {
         refuse_other_sites(headers)?;
@@ -129,10 +130,15 @@ fn check(caller: &Caller, needed: Access, project: Option<Uuid>) -> Result<(), A
         return Err(ApiError::missing("there is no such project; it may have been deleted"));
     }
     Err(ApiError::no_access(format!(
-        "this needs the access of a {}, and you have that of a {}; ask the owner for another link",
-        needed.word(),
-        held.word()
+        "this needs the access of {}, and you have that of {}; ask the owner for another link",
+        with_article(needed),
+        with_article(held)
     )))
+}
+
+fn with_article(access: Access) -> String {
+    let article = if matches!(access, Access::Editor | Access::Owner) { "an" } else { "a" };
+    format!("{article} {}", access.word())
 }
 
 /// The project that a path names.
@@ -177,19 +183,23 @@ fn holder(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Refuses changes that a page of another site asks for. Browsers name the page's site; other programs need not.
+/// Refuses changes that a page of another site asks for. Browsers say whether it is another, over TLS and on this machine, or else the page's
+/// site, which is then compared with the name that was asked for; a proxy may have changed that one. Other programs need say neither.
 fn refuse_other_sites(headers: &HeaderMap) -> Result<(), ApiError> {
-    let text = |name: header::HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
-    let fetch_site = headers.get("sec-fetch-site").map(|value| value.to_str().unwrap_or("?"));
-    let same_fetch = fetch_site.is_none_or(|site| matches!(site, "same-origin" | "none"));
-    let same_origin = text(header::ORIGIN).is_none_or(|origin| {
-        let site = origin.split_once("://").map(|(_, site)| site);
-        site.is_some_and(|site| text(header::HOST).is_some_and(|host| host.eq_ignore_ascii_case(site)))
-    });
-    if same_fetch && same_origin {
+    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+    let same_site = || {
+        text("origin").is_none_or(|origin| {
+            let site = origin.split_once("://").map(|(_, site)| site);
+            site.is_some_and(|site| text("host").is_some_and(|host| host.eq_ignore_ascii_case(site)))
+        })
+    };
+    if text("sec-fetch-site").map_or_else(same_site, |site| matches!(site, "same-origin" | "none")) {
         return Ok(());
     }
-    Err(ApiError::cross_site("a page of another site has sent this; use the server's own page"))
+    Err(ApiError::cross_site(
+        "a page of another site has sent this, or a proxy in between passes on another `Host` than the browser's; use the server's own \
+         page, or let whoever hosts the server have the proxy pass `Host` on as it comes",
+    ))
 }
 
 /// The session's token of the cookies.
@@ -205,6 +215,8 @@ fn cookie(headers: &HeaderMap) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use mudi_domain::api::ProjectAccess;
+
     use super::*;
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
@@ -239,6 +251,11 @@ mod tests {
         }
         assert!(!allowed(&[("host", "a"), ("sec-fetch-site", "cross-site")]));
         assert!(!allowed(&[("host", "a"), ("sec-fetch-site", "same-site")]));
+        assert!(!allowed(&[("host", "a"), ("origin", "http://a"), ("sec-fetch-site", "cross-site")]));
+        // A proxy that names the server as it knows it.
+        let changed = [("host", "127.0.0.1:8787"), ("origin", "https://a")];
+        assert!(!allowed(&changed));
+        assert!(allowed(&[changed[0], changed[1], ("sec-fetch-site", "same-origin")]));
     }
 
     #[test]
@@ -264,6 +281,18 @@ mod tests {
         let found = cookie(&headers(&[("cookie", "a=b; mudi_session=xyz; c=d")]));
         assert_eq!(found.as_deref(), Some("xyz"));
         assert_eq!(cookie(&headers(&[("cookie", "mudi_sessio=xyz; mudi_session=")])), None);
+    }
+
+    #[test]
+    fn who_may_not_is_told_what_it_takes() {
+        let viewer = Grants {
+            projects: vec![ProjectAccess { project: Uuid::from_u128(7), access: Access::Viewer }],
+            ..Grants::default()
+        };
+        let address = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+        let caller = Caller { grants: viewer, local: false, address, token: None };
+        let told = format!("{:?}", check(&caller, Access::Editor, Some(Uuid::from_u128(7))).unwrap_err());
+        assert!(told.contains("of an editor, and you have that of a viewer"), "{told}");
     }
 
     #[test]

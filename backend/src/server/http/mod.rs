@@ -13,6 +13,7 @@ pub(crate) mod problem;
 mod reference;
 mod routes;
 mod secrets;
+mod unread;
 mod upload;
 pub(crate) mod wishes;
 
@@ -60,7 +61,7 @@ pub(crate) async fn serve(listener: TcpListener, server: App, mut stopped: watch
         };
         let router = router.clone();
         let service = service_fn(move |request: Request<Incoming>| {
-            let mut request = request.map(Body::new);
+            let mut request = unread::taken(request);
             request.extensions_mut().insert(ConnectInfo(Peer(address)));
             router.clone().call(request)
         });

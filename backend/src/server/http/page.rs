@@ -42,7 +42,8 @@ pub(super) async fn page(method: Method, uri: Uri, headers: HeaderMap) -> Result
         return Err(ApiError::missing("there is no such route; /api/reference/ shows them"));
     }
     if !method.is_safe() {
-        return Err(ApiError::method("the page can only be read"));
+        let error = ApiError::method("the page can only be read");
+        return Err(error.with(header::ALLOW, HeaderValue::from_static("GET,HEAD")));
     }
     if let Some(file) = Files::get(path).filter(|_| WORKERS.contains(&path)) {
         return answer(path, &file, &headers, "no-cache");

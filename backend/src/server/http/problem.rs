@@ -1,6 +1,6 @@
 //! The one error of the API: a status, a stable code, and what to do.
 
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use mudi_domain::api::Problem;
 
@@ -13,13 +13,15 @@ pub(crate) struct ApiError {
     status: StatusCode,
     code: &'static str,
     detail: String,
+    /// What programs read of it, where HTTP says how.
+    header: Option<(HeaderName, HeaderValue)>,
 }
 
 macro_rules! kinds {
     ($($(#[$meta:meta])* $name:ident: $status:ident, $code:literal;)*) => {
         impl ApiError {
             $($(#[$meta])* pub(crate) fn $name(detail: impl Into<String>) -> Self {
-                Self { status: StatusCode::$status, code: $code, detail: detail.into() }
+                Self { status: StatusCode::$status, code: $code, detail: detail.into(), header: None }
             })*
         }
     };
@@ -64,11 +66,22 @@ kinds! {
     internal: INTERNAL_SERVER_ERROR, "internal";
 }
 
+/// How one signs in, for programs. No browser knows this scheme, so none asks for a password by itself.
+const CHALLENGE: HeaderValue =
+    HeaderValue::from_static("Cookie realm=\"MuDI Studio\", cookie-name=\"mudi_session\"");
+
 impl ApiError {
+    /// The error with a header for programs.
+    pub(crate) fn with(self, name: HeaderName, value: impl Into<HeaderValue>) -> Self {
+        Self { header: Some((name, value.into())), ..self }
+    }
+
     /// Changes the status of a rejection of axum to the error that this API has for it.
     pub(crate) fn rejection(status: StatusCode, text: String) -> Self {
         match status {
-            StatusCode::PAYLOAD_TOO_LARGE => Self::too_large(text),
+            StatusCode::PAYLOAD_TOO_LARGE => {
+                Self::too_large("the request's text has more than 1 MiB; send less at once")
+            }
             StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::media_type(text),
             StatusCode::UNPROCESSABLE_ENTITY => Self::refused(text),
             _ => Self::invalid(text),
@@ -132,7 +145,12 @@ impl IntoResponse for ApiError {
         // Numbers and texts always serialize.
         let mut response = (self.status, serde_json::to_vec(&problem).unwrap_or_default()).into_response();
         let kind = HeaderValue::from_static("application/problem+json");
-        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, kind);
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, CHALLENGE);
+        }
+        headers.extend(self.header);
         response
     }
 }

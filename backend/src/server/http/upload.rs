@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
@@ -81,8 +81,17 @@ impl Drop for Temporary {
 /// # Errors
 /// A body that is too large or breaks off; a disk that fails or is full.
 pub(super) async fn receive(server: &App, body: Body, mebibytes: u64) -> Result<Upload, ApiError> {
-    let temporary = Temporary::new(server.store.incoming().join(new_id().to_string()));
     let most = mebibytes.saturating_mul(1 << 20);
+    let too_large = || {
+        ApiError::too_large(format!(
+            "the file has more than {mebibytes} MiB; make it smaller, or let whoever hosts the server allow more"
+        ))
+    };
+    // Who says how much it is need not send that much first.
+    if body.size_hint().lower() > most {
+        return Err(too_large());
+    }
+    let temporary = Temporary::new(server.store.incoming().join(new_id().to_string()));
     let mut file = tokio::fs::File::create(temporary.path()).await?;
     let mut digest = Sha256::new();
     let mut size = 0;
@@ -94,9 +103,7 @@ pub(super) async fn receive(server: &App, body: Body, mebibytes: u64) -> Result<
         let chunk = chunk.map_err(|error| ApiError::invalid(format!("the upload broke off: {error}")))?;
         size += chunk.len() as u64;
         if size > most {
-            return Err(ApiError::too_large(format!(
-                "the file has more than {mebibytes} MiB; make it smaller, or let whoever hosts the server allow more"
-            )));
+            return Err(too_large());
         }
         digest.update(&chunk);
         file.write_all(&chunk).await?;

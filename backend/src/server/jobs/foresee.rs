@@ -24,7 +24,7 @@ pub(crate) fn forecast(
     recipe.validate().map_err(|error| error.to_string())?;
     let available = memory.or_else(|| plan::available_memory().filter(|_| device.is_cpu()));
     // Where the server keeps its models is nobody's business.
-    let said = |error: BaseError| error.to_string().replace(&base.display().to_string(), "the base model");
+    let said = |error: BaseError| error.for_page().replace(&base.display().to_string(), "the base model");
     // The program is not in a card's memory.
     let engine = device.engine(Precision::Single).map_err(|error| error.to_string())?;
     let source = Source::open(base).map_err(said)?.on(engine);
@@ -61,7 +61,7 @@ pub(crate) fn check_targets(base: &Path, recipe: &Recipe) -> Result<(), String> 
 
 fn targets(source: &Source, recipe: &Recipe) -> Result<(), String> {
     match train::check_targets(recipe, source) {
-        Err(error @ TrainError::Target { .. }) => Err(error.to_string()),
+        Err(error @ TrainError::Target { .. }) => Err(error.for_page()),
         _ => Ok(()),
     }
 }
@@ -95,6 +95,8 @@ mod tests {
         for base in [base, folder.path().join("none")] {
             let fault = forecast(&base, &Recipe::default(), &[], &[], None, Device::Cpu).unwrap_err();
             assert!(!fault.contains(&folder.path().display().to_string()), "{fault}");
+            // The page has no flags.
+            assert!(!fault.contains("--"), "{fault}");
         }
     }
 

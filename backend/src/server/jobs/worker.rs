@@ -12,10 +12,12 @@ use tokio::runtime::Handle;
 use super::loaded::Loaded;
 use super::report::Reporter;
 use super::{evaluate, generate, segment, train};
+use crate::base::BaseError;
 use crate::device::{Device, is_out_of_memory};
 use crate::interrupt::Interrupt;
 use crate::server::Server;
 use crate::server::store::{Claim, Keeping, StoreError, Wanted, is_full};
+use crate::train::TrainError;
 
 /// The code of the fault where there is too little memory.
 pub(super) const MEMORY: &str = "memory";
@@ -70,7 +72,7 @@ impl Stopped {
         if is_full(error) || matches!(error.downcast_ref(), Some(StoreError::Full)) {
             return Self::Full;
         }
-        let detail = error.to_string();
+        let detail = for_page(error);
         if is_out_of_memory(&detail) {
             Self::fault(MEMORY, out_of_memory(&detail))
         } else {
@@ -82,6 +84,14 @@ impl Stopped {
     pub(super) fn fault(code: &str, detail: impl Into<String>) -> Self {
         Self::Fault(JobFault { code: code.to_owned(), detail: detail.into() })
     }
+}
+
+/// The error as the page tells it, which has no flags.
+fn for_page(error: &(dyn std::error::Error + 'static)) -> String {
+    if let Some(error) = error.downcast_ref::<BaseError>() {
+        return error.for_page();
+    }
+    error.downcast_ref::<TrainError>().map_or_else(|| error.to_string(), TrainError::for_page)
 }
 
 fn out_of_memory(detail: &str) -> String {

@@ -231,11 +231,22 @@ impl Store {
     }
 
     /// Ends the worker's work on a job: `becomes` says what it is now, by what is wanted of it. Nobody can want anything else
-    /// in between. Returns the new state, and what there is to tell; `None` where the job was deleted.
+    /// in between. Returns the new state, and what there is to tell; `None` where the job was deleted. On a full disk, too: that a job waits
+    /// for room shall be said.
     pub(crate) async fn settle(
         &self,
         job: Uuid,
-        becomes: impl FnOnce(Wanted) -> (JobState, Option<JobFault>),
+        becomes: impl Fn(Wanted) -> (JobState, Option<JobFault>),
+    ) -> Result<Option<(JobState, EventRow)>, StoreError> {
+        let settled = self.with_room(|| self.settle_row(job, &becomes)).await;
+        self.keep_room().await;
+        settled
+    }
+
+    async fn settle_row(
+        &self,
+        job: Uuid,
+        becomes: impl Fn(Wanted) -> (JobState, Option<JobFault>),
     ) -> Result<Option<(JobState, EventRow)>, StoreError> {
         let mut changes = self.begin().await?;
         let word: Option<String> = sqlx::query_scalar("select wanted from jobs where id = ?")

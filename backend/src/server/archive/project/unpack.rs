@@ -114,7 +114,7 @@ async fn fill(
 
 /// The archive and its manifest.
 fn open(path: &Path, limit: u64) -> Result<(Unpacker, Manifest), ApiError> {
-    let mut zip = Unpacker::open(path, limit)?;
+    let mut zip = Unpacker::open(path, limit)?.beside(MANIFEST)?;
     let text = zip.find(MANIFEST, MAX_TEXT)?.ok_or_else(|| {
         ApiError::bad_file(format!(
             "the zip has no {MANIFEST}, so it is no project; a data folder is added to a project's photos instead"

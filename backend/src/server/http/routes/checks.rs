@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use mudi_domain::api::Run;
+use mudi_domain::collage::MAX_SUBJECTS;
 use mudi_domain::layout::Layout;
 use mudi_domain::mask::Mask;
 use mudi_domain::recipe::Recipe;
@@ -55,7 +57,24 @@ pub(super) async fn subjects(server: &App, project: Uuid, recipe: &Recipe) -> Re
     if known.is_empty() {
         return Ok(());
     }
-    check_subjects(recipe, &known, true).map_err(|error| ApiError::refused(error.to_string()))
+    check_subjects(recipe, &known, true).map_err(|error| ApiError::refused(error.for_page()))
+}
+
+/// Whether a random layout has a place for everybody whom the prompt is about: those that it names, or all.
+pub(super) fn random_layout(run: &Run, prompt: &str) -> Result<(), ApiError> {
+    let known = run.subjects.iter().map(|subject| Subject::new(subject.id.clone(), &subject.name));
+    let known = known.collect::<Result<Vec<_>, _>>()?;
+    let placed = match known.iter().filter(|subject| subject.is_named_in(prompt)).count() {
+        0 => known.len(),
+        named => named,
+    };
+    if placed <= MAX_SUBJECTS {
+        return Ok(());
+    }
+    Err(ApiError::refused(format!(
+        "a random layout places at most {MAX_SUBJECTS} subjects, and this prompt is about {placed} of the run's; name at most \
+         {MAX_SUBJECTS} of them in it, or go without a layout"
+    )))
 }
 
 /// Whether the run has the photos that a layout places.

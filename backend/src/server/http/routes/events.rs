@@ -101,9 +101,12 @@ async fn listen(
         backlog,
         messages,
         over,
+        ended: false,
     };
     let events = stream::unfold(listener, async |mut listener| Some((listener.next().await?, listener)));
-    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(ALIVE)).into_response())
+    let events = Sse::new(events).keep_alive(KeepAlive::new().interval(ALIVE));
+    // nginx holds back what it passes on, unless it is told not to.
+    Ok(([("x-accel-buffering", "no")], events).into_response())
 }
 
 struct Listener {
@@ -122,6 +125,8 @@ struct Listener {
     stopped: watch::Receiver<bool>,
     /// Whether nothing comes behind the rows.
     over: bool,
+    /// Whether the last event that was sent is a job's end.
+    ended: bool,
 }
 
 impl Drop for Listener {
@@ -144,7 +149,7 @@ impl Listener {
                     continue;
                 }
                 self.after = row.id;
-                self.over |= ends(&row.data) && self.backlog.is_empty() && !self.behind;
+                self.ended = ends(&row.data);
                 return Some(Ok(Event::default().id(row.id.to_string()).data(row.data)));
             }
             if self.behind {
@@ -153,7 +158,7 @@ impl Listener {
                 self.backlog = rows.into();
                 continue;
             }
-            if self.over {
+            if self.over || self.ended {
                 return None;
             }
             self.hear().await?;

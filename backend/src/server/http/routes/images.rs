@@ -82,8 +82,10 @@ async fn create(
             bases::find(&server.settings.models, &data.run.base).map_err(|fault| {
                 ApiError::refused(format!("the base model that the run was trained on is gone: {fault}"))
             })?;
-            if let LayoutChoice::Fixed(layout) = &new.layout {
-                checks::layout(&data, layout)?;
+            match &new.layout {
+                LayoutChoice::None => {}
+                LayoutChoice::Random => checks::random_layout(&data.run, &new.prompt)?,
+                LayoutChoice::Fixed(layout) => checks::layout(&data, layout)?,
             }
         }
         (None, Some(base)) => {
@@ -116,6 +118,12 @@ async fn evaluate(
     let mut runs = BTreeSet::new();
     for &id in &new.images {
         runs.insert(server.store.image(project, id).await?.run);
+    }
+    if runs.contains(&None) {
+        return Err(ApiError::refused(
+            "an image is of no run: it was made by a base model alone, or its run was deleted; images are compared with the photos of the run \
+             that made them",
+        ));
     }
     let [Some(run)] = runs.into_iter().collect::<Vec<_>>()[..] else {
         return Err(ApiError::refused(

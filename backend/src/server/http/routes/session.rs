@@ -48,7 +48,8 @@ async fn open(
     Extension(caller): Extension<Caller>,
     Body(new): Body<NewSession>,
 ) -> Result<Response, ApiError> {
-    let too_often = || ApiError::too_often("too many attempts to sign in; wait a minute");
+    let too_often =
+        || ApiError::too_often("too many attempts to sign in; wait a minute").with(header::RETRY_AFTER, 60);
     let may_guess = || server.guard.allows_guess(caller.address).then_some(()).ok_or_else(too_often);
     let link = match new {
         NewSession::Password(password) => {
