@@ -39,6 +39,18 @@ pub(crate) fn focus_soon(selector: &'static str) {
     });
 }
 
+/// The same as soon as nothing has the focus: what had it is being made anew. After two seconds nobody waits for that.
+pub(crate) fn focus_when_lost(selector: String) {
+    spawn_local(async move {
+        for _ in 0..20 {
+            TimeoutFuture::new(100).await;
+            if document().active_element().is_none_or(|active| active.tag_name() == "BODY") {
+                return focus(&selector);
+            }
+        }
+    });
+}
+
 /// Whether `element` has the focus, or nothing has.
 pub(crate) fn focus_is_free(element: &web_sys::Node) -> bool {
     let active = document().active_element();

@@ -16,7 +16,7 @@ use crate::api;
 use crate::frame::the_project;
 use crate::photos;
 use crate::text;
-use crate::widgets::{Icon, Sign, choice, option, shapes};
+use crate::widgets::{Icon, Sign, busy_already, choice, option, shapes};
 
 const SAMPLERS: [&str; 4] = ["euler", "ddim", "euler-ancestral", "dpmpp-2m"];
 
@@ -39,7 +39,9 @@ pub(super) fn Form(offer: Offer, wish: Wish, asked: Callback<Job>) -> impl IntoV
             Ok(request) => request,
             Err(why) => return fault.set(Some(why.to_owned())),
         };
-        busy.set(true);
+        if busy_already(busy) {
+            return;
+        }
         fault.set(None);
         spawn_local(async move {
             let answer = api::post::<Job>(&the.path_now("images"), &request).await;
@@ -90,7 +92,7 @@ pub(super) fn Form(offer: Offer, wish: Wish, asked: Callback<Job>) -> impl IntoV
             </div>
             <Details wish />
             <p class="fault" role="alert">{fault}</p>
-            <button class="button primary" disabled=busy>
+            <button class="button primary">
                 <Icon sign=Sign::Generate />
                 {move || {
                     if busy.get() { "Asking…".to_owned() } else { format!("Generate {}", text::count(wish.count.get() as usize, "picture")) }

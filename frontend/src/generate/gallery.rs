@@ -19,7 +19,7 @@ use crate::browser;
 use crate::frame::{Deletions, Toasts, the_project};
 use crate::text;
 use crate::training::OpenJobs;
-use crate::widgets::{Asked, Dialog, Empty, Icon, Sign, ToysOnly};
+use crate::widgets::{Asked, Dialog, Empty, Icon, Sign, ToysOnly, busy_already};
 
 /// Where a picture is.
 pub(super) fn picture_path(project: Uuid, image: &Image) -> String {
@@ -231,7 +231,9 @@ pub(super) fn Gallery(
     };
     let fetching = RwSignal::new(false);
     let fetch = move |_| {
-        fetching.set(true);
+        if busy_already(fetching) {
+            return;
+        }
         spawn_local(async move {
             if let Err(error) = pictures.more().await {
                 toasts.fault(&error);
@@ -242,7 +244,7 @@ pub(super) fn Gallery(
     let more = move || {
         pictures.has_more().then(|| {
             view! {
-                <button class="button show-more" disabled=fetching on:click=fetch>
+                <button class="button show-more" on:click=fetch>
                     {move || if fetching.get() { "Loading…" } else { "Show more" }}
                 </button>
             }

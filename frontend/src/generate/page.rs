@@ -109,10 +109,12 @@ pub(crate) fn Generate() -> impl IntoView {
     });
     Effect::new(move |_| {
         if begun.get() {
-            let model = by_itself.with_value(|(run, base)| match wish.run.get() {
-                None => run.is_none() && wish.base.with(|chosen| chosen == base),
-                chosen => chosen == *run,
-            });
+            // Whoever keeps the seed wants the same again, and so of the same model.
+            let model = !wish.locked.get()
+                && by_itself.with_value(|(run, base)| match wish.run.get() {
+                    None => run.is_none() && wish.base.with(|chosen| chosen == base),
+                    chosen => chosen == *run,
+                });
             let [prompt, negative] = offer.value_now().map(|offer| offer.suited(wish)).unwrap_or_default();
             let nobodys = Nobodys {
                 model,

@@ -14,6 +14,7 @@ use super::easel::Easel;
 use super::exact::Gamma;
 use super::law::law;
 use super::live::{Controls, Live, Picture, Status};
+use super::tools::shape;
 use crate::api::{self, Answer, Loaded};
 use crate::browser;
 use crate::frame::the_project;
@@ -180,6 +181,7 @@ fn Board(bench: Bench, layouts: Vec<(String, Layout)>) -> impl IntoView {
                     "Undo"
                 </button>
                 <button class="button" on:click=move |_| begin(chosen.get_untracked())>"Start over"</button>
+                {shape(bench)}
                 {several.then(|| view! { <select aria-label="Layout to begin with" on:change=choose>{options}</select> })}
                 <button class="button plain square" aria-label="Keys" title="Keys (?)" on:click=move |_| help.set(true)>
                     <Icon sign=Sign::Help />

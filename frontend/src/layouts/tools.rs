@@ -20,6 +20,22 @@ fn align_sign(align: Align) -> Sign {
     }
 }
 
+/// The canvas's proportions.
+pub(super) fn shape(bench: Bench) -> impl IntoView {
+    let now = Signal::derive(move || bench.aspect().into());
+    let choose = move |event| {
+        if let Ok(aspect) = event_target_value(&event).parse() {
+            bench.send(Message::Aspect(aspect));
+        }
+    };
+    view! {
+        <label class="check">
+            "Shape"
+            <select on:change=choose>{shapes(now)}</select>
+        </label>
+    }
+}
+
 /// The bar above the canvas.
 #[component]
 pub(super) fn Tools(bench: Bench) -> impl IntoView {
@@ -54,20 +70,7 @@ pub(super) fn Tools(bench: Bench) -> impl IntoView {
         })
         .collect_view();
     let random = move |_| bench.send(Message::Random((browser::ticks() * 1000.0) as u64 % 1_000_000_007));
-    let shape = the_project().allows(Access::Editor).then(|| {
-        let now = Signal::derive(move || bench.aspect().into());
-        let choose = move |event| {
-            if let Ok(aspect) = event_target_value(&event).parse() {
-                bench.send(Message::Aspect(aspect));
-            }
-        };
-        view! {
-            <label class="check">
-                "Shape"
-                <select on:change=choose>{shapes(now)}</select>
-            </label>
-        }
-    });
+    let shape = the_project().allows(Access::Editor).then(|| shape(bench));
     view! {
         <div class="layout-tools" role="toolbar" aria-label="Arrange">
             <div role="group" aria-label="History">

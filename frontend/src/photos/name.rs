@@ -10,6 +10,7 @@ use crate::api::{self, Answer, ApiError};
 use crate::browser;
 use crate::frame::the_project;
 use crate::identifiers;
+use crate::widgets::busy_already;
 
 /// Identifiers that are suggested at once.
 const SUGGESTED: usize = 5;
@@ -57,7 +58,9 @@ pub(super) fn NameForm(
             Ok(made) => made,
             Err(_) => return browser::focus("#subject-class"),
         };
-        busy.set(true);
+        if busy_already(busy) {
+            return;
+        }
         spawn_local(async move {
             let answer = match subject.get_value() {
                 Some(known) => {
@@ -128,7 +131,7 @@ pub(super) fn NameForm(
             </ul>
             <p class="fault" role="alert">{move || fault.get().map(|error| error.to_string())}</p>
             <div class="dialog-foot">
-                <button class="button primary" disabled=busy>
+                <button class="button primary" class:busy=busy>
                     {if subject.with_value(Option::is_some) { "Rename" } else { "Add subject" }}
                 </button>
             </div>

@@ -110,6 +110,8 @@ pub(crate) fn Photos() -> impl IntoView {
                     done=Callback::new(move |()| {
                         adding.set(false);
                         subjects.reload();
+                        // The button that asked for the first one goes with its page.
+                        browser::focus_when_lost(".add-photos button".to_owned());
                     })
                 />
             </Dialog>

@@ -14,6 +14,7 @@ use super::name::NameForm;
 use super::upload_list::UploadList;
 use super::uploads::{Uploads, carries_files};
 use crate::api::Loaded;
+use crate::browser;
 use crate::frame::{Deletions, the_project};
 use crate::text;
 use crate::widgets::{Dialog, Icon, Sign};
@@ -159,6 +160,7 @@ pub(super) fn SubjectSection(subject: SubjectSummary, place: usize, shelf: Shelf
                     done=Callback::new(move |()| {
                         renaming.set(false);
                         reload.run(());
+                        id.with_value(|id| browser::focus_when_lost(format!("[data-subject='{id}'] [title=Rename]")));
                     })
                 />
             </Dialog>

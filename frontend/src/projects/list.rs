@@ -13,7 +13,7 @@ use crate::browser;
 use crate::frame::{Deletions, Toasts};
 use crate::session::Visitor;
 use crate::text;
-use crate::widgets::{Dialog, Empty, Failed, Icon, PageTitle, Sign, Waiting, ZipButton};
+use crate::widgets::{Dialog, Empty, Failed, Icon, PageTitle, Sign, Waiting, ZipButton, busy_already};
 
 /// Photos on a project's card.
 const PICTURES: u32 = 4;
@@ -29,7 +29,9 @@ pub(crate) fn Projects() -> impl IntoView {
     let busy = RwSignal::new(false);
     let open = opener();
     let sample = move |_| {
-        busy.set(true);
+        if busy_already(busy) {
+            return;
+        }
         spawn_local(async move {
             open(api::post("/api/samples", &()).await);
             busy.try_set(false);
@@ -68,7 +70,7 @@ pub(crate) fn Projects() -> impl IntoView {
                     path="/api/projects/import".to_owned()
                     sent=Callback::new(move |text: String| open(api::decoded(&text)))
                 />
-                <button class="button" on:click=sample disabled=busy>
+                <button class="button" on:click=sample>
                     {move || if busy.get() { "Drawing the toys…" } else { "Open a sample project" }}
                 </button>
                 <button class="button primary" on:click=move |_| naming.set(true)>
@@ -199,7 +201,9 @@ fn Card(
         deletions.delete(api::of(id, ""), format!("“{}” is deleted.", name.get_value()), again);
     };
     let copy = move |_| {
-        copying.set(true);
+        if busy_already(copying) {
+            return;
+        }
         toasts.say(format!("“{}” is being copied…", name.get_value()));
         spawn_local(async move {
             match api::post::<Project>(&api::of(id, "copies"), &()).await {
@@ -218,6 +222,7 @@ fn Card(
                 toasts.fault(&error);
             }
             projects.reload();
+            browser::focus_when_lost(format!("[href='/projects/{id}']"));
         });
     });
     let label = move |what: &str| format!("{what} “{}”", name.get_value());
@@ -226,7 +231,7 @@ fn Card(
             <button class="button plain square" title="Rename" aria-label=label("Rename") on:click=move |_| renaming.set(true)>
                 <Icon sign=Sign::Pencil />
             </button>
-            <button class="button plain square" title="Duplicate" aria-label=label("Duplicate") disabled=copying on:click=copy>
+            <button class="button plain square" class:busy=copying title="Duplicate" aria-label=label("Duplicate") on:click=copy>
                 <Icon sign=Sign::Copy />
             </button>
             <button class="button plain square" title="Delete" aria-label=label("Delete") on:click=remove>

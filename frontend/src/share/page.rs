@@ -11,7 +11,7 @@ use super::password::PasswordForm;
 use crate::api::{self, Loaded};
 use crate::browser;
 use crate::frame::{Toasts, the_project};
-use crate::widgets::{PageTitle, choice, option, shown};
+use crate::widgets::{PageTitle, busy_already, choice, option, shown};
 
 /// What a link may grant, and what that means.
 const GRANTS: [(Access, &str, &str); 3] = [
@@ -96,7 +96,9 @@ fn NewLinkForm(made: Callback<CreatedLink>) -> impl IntoView {
             label: label.get_untracked(),
             expires: (days > 0).then(|| browser::now() + days * DAY),
         };
-        busy.set(true);
+        if busy_already(busy) {
+            return;
+        }
         spawn_local(async move {
             match api::post::<CreatedLink>(&the.path_now("links"), &new).await {
                 Ok(link) => {
@@ -145,7 +147,7 @@ fn NewLinkForm(made: Callback<CreatedLink>) -> impl IntoView {
                 </div>
             </div>
             <div class="dialog-foot">
-                <button class="button primary" disabled=busy>"Make the link"</button>
+                <button class="button primary" class:busy=busy>"Make the link"</button>
             </div>
         </form>
     }

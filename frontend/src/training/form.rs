@@ -15,7 +15,7 @@ use super::outlook::Outlook;
 use crate::api::{self, ApiError, Loaded};
 use crate::frame::{Deletions, the_project};
 use crate::recipes::{self, PRESETS};
-use crate::widgets::{ToyBase, option};
+use crate::widgets::{ToyBase, busy_already, option};
 
 /// What the parameters were taken from; nothing once one was changed.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -104,7 +104,9 @@ pub(super) fn NewRunForm(
         };
         let new = NewRun { name: name.get_untracked(), base: base.get_untracked(), recipe };
         let (project, path) = (the.id.get_untracked(), the.path_now("runs"));
-        busy.set(true);
+        if busy_already(busy) {
+            return;
+        }
         fault.set(None);
         spawn_local(async move {
             // What was deleted is not trained on.
@@ -179,7 +181,7 @@ pub(super) fn NewRunForm(
             <Outlook base texts=all />
             <p class="fault" role="alert">{fault}</p>
             <div class="dialog-foot">
-                <button class="button primary" disabled=busy>
+                <button class="button primary">
                     {move || if busy.get() { "Starting…".to_owned() } else { format!("Train {} steps", steps()) }}
                 </button>
             </div>

@@ -119,8 +119,13 @@ pub(crate) fn Progress(
     let share = move || job.with(|job| if job.steps == 0 { 0.0 } else { job.step as f64 / job.steps as f64 });
     let words = move || job.with(words);
     let state = work.state();
+    // Whether somebody is sure is not asked anew when the job's turn comes.
+    let goes = Memo::new(move |_| match state.get() {
+        JobState::Queued => JobState::Running,
+        state => state,
+    });
     let buttons = move || {
-        let state = state.get();
+        let state = goes.get();
         let may_edit = the.allows(Access::Editor);
         if state == JobState::Failed {
             let again = (may_edit && revived.is_some()).then(|| {
@@ -136,8 +141,7 @@ pub(crate) fn Progress(
         if state.is_over() || !may_edit {
             return None;
         }
-        let goes = matches!(state, JobState::Queued | JobState::Running);
-        let first = if goes {
+        let first = if state == JobState::Running {
             view! { <button class="button" on:click=act("pause")><Icon sign=Sign::Pause /> "Pause"</button> }
                 .into_any()
         } else {

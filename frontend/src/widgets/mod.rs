@@ -1,5 +1,6 @@
 //! Parts that several pages are made of.
 
+mod busy;
 mod decision;
 mod dialog;
 mod icon;
@@ -12,6 +13,7 @@ mod toys;
 mod twice;
 mod zip_button;
 
+pub(crate) use busy::busy_already;
 pub(crate) use decision::Decision;
 pub(crate) use dialog::Dialog;
 pub(crate) use icon::{Icon, Sign};

@@ -30,6 +30,8 @@ pub(crate) fn ZipButton(
         input.set_value("");
         let Some(file) = file else { return };
         said.set(Some("Sending…".to_owned()));
+        // Whoever does not see the button hears of it.
+        toasts.say("The file is being sent.");
         let path = path.get_untracked();
         // Another program would end it.
         let sending = Sending::to(&path);
@@ -56,9 +58,8 @@ pub(crate) fn ZipButton(
         <button
             type="button"
             class="button"
-            disabled=move || said.with(Option::is_some)
             on:click=move |_| {
-                if let Some(input) = input.get_untracked() {
+                if let Some(input) = input.get_untracked().filter(|_| said.with_untracked(Option::is_none)) {
                     input.click();
                 }
             }

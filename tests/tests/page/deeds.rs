@@ -19,6 +19,8 @@ fn pictures_that_cannot_be_made_are_told_of() {
     browser.press("Generate 1 picture");
     let told = "return /this needs/.test(document.querySelector('.jobs .notice.bad')?.innerText || '')";
     browser.until("why there are none", told);
+    let kept = browser.run("return document.activeElement.innerText.trim()");
+    assert_eq!(kept, "Generate 1 picture", "a button that has been pressed keeps the focus");
     // It stays for whoever was away, until it is put away; and it can be tried again.
     browser.reload();
     browser.until("it is still said", told);

@@ -65,8 +65,15 @@ fn links_lead_from_each_part_to_each() {
     let first = browser.path();
     browser.press("Next photo");
     browser.until("another photo", &format!("return location.pathname !== {}", json!(first)));
-    let fits = browser.run("return document.documentElement.scrollWidth <= innerWidth");
+    let fits =
+        browser.run("const page = document.documentElement; return page.scrollWidth <= page.clientWidth");
     assert_eq!(fits, true, "the editor fits a phone");
+    // On its side it is lower than the rail, of which every link can be reached all the same.
+    browser.size(740, 360);
+    let last = "const last = document.querySelector('.rail li:last-child a');
+        last.scrollIntoView();
+        return last.getBoundingClientRect().bottom <= innerHeight";
+    assert_eq!(browser.run(last), true, "the last link of the rail");
     unharmed(&browser);
 }
 

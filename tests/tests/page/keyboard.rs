@@ -29,6 +29,8 @@ fn a_project_and_a_subject_by_keyboard_alone() {
     browser.tab_to("What it is");
     browser.keys(&format!("brown bear{ENTER}"));
     browser.sees("0 photos");
+    browser.until("its photos are next", "return !!document.activeElement.closest('.add-photos')");
+    browser.run("document.querySelector('h1').focus()");
     // A dialog closes on Escape, and the focus goes back to what opened it.
     browser.tab_to("Rename “olis brown bear”");
     browser.keys(ENTER);
@@ -37,14 +39,23 @@ fn a_project_and_a_subject_by_keyboard_alone() {
     browser.until("the dialog is closed", "return !document.querySelector('dialog[open]')");
     let focused = browser.run("return document.activeElement.getAttribute('aria-label')");
     assert_eq!(focused, "Rename “olis brown bear”");
+    // With another name all of it is made anew, and the focus stays.
+    browser.keys(ENTER);
+    browser.until("the dialog is open", "return document.activeElement.id === 'subject-identifier'");
+    browser.tab_to("What it is");
+    browser.keys(&format!("bear{ENTER}"));
+    browser.until(
+        "the focus is back",
+        "return document.activeElement.getAttribute('aria-label') === 'Rename “olis bear”'",
+    );
     // What is deleted can be fetched back by keyboard too: the focus goes to where that is done, and comes back.
-    browser.tab_to("Delete “olis brown bear”");
+    browser.tab_to("Delete “olis bear”");
     browser.keys(ENTER);
     browser.sees("and its photos are deleted");
     browser.until("the focus is on it", "return document.activeElement.innerText === 'Undo'");
     browser.keys(ENTER);
     browser.sees("0 photos");
-    let back = "return document.activeElement.getAttribute('aria-label') === 'Delete “olis brown bear”'";
+    let back = "return document.activeElement.getAttribute('aria-label') === 'Delete “olis bear”'";
     browser.until("the focus is back", back);
     // Outside of fields there are keys for it.
     browser.keys(ENTER);

@@ -63,10 +63,19 @@ fn a_link_to_play_with_opens_on_subjects_and_the_picture_of_them() {
     another_picture(&guest);
     guest.press("Start over");
     another_picture(&guest);
+    // The picture has the canvas's shape.
+    guest.run(
+        "const shape = document.querySelector('.play-tools .check select'); shape.value = '3:2'; shape.dispatchEvent(new Event('change'))",
+    );
+    another_picture(&guest);
+    let [.., side, height] = guest.place(".play-picture canvas");
+    assert!(side > 1.3 * height, "{side} x {height}");
+    guest.press("Start over");
+    another_picture(&guest);
 
     // On a phone both are in sight, one below the other.
     guest.size(360, 740);
-    let wide = guest.run("return document.documentElement.scrollWidth - innerWidth");
+    let wide = guest.run("const page = document.documentElement; return page.scrollWidth - page.clientWidth");
     assert!(wide.as_i64() <= Some(0), "{wide} pixels too wide");
     let [.., easel_side, easel_height] = guest.place(".easel canvas");
     let [_, top, side, height] = guest.place(".play-picture canvas");

@@ -216,6 +216,10 @@ fn generate(owner: &Browser) {
     owner.press("Reuse parameters");
     owner.until("the page's address", "return location.search === ''");
     owner.until("its seed is kept", "return document.querySelector('[aria-label=\"Keep the seed\"]').getAttribute('aria-pressed') === 'true'");
+    owner.until(
+        "a newer run does not take the place of the picture's",
+        "return Object.entries(sessionStorage).some(([key, kept]) => key.startsWith('mudi-generate-') && kept.includes('\"model\":false'))",
+    );
     // The layout brings its shape.
     owner.until("its shape", "return document.querySelector('#shape').value === ''");
 }
@@ -230,6 +234,12 @@ fn new_layout(owner: &Browser) {
 /// A link, opened by somebody else on a phone, revoked while it is open.
 fn shared(owner: &Browser, address: &str) {
     owner.press("Share");
+    // The program of its own has the styles that it needs.
+    owner.until(
+        "two columns",
+        "const columns = document.querySelector('.two-columns');
+         return !!columns && getComputedStyle(columns).display === 'grid'",
+    );
     owner.press("Make the link");
     owner.sees("The link is made");
     let link = owner.run("return document.querySelector('.made input').value");
@@ -246,7 +256,7 @@ fn shared(owner: &Browser, address: &str) {
         "return [...document.querySelectorAll('.pictures img')].some(e => e.complete && e.naturalWidth > 0)",
     );
     assert_eq!(
-        guest.run("return document.documentElement.scrollWidth <= innerWidth"),
+        guest.run("const page = document.documentElement; return page.scrollWidth <= page.clientWidth"),
         true,
         "it fits a phone"
     );
