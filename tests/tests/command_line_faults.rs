@@ -196,6 +196,10 @@ fn a_plan_shows_what_is_asked_for() {
     let asked = rows(&["--precision", "bf16", "--gradient-checkpointing", "false"]);
     assert_eq!(asked.len(), 2, "{asked:?}");
     assert!(asked.iter().all(|row| row.contains("bf16") && !row.contains("with gradient")), "{asked:?}");
+    refused(
+        &["plan", "--base", &shop.base, "--targets", "to_q,nothing"],
+        &["`targets`", "\"nothing\"", "to_k"],
+    );
 }
 
 #[test]

@@ -71,6 +71,18 @@ fn pictures_are_landscapes_and_portraits_too() {
     let ((across, down), aspect) = drawn(&["--layout", &file]);
     assert!(across < down && aspect == "9:16", "{across} x {down}, {aspect}");
     assert_eq!(drawn(&["--layout", &file, "--size", "64x48"]), ((64, 48), "9:16".to_owned()));
+    // Whom a narrower picture would not show is missed before anything is loaded.
+    let beside = r#"{"version": 1, "aspect": "5:2", "subjects": [{"subject": "b", "x": 2.0, "y": 0.3, "width": 0.4}]}"#;
+    std::fs::write(&file, beside).expect("a layout");
+    assert_eq!(drawn(&["--layout", &file]).1, "5:2");
+    for (layout, size, words) in [
+        (&*file, "48x48", ["layout.json: `b`", "48x48", "--size 5:2"]),
+        ("random", "8x8", ["8x8", "16 to 4096", "--size"]),
+    ] {
+        let out = shop.path("none");
+        refused(&[&wish[..], &["--layout", layout, "--size", size, "--out", &out]].concat(), &words);
+        assert!(!Path::new(&out).exists());
+    }
     for size in ["7:1", "0x64", "3:2:1"] {
         let out = shop.path("none");
         refused(&[&wish[..], &["--size", size, "--out", &out]].concat(), &[size, "1216x832", "16:9"]);

@@ -78,6 +78,9 @@ fn translations_and_merged_bases_mean_the_same() {
             refused(&["export", "--lora", &file, "--base", &shop.base, "--out", &out], &["exists already"]);
         }
     }
+    // As a pickle it would be refused by whoever reads it.
+    let (file, out) = (golden(FILES[0]), shop.path("lora.bin"));
+    refused(&["export", "--lora", &file, "--base", &shop.base, "--out", &out], &["lora.bin", ".safetensors"]);
     let merged = shop.path("merged");
     ok(&["merge", "--base", &shop.base, "--lora", &golden("kohya_lora"), "--out", &merged, "--dtype", "f32"]);
     close(&answer(&shop, &merged, &[]), &expected, "merged");

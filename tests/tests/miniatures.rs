@@ -275,5 +275,6 @@ fn a_miniature_goes_on_from_an_earlier_one() {
     assert!(most > 0.0 && most < 0.01, "a step away, not elsewhere: {most}");
     let wrong = shop.path("wrong");
     let other = shipped("dinov2-toybox");
-    refused(&[&train[..], &["--run", &wrong, "--from", &other]].concat(), &["tensor", "is missing"]);
+    let words = ["dinov2-toybox", "tensor", "is missing", "of the network that is trained"];
+    refused(&[&train[..], &["--run", &wrong, "--from", &other]].concat(), &words);
 }

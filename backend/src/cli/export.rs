@@ -58,6 +58,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Format::Peft => Dialect::Peft,
         Format::Kohya => Dialect::Kohya,
     };
+    if arguments.out.extension().is_none_or(|extension| extension != "safetensors") {
+        let out = arguments.out.display();
+        return Err(format!("{out}: programs tell a LoRA's format by the end of its name; name an --out that ends in .safetensors").into());
+    }
     arguments.out.parent().map_or(Ok(()), create_folder)?;
     let layers = write_lora(&lora, &Source::open(&base)?, dialect, &arguments.out)?;
     let out = arguments.out.display().to_string();

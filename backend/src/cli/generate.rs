@@ -219,6 +219,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Some(Size::Aspect(aspect)) => source.sizes()?.size_for(recipe, Some(aspect)),
         None => source.sizes()?.size_for(recipe, stage.as_ref().and_then(Stage::aspect)),
     };
+    if let (Some(stage), Some(layout)) = (&stage, &arguments.layout) {
+        stage.check(layout, size)?;
+    }
     let job = plan::Job::Generate {
         size: Some(size),
         tile: arguments.vae_tile,

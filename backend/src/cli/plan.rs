@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use mudi::base::Source;
 use mudi::plan::{self, Job, Plan, gigabytes};
+use mudi::train::check_targets;
 use mudi_domain::recipe::{Precision, Recipe};
 use serde::Serialize;
 
@@ -42,6 +43,7 @@ struct Row {
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let base = Source::open(&model_path(&arguments.base)?)?;
     let recipe = train::recipe(arguments.recipe.as_ref(), &arguments.overrides)?;
+    check_targets(&recipe, &base)?;
     let available = plan::available_memory();
     let mut rows = Vec::new();
     let given = |name| arguments.overrides.has(name);

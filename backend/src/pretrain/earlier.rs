@@ -1,15 +1,17 @@
 //! The weights of an earlier model, to go on from.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use mudi_diffusion::{Engine, Error, ParameterKind, Parameters};
 use mudi_engine_candle::CandleEngine;
 use mudi_engine_candle::weights::FileWeights;
 
+use super::PretrainError;
 use crate::base::{BaseError, weights_file};
 
 /// Weights of some networks of a folder in diffusers' layout.
 pub(crate) struct EarlierWeights {
+    model: PathBuf,
     engine: CandleEngine,
     /// What names of a state start with, and the file that has them without it.
     files: Vec<(String, FileWeights)>,
@@ -25,7 +27,7 @@ impl EarlierWeights {
             let file = FileWeights::open(&engine, &weights_file(&model.join(folder))?)?;
             files.push(((*prefix).to_owned(), file));
         }
-        Ok(Self { engine, files, failed: None })
+        Ok(Self { model: model.to_owned(), engine, files, failed: None })
     }
 
     /// The values of a weight; zeros where there is none, which [`Self::finish`] then tells.
@@ -43,7 +45,8 @@ impl EarlierWeights {
     }
 
     /// Fails where a weight was missing or misshapen.
-    pub(crate) fn finish(self) -> Result<(), Error> {
-        self.failed.map_or(Ok(()), Err)
+    pub(crate) fn finish(self) -> Result<(), PretrainError> {
+        let Self { model: path, failed, .. } = self;
+        failed.map_or(Ok(()), |source| Err(PretrainError::Earlier { path, source }))
     }
 }

@@ -100,6 +100,15 @@ pub enum PretrainError {
         /// The file.
         path: PathBuf,
     },
+    /// The model to go on from is another one.
+    #[error("{}: {source}; take a model of the network that is trained, and of its shape", path.display())]
+    Earlier {
+        /// The model's folder.
+        path: PathBuf,
+        /// What it lacks.
+        #[source]
+        source: mudi_diffusion::Error,
+    },
     /// A stage's result is needed but is not there.
     #[error("{}: there is no checkpoint; pretrain without --export-only first", path.display())]
     NoCheckpoint {

@@ -113,7 +113,10 @@ fn check_files(source: &Source) -> Result<(), TrainError> {
 }
 
 /// Whether every target is a layer of the base, seen from its configuration alone.
-pub(crate) fn check_targets(recipe: &Recipe, source: &Source) -> Result<(), TrainError> {
+///
+/// # Errors
+/// [`TrainError::Target`]; a configuration that cannot be read.
+pub fn check_targets(recipe: &Recipe, source: &Source) -> Result<(), TrainError> {
     let mut unet = UNet::<CandleEngine>::new(source.unet_config()?, &mut Shapes::default())?;
     match lora::unmatched_target(&mut unet, &recipe.targets) {
         None => Ok(()),

@@ -22,8 +22,9 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
 use captions::Captions;
+pub use checks::check_targets;
 use checks::{check, check_memory, note_on_number};
-pub(crate) use checks::{check_subjects, check_targets, check_text};
+pub(crate) use checks::{check_subjects, check_text};
 pub use error::TrainError;
 pub use further::Further;
 pub(crate) use further::{KEPT_FILE, KeptPicture, write_latent};

@@ -1,6 +1,7 @@
 //! What pictures start from: the noise of a seed or of a file, and a layout.
 
 use std::ops::Range;
+use std::path::Path;
 
 use image::RgbImage;
 use indexmap::IndexMap;
@@ -10,8 +11,9 @@ use mudi::generate::{Placing, Start, layout_start};
 use mudi::train::RunInfo;
 use mudi_diffusion::Engine;
 use mudi_domain::aspect::Aspect;
-use mudi_domain::collage::MAX_SUBJECTS;
+use mudi_domain::collage::{CANVAS, MAX_SUBJECTS};
 use mudi_domain::cutout::Cutout;
+use mudi_domain::geometry::Rect;
 use mudi_domain::layout::{Layout, suited_gamma};
 use mudi_domain::segmix;
 use mudi_domain::subject::SubjectId;
@@ -26,9 +28,6 @@ pub(super) struct Made {
     pub(super) canvas: Option<RgbImage>,
     pub(super) layout: Option<Layout>,
 }
-
-/// Height in pixels of the canvas on which a layout is tried before anything is loaded.
-const TRIAL: u32 = 64;
 
 /// Who is placed, and where.
 pub(super) struct Stage {
@@ -63,13 +62,35 @@ impl Stage {
         })?;
         let cutouts = dataset.cutouts()?;
         let fixed = Layout::from_json(&text).map_err(|error| format!("{file}: {error}"))?;
-        // What is drawn of it later is larger, and not otherwise.
-        fixed
-            .render(((fixed.aspect.ratio() * f64::from(TRIAL)) as u32, TRIAL), |subject, photo| {
-                cutouts.get(subject)?.get(photo.unwrap_or(0))
-            })
-            .map_err(|error| format!("{file}: {error}"))?;
         Ok(Some(Self { cutouts, law, fixed: Some(fixed) }))
+    }
+
+    /// Refuses pictures, of this height and width in pixels, that no layout can be drawn for, or that would lack a subject of the layout in
+    /// `file`: it fills their height, so where they are narrower its sides are not seen.
+    pub(super) fn check(&self, file: &Path, [height, width]: [usize; 2]) -> Result<(), Failure> {
+        let file = file.display();
+        let [across, down] = [width, height].map(|side| u32::try_from(side).unwrap_or(u32::MAX));
+        if [across, down].iter().any(|side| !CANVAS.contains(side)) {
+            let (least, most) = (CANVAS.start(), CANVAS.end());
+            return Err(format!(
+                "{width}x{height} pixels: with a --layout pictures have {least} to {most} pixels a side; ask for another --size, or leave out --layout"
+            )
+            .into());
+        }
+        let Some(layout) = &self.fixed else { return Ok(()) };
+        let collage = layout
+            .render((across, down), |subject, photo| self.cutouts.get(subject)?.get(photo.unwrap_or(0)))
+            .map_err(|error| format!("{file}: {error}"))?;
+        let picture = Rect::whole(across, down);
+        match collage.parts.iter().find(|part| part.rect.intersect(&picture).is_none()) {
+            None => Ok(()),
+            Some(part) => Err(format!(
+                "{file}: `{}` would lie beside a picture of {width}x{height} pixels, which is narrower than this layout; ask for --size {}, or move \
+                 the subject towards the middle",
+                part.subject, layout.aspect
+            )
+            .into()),
+        }
     }
 
     /// The proportions of a layout from a file.

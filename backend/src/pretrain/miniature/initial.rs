@@ -34,7 +34,7 @@ impl Origin {
     pub(super) fn finish(self) -> Result<(), PretrainError> {
         match self {
             Self::New(_) => Ok(()),
-            Self::Earlier(earlier) => Ok(earlier.finish()?),
+            Self::Earlier(earlier) => earlier.finish(),
         }
     }
 }

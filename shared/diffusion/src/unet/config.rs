@@ -94,6 +94,9 @@ pub struct UNetConfig {
     pub time_embedding_type: String,
     /// `default`.
     pub attention_type: String,
+    /// Width of the timestep's embedding: four times the finest level's channels, also where a file says nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_embedding_dim: Option<usize>,
     /// A function of the timestep's embedding; not supported.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time_embedding_act_fn: Option<String>,
@@ -148,6 +151,7 @@ impl Default for UNetConfig {
             resnet_skip_time_act: false,
             time_embedding_type: "positional".to_owned(),
             attention_type: usual(),
+            time_embedding_dim: None,
             time_embedding_act_fn: None,
             timestep_post_act: None,
             class_name: "UNet2DConditionModel".to_owned(),
@@ -235,6 +239,10 @@ impl UNetConfig {
             (self.resnet_skip_time_act, "resnet_skip_time_act"),
             (self.attention_type != "default", "attention_type"),
             (self.time_embedding_type != "positional", "time_embedding_type"),
+            (
+                self.time_embedding_dim.is_some_and(|width| width != self.time_embed_dim()),
+                "time_embedding_dim",
+            ),
             (self.time_embedding_act_fn.is_some(), "time_embedding_act_fn"),
             (self.timestep_post_act.is_some(), "timestep_post_act"),
             (self.class_embed_type.is_some(), "class_embed_type"),

@@ -23,6 +23,12 @@ pub enum RecipeError {
         /// What is needed instead.
         fault: String,
     },
+    /// A parameter has two values.
+    #[error("`{name}` is there twice (`_` counts as `-`); keep one of them")]
+    Twice {
+        /// The parameter.
+        name: &'static str,
+    },
     /// Parameters contradict each other.
     #[error("{0}")]
     Rule(&'static str),

@@ -1,9 +1,11 @@
 //! Recipes as JSON: one object, its fields the table's names.
 
-use serde::de::Error as _;
+use std::fmt;
+
+use serde::de::{Error as _, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 
 use super::error::RecipeError;
 use super::parameter::Kind;
@@ -13,8 +15,8 @@ impl Recipe {
     /// Reads a JSON object of parameters; what it does not name has its default.
     ///
     /// # Errors
-    /// Where the text is not a JSON object, a field is not a parameter (the error names the nearest one), a value is
-    /// not of its kind or out of its range, or [`Self::validate`] fails.
+    /// Where the text is not a JSON object, a field is not a parameter (the error names the nearest one) or is there twice, a value
+    /// is not of its kind or out of its range, or [`Self::validate`] fails.
     pub fn from_json(text: &str) -> Result<Self, RecipeError> {
         let recipe = Self::default().with_json(text)?;
         recipe.validate()?;
@@ -27,9 +29,9 @@ impl Recipe {
     /// As [`Self::from_json`]'s, but for what must hold between parameters, which is not looked at.
     pub fn with_json(self, text: &str) -> Result<Self, RecipeError> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let map: Map<String, Json> =
+        let fields: Fields =
             serde_json::from_str(text).map_err(|error| RecipeError::Json(error.to_string()))?;
-        self.with_map(&map)
+        self.with_fields(&fields)
     }
 
     /// Every parameter as indented JSON, in the order of the table.
@@ -39,9 +41,14 @@ impl Recipe {
         serde_json::to_string_pretty(self).unwrap_or_default()
     }
 
-    fn with_map(mut self, map: &Map<String, Json>) -> Result<Self, RecipeError> {
-        for (name, value) in map {
+    fn with_fields(mut self, Fields(fields): &Fields) -> Result<Self, RecipeError> {
+        let mut seen = Vec::with_capacity(fields.len());
+        for (name, value) in fields {
             let parameter = Self::parameter(name)?;
+            if seen.contains(&parameter.name) {
+                return Err(RecipeError::Twice { name: parameter.name });
+            }
+            seen.push(parameter.name);
             let text = match value {
                 Json::String(text) => text.clone(),
                 Json::Number(number) => number.to_string(),
@@ -56,6 +63,33 @@ impl Recipe {
             self.set(name, &text)?;
         }
         Ok(self)
+    }
+}
+
+/// The fields of a JSON object as they stand there, where a name may be twice.
+struct Fields(Vec<(String, Json)>);
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(FieldsVisitor)
+    }
+}
+
+struct FieldsVisitor;
+
+impl<'de> Visitor<'de> for FieldsVisitor {
+    type Value = Fields;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+        let mut fields = Vec::new();
+        while let Some(field) = map.next_entry()? {
+            fields.push(field);
+        }
+        Ok(Fields(fields))
     }
 }
 
@@ -81,8 +115,8 @@ impl Serialize for Recipe {
 
 impl<'de> Deserialize<'de> for Recipe {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let map = Map::deserialize(deserializer)?;
-        let recipe = Self::default().with_map(&map).map_err(D::Error::custom)?;
+        let fields = Fields::deserialize(deserializer)?;
+        let recipe = Self::default().with_fields(&fields).map_err(D::Error::custom)?;
         recipe.validate().map_err(D::Error::custom)?;
         Ok(recipe)
     }

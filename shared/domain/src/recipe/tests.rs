@@ -110,6 +110,14 @@ fn json_is_checked_like_a_flag() {
     assert!(fault(r#"{"targets": []}"#).contains("name at least to_q"));
     assert!(fault(r#"{"resolution": 100}"#).contains("a multiple of 8"));
     assert!(fault(r#"{"sample-every": 5}"#).contains("`sample-prompts` has none"));
+    for twice in [
+        r#"{"learning-rate": 0.1, "steps": 3, "learning_rate": 0.1}"#,
+        r#"{"learning-rate": 0.1, "learning-rate": 0.2}"#,
+    ] {
+        assert!(fault(twice).starts_with("`learning-rate` is there twice"), "{twice}");
+        let whole = serde_json::from_str::<Recipe>(twice).unwrap_err().to_string();
+        assert!(whole.contains("`learning-rate` is there twice"), "{whole}");
+    }
     assert!(fault("[]").contains("cannot be read"));
     assert!(fault("{").contains("cannot be read"));
     // As Windows' editors save it.

@@ -32,6 +32,7 @@ fn bases_that_cannot_be_used_are_refused_by_field() {
     refused("mid_block_scale_factor", "1.4142");
     refused("time_embedding_act_fn", r#""silu""#);
     refused("timestep_post_act", r#""silu""#);
+    refused("time_embedding_dim", "7");
     refused("only_cross_attention", "[false, true, false]");
     // Nothing is made of numbers that no network has.
     refused("layers_per_block", "1000000000");
