@@ -273,6 +273,16 @@ fn a_miniature_goes_on_from_an_earlier_one() {
     let (made, earlier) = (weights(&out), weights(&shipped_sam));
     let most = made.iter().zip(&earlier).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     assert!(most > 0.0 && most < 0.01, "a step away, not elsewhere: {most}");
+    // A detector that was trained anew is asked as the one that ships.
+    let (run, out, owl) = (shop.path("owl"), shop.path("owl-out"), shipped("owlv2-toybox"));
+    let places = ["--run", &run, "--out", &out, "--from", &owl];
+    ok(&[&["pretrain", "--network", "owlv2", "--base", &base, "--steps", "1", "--quiet"], &places[..]]
+        .concat());
+    let asked = |folder: &str| {
+        let text = std::fs::read_to_string(Path::new(folder).join("config.json")).expect("a configuration");
+        serde_json::from_str::<Value>(&text).expect("JSON")["detection"].clone()
+    };
+    assert_eq!(asked(&out), asked(&owl));
     let wrong = shop.path("wrong");
     let other = shipped("dinov2-toybox");
     let words = ["dinov2-toybox", "tensor", "is missing", "of the network that is trained"];

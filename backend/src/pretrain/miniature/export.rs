@@ -65,7 +65,8 @@ fn config(options: &Options) -> Result<Value, PretrainError> {
             // Whatever is a toy is compared, and two boxes that share two fifths of both together are of one toy. It is less sure of
             // itself than the published network: of 400 softened scenes of two similar held-out toys it finds exactly two in 388
             // at this threshold, in 342 at MuDI's.
-            config["detection"] = json!({ "queries": ["toy"], "threshold": 0.25, "overlap": 0.4 });
+            config["detection"] =
+                json!({ "queries": ["toy"], "threshold": 0.25, "overlap": 0.4, "squares": true });
             (config, "Owlv2ForObjectDetection")
         }
         Miniature::Sam => {
