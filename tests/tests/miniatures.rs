@@ -184,6 +184,22 @@ fn the_score_tells_right_from_mixed() {
 }
 
 #[test]
+fn the_score_tells_right_from_mixed_where_the_base_has_drawn() {
+    let (detector, embedder, base) = (shipped("owlv2-toybox"), shipped("dinov2-toybox"), shipped("pocket"));
+    let common = ["probe", "metric", "--detector", &detector, "--embedder", &embedder, "--base", &base];
+    let of = |steps: &str| json(&[&common[..], &["--pairs", "3", "--drawn", steps]].concat());
+    let (rendered, drawn) = (of("0"), of("5"));
+    let value = |of: &Value| of.as_f64().unwrap_or_else(|| panic!("no number: {drawn}"));
+    // Other pictures of the same truth: less clear, and no noise.
+    assert_ne!(rendered["sorts"], drawn["sorts"]);
+    assert!(value(&drawn["auroc"]) > 0.75, "{drawn}");
+    for group in drawn["groups"].as_array().expect("groups") {
+        assert!(value(&group["auroc"]) > 0.6, "{group}");
+    }
+    refused(&[&common[..], &["--drawn", "21"]].concat(), &["--drawn", "21"]);
+}
+
+#[test]
 fn a_base_is_probed() {
     let shop = Workshop::new();
     let (base, reader, out) = (shipped("pocket"), shipped("reader-toybox"), shop.path("pictures"));

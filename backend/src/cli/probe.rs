@@ -8,7 +8,8 @@ use mudi::evaluate::Eyes;
 use mudi::files::check_folder;
 use mudi::pretrain::miniature::Miniature;
 use mudi::probe::{
-    self, BaseOptions, BaseProbe, MetricProbe, Options, Row, Setting, Settled, Telling, Truth,
+    self, BaseOptions, BaseProbe, MOST_DRAWN, MetricOptions, MetricProbe, Options, Row, Setting, Settled,
+    Telling, Truth,
 };
 use mudi_engine_candle::weights::Precision;
 
@@ -87,6 +88,7 @@ struct Scenes {
 
 /// Detect-and-Compare on rendered scenes that are right, mixed by degrees, duplicated, swapped, or lack a toy: how well it tells
 /// the right ones from the others. There are as many groups of three, four and five toys as pairs, and each pair and group is shown in ten scenes.
+/// On request the base draws the scenes anew: their truth stays known, and they look like its pictures.
 #[derive(clap::Args)]
 struct Metric {
     /// Folder with OWLv2.
@@ -95,6 +97,9 @@ struct Metric {
     /// Folder with DINOv2 or DreamSim.
     #[arg(long, default_value = Miniature::Dinov2.folder())]
     embedder: PathBuf,
+    /// Of 20 steps of the sampler the last ones, which the base draws anew from the scene with noise; 0 leaves the scene as it is.
+    #[arg(long, value_name = "STEPS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=MOST_DRAWN as u64))]
+    drawn: u64,
     #[command(flatten)]
     scenes: Scenes,
 }
@@ -196,11 +201,12 @@ fn vision(arguments: &Vision) -> Result<(), Failure> {
     print(arguments.json, &object, &table(&rows))
 }
 
-fn metric(Metric { detector, embedder, scenes }: &Metric) -> Result<(), Failure> {
+fn metric(Metric { detector, embedder, drawn, scenes }: &Metric) -> Result<(), Failure> {
     let eyes = Arc::new(Eyes::load(&model_path(detector)?, &[&model_path(embedder)?])?);
     // Of two, three, four and five toys.
     let bar = bar(scenes.json || scenes.quiet, 4 * scenes.pairs).with_message("groups");
-    let found = probe::metric(&eyes, &model_path(&scenes.base)?, scenes.pairs, scenes.seed, || bar.inc(1))?;
+    let options = MetricOptions { pairs: scenes.pairs, seed: scenes.seed, drawn: *drawn as usize };
+    let found = probe::metric(&eyes, &model_path(&scenes.base)?, &options, || bar.inc(1))?;
     bar.finish_and_clear();
     print(scenes.json, &serde_json::to_value(&found)?, &metric_table(&found))
 }
@@ -266,13 +272,15 @@ fn metric_table(found: &MetricProbe) -> String {
     }
     lines.push("In brackets: right scenes at or above it, and others below it.".to_owned());
     for group in &found.groups {
-        lines.push(format!(
-            "{} toys: as strict as with two from {} on; in {} of the right scenes as many are found.",
-            group.toys,
-            group.as_strict.map_or("no score".to_owned(), |score| format!("{score:.3}")),
-            group.counted.map_or("none".to_owned(), |share| format!("{:.1} %", 100.0 * share.value))
-        ));
+        let from = group.as_strict.map_or("no score".to_owned(), |score| format!("{score:.3}"));
+        lines.push(format!("{} toys: as strict as with two from {from} on.", group.toys));
     }
+    let counted = std::iter::once(all).chain(found.groups.iter().map(|group| &group.telling));
+    let counted = counted.map(|telling| {
+        telling.counted.map_or("–".to_owned(), |share| format!("{:.1} %", 100.0 * share.value))
+    });
+    let counted = counted.collect::<Vec<_>>().join(", ");
+    lines.push(format!("Right scenes of 2 to 5 toys in which as many are found: {counted}."));
     lines.join("\n")
 }
 

@@ -119,7 +119,7 @@ pub fn start_noise(seed: u64, len: usize) -> Vec<f32> {
 }
 
 /// Repeats the one text of `text` for a batch.
-fn repeated(text: &EncodedPrompts, batch: usize) -> EncodedPrompts {
+pub(crate) fn repeated(text: &EncodedPrompts, batch: usize) -> EncodedPrompts {
     EncodedPrompts {
         context: text.context.repeat(batch),
         pooled: text.pooled.as_ref().map(|pooled| pooled.repeat(batch)),
@@ -128,7 +128,7 @@ fn repeated(text: &EncodedPrompts, batch: usize) -> EncodedPrompts {
 }
 
 /// One text after the other, in one batch.
-fn joined(first: &EncodedPrompts, second: &EncodedPrompts) -> EncodedPrompts {
+pub(crate) fn joined(first: &EncodedPrompts, second: &EncodedPrompts) -> EncodedPrompts {
     EncodedPrompts {
         context: [first.context.as_slice(), &second.context].concat(),
         pooled: match (&first.pooled, &second.pooled) {
@@ -149,7 +149,7 @@ pub fn sample(
     [positive, other]: &Texts,
     settings: &Settings,
     starts: &[Start],
-    mut progress: impl FnMut(&Step<'_>),
+    progress: impl FnMut(&Step<'_>),
 ) -> Result<Vec<f32>, GenerateError> {
     let batch = starts.len();
     if batch == 0 {
@@ -157,11 +157,9 @@ pub fn sample(
     }
     let [h, w] = base.latent_size(settings.size[0], settings.size[1])?;
     let each = h * w * base.vae.config.latent_channels;
-    // Less than the prompt alone is no guidance: turbo models are published with a scale of 0, which means that.
-    let guided = settings.guidance > 1.0;
     let positive = repeated(positive, batch);
-    let text = if guided { joined(&repeated(other, batch), &positive) } else { positive };
-    let mut sampler = Sampler::new(settings.sampler, &base.schedule, settings.steps, settings.karras)?;
+    let text = if is_guided(settings) { joined(&repeated(other, batch), &positive) } else { positive };
+    let sampler = Sampler::new(settings.sampler, &base.schedule, settings.steps, settings.karras)?;
     let mut latents = Vec::with_capacity(batch * each);
     for start in starts {
         let noise = start.noise.clone().unwrap_or_else(|| start_noise(start.seed, each));
@@ -173,45 +171,77 @@ pub fn sample(
             None => latents.extend(mean_shifted_start(&vec![0.0; each], 0.0, &noise, &sampler)?),
         }
     }
-    for step in 0..settings.steps {
-        if settings.interrupt.is_set() {
-            return Err(GenerateError::Interrupted);
+    let seeds = starts.iter().map(|start| start.seed).collect();
+    Denoising { base, text, settings, sampler, seeds }.run(0, latents, progress)
+}
+
+/// What takes noise from a batch of latents.
+pub(crate) struct Denoising<'a> {
+    pub(crate) base: &'a Base,
+    /// The prompt of each sample; where there is guidance, before them what it leads away from, as often.
+    pub(crate) text: EncodedPrompts,
+    pub(crate) settings: &'a Settings,
+    pub(crate) sampler: Sampler,
+    /// Of each sample, for a sampler with noise of its own.
+    pub(crate) seeds: Vec<u64>,
+}
+
+impl Denoising<'_> {
+    /// Takes the steps from `first` on, of latents `[B, h, w, C]` with the noise of that step. `progress` is called after each.
+    pub(crate) fn run(
+        mut self,
+        first: usize,
+        mut latents: Vec<f32>,
+        mut progress: impl FnMut(&Step<'_>),
+    ) -> Result<Vec<f32>, GenerateError> {
+        let Self { base, text, settings, sampler, seeds } = &mut self;
+        let batch = seeds.len();
+        let each = latents.len() / batch.max(1);
+        let guided = is_guided(settings);
+        for step in first..settings.steps {
+            if settings.interrupt.is_set() {
+                return Err(GenerateError::Interrupted);
+            }
+            let mut scaled = latents.clone();
+            sampler.scale_model_input(&mut scaled, step)?;
+            if guided {
+                scaled = scaled.repeat(2);
+            }
+            let timestep = sampler.timesteps()[step];
+            let count = if guided { 2 * batch } else { batch };
+            let parts = base.engine.on_parts(count, |part| -> Result<Vec<f32>, BaseError> {
+                let scaled = &scaled[part.start * each..part.end * each];
+                let (timesteps, text) = (vec![timestep; part.len()], text.part(part, count));
+                let input = base.input(scaled, settings.size, timesteps, &text, settings.lora_scale)?;
+                Ok(base.engine.to_vec(&base.unet.forward(&base.engine, &input)?.detached())?)
+            });
+            let output = parts.into_iter().collect::<Result<Vec<_>, _>>()?.concat();
+            let prediction = if guided {
+                let (without, with) = output.split_at(batch * each);
+                guidance(without, with, settings.guidance)?
+            } else {
+                output
+            };
+            let noise: Option<Vec<f32>> = sampler.needs_noise().then(|| {
+                let drawn = |&seed: &u64| rng::normal(&mut rng::stream(seed, "ancestral", step as u64), each);
+                seeds.iter().flat_map(drawn).collect()
+            });
+            let (of_noisy, of_prediction) = base.schedule.prediction_type().clean(sampler.alpha_bar(step));
+            let shares = (of_noisy as f32, of_prediction as f32);
+            sampler.step(step, &prediction, &mut latents, noise.as_deref())?;
+            if latents.iter().any(|value| !value.is_finite()) {
+                return Err(GenerateError::NotNumbers { step: step + 1 });
+            }
+            let noisy = &scaled[..batch * each];
+            progress(&Step { number: step + 1, noisy, prediction: &prediction, shares });
         }
-        let mut scaled = latents.clone();
-        sampler.scale_model_input(&mut scaled, step)?;
-        if guided {
-            scaled = scaled.repeat(2);
-        }
-        let timestep = sampler.timesteps()[step];
-        let count = if guided { 2 * batch } else { batch };
-        let parts = base.engine.on_parts(count, |part| -> Result<Vec<f32>, BaseError> {
-            let scaled = &scaled[part.start * each..part.end * each];
-            let (timesteps, text) = (vec![timestep; part.len()], text.part(part, count));
-            let input = base.input(scaled, settings.size, timesteps, &text, settings.lora_scale)?;
-            Ok(base.engine.to_vec(&base.unet.forward(&base.engine, &input)?.detached())?)
-        });
-        let output = parts.into_iter().collect::<Result<Vec<_>, _>>()?.concat();
-        let prediction = if guided {
-            let (without, with) = output.split_at(batch * each);
-            guidance(without, with, settings.guidance)?
-        } else {
-            output
-        };
-        let noise: Option<Vec<f32>> = sampler.needs_noise().then(|| {
-            let drawn =
-                |start: &Start| rng::normal(&mut rng::stream(start.seed, "ancestral", step as u64), each);
-            starts.iter().flat_map(drawn).collect()
-        });
-        let (of_noisy, of_prediction) = base.schedule.prediction_type().clean(sampler.alpha_bar(step));
-        let shares = (of_noisy as f32, of_prediction as f32);
-        sampler.step(step, &prediction, &mut latents, noise.as_deref())?;
-        if latents.iter().any(|value| !value.is_finite()) {
-            return Err(GenerateError::NotNumbers { step: step + 1 });
-        }
-        let noisy = &scaled[..batch * each];
-        progress(&Step { number: step + 1, noisy, prediction: &prediction, shares });
+        Ok(latents)
     }
-    Ok(latents)
+}
+
+/// Less than the prompt alone is no guidance: turbo models are published with a scale of 0, which means that.
+fn is_guided(settings: &Settings) -> bool {
+    settings.guidance > 1.0
 }
 
 /// Samples and decodes.

@@ -21,7 +21,7 @@ use super::ProbeError;
 use super::auroc::{auroc, best_threshold, threshold_passed_by};
 use crate::dataset::{Dataset, Digests, Photo, SubjectData};
 use crate::evaluate::{Eyes, Judge, right_from};
-use crate::pretrain::miniature::softener::Softener;
+use crate::pretrain::miniature::redraw::{Redrawer, STEPS};
 
 /// Photos of each toy.
 const PHOTOS: usize = 5;
@@ -124,6 +124,8 @@ pub struct Telling {
     pub threshold: (f64, f64, f64),
     /// The same of the threshold that this program decides by, [`right_from`].
     pub decided: (f64, f64, f64),
+    /// The share of right scenes in which exactly so many toys are found.
+    pub counted: Option<Estimate>,
 }
 
 /// Detect-and-Compare against truth.
@@ -148,8 +150,6 @@ pub struct Group {
     pub telling: Telling,
     /// The threshold from which as few of the scenes that are not right pass as do of two toys': what [`right_from`] was read from.
     pub as_strict: Option<f64>,
-    /// The share of right scenes in which exactly so many toys are found.
-    pub counted: Option<Estimate>,
 }
 
 /// Photos of at most five toys, as a data set in memory.
@@ -181,23 +181,36 @@ struct Scored {
     found: usize,
 }
 
-/// Judges scenes of `pairs` pairs of held-out toys, and of as many groups of three, four and five, with the networks `eyes`. The
-/// scenes are softened by the autoencoder of `base`, as pictures that it generates are. `judged` hears of each pair and each group.
+/// Which scenes are judged.
+#[derive(Clone, Copy, Debug)]
+pub struct MetricOptions {
+    /// Pairs of held-out toys, and groups of three, four and five each.
+    pub pairs: u64,
+    /// The seed by which they are drawn.
+    pub seed: u64,
+    /// How many of the last of [`MOST_DRAWN`] steps the base draws anew: from 0, where its autoencoder alone softens the scenes.
+    pub drawn: usize,
+}
+
+/// The most steps that a base can draw anew.
+pub const MOST_DRAWN: usize = STEPS;
+
+/// Judges scenes of pairs and groups of held-out toys with the networks `eyes`. The scenes go through the autoencoder of `base`, as pictures
+/// that it generates do, on request with noise that it takes away again. `judged` hears of each pair and each group.
 ///
 /// # Errors
-/// Networks that fail; a base without autoencoder.
+/// Networks that fail; a folder without a base model.
 pub fn metric(
     eyes: &Arc<Eyes>,
     base: &Path,
-    pairs: u64,
-    seed: u64,
+    options: &MetricOptions,
     mut judged: impl FnMut(),
 ) -> Result<MetricProbe, ProbeError> {
-    let softener = Softener::load(base)?;
+    let redrawer = Redrawer::load(base)?;
     let mut scenes = |count: usize| {
         let mut scored = Vec::new();
-        for index in 0..pairs {
-            scored.extend(group(eyes, &softener, count, index, seed)?);
+        for index in 0..options.pairs {
+            scored.extend(group(eyes, &redrawer, count, index, options)?);
             judged();
         }
         Ok::<_, ProbeError>(scored)
@@ -207,13 +220,10 @@ pub fn metric(
     let passing = 1.0 - telling.decided.2;
     let groups = (3..=MAX_TOYS).map(|count| {
         let scored = scenes(count)?;
-        let right: Vec<&Scored> = scored.iter().filter(|scene| scene.truth == Truth::Right).collect();
-        let counted = right.iter().filter(|scene| scene.found == count).count();
         Ok(Group {
             toys: count,
             telling: self::telling(&scored, count),
             as_strict: threshold_passed_by(&scores(&scored, |truth| truth != Truth::Right).0, passing),
-            counted: Estimate::rate(counted, right.len()),
         })
     });
     let groups = groups.collect::<Result<_, ProbeError>>()?;
@@ -223,10 +233,10 @@ pub fn metric(
 /// All scenes of one group of `count` toys.
 fn group(
     eyes: &Arc<Eyes>,
-    softener: &Softener,
+    redrawer: &Redrawer,
     count: usize,
     index: u64,
-    seed: u64,
+    &MetricOptions { seed, drawn, .. }: &MetricOptions,
 ) -> Result<Vec<Scored>, ProbeError> {
     let name = if count == 2 { "metric pair".to_owned() } else { format!("metric group of {count}") };
     let mut stream = rng::stream(seed, &name, index);
@@ -237,16 +247,16 @@ fn group(
         similar_group(&mut stream, count)
     };
     let judge = Judge::new(eyes.clone(), &references(&toys, seed ^ index)?, eyes.options())?;
-    let scenes: Vec<RgbImage> = SHOWN
-        .iter()
-        .map(|truth| {
-            let mut cast = truth.cast(&toys, &mut stream);
-            cast.shuffle(&mut stream);
-            let place = Background::random_place(&mut stream);
-            Scene::compose(&mut stream, scene_size(count), place, cast).render().image
-        })
-        .collect();
-    let judged = SHOWN.iter().zip(softener.soften(&scenes)?).map(|(&truth, image)| {
+    let scenes = SHOWN.map(|truth| {
+        let mut cast = truth.cast(&toys, &mut stream);
+        cast.shuffle(&mut stream);
+        let place = Background::random_place(&mut stream);
+        Scene::compose(&mut stream, scene_size(count), place, cast)
+    });
+    let images: Vec<RgbImage> = scenes.iter().map(|scene| scene.render().image).collect();
+    let mut noise = rng::stream(seed, &format!("{name}, drawn"), index);
+    let images = redrawer.redraw(&scenes.each_ref(), &images, drawn, &mut noise)?;
+    let judged = SHOWN.iter().zip(images).map(|(&truth, image)| {
         let judged = judge.judge(Path::new("scene"), &image)?;
         let plain = judged.verdicts.first().map_or(0.0, |verdict| verdict.multi_subject_similarity);
         Ok(Scored { truth, score: judged.score(), plain, found: judged.found.len() })
@@ -273,11 +283,13 @@ fn telling(scored: &[Scored], toys: usize) -> Telling {
         of.iter().filter(|score| is(**score)).count() as f64 / of.len().max(1) as f64
     };
     let from = right_from(toys);
+    let counted = scored.iter().filter(|scene| scene.truth == Truth::Right && scene.found == toys).count();
     Telling {
         auroc: auroc(&right.0, &wrong.0).unwrap_or(0.5),
         plain_auroc: auroc(&right.1, &wrong.1).unwrap_or(0.5),
         threshold: best_threshold(&right.0, &wrong.0).unwrap_or((from, 0.0, 0.0)),
         decided: (from, share(&right.0, &|score| score >= from), share(&wrong.0, &|score| score < from)),
+        counted: Estimate::rate(counted, right.0.len()),
     }
 }
 

@@ -19,7 +19,7 @@ use serde::Serialize;
 
 pub use base::{BaseOptions, BaseProbe, base};
 pub(crate) use metric::references;
-pub use metric::{Group, MetricProbe, Sort, Telling, Truth, metric};
+pub use metric::{Group, MOST_DRAWN, MetricOptions, MetricProbe, Sort, Telling, Truth, metric};
 pub use place::{Setting, Settled, place};
 
 use crate::base::BaseError;

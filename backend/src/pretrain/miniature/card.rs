@@ -73,6 +73,12 @@ fn text(options: &Options, state: &State) -> String {
     let layout =
         if reader { "holds `config.json` and `model.safetensors`" } else { "is in transformers' layout" };
     let probe = if reader { "base" } else { "vision" };
+    let share = if options.network == Miniature::Dinov2 { "a quarter" } else { "half" };
+    let drawn = if reader {
+        String::new()
+    } else {
+        format!("{share} of them pocket has drawn anew from noisy copies (SDEdit); ")
+    };
     format!(
         "---
 license: mit
@@ -83,7 +89,7 @@ license: mit
 {what} It knows nothing else{purpose}. The folder {layout}, weights in half precision; it reads {side} x {side} pixels.
 
 ## Data
-Pictures of the toybox, the renderer in `backend/toybox`, drawn while training goes on, of toys that are not held out; some are
+Pictures of the toybox, the renderer in `backend/toybox`, drawn while training goes on, of toys that are not held out; {drawn}some are
 softened by pocket's autoencoder, blurred, noisy, compressed or cut. Nobody's photos, no licence but this repository's (MIT OR
 Apache-2.0).
 

@@ -106,7 +106,8 @@ fn batch(
     step: u64,
 ) -> Result<Batch, PretrainError> {
     let stream = &mut rng::stream(options.seed, "owl texts", step);
-    let examples: Vec<Example> = (0..BATCH).map(|index| source.example(step * BATCH + index)).collect();
+    let examples: Vec<Example> =
+        (0..BATCH).map(|index| source.example(step * BATCH + index)).collect::<Result<_, _>>()?;
     let queries = queries(&examples, stream);
     let mut ids = Vec::new();
     for query in &queries {

@@ -9,7 +9,9 @@ use mudi_domain::geometry::Rect;
 use mudi_domain::rng::{self, Stream};
 use mudi_engine_candle::weights::TrainableWeights;
 use mudi_engine_candle::{CandleEngine, Gradients, backward, on_pool};
-use mudi_toybox::{Accessory, AccessoryKind, Background, Color, Kind, Pattern, Scene, Toy, is_held_out};
+use mudi_toybox::{
+    Accessory, AccessoryKind, Background, Color, Kind, MAX_TOYS, Pattern, Rendered, Scene, Toy, is_held_out,
+};
 use mudi_vision::dino::{Dinov2, mean_state};
 use mudi_vision::preprocess::Processor;
 use rand::Rng;
@@ -18,9 +20,11 @@ use rand::seq::SliceRandom;
 use super::augment::worn;
 use super::contrast::contrast;
 use super::initial::Origin;
+use super::redraw::{Pool, Redrawer};
 use super::softener::Softener;
 use super::{Options, PretrainError, State, Student, architecture, export, learn};
 use crate::evaluate::crops::on_square;
+use crate::pretrain::data::Size;
 
 /// Toys in a batch, of two kinds.
 const TOYS: usize = 16;
@@ -28,6 +32,10 @@ const TOYS: usize = 16;
 const VIEWS: usize = 4;
 /// Share of toys that differ from another one in one thing.
 const NEAR: f64 = 0.4;
+/// Toys whose pictures are in part drawn anew: every other step shows the toys of one of so many groups.
+const GROUPS: usize = 64;
+/// Of the sampler's steps so many, at least and at most, are drawn anew.
+const STEPS: [usize; 2] = [4, 11];
 /// How far a crop's edges may be from the toy's, in shares of the box.
 const LOOSE: f32 = 0.08;
 
@@ -84,42 +92,108 @@ pub(super) struct Batch {
     who: Vec<usize>,
 }
 
-fn batch(softener: &Softener, processor: &Processor, seed: u64, step: u64) -> Result<Batch, PretrainError> {
-    let stream = &mut rng::stream(seed, "identities", step);
-    let toys = toys(stream);
-    let mut scenes = Vec::new();
-    let mut order: Vec<usize> = (0..toys.len()).collect();
-    for _ in 0..VIEWS {
-        order.shuffle(stream);
-        let mut left = order.as_slice();
-        while !left.is_empty() {
-            let (together, rest) = left.split_at(stream.random_range(1..=3).min(left.len()));
-            left = rest;
-            let place =
-                if stream.random_bool(0.25) { Background::Simple } else { Background::random_place(stream) };
-            let shown = together.iter().map(|&index| toys[index].clone()).collect();
-            let scene = Scene::compose(stream, [architecture::SIDE as u32; 2], place, shown);
-            scenes.push((scene.render(), together.to_vec()));
-        }
-    }
-    // As many go through the autoencoder as time allows.
-    const SOFTENED: usize = 4;
-    let images: Vec<RgbImage> =
-        scenes.iter().take(SOFTENED).map(|(rendered, _)| rendered.image.clone()).collect();
-    for ((rendered, _), image) in scenes.iter_mut().zip(softener.soften(&images)?) {
-        rendered.image = image;
-    }
-    let mut batch = Batch { pixels: Vec::new(), who: Vec::new() };
-    for (rendered, shown) in scenes {
-        let image = worn(rendered.image, stream);
-        for (index, bounds) in shown.into_iter().zip(rendered.boxes) {
-            if let Some(crop) = crop(&image, bounds, stream) {
-                batch.pixels.extend(processor.apply(&crop)?.values);
-                batch.who.push(index);
+/// Toys, and pictures of them with the numbers of those that each shows, from left to right.
+type Group = Vec<(Rendered, Vec<usize>)>;
+
+/// Where batches come from.
+struct Source {
+    seed: u64,
+    softener: Softener,
+    redrawer: Redrawer,
+    groups: Pool<Group>,
+    processor: Processor,
+}
+
+impl Source {
+    fn batch(&self, step: u64) -> Result<Batch, PretrainError> {
+        let stream = &mut rng::stream(self.seed, "identities", step);
+        let fresh;
+        let group = if step % 2 == 0 {
+            fresh = self.rendered(stream)?;
+            &fresh
+        } else {
+            let index = stream.random_range(0..self.groups.size());
+            self.groups.get(index, || self.drawn(index as u64))?
+        };
+        let mut batch = Batch { pixels: Vec::new(), who: Vec::new() };
+        for (rendered, shown) in group {
+            let image = worn(rendered.image.clone(), stream);
+            for (&index, &bounds) in shown.iter().zip(&rendered.boxes) {
+                if let Some(crop) = crop(&image, bounds, stream) {
+                    batch.pixels.extend(self.processor.apply(&crop)?.values);
+                    batch.who.push(index);
+                }
             }
         }
+        Ok(batch)
     }
-    Ok(batch)
+
+    /// Renders, of which as many go through the autoencoder as time allows.
+    fn rendered(&self, stream: &mut Stream) -> Result<Group, PretrainError> {
+        const SOFTENED: usize = 4;
+        let toys = toys(stream);
+        let mut group = Group::new();
+        for _ in 0..VIEWS {
+            group.extend(view(&toys, 3, stream).into_iter().map(|(scene, shown)| (scene.render(), shown)));
+        }
+        let images: Vec<RgbImage> =
+            group.iter().take(SOFTENED).map(|(rendered, _)| rendered.image.clone()).collect();
+        for ((rendered, _), image) in group.iter_mut().zip(self.softener.soften(&images)?) {
+            rendered.image = image;
+        }
+        Ok(group)
+    }
+
+    /// The same where half of the pictures are drawn anew by the base, so that a toy is the same drawn and rendered.
+    fn drawn(&self, index: u64) -> Result<Group, PretrainError> {
+        let stream = &mut rng::stream(self.seed, "drawn identities", index);
+        let toys = toys(stream);
+        let mut group = Group::new();
+        for number in 0..VIEWS {
+            let scenes = view(&toys, MAX_TOYS, stream);
+            if number % 2 == 0 {
+                group.extend(scenes.into_iter().map(|(scene, shown)| (scene.render(), shown)));
+                continue;
+            }
+            // Pictures of one size are drawn together.
+            for scenes in scenes.chunk_by(|(one, _), (other, _)| one.size == other.size) {
+                let steps = stream.random_range(STEPS[0]..=STEPS[1]);
+                let rendered: Vec<Rendered> = scenes.iter().map(|(scene, _)| scene.render()).collect();
+                let images: Vec<RgbImage> = rendered.iter().map(|rendered| rendered.image.clone()).collect();
+                let shown: Vec<&Scene> = scenes.iter().map(|(scene, _)| scene).collect();
+                let drawn = self.redrawer.redraw(&shown, &images, steps, stream)?;
+                let drawn =
+                    rendered.into_iter().zip(drawn).map(|(rendered, image)| Rendered { image, ..rendered });
+                group.extend(drawn.zip(scenes.iter().map(|(_, shown)| shown.clone())));
+            }
+        }
+        Ok(group)
+    }
+}
+
+/// Scenes in which each of `toys` is once, with the numbers of those in each, from one up to `most` together, as many of a size one after the other.
+fn view(toys: &[Toy], most: usize, stream: &mut Stream) -> Vec<(Scene, Vec<usize>)> {
+    let mut order: Vec<usize> = (0..toys.len()).collect();
+    order.shuffle(stream);
+    let mut scenes = Vec::new();
+    let mut left = order.as_slice();
+    while !left.is_empty() {
+        let (together, rest) = left.split_at(stream.random_range(1..=most).min(left.len()));
+        left = rest;
+        let place =
+            if stream.random_bool(0.25) { Background::Simple } else { Background::random_place(stream) };
+        let shown = together.iter().map(|&index| toys[index].clone()).collect();
+        // More than three have no room in a square.
+        let size = if most > 3 && together.len() > 2 {
+            let size = Size::of_crowd(together.len());
+            [size.width as u32, size.height as u32]
+        } else {
+            [architecture::SIDE as u32; 2]
+        };
+        scenes.push((Scene::compose(stream, size, place, shown), together.to_vec()));
+    }
+    scenes.sort_by_key(|(scene, _)| scene.size);
+    scenes
 }
 
 struct Learner(Dinov2<CandleEngine>);
@@ -150,8 +224,13 @@ pub(super) fn train(options: &Options) -> Result<(), PretrainError> {
     let mut state = State::new(std::mem::take(&mut source.made))?;
     drop(source);
     origin.finish()?;
-    let softener = Softener::load(&options.base)?;
     let processor = export::preprocessor(options.network).unwrap_or_default();
-    let processor = Processor::from_json(&processor.to_string())?;
-    learn(options, &learner, &mut state, move |step| batch(&softener, &processor, seed, step))
+    let source = Source {
+        seed,
+        softener: Softener::load(&options.base)?,
+        redrawer: Redrawer::load(&options.base)?,
+        groups: Pool::new(GROUPS),
+        processor: Processor::from_json(&processor.to_string())?,
+    };
+    learn(options, &learner, &mut state, move |step| source.batch(step))
 }

@@ -6,8 +6,10 @@ use mudi_toybox::{Options as SceneOptions, Scene, Toy};
 use rand::Rng;
 
 use super::augment::worn;
+use super::redraw::{Pool, Redrawer};
 use super::softener::Softener;
 use super::{Options, PretrainError, architecture};
+use crate::pretrain::data::Size;
 
 /// A picture, and each toy in it.
 #[derive(Clone)]
@@ -24,15 +26,25 @@ const LEAST_PIXELS: usize = 24;
 const CUT: f64 = 0.3;
 /// Share of examples that went through the base's autoencoder.
 const SOFTENED: f64 = 0.2;
+/// Share of examples that the base has drawn anew.
+const DRAWN: f64 = 0.5;
 /// Share of examples without a toy.
 const EMPTY: f64 = 0.04;
 /// Examples that went through the autoencoder, from which batches take theirs.
 const POOL: u64 = 768;
+/// Sheets of examples that the base has drawn anew, of one size each: squares and wide ones take turns.
+const SHEETS: usize = 80;
+/// Examples of a sheet.
+const SHEET: usize = 16;
+/// Of the sampler's steps so many, at least and at most, are drawn anew.
+const STEPS: [usize; 2] = [4, 13];
 
 /// Where examples come from.
 pub(super) struct Source {
     seed: u64,
     softened: Vec<Example>,
+    redrawer: Redrawer,
+    sheets: Pool<Vec<Example>>,
 }
 
 impl Source {
@@ -51,13 +63,16 @@ impl Source {
                 softened.append(&mut examples);
             }
         }
-        Ok(Self { seed: options.seed, softened })
+        let redrawer = Redrawer::load(&options.base)?;
+        Ok(Self { seed: options.seed, softened, redrawer, sheets: Pool::new(SHEETS) })
     }
 
     /// Example `index` of a run.
-    pub(super) fn example(&self, index: u64) -> Example {
+    pub(super) fn example(&self, index: u64) -> Result<Example, PretrainError> {
         let stream = &mut rng::stream(self.seed, "miniature example", index);
-        let mut example = if stream.random_bool(SOFTENED) {
+        let mut example = if stream.random_bool(DRAWN) {
+            self.drawn(stream)?
+        } else if stream.random_bool(SOFTENED) {
             self.softened[stream.random_range(0..self.softened.len())].clone()
         } else {
             example(self.seed, "miniature", index)
@@ -66,26 +81,64 @@ impl Source {
             example = cut(example, stream);
         }
         example.image = worn(example.image, stream);
-        example
+        Ok(example)
+    }
+
+    /// One that the base has drawn anew; of a wide one a square, as it is looked at.
+    fn drawn(&self, stream: &mut Stream) -> Result<Example, PretrainError> {
+        let index = stream.random_range(0..self.sheets.size());
+        let sheet = self.sheets.get(index, || self.sheet(index))?;
+        let example = sheet[stream.random_range(0..sheet.len())].clone();
+        let (width, height) = example.image.dimensions();
+        Ok(if width == height { example } else { part(&example, height, height, stream).unwrap_or(example) })
+    }
+
+    fn sheet(&self, index: usize) -> Result<Vec<Example>, PretrainError> {
+        let stream = &mut rng::stream(self.seed, "miniature sheet", index as u64);
+        let size = if index % 2 == 0 {
+            [architecture::SIDE as u32; 2]
+        } else {
+            let size = Size::of_crowd(3 + index / 2 % 3);
+            [size.width as u32, size.height as u32]
+        };
+        let scenes: Vec<Scene> = (0..SHEET).map(|_| scene(stream, size)).collect();
+        let mut examples: Vec<Example> = scenes.iter().map(Example::of).collect();
+        let images: Vec<RgbImage> = examples.iter().map(|example| example.image.clone()).collect();
+        let steps = stream.random_range(STEPS[0]..=STEPS[1]);
+        let drawn = self.redrawer.redraw(&scenes.iter().collect::<Vec<_>>(), &images, steps, stream)?;
+        for (example, image) in examples.iter_mut().zip(drawn) {
+            example.image = image;
+        }
+        Ok(examples)
     }
 }
 
-/// A rendered scene as an example.
-fn example(seed: u64, purpose: &str, index: u64) -> Example {
-    let stream = &mut rng::stream(seed, purpose, index);
-    let options = SceneOptions {
-        size: [architecture::SIDE as u32; 2],
-        counts: [24.0, 28.0, 20.0, 14.0, 14.0],
-        ..SceneOptions::default()
-    };
+/// A random scene of `size` (width and height), of one toy to five, or of none.
+fn scene(stream: &mut Stream, size: [u32; 2]) -> Scene {
+    // Of two and more in squares as many as fit there; wide ones have room for more.
+    let counts =
+        if size[0] == size[1] { [24.0, 28.0, 20.0, 14.0, 14.0] } else { [5.0, 15.0, 25.0, 30.0, 25.0] };
+    let options = SceneOptions { size, counts, ..SceneOptions::default() };
     let mut scene = Scene::random(stream, &options);
     if stream.random_bool(EMPTY) {
         scene.toys.clear();
     }
-    let rendered = scene.render();
-    let toys = scene.toys.into_iter().map(|(toy, _)| toy).zip(rendered.masks);
-    let toys = toys.filter_map(|(toy, mask)| bounds(&mask).map(|bounds| (toy, mask, bounds))).collect();
-    Example { image: rendered.image, toys }
+    scene
+}
+
+/// A rendered scene as an example.
+fn example(seed: u64, purpose: &str, index: u64) -> Example {
+    Example::of(&scene(&mut rng::stream(seed, purpose, index), [architecture::SIDE as u32; 2]))
+}
+
+impl Example {
+    /// A rendered scene.
+    fn of(scene: &Scene) -> Self {
+        let rendered = scene.render();
+        let toys = scene.toys.iter().map(|(toy, _)| toy.clone()).zip(rendered.masks);
+        let toys = toys.filter_map(|(toy, mask)| bounds(&mask).map(|bounds| (toy, mask, bounds))).collect();
+        Self { image: rendered.image, toys }
+    }
 }
 
 /// Left, top, right and bottom of what is at least half visible; `None` where it is nearly nothing.
@@ -107,11 +160,15 @@ fn visible(mask: &GrayImage) -> usize {
 /// was found.
 fn cut(example: Example, stream: &mut Stream) -> Example {
     let (width, height) = example.image.dimensions();
-    for _ in 0..8 {
-        let (w, h) = (
-            (width as f32 * stream.random_range(0.5..1.0f32)) as u32,
-            (height as f32 * stream.random_range(0.5..1.0f32)) as u32,
-        );
+    let mut share = |side: u32| (side as f32 * stream.random_range(0.5..1.0f32)) as u32;
+    let (w, h) = (share(width), share(height));
+    part(&example, w, h, stream).unwrap_or(example)
+}
+
+/// A part of this width and height in which every toy is there for the most part or not at all, if one is found.
+fn part(example: &Example, w: u32, h: u32, stream: &mut Stream) -> Option<Example> {
+    let (width, height) = example.image.dimensions();
+    (0..8).find_map(|_| {
         let (x, y) = (stream.random_range(0..=width - w), stream.random_range(0..=height - h));
         let part = |mask: &GrayImage| imageops::crop_imm(mask, x, y, w, h).to_image();
         let parts: Vec<GrayImage> = example.toys.iter().map(|(_, mask, _)| part(mask)).collect();
@@ -119,14 +176,13 @@ fn cut(example: Example, stream: &mut Stream) -> Example {
             let (left, all) = (visible(part), visible(mask));
             left == 0 || 5 * left >= 3 * all
         });
-        if clear && (example.toys.is_empty() || parts.iter().any(|part| visible(part) > 0)) {
+        (clear && (example.toys.is_empty() || parts.iter().any(|part| visible(part) > 0))).then(|| {
             let image = imageops::crop_imm(&example.image, x, y, w, h).to_image();
-            let toys = example.toys.into_iter().zip(parts);
+            let toys = example.toys.iter().zip(parts);
             let toys = toys
-                .filter_map(|((toy, ..), mask)| bounds(&mask).map(|bounds| (toy, mask, bounds)))
+                .filter_map(|((toy, ..), mask)| bounds(&mask).map(|bounds| (toy.clone(), mask, bounds)))
                 .collect();
-            return Example { image, toys };
-        }
-    }
-    example
+            Example { image, toys }
+        })
+    })
 }

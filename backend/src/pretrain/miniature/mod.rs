@@ -20,6 +20,7 @@ mod initial;
 mod masks;
 mod matching;
 mod reader;
+pub(crate) mod redraw;
 mod segmenter;
 pub(crate) mod softener;
 mod texts;

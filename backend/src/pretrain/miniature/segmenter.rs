@@ -70,12 +70,12 @@ fn target(mask: &GrayImage, fit: &Fit, side: usize) -> Vec<f32> {
     small.iter().map(|&value| f32::from(value) / 255.0).collect()
 }
 
-fn batch(source: &Source, seed: u64, step: u64) -> Batch {
+fn batch(source: &Source, seed: u64, step: u64) -> Result<Batch, PretrainError> {
     let config = architecture::sam();
     let stream = &mut rng::stream(seed, "sam prompts", step);
     let mut batch = Batch { pixels: Vec::new(), tasks: Default::default(), seed: stream.random() };
     for picture in 0..BATCH as usize {
-        let Example { image, toys } = source.example(step * BATCH + picture as u64);
+        let Example { image, toys } = source.example(step * BATCH + picture as u64)?;
         let size = [image.height() as usize, image.width() as usize];
         let fit = Fit { size, image_size: config.image_size() };
         batch.pixels.extend(fit.pixels(image.as_raw()));
@@ -101,7 +101,7 @@ fn batch(source: &Source, seed: u64, step: u64) -> Batch {
     }
     // They teach least, and each costs as much as another.
     batch.tasks[2].truncate(CORRECTED);
-    batch
+    Ok(batch)
 }
 
 struct Learner(Sam<CandleEngine>);
@@ -229,5 +229,5 @@ pub(super) fn train(options: &Options) -> Result<(), PretrainError> {
     drop(source);
     origin.finish()?;
     let examples = Source::new(options)?;
-    learn(options, &learner, &mut state, move |step| Ok(batch(&examples, seed, step)))
+    learn(options, &learner, &mut state, move |step| batch(&examples, seed, step))
 }
