@@ -108,7 +108,7 @@ impl Source {
     fn batch(&self, step: u64) -> Result<Batch, PretrainError> {
         let stream = &mut rng::stream(self.seed, "identities", step);
         let fresh;
-        let group = if step % 2 == 0 {
+        let group = if step.is_multiple_of(2) {
             fresh = self.rendered(stream)?;
             &fresh
         } else {

@@ -95,7 +95,7 @@ impl Source {
 
     fn sheet(&self, index: usize) -> Result<Vec<Example>, PretrainError> {
         let stream = &mut rng::stream(self.seed, "miniature sheet", index as u64);
-        let size = if index % 2 == 0 {
+        let size = if index.is_multiple_of(2) {
             [architecture::SIDE as u32; 2]
         } else {
             let size = Size::of_crowd(3 + index / 2 % 3);
