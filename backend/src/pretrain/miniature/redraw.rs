@@ -11,7 +11,7 @@ use mudi_engine_candle::weights::Precision;
 use mudi_toybox::Scene;
 use rand::Rng;
 
-use crate::base::{Base, BaseError};
+use crate::base::{Base, BaseError, EncodedPrompts};
 use crate::generate::{Denoising, GenerateError, Settings, joined, repeated};
 
 /// Steps of a whole picture, of which the last ones are made.
@@ -41,12 +41,12 @@ impl Redrawer {
         let Self(base) = self;
         let Some(first) = images.first() else { return Ok(Vec::new()) };
         let size = [first.height() as usize, first.width() as usize];
-        let settings = Settings { size, ..Settings::for_base(base) };
+        let settings = Settings { size, steps: STEPS, ..Settings::for_base(base) };
         let mut latents = base.encode_images(&images.iter().collect::<Vec<_>>())?;
-        let steps = steps.min(settings.steps);
+        let steps = steps.min(STEPS);
         if steps > 0 {
             let sampler = Sampler::new(settings.sampler, &base.schedule, settings.steps, settings.karras)?;
-            let from = settings.steps - steps;
+            let from = STEPS - steps;
             let signal = sampler.alpha_bar(from);
             // Euler's latents are `x_0 + sigma noise`.
             let sigma = ((1.0 - signal) / signal).sqrt() as f32;
@@ -61,7 +61,7 @@ impl Redrawer {
     }
 
     /// What guidance leads away from, as often as there are scenes, and their descriptions.
-    fn texts(&self, scenes: &[&Scene]) -> Result<crate::base::EncodedPrompts, BaseError> {
+    fn texts(&self, scenes: &[&Scene]) -> Result<EncodedPrompts, BaseError> {
         let Self(base) = self;
         let described: Vec<String> = scenes.iter().map(|scene| scene.description()).collect();
         let captions: Vec<&str> =
