@@ -60,6 +60,11 @@ impl Size {
         &SIZES[count.clamp(3, MAX_TOYS) - 2]
     }
 
+    /// Width and height in pixels, as scenes are told them.
+    pub(super) const fn sides(&self) -> [u32; 2] {
+        [self.width as u32, self.height as u32]
+    }
+
     /// Pixels of a picture.
     pub(super) const fn pixels(&self) -> usize {
         self.width * self.height
@@ -67,7 +72,7 @@ impl Size {
 
     /// Picture `index` of a run.
     pub(super) fn scene(&self, seed: u64, index: u64) -> Scene {
-        let size = [self.width as u32, self.height as u32];
+        let size = self.sides();
         let options = Options { size, counts: self.counts, ..Options::default() };
         let name =
             if size == [RESOLUTION as u32; 2] { "picture".to_owned() } else { format!("{self} picture") };

@@ -4,14 +4,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use image::RgbImage;
 use mudi_domain::mask::Mask;
 use mudi_domain::recipe::Recipe;
 use mudi_domain::rng::{self, Stream};
 use mudi_domain::statistics::Estimate;
 use mudi_domain::subject::{Subject, SubjectId};
 use mudi_toybox::{
-    Background, MAX_TOYS, Naming, Scene, Toy, photo_set, similar_group, similar_pair, subject_name,
+    Background, MAX_TOYS, Naming, Rendered, Scene, Toy, photo_set, similar_group, similar_pair, subject_name,
 };
 use rand::Rng;
 use rand::seq::SliceRandom;
@@ -253,10 +252,9 @@ fn group(
         let place = Background::random_place(&mut stream);
         Scene::compose(&mut stream, scene_size(count), place, cast)
     });
-    let images: Vec<RgbImage> = scenes.iter().map(|scene| scene.render().image).collect();
     let mut noise = rng::stream(seed, &format!("{name}, drawn"), index);
-    let images = redrawer.redraw(&scenes.each_ref(), &images, drawn, &mut noise)?;
-    let judged = SHOWN.iter().zip(images).map(|(&truth, image)| {
+    let drawn = redrawer.redraw(&scenes.each_ref(), drawn, &mut noise)?;
+    let judged = SHOWN.iter().zip(drawn).map(|(&truth, Rendered { image, .. })| {
         let judged = judge.judge(Path::new("scene"), &image)?;
         let plain = judged.verdicts.first().map_or(0.0, |verdict| verdict.multi_subject_similarity);
         Ok(Scored { truth, score: judged.score(), plain, found: judged.found.len() })

@@ -158,13 +158,9 @@ impl Source {
             // Pictures of one size are drawn together.
             for scenes in scenes.chunk_by(|(one, _), (other, _)| one.size == other.size) {
                 let steps = stream.random_range(STEPS[0]..=STEPS[1]);
-                let rendered: Vec<Rendered> = scenes.iter().map(|(scene, _)| scene.render()).collect();
-                let images: Vec<RgbImage> = rendered.iter().map(|rendered| rendered.image.clone()).collect();
-                let shown: Vec<&Scene> = scenes.iter().map(|(scene, _)| scene).collect();
-                let drawn = self.redrawer.redraw(&shown, &images, steps, stream)?;
-                let drawn =
-                    rendered.into_iter().zip(drawn).map(|(rendered, image)| Rendered { image, ..rendered });
-                group.extend(drawn.zip(scenes.iter().map(|(_, shown)| shown.clone())));
+                let (scenes, shown): (Vec<&Scene>, Vec<Vec<usize>>) =
+                    scenes.iter().map(|(scene, shown)| (scene, shown.clone())).unzip();
+                group.extend(self.redrawer.redraw(&scenes, steps, stream)?.into_iter().zip(shown));
             }
         }
         Ok(group)
@@ -183,13 +179,9 @@ fn view(toys: &[Toy], most: usize, stream: &mut Stream) -> Vec<(Scene, Vec<usize
         let place =
             if stream.random_bool(0.25) { Background::Simple } else { Background::random_place(stream) };
         let shown = together.iter().map(|&index| toys[index].clone()).collect();
-        // More than three have no room in a square.
-        let size = if most > 3 && together.len() > 2 {
-            let size = Size::of_crowd(together.len());
-            [size.width as u32, size.height as u32]
-        } else {
-            [architecture::SIDE as u32; 2]
-        };
+        // Where there may be more than three, from three on they are drawn wide, as pocket does.
+        let wide = most > 3 && together.len() > 2;
+        let size = if wide { Size::of_crowd(together.len()).sides() } else { [architecture::SIDE as u32; 2] };
         scenes.push((Scene::compose(stream, size, place, shown), together.to_vec()));
     }
     scenes.sort_by_key(|(scene, _)| scene.size);

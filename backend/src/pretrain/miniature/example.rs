@@ -2,7 +2,7 @@
 
 use image::{GrayImage, RgbImage, imageops};
 use mudi_domain::rng::{self, Stream};
-use mudi_toybox::{Options as SceneOptions, Scene, Toy};
+use mudi_toybox::{Options as SceneOptions, Rendered, Scene, Toy};
 use rand::Rng;
 
 use super::augment::worn;
@@ -98,24 +98,18 @@ impl Source {
         let size = if index.is_multiple_of(2) {
             [architecture::SIDE as u32; 2]
         } else {
-            let size = Size::of_crowd(3 + index / 2 % 3);
-            [size.width as u32, size.height as u32]
+            Size::of_crowd(3 + index / 2 % 3).sides()
         };
         let scenes: Vec<Scene> = (0..SHEET).map(|_| scene(stream, size)).collect();
-        let mut examples: Vec<Example> = scenes.iter().map(Example::of).collect();
-        let images: Vec<RgbImage> = examples.iter().map(|example| example.image.clone()).collect();
         let steps = stream.random_range(STEPS[0]..=STEPS[1]);
-        let drawn = self.redrawer.redraw(&scenes.iter().collect::<Vec<_>>(), &images, steps, stream)?;
-        for (example, image) in examples.iter_mut().zip(drawn) {
-            example.image = image;
-        }
-        Ok(examples)
+        let drawn = self.redrawer.redraw(&scenes.iter().collect::<Vec<_>>(), steps, stream)?;
+        Ok(scenes.into_iter().zip(drawn).map(|(scene, rendered)| Example::of(scene, rendered)).collect())
     }
 }
 
 /// A random scene of `size` (width and height), of one toy to five, or of none.
 fn scene(stream: &mut Stream, size: [u32; 2]) -> Scene {
-    // Of two and more in squares as many as fit there; wide ones have room for more.
+    // Wide pictures are for many.
     let counts =
         if size[0] == size[1] { [24.0, 28.0, 20.0, 14.0, 14.0] } else { [5.0, 15.0, 25.0, 30.0, 25.0] };
     let options = SceneOptions { size, counts, ..SceneOptions::default() };
@@ -128,14 +122,15 @@ fn scene(stream: &mut Stream, size: [u32; 2]) -> Scene {
 
 /// A rendered scene as an example.
 fn example(seed: u64, purpose: &str, index: u64) -> Example {
-    Example::of(&scene(&mut rng::stream(seed, purpose, index), [architecture::SIDE as u32; 2]))
+    let scene = scene(&mut rng::stream(seed, purpose, index), [architecture::SIDE as u32; 2]);
+    let rendered = scene.render();
+    Example::of(scene, rendered)
 }
 
 impl Example {
     /// A rendered scene.
-    fn of(scene: &Scene) -> Self {
-        let rendered = scene.render();
-        let toys = scene.toys.iter().map(|(toy, _)| toy.clone()).zip(rendered.masks);
+    fn of(scene: Scene, rendered: Rendered) -> Self {
+        let toys = scene.toys.into_iter().map(|(toy, _)| toy).zip(rendered.masks);
         let toys = toys.filter_map(|(toy, mask)| bounds(&mask).map(|bounds| (toy, mask, bounds))).collect();
         Self { image: rendered.image, toys }
     }

@@ -4,11 +4,10 @@
 use std::path::Path;
 use std::sync::OnceLock;
 
-use image::RgbImage;
 use mudi_diffusion::schedule::Sampler;
 use mudi_domain::rng::{self, Stream};
 use mudi_engine_candle::weights::Precision;
-use mudi_toybox::Scene;
+use mudi_toybox::{Rendered, Scene};
 use rand::Rng;
 
 use crate::base::{Base, BaseError, EncodedPrompts};
@@ -26,23 +25,24 @@ impl Redrawer {
         Base::load(base, Precision::Single).map(Self)
     }
 
-    /// What becomes of `images`, of one size, when the last `steps` of [`STEPS`] are drawn anew, each by the description of its scene. No steps
-    /// leave what the autoencoder makes of them.
+    /// Renders `scenes`, of one size, and draws the last `steps` of [`STEPS`] of each picture anew, by the description of its scene. No steps
+    /// leave what the autoencoder makes of it. Masks and boxes are the renders'.
     ///
     /// # Errors
     /// Sizes that the base does not draw, engine errors.
     pub(crate) fn redraw(
         &self,
         scenes: &[&Scene],
-        images: &[RgbImage],
         steps: usize,
         stream: &mut Stream,
-    ) -> Result<Vec<RgbImage>, GenerateError> {
+    ) -> Result<Vec<Rendered>, GenerateError> {
         let Self(base) = self;
-        let Some(first) = images.first() else { return Ok(Vec::new()) };
-        let size = [first.height() as usize, first.width() as usize];
+        let Some(first) = scenes.first() else { return Ok(Vec::new()) };
+        let size = [first.size[1] as usize, first.size[0] as usize];
+        let rendered: Vec<Rendered> = scenes.iter().map(|scene| scene.render()).collect();
         let settings = Settings { size, steps: STEPS, ..Settings::for_base(base) };
-        let mut latents = base.encode_images(&images.iter().collect::<Vec<_>>())?;
+        let mut latents =
+            base.encode_images(&rendered.iter().map(|rendered| &rendered.image).collect::<Vec<_>>())?;
         let steps = steps.min(STEPS);
         if steps > 0 {
             let sampler = Sampler::new(settings.sampler, &base.schedule, settings.steps, settings.karras)?;
@@ -57,7 +57,8 @@ impl Redrawer {
             latents =
                 Denoising { base, text, settings: &settings, sampler, seeds }.run(from, latents, |_| {})?;
         }
-        Ok(base.decode_latents(&latents, base.latent_size(size[0], size[1])?)?)
+        let images = base.decode_latents(&latents, base.latent_size(size[0], size[1])?)?;
+        Ok(rendered.into_iter().zip(images).map(|(rendered, image)| Rendered { image, ..rendered }).collect())
     }
 
     /// What guidance leads away from, as often as there are scenes, and their descriptions.
@@ -88,9 +89,9 @@ impl<T> Pool<T> {
         self.0.len()
     }
 
-    /// Number `index`, made by `make` where it is not there yet: the same whenever that happens, if `make` depends on nothing else.
+    /// Number `index`, below [`size`](Self::size), made by `make` where it is not there yet: the same whenever that happens, if `make` depends on nothing else.
     pub(crate) fn get<E>(&self, index: usize, make: impl FnOnce() -> Result<T, E>) -> Result<&T, E> {
-        let place = &self.0[index % self.0.len()];
+        let place = &self.0[index];
         if let Some(made) = place.get() {
             return Ok(made);
         }
