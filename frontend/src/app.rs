@@ -13,6 +13,7 @@ use leptos_router::path;
 
 use crate::api::Connection;
 use crate::browser;
+use crate::clock::Clock;
 use crate::frame::{Banner, Crumb, Deletions, ProjectFrame, Theme, ToastList, Toasts, Top};
 use crate::generate::Generate;
 use crate::layouts::{LayoutList, LayoutPage, PlayPage};
@@ -64,6 +65,7 @@ fn path_now() -> String {
 #[component]
 fn App(places: fn() -> AnyView) -> impl IntoView {
     provide_context(Loaded(path_now()));
+    Clock::provide();
     Connection::provide();
     Toasts::provide();
     Deletions::provide();

@@ -143,6 +143,17 @@ fn networks(settings: &Settings) -> [Network; 3] {
     ]
 }
 
+/// Variables that read like a setting and are none. They are no reason not to serve: some who start programs add variables of their own.
+fn strangers() -> Vec<String> {
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let mut strangers: Vec<String> = names
+        .filter(|name| name.starts_with(Setting::ENV))
+        .filter(|name| SETTINGS.iter().all(|setting| setting.env() != *name))
+        .collect();
+    strangers.sort();
+    strangers
+}
+
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if arguments.openapi {
         let description = serde_json::to_string_pretty(&server::openapi())?;
@@ -162,6 +173,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         log.json().init();
     } else {
         log.init();
+    }
+    for variable in strangers() {
+        tracing::warn!("{variable} sets nothing: there is no such setting; `mudi serve --help` names them");
     }
     for Network { setting, folder, what, without } in networks(&settings) {
         if !folder.is_dir() {

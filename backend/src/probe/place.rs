@@ -125,7 +125,7 @@ fn summary(found: &[(Setting, f64)]) -> Vec<Settled> {
         let placed = these.iter().filter(|sureness| **sureness >= PLACED).count();
         Settled {
             setting,
-            sureness: Estimate::mean(&these),
+            sureness: Estimate::mean(&these).map(|mean| mean.within(0.0, 1.0)),
             placed: Estimate::rate(placed, these.len()),
             auroc: if setting == Setting::Whole { None } else { auroc(&whole, &these) },
         }

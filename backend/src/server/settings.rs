@@ -18,10 +18,13 @@ pub struct Setting {
 }
 
 impl Setting {
+    /// How the names of all environment variables begin that set something.
+    pub const ENV: &'static str = "MUDI_SERVE_";
+
     /// The environment variable that sets it, for example `MUDI_SERVE_LISTEN`.
     #[must_use]
     pub fn env(&self) -> String {
-        format!("MUDI_SERVE_{}", self.name.replace('-', "_").to_uppercase())
+        format!("{}{}", Self::ENV, self.name.replace('-', "_").to_uppercase())
     }
 }
 

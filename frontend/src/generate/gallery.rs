@@ -15,9 +15,8 @@ use super::selection::Selection;
 use super::viewer::Viewer;
 use super::wish::{Wish, by_deleted};
 use crate::api;
-use crate::browser;
+use crate::clock::Clock;
 use crate::frame::{Deletions, Toasts, the_project};
-use crate::text;
 use crate::training::OpenJobs;
 use crate::widgets::{Asked, Dialog, Empty, Icon, Sign, ToysOnly, busy_already};
 
@@ -111,6 +110,7 @@ pub(super) fn Gallery(
     asked: Callback<Job>,
 ) -> impl IntoView {
     let deletions = expect_context::<Deletions>();
+    let clock = expect_context::<Clock>();
     let the = the_project();
     let open = RwSignal::new(false);
     let shown = RwSignal::new(None::<Image>);
@@ -198,7 +198,7 @@ pub(super) fn Gallery(
                 (None, Some(_)) => known.map(|name| format!("{name}, ")).unwrap_or_default(),
                 (None, None) => "the base alone, ".to_owned(),
             };
-            format!("{by}{}", text::ago(browser::now() - created))
+            format!("{by}{}", clock.ago(created))
         };
         let judged = judging.button(id, &group);
         view! {

@@ -108,7 +108,9 @@ fn Designing(
                         maxlength="200"
                         disabled=!may_edit
                         prop:value=keeping.name
-                        on:change=move |event| keeping.rename(&event_target_value(&event))
+                        on:input=move |event| keeping.rename(&event_target_value(&event))
+                        // Shows what it is called now, where what was typed is empty or has spaces around it.
+                        on:change=move |_| keeping.name.notify()
                     />
                 </label>
                 <div class="mask-save" role="status">{note}</div>

@@ -82,12 +82,10 @@ impl Keeping {
         }
     }
 
-    /// Gives it another name; an empty one changes nothing.
+    /// Gives it the name that is being typed, since the page may be left before that is done; an empty one changes nothing.
     pub(super) fn rename(self, name: &str) {
         let name = name.trim();
-        if name.is_empty() {
-            self.name.notify();
-        } else {
+        if !name.is_empty() && self.name.with_untracked(|known| known != name) {
             self.name.set(name.to_owned());
         }
     }

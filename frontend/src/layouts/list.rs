@@ -11,10 +11,9 @@ use uuid::Uuid;
 
 use super::law::law;
 use crate::api::{self, Answer, Loaded};
-use crate::browser;
+use crate::clock::Clock;
 use crate::frame::{Deletions, Toasts, the_project};
 use crate::photos;
-use crate::text;
 use crate::widgets::{Empty, Icon, PageTitle, Sign, shown};
 
 /// What the page shows.
@@ -148,6 +147,7 @@ fn new_button(known: &Known) -> AnyView {
 fn Card(layout: Stored<Layout>, subjects: Vec<SubjectSummary>, changed: Callback<()>) -> impl IntoView {
     let the = the_project();
     let deletions = expect_context::<Deletions>();
+    let (clock, created) = (expect_context::<Clock>(), layout.created);
     let path = the.path_now(&format!("layouts/{}", layout.id));
     let hidden = path.clone();
     let place = format!("/projects/{}/layouts/{}", the.id.get_untracked(), layout.id);
@@ -182,7 +182,7 @@ fn Card(layout: Stored<Layout>, subjects: Vec<SubjectSummary>, changed: Callback
                 <span class="project-name">{layout.name.clone()}</span>
             </A>
             <div class="card-head">
-                <span class="quiet small">{text::ago(browser::now() - layout.created)}</span>
+                <span class="quiet small">{move || clock.ago(created)}</span>
                 {the
                     .allows(Access::Editor)
                     .then(|| {

@@ -10,9 +10,9 @@ use uuid::Uuid;
 
 use crate::api::{self, Answer, Loaded};
 use crate::browser;
+use crate::clock::Clock;
 use crate::frame::{Deletions, Toasts};
 use crate::session::Visitor;
-use crate::text;
 use crate::widgets::{Dialog, Empty, Failed, Icon, PageTitle, Sign, Waiting, ZipButton, busy_already};
 
 /// Photos on a project's card.
@@ -194,6 +194,7 @@ fn Card(
 ) -> impl IntoView {
     let deletions = expect_context::<Deletions>();
     let toasts = expect_context::<Toasts>();
+    let (clock, created) = (expect_context::<Clock>(), project.created);
     let (renaming, copying) = (RwSignal::new(false), RwSignal::new(false));
     let (id, name) = (project.id, StoredValue::new(project.name.clone()));
     let version = project.version;
@@ -246,7 +247,7 @@ fn Card(
                 <span class="project-name">{project.name.clone()}</span>
             </A>
             <div class="card-head">
-                <span class="quiet small">{text::ago(browser::now() - project.created)}</span>
+                <span class="quiet small">{move || clock.ago(created)}</span>
                 <span class="row tight">{tools}</span>
             </div>
             <Dialog open=renaming title="Rename the project">

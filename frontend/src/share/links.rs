@@ -5,7 +5,7 @@ use leptos::task::spawn_local;
 use mudi_domain::api::{Access, Link};
 
 use crate::api;
-use crate::browser;
+use crate::clock::Clock;
 use crate::frame::{Toasts, the_project};
 use crate::text;
 use crate::widgets::Twice;
@@ -30,8 +30,8 @@ fn Row(link: Link, changed: Callback<()>) -> impl IntoView {
     let toasts = expect_context::<Toasts>();
     let path = StoredValue::new(the.path_now(&format!("links/{}", link.id)));
     let name = if link.label.is_empty() { "Without a name".to_owned() } else { link.label.clone() };
-    let left = link.expires.map(|expires| expires - browser::now());
-    let ends = match left {
+    let clock = expect_context::<Clock>();
+    let ends = move || match link.expires.map(|expires| expires - clock.now()) {
         None => "ends when it is revoked".to_owned(),
         Some(left) if left <= 0 => "has ended".to_owned(),
         Some(left) => format!("ends in {}", text::duration(left as f64 / 1000.0)),
@@ -57,7 +57,7 @@ fn Row(link: Link, changed: Callback<()>) -> impl IntoView {
             <div>
                 <h3>{name}</h3>
                 <p class="quiet small">
-                    {format!("{grants}, {ends}, made {}", text::ago(browser::now() - link.created))}
+                    {move || format!("{grants}, {}, made {}", ends(), clock.ago(link.created))}
                 </p>
             </div>
             <Twice label question="Revoking cannot be undone" yes="Revoke for good" no="Keep" act=revoke>

@@ -5,7 +5,7 @@ use leptos_router::components::A;
 use mudi_domain::api::{Access, Run};
 
 use super::progress::StateTag;
-use crate::browser;
+use crate::clock::Clock;
 use crate::frame::{Deletions, the_project};
 use crate::recipes;
 use crate::text;
@@ -34,6 +34,7 @@ pub(super) fn History(runs: Vec<Run>, changed: Callback<()>) -> impl IntoView {
 fn Row(run: Run, before: Option<Run>, changed: Callback<()>) -> impl IntoView {
     let the = the_project();
     let deletions = expect_context::<Deletions>();
+    let (clock, created) = (expect_context::<Clock>(), run.created);
     let path = the.path_now(&format!("runs/{}", run.id));
     let hidden = path.clone();
     let place = format!("/projects/{}/train/{}", the.id.get_untracked(), run.id);
@@ -76,7 +77,7 @@ fn Row(run: Run, before: Option<Run>, changed: Callback<()>) -> impl IntoView {
                 </h3>
                 <div class="row">
                     <StateTag state=Signal::derive(move || state) />
-                    <span class="quiet small">{text::ago(browser::now() - run.created)}</span>
+                    <span class="quiet small">{move || clock.ago(created)}</span>
                     {may_delete
                         .then(|| {
                             view! {

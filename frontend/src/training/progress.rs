@@ -5,7 +5,7 @@ use leptos::task::spawn_local;
 use mudi_domain::api::{Access, Job, JobEvent, JobKind, JobState};
 
 use crate::api::{self, listen};
-use crate::browser;
+use crate::clock::Clock;
 use crate::frame::{Toasts, the_project};
 use crate::text;
 use crate::widgets::{Icon, Sign, Twice};
@@ -117,7 +117,8 @@ pub(crate) fn Progress(
     };
     let act = move |what: &'static str| move |_| tell(what);
     let share = move || job.with(|job| if job.steps == 0 { 0.0 } else { job.step as f64 / job.steps as f64 });
-    let words = move || job.with(words);
+    let clock = expect_context::<Clock>();
+    let words = move || job.with(|job| words(job, clock));
     let state = work.state();
     // Whether somebody is sure is not asked anew when the job's turn comes.
     let goes = Memo::new(move |_| match state.get() {
@@ -190,7 +191,7 @@ pub(crate) fn Progress(
     }
 }
 
-fn words(job: &Job) -> String {
+fn words(job: &Job, clock: Clock) -> String {
     let what = match job.kind {
         JobKind::Train => "",
         JobKind::Generate => "Pictures",
@@ -199,7 +200,7 @@ fn words(job: &Job) -> String {
     };
     // It may have failed while nobody looked: then it is of use to know what, and when.
     if let (JobState::Failed, Some(finished), false) = (job.state, job.finished, what.is_empty()) {
-        return format!("{what}, {}", text::ago(browser::now() - finished));
+        return format!("{what}, {}", clock.ago(finished));
     }
     let place = job.position.filter(|before| *before > 0 && job.state == JobState::Queued);
     if let Some(before) = place {

@@ -34,6 +34,13 @@ impl Estimate {
         Some(Self { value: mean, interval, count })
     }
 
+    /// The same of values that none can leave `least..=most`: nor can their mean.
+    #[must_use]
+    pub fn within(mut self, least: f64, most: f64) -> Self {
+        self.interval = self.interval.map(|(low, high)| (low.max(least), high.min(most)));
+        self
+    }
+
     /// The share of `successes` among `trials`, with Wilson's interval, which stays in 0..=1 and has a width also where the
     /// share is 0 or 1 (Wilson, 1927); `None` without trials. More successes than trials count as all.
     #[must_use]
@@ -147,6 +154,10 @@ mod tests {
         assert_eq!((estimate.value, estimate.count), (2.0, 3));
         assert!((low - (2.0 - 2.484_138)).abs() < 1e-5 && (high - 4.484_138).abs() < 1e-5);
         assert_eq!(Estimate::mean(&[5.0]).unwrap().interval, None);
+        let share = Estimate::mean(&[0.9, 1.0]).unwrap();
+        let (low, high) = share.interval.unwrap();
+        assert!(low < 0.95 && high > 1.0);
+        assert_eq!(share.within(0.0, 1.0).interval, Some((low, 1.0)));
         assert_eq!(Estimate::mean(&[]), None);
         assert_eq!(Estimate::mean(&[1.0, f64::NAN]), None);
     }

@@ -172,6 +172,14 @@ fn a_connection_that_breaks_leaves_what_is_being_written() {
     rename_layout(&browser, "Middle");
     browser.reload();
     kept("Middle");
+    browser.sees("Saved");
+    rename_layout(&browser, "Last");
+    browser.press("Layouts");
+    kept("Last");
+    browser.sees("Last");
+    // What the page says of time stays true while it is open.
+    let _later = browser.run("const now = Date.now; Date.now = () => now() + 10 * 86400e3;");
+    browser.sees("10 days ago");
     unharmed(&browser);
 }
 

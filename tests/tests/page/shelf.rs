@@ -117,10 +117,10 @@ fn made(client: &Client) -> String {
     project
 }
 
-/// Gives the layout that is open another name.
+/// Types another name for the layout that is open, and does not leave the field.
 pub(crate) fn rename_layout(browser: &Browser, name: &str) {
     browser.run(&format!(
-        "const e = document.querySelector('.layout-name input'); e.value = {}; e.dispatchEvent(new Event('change'))",
+        "const e = document.querySelector('.layout-name input'); e.value = {}; e.dispatchEvent(new Event('input', {{ bubbles: true }}))",
         json!(name)
     ));
 }

@@ -241,6 +241,8 @@ fn of_two_writers_on_a_mask_the_second_is_told() {
     assert_eq!((part.status, part.bytes.as_slice()), (206, &kept.bytes[1..4]));
     let beyond = client.with("range", "bytes=999999-").get(&path);
     beyond.problem(416, "range");
+    let head = client.with("range", "bytes=1-3").send("HEAD", &path, None);
+    assert_eq!((head.status, head.header("content-length")), (200, kept.bytes.len().to_string().as_str()));
     assert_eq!(beyond.header("content-range"), format!("bytes */{}", kept.bytes.len()));
     client.with("if-match", "\"other\"").send("DELETE", &path, None).problem(412, "stale");
     client.with("if-match", &tag).send("DELETE", &path, None).well();

@@ -80,8 +80,12 @@ fn pictures_masks_and_scores_that_failed_are_tried_again() {
     let folder = tempfile::tempdir().expect("a folder");
     let data = folder.path().join("data");
     // The fixtures have none of the networks that see.
-    let server = Server::start(&data, &[]);
-    assert!(server.log().contains("owlv2-toybox"), "what is missing is in the log");
+    let mut command = Command::new(program());
+    command.env("MUDI_SERVE_PASWORD_FILE", "password");
+    let server = Server::start_as(command, &data, &[]);
+    let log = server.log();
+    assert!(log.contains("owlv2-toybox"), "what is missing is in the log");
+    assert!(log.contains("MUDI_SERVE_PASWORD_FILE sets nothing"), "what is mistyped, too: {log}");
     let mut studio = Studio::full(server.client());
     let (run, spare) = (studio.train(2, &json!({})), studio.train(2, &json!({})));
     studio.done(&run["job"]);
