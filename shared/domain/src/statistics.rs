@@ -72,9 +72,10 @@ impl Estimate {
         )?;
         let shares: Vec<f64> =
             groups.iter().map(|(successes, trials)| *successes.min(trials) as f64 / *trials as f64).collect();
-        let interval = match (pooled.interval, Self::mean(&shares).and_then(|mean| mean.interval)) {
+        let between = Self::mean(&shares).and_then(|mean| mean.within(0.0, 1.0).interval);
+        let interval = match (pooled.interval, between) {
             (Some((low, high)), Some((least, most))) if groups.len() >= Self::FEW_GROUPS => {
-                Some((low.min(least).max(0.0), high.max(most).min(1.0)))
+                Some((low.min(least), high.max(most)))
             }
             (pooled, _) => pooled,
         };

@@ -4,7 +4,9 @@ use std::ops::Range;
 use std::path::Path;
 
 use axum::body::Body;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tokio::io::AsyncReadExt;
 use uuid::Uuid;
@@ -110,6 +112,14 @@ pub(super) fn is_known(headers: &HeaderMap, tag: &HeaderValue) -> bool {
     let same =
         |known: &str| known.trim().strip_prefix("W/").unwrap_or(known.trim()).as_bytes() == tag.as_bytes();
     known.trim() == "*" || known.split(',').any(same)
+}
+
+/// A part can be asked for with GET alone (RFC 9110, section 14.2): HEAD is answered as for the whole.
+pub(super) async fn parts_by_get(mut request: Request, next: Next) -> Response {
+    if request.method() == Method::HEAD {
+        request.headers_mut().remove(header::RANGE);
+    }
+    next.run(request).await
 }
 
 /// The part that is asked for: one range of bytes (RFC 9110, section 14). Several ranges, and units other than bytes, are

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use axum::extract::Request;
-use axum::http::{HeaderName, HeaderValue, Method, header};
+use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::Response;
 
@@ -31,11 +31,8 @@ static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
     HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("default-src 'self'"))
 });
 
-/// Adds the headers to an answer. A part can be asked for with GET alone (RFC 9110, section 14.2): HEAD is answered as for the whole.
-pub(super) async fn careful(mut request: Request, next: Next) -> Response {
-    if request.method() == Method::HEAD {
-        request.headers_mut().remove(header::RANGE);
-    }
+/// Adds the headers to an answer.
+pub(super) async fn careful(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_SECURITY_POLICY, POLICY.clone());

@@ -95,6 +95,7 @@ fn router(server: App) -> Router {
     let (routes, _) = routes::all().split_for_parts();
     routes
         .method_not_allowed_fallback(async || ApiError::method("this route has other methods"))
+        .route_layer(from_fn(files::parts_by_get))
         .route_layer(from_fn(whole))
         .route_layer(from_fn_with_state(server.clone(), gate::gate))
         .merge(reference::routes())
